@@ -1,0 +1,1 @@
+"""Eight generations of YOLO under one contract: architectures, weights, export."""

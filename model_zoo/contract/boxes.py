@@ -1,0 +1,127 @@
+"""Box formats and the IoU family, in NumPy.
+
+Boxes are xyxy unless the name says otherwise. `pairwise_*` compares all with all: (N, 4), (M, 4) -> (N, M);
+`aligned_*` compares row with row: (..., 4), (..., 4) -> (...). Computation is in the dtype of the input (float32 or
+float64). Degenerate boxes are defined, never NaN: IoU of two empty boxes is 0, penalties of coinciding points are 0.
+
+Sources: GIoU arXiv:1902.09630; DIoU, CIoU arXiv:1911.08287.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.floating]
+
+
+def cxcywh_to_xyxy(boxes: Floats) -> Floats:
+    """Convert (..., 4) centre x, centre y, width, height to corners."""
+    centre, half = boxes[..., :2], boxes[..., 2:] / 2
+    return np.concatenate([centre - half, centre + half], axis=-1)
+
+
+def xyxy_to_cxcywh(boxes: Floats) -> Floats:
+    """Convert (..., 4) corners to centre x, centre y, width, height."""
+    low, high = boxes[..., :2], boxes[..., 2:]
+    return np.concatenate([(low + high) / 2, high - low], axis=-1)
+
+
+def xyxy_to_xywh(boxes: Floats) -> Floats:
+    """Convert (..., 4) corners to left, top, width, height (the COCO format)."""
+    low, high = boxes[..., :2], boxes[..., 2:]
+    return np.concatenate([low, high - low], axis=-1)
+
+
+def clip(boxes: Floats, size: tuple[int, int]) -> Floats:
+    """Clip (..., 4) boxes to an image of `size` (height, width)."""
+    height, width = size
+    return np.clip(boxes, 0, np.asarray([width, height, width, height], dtype=boxes.dtype))
+
+
+def area(boxes: Floats) -> Floats:
+    """Area of (..., 4) boxes."""
+    return (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
+
+
+def aligned_iou(a: Floats, b: Floats) -> Floats:
+    """Intersection over union, 0 where both boxes are empty."""
+    inter, union = _overlap(a, b)
+    return _ratio(inter, union)
+
+
+def aligned_giou(a: Floats, b: Floats) -> Floats:
+    """Generalized IoU: IoU - (|C| - U) / |C|, C the smallest enclosing box (1902.09630, algorithm 1)."""
+    inter, union = _overlap(a, b)
+    width, height = _enclosing(a, b)
+    hull = width * height
+    return _ratio(inter, union) - _ratio(hull - union, hull)
+
+
+def aligned_diou(a: Floats, b: Floats, distance_weight: float = 1.0) -> Floats:
+    """Distance IoU: IoU - distance_weight * rho^2 / c^2 (1911.08287, eq. 7).
+
+    rho is the distance of the centres, c the diagonal of the smallest enclosing box. This is the measure of DIoU-NMS;
+    `distance_weight` 0 makes it plain IoU.
+    """
+    inter, union = _overlap(a, b)
+    return _ratio(inter, union) - distance_weight * _centre_penalty(a, b)
+
+
+def aligned_ciou(a: Floats, b: Floats) -> Floats:
+    """Complete IoU: DIoU - alpha * v (1911.08287, eq. 8-11)."""
+    iou = aligned_iou(a, b)
+    aspect = 4 / np.pi**2 * (_aspect_angle(b) - _aspect_angle(a)) ** 2
+    alpha = _ratio(aspect, (1 - iou) + aspect)
+    return iou - _centre_penalty(a, b) - alpha * aspect
+
+
+def pairwise_iou(a: Floats, b: Floats) -> Floats:
+    """IoU of every row of `a` (N, 4) with every row of `b` (M, 4): (N, M)."""
+    return aligned_iou(a[:, None], b[None])
+
+
+def pairwise_giou(a: Floats, b: Floats) -> Floats:
+    """GIoU of every row of `a` with every row of `b`: (N, M)."""
+    return aligned_giou(a[:, None], b[None])
+
+
+def pairwise_diou(a: Floats, b: Floats, distance_weight: float = 1.0) -> Floats:
+    """DIoU of every row of `a` with every row of `b`: (N, M)."""
+    return aligned_diou(a[:, None], b[None], distance_weight)
+
+
+def pairwise_ciou(a: Floats, b: Floats) -> Floats:
+    """CIoU of every row of `a` with every row of `b`: (N, M)."""
+    return aligned_ciou(a[:, None], b[None])
+
+
+def _overlap(a: Floats, b: Floats) -> tuple[Floats, Floats]:
+    """Areas of intersection and union."""
+    sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
+    sides = np.maximum(sides, 0)
+    inter = sides[..., 0] * sides[..., 1]
+    return inter, area(a) + area(b) - inter
+
+
+def _enclosing(a: Floats, b: Floats) -> tuple[Floats, Floats]:
+    """Width and height of the smallest enclosing box."""
+    sides = np.maximum(a[..., 2:], b[..., 2:]) - np.minimum(a[..., :2], b[..., :2])
+    return sides[..., 0], sides[..., 1]
+
+
+def _centre_penalty(a: Floats, b: Floats) -> Floats:
+    """rho^2 / c^2, 0 where the enclosing box is a point."""
+    width, height = _enclosing(a, b)
+    shift = (a[..., :2] + a[..., 2:] - b[..., :2] - b[..., 2:]) / 2
+    return _ratio(shift[..., 0] ** 2 + shift[..., 1] ** 2, width**2 + height**2)
+
+
+def _aspect_angle(boxes: Floats) -> Floats:
+    """Angle whose tangent is width / height; arctan2 is defined for flat boxes too."""
+    return np.arctan2(boxes[..., 2] - boxes[..., 0], boxes[..., 3] - boxes[..., 1])
+
+
+def _ratio(top: Floats, bottom: Floats) -> Floats:
+    """Quotient top / bottom, 0 where bottom is not positive."""
+    return np.where(bottom > 0, top / np.where(bottom > 0, bottom, 1), 0)

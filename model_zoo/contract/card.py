@@ -1,0 +1,148 @@
+"""The model card: all that must be known of a model file to run it and to trust it.
+
+A card is one JSON document. It travels in the ONNX metadata under the key `lineage.card` and lies beside the file as
+`card.json`; both must be the same. A runtime needs nothing else: no code knows a generation.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from model_zoo.contract.errors import CardError
+from model_zoo.contract.letterbox import LetterboxPolicy, Size
+
+SCHEMA_VERSION = 1
+METADATA_KEY = "lineage.card"
+Precision = Literal["fp32", "fp16", "bf16", "int8"]
+Output = Literal["detections", "raw"]
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Defaults of a request and the bounds the graph was built for.
+
+    score, iou: used where a request names none. distance_weight: 1 for DIoU-NMS, 0 for IoU-NMS. score_floor: lowest
+    score a request may ask for; `Card.candidates` loses nothing above it.
+    """
+
+    score: float = 0.25
+    iou: float = 0.45
+    distance_weight: float = 1.0
+    score_floor: float = 0.001
+
+
+@dataclass(frozen=True)
+class WeightsOrigin:
+    """Where the weights come from: licence (SPDX), origin (file name, URL or run), sha256 of the source file."""
+
+    licence: str = "unknown"
+    origin: str = "unknown"
+    sha256: str = ""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One measured value, e.g. AP 0.449 on coco_mini val2017, with the day it was measured (ISO 8601)."""
+
+    name: str
+    value: float
+    dataset: str
+    date: str
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a runtime and a reader need to know of one model file (sizes in pixels, (height, width)).
+
+    input_size: the size the model is meant for; any multiple of `stride` is taken where `dynamic_size` is true.
+    output: `detections` (NMS in the graph) or `raw` (boxes and scores of all predictions). candidates: most
+    predictions of one image that enter NMS. params: of the deployed network. gflops: at input_size, two per
+    multiply-add of the convolutions.
+    """
+
+    name: str
+    family: str
+    variant: str
+    class_names: tuple[str, ...]
+    input_size: Size
+    stride: int
+    dynamic_size: bool = True
+    letterbox: LetterboxPolicy = LetterboxPolicy()
+    thresholds: Thresholds = Thresholds()
+    output: Output = "detections"
+    candidates: int = 1000
+    max_detections: int = 300
+    precision: Precision = "fp32"
+    params: int = 0
+    gflops: float = 0.0
+    weights: WeightsOrigin = WeightsOrigin()
+    metrics: tuple[Metric, ...] = ()
+    tools: Mapping[str, str] = field(default_factory=dict)
+    schema_version: int = SCHEMA_VERSION
+
+    def __post_init__(self) -> None:
+        for ok, expected, came in self._rules():
+            if not ok:
+                raise CardError(f"model card {self.name!r}: expected {expected}; got {came!r}")
+
+    def _rules(self) -> list[tuple[bool, str, object]]:
+        height, width = self.input_size
+        bounds = self.thresholds
+        unit = all(0 <= v <= 1 for v in (bounds.score, bounds.iou, bounds.score_floor, bounds.distance_weight))
+        return [
+            (self.schema_version == SCHEMA_VERSION, f"schema_version {SCHEMA_VERSION}", self.schema_version),
+            (bool(self.class_names), "at least one class name", self.class_names),
+            (self.stride > 0 and height > 0 and width > 0, "a positive stride and input_size", self.input_size),
+            (height % self.stride == width % self.stride == 0, f"an input_size in steps of {self.stride}", (height, width)),
+            (self.output in get_args(Output), f"output in {get_args(Output)}", self.output),
+            (self.precision in get_args(Precision), f"precision in {get_args(Precision)}", self.precision),
+            (self.candidates > 0, "at least one candidate", self.candidates),
+            (unit, "thresholds between 0 and 1", bounds),
+            (bounds.score >= bounds.score_floor, "a default score of at least score_floor", bounds),
+        ]
+
+    def to_json(self) -> str:
+        """Return the card as a JSON document."""
+        return json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n"
+
+    def to_metadata(self) -> dict[str, str]:
+        """Return the entries that carry the card in ONNX metadata."""
+        return {METADATA_KEY: json.dumps(asdict(self), ensure_ascii=False)}
+
+    @classmethod
+    def from_json(cls, text: str) -> ModelCard:
+        """Read a card; CardError names the first thing that is missing, unknown or wrong."""
+        try:
+            data = json.loads(text)
+        except ValueError as error:
+            raise CardError(f"model card: expected a JSON document; {error}") from error
+        return _build(cls, data, "model card")
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, str]) -> ModelCard:
+        """Read the card out of a model file's metadata."""
+        if METADATA_KEY not in metadata:
+            raise CardError(f"the model file carries no card (metadata {METADATA_KEY!r}); export it with `lineage export`")
+        return cls.from_json(metadata[METADATA_KEY])
+
+    @classmethod
+    def read(cls, path: Path) -> ModelCard:
+        """Read a card from a file."""
+        try:
+            return cls.from_json(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as error:
+            raise CardError(f"model card {path}: cannot be read ({error})") from error
+
+
+def _build(kind: type[Any], data: object, where: str) -> Any:
+    """Build a frozen dataclass from parsed JSON, checking field names and types on the way."""
+    if not isinstance(data, dict):
+        raise CardError(f"{where}: expected an object; got {type(data).__name__}")
+    if kind is ModelCard and data.get("schema_version") != SCHEMA_VERSION:
+        came = data.get("schema_version")
+        raise CardError(f"{where}: expected schema_version {SCHEMA_VERSION}; got {came!r}; export the model again")
+    ...

@@ -1,0 +1,1 @@
+"""Every variant by name."""

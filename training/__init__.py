@@ -1,0 +1,1 @@
+"""Offline training jobs: data, augmentation, assignment, losses, the loop, evaluation."""
