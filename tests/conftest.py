@@ -1,0 +1,19 @@
+"""Shared fixtures: where the reference data lies."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = Path(os.environ.get("LINEAGE_SHARED", ROOT.parent / "shared"))
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Folder of the reference data; tests that need it are skipped where it is absent."""
+    if not (SHARED / "PARITY.md").is_file():
+        pytest.skip(f"reference data not found at {SHARED}; set LINEAGE_SHARED")
+    return SHARED
