@@ -1,0 +1,95 @@
+"""Boxes and labels on a picture, with OpenCV alone.
+
+OpenCV 5 renders the labels with its built-in TrueType font; OpenCV 4 has ASCII strokes only and shows `?` for the
+rest. The same calls serve both.
+"""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from model_zoo.contract.detections import Detections
+
+Colour = tuple[int, int, int]
+Image = NDArray[np.uint8]
+
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
+_BLACK: Colour = (0, 0, 0)
+_WHITE: Colour = (255, 255, 255)
+_SHADES = ((0.85, 0.95), (0.60, 1.00), (0.90, 0.70))  # (saturation, value): vivid, pale, dark
+
+
+def draw(image: Image, detections: Detections, class_names: Sequence[str]) -> Image:
+    """Return a copy of an RGB image (H, W, 3) with boxes, labels and scores; the best detections lie on top."""
+    canvas = np.ascontiguousarray(image).copy()
+    corners = _pixels(detections, canvas)
+    worst_first = range(len(detections))[::-1]
+    for i in worst_first:
+        left, top, right, bottom = corners[i]
+        colour = class_colour(int(detections.class_ids[i]))
+        cv2.rectangle(canvas, (left, top), (right, bottom), colour, _line_width(canvas))
+    for i in worst_first:  # after all boxes, so that no line crosses a label
+        class_id = int(detections.class_ids[i])
+        text = f"{class_names[class_id]} {detections.scores[i]:.2f}"
+        _draw_label(canvas, text, (corners[i][0], corners[i][1]), class_colour(class_id))
+    return canvas
+
+
+def class_colour(class_id: int) -> Colour:
+    """Return the RGB colour of a class: the same for ever, neighbours far apart."""
+    hue = class_id * 0.618034 % 1  # steps of the golden section never come close to an earlier hue soon
+    saturation, value = _SHADES[class_id % len(_SHADES)]
+    red, green, blue = colorsys.hsv_to_rgb(hue, saturation, value)
+    return round(red * 255), round(green * 255), round(blue * 255)
+
+
+def text_colour(background: Colour) -> Colour:
+    """Return black or white, whichever has the higher contrast (WCAG 2, relative luminance)."""
+    linear = [(v / 255 / 12.92) if v <= 10 else ((v / 255 + 0.055) / 1.055) ** 2.4 for v in background]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return _BLACK if luminance > 0.179 else _WHITE
+
+
+def _pixels(detections: Detections, canvas: Image) -> list[tuple[int, int, int, int]]:
+    """Boxes as whole pixels whose outlines lie inside the picture."""
+    height, width = canvas.shape[:2]
+    inside = np.clip(np.round(detections.boxes), 0, [width - 1, height - 1] * 2).astype(int)
+    return [(left, top, right, bottom) for left, top, right, bottom in inside.tolist()]
+
+
+def _draw_label(canvas: Image, text: str, corner: tuple[int, int], colour: Colour) -> None:
+    """Write the text on a filled plate above the box's top-left corner, moved so that all of it is in the picture."""
+    height, width = canvas.shape[:2]
+    scale, weight, margin = _font(canvas, text)
+    (text_width, ascent), descent = cv2.getTextSize(text, _FONT, scale, weight)
+    plate_width, plate_height = text_width + 2 * margin, ascent + descent + margin
+    left = max(min(corner[0], width - plate_width), 0)
+    top = max(min(corner[1] - plate_height, height - plate_height), 0)
+    cv2.rectangle(canvas, (left, top), (left + plate_width - 1, top + plate_height - 1), colour, cv2.FILLED)
+    baseline = (left + margin, top + margin // 2 + ascent)
+    cv2.putText(canvas, text, baseline, _FONT, scale, text_colour(colour), weight, cv2.LINE_AA)
+
+
+def _font(canvas: Image, text: str) -> tuple[float, int, int]:
+    """Scale, stroke weight and margin of a label; a text wider than the picture is made smaller."""
+    margin = 1 + _line_width(canvas)
+    scale = max(0.4, _side(canvas) / 1200)
+    weight = 1 if scale < 0.45 else 2
+    (text_width, _), _ = cv2.getTextSize(text, _FONT, scale, weight)
+    room = canvas.shape[1] - 2 * margin
+    return scale * min(1.0, max(room, 1) / max(text_width, 1)), weight, margin
+
+
+def _line_width(canvas: Image) -> int:
+    return max(1, round(_side(canvas) / 250))
+
+
+def _side(canvas: Image) -> float:
+    """Side of the square of the same area: one measure of size for wide, tall and square pictures."""
+    height, width = canvas.shape[:2]
+    return float((height * width) ** 0.5)
