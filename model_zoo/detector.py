@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import copy
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from dataclasses import dataclass
+from typing import Literal, Protocol, runtime_checkable
 
-import torch
 from torch import Tensor, nn
 
 from model_zoo.contract.letterbox import LetterboxPolicy, Size
@@ -28,25 +28,40 @@ class InputSpec:
     dynamic: bool = True
 
 
-class Head(Protocol):
-    """Turns feature maps into predictions, row by row, so that rows can be picked before they are decoded.
+@runtime_checkable
+class Fusible(Protocol):
+    """A block that has a simpler form for inference."""
+
+    def fuse(self) -> nn.Module:
+        """Return the equal simpler form, itself or another module; a second call changes nothing."""
+        ...
+
+
+class Head(nn.Module, ABC):
+    """Turns feature maps into raw maps (`forward`), and these into predictions row by row.
 
     A row is one prediction in the network's raw numbers; a prior is what its place in the map tells (cell, stride,
-    anchor). `decode` is elementwise over rows: decoding some rows gives the same as decoding all and picking.
+    anchor). `decode` is elementwise over rows: decoding some rows gives the same as decoding all and picking, so that
+    an exported graph can pick before it decodes. Priors come from the shapes of the maps on every call and are never
+    kept: one module serves every size and every thread.
     """
 
     strides: tuple[int, ...]
     num_classes: int
 
+    @abstractmethod
     def rows(self, maps: Sequence[Tensor]) -> Tensor:
         """Flatten raw maps to (B, N, R), levels by rising stride, in the order of the original."""
 
+    @abstractmethod
     def priors(self, maps: Sequence[Tensor]) -> Tensor:
         """Return the constants (N, P) of every row, from the maps' shapes alone."""
 
+    @abstractmethod
     def ranking(self, rows: Tensor) -> Tensor:
-        """Return (B, N): a number that orders rows as their best possible score does."""
+        """Return (B, N): a number that orders rows as a bound of their best score does."""
 
+    @abstractmethod
     def decode(self, rows: Tensor, priors: Tensor) -> tuple[Tensor, Tensor]:
         """Return boxes (B, n, 4) xyxy in input pixels and scores (B, n, C)."""
 
@@ -63,7 +78,7 @@ class Detector(nn.Module):
         variant: str,
         backbone: nn.Module,
         neck: nn.Module,
-        head: nn.Module,
+        head: Head,
         input_spec: InputSpec,
         class_names: Sequence[str],
     ) -> None:
@@ -82,6 +97,21 @@ class Detector(nn.Module):
         maps = self(x)
         return self.head.decode(self.head.rows(maps), self.head.priors(maps))
 
+    @property
+    def stride(self) -> int:
+        """The step of input sizes: the largest stride of the head."""
+        return max(self.head.strides)
+
     def deploy(self) -> Detector:
-        """Return a re-parameterized copy in evaluation mode; this detector stays as it is."""
-        ...
+        """Return a re-parameterized copy in evaluation mode, without gradients; this detector stays as it is."""
+        twin = copy.deepcopy(self).eval().requires_grad_(False)
+        _fuse_children(twin)
+        return twin
+
+
+def _fuse_children(module: nn.Module) -> None:
+    """Let every block that owns `fuse` replace itself, children before parents, so that a parent sees plain ones."""
+    for name, child in module.named_children():
+        _fuse_children(child)
+        if isinstance(child, Fusible):
+            setattr(module, name, child.fuse())

@@ -1,0 +1,1 @@
+"""Backbones that two or more families share unchanged."""

@@ -1,0 +1,5 @@
+"""One page per generation; importing this package registers all of them."""
+
+from model_zoo.families import yolov5
+
+__all__ = ["yolov5"]

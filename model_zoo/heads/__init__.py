@@ -1,0 +1,1 @@
+"""Detection heads: raw maps, and how they decode."""

@@ -1,0 +1,92 @@
+"""Anchor head: one 1x1 convolution per level predicts, for every cell and anchor, x, y, w, h, objectness, classes.
+
+YOLOv3, v4, v5 and v7 share maps, rows, priors and ranking; they differ in `locate` and `score` alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from model_zoo.detector import Head
+
+Anchors = tuple[tuple[tuple[float, float], ...], ...]  # (width, height) in pixels, per level, by rising stride
+
+
+class AnchorHead(Head):
+    """The head of YOLOv5; v7's differs by what surrounds the convolutions, v3's and v4's by how boxes are decoded.
+
+    channels: of the feature maps, by rising stride. anchors: in pixels, kept in the state so that fitted ones travel
+    with the weights. Raw maps are (B, A, h, w, 5 + C), A anchors per level.
+    """
+
+    anchors: Tensor
+
+    def __init__(self, channels: Sequence[int], num_classes: int, anchors: Anchors, strides: Sequence[int]) -> None:
+        super().__init__()
+        self.strides, self.num_classes = tuple(strides), num_classes
+        self.register_buffer("anchors", torch.tensor(anchors, dtype=torch.float32))
+        outputs = len(anchors[0]) * (5 + num_classes)
+        self.predict = nn.ModuleList(nn.Conv2d(c, outputs, 1) for c in channels)
+        self.init_biases()
+
+    def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
+        """Return the raw maps (B, A, h, w, 5 + C)."""
+        return [self.as_map(conv(x)) for conv, x in zip(self.predict, features, strict=True)]
+
+    def as_map(self, x: Tensor) -> Tensor:
+        """View the output of a convolution (B, A * (5 + C), h, w) as a raw map (B, A, h, w, 5 + C)."""
+        batch, _, height, width = x.shape
+        return x.view(batch, -1, 5 + self.num_classes, height, width).permute(0, 1, 3, 4, 2)
+
+    def rows(self, maps: Sequence[Tensor]) -> Tensor:
+        """Flatten the maps to (B, N, 5 + C): level, anchor, y, x."""
+        return torch.cat([m.flatten(1, 3) for m in maps], dim=1)
+
+    def priors(self, maps: Sequence[Tensor]) -> Tensor:
+        """Return (N, 5): cell x, cell y, stride, anchor width, anchor height (the last two in pixels)."""
+        levels = zip(maps, self.anchors, self.strides, strict=True)
+        return torch.cat([_level_priors(m.shape[2], m.shape[3], a, stride) for m, a, stride in levels])
+
+    def ranking(self, rows: Tensor) -> Tensor:
+        """Return the raw objectness (B, N): no class score exceeds its sigmoid."""
+        return rows[..., 4]
+
+    def decode(self, rows: Tensor, priors: Tensor) -> tuple[Tensor, Tensor]:
+        """Return boxes (B, n, 4) xyxy in input pixels and scores (B, n, C)."""
+        centres, sizes = self.locate(rows[..., :4], priors)
+        boxes = torch.cat([centres - sizes / 2, centres + sizes / 2], dim=-1)
+        return boxes, self.score(rows[..., 4:])
+
+    def locate(self, raw: Tensor, priors: Tensor) -> tuple[Tensor, Tensor]:
+        """Decode raw x, y, w, h to centres and sizes in pixels; sizes are at most four times the anchor."""
+        cells, strides, anchors = priors[..., :2], priors[..., 2:3], priors[..., 3:]
+        raw = raw.sigmoid()
+        return (2 * raw[..., :2] - 0.5 + cells) * strides, (2 * raw[..., 2:]) ** 2 * anchors
+
+    def score(self, raw: Tensor) -> Tensor:
+        """Decode raw objectness and classes to scores: the product of both probabilities."""
+        probabilities = raw.sigmoid()
+        return probabilities[..., 1:] * probabilities[..., :1]
+
+    @torch.no_grad()
+    def init_biases(self, class_margin: float = 0.99999) -> None:
+        """Begin with the objectness of 8 objects per 640 px image and a class probability near 0.6 / C."""
+        for conv, stride in zip(self.predict, self.strides, strict=True):
+            assert isinstance(conv.bias, Tensor)
+            bias = conv.bias.view(-1, 5 + self.num_classes)
+            bias[:, 4] += math.log(8 / (640 / stride) ** 2)
+            bias[:, 5:] += math.log(0.6 / (self.num_classes - class_margin))
+
+
+def _level_priors(height: int, width: int, anchors: Tensor, stride: int) -> Tensor:
+    """Priors of one level (A * height * width, 5), in float32 whatever the network computes in."""
+    y = torch.arange(height, dtype=torch.float32, device=anchors.device)
+    x = torch.arange(width, dtype=torch.float32, device=anchors.device)
+    grid_y, grid_x = torch.meshgrid(y, x, indexing="ij")
+    cells = torch.stack([grid_x, grid_y, torch.full_like(grid_x, stride)], dim=-1).flatten(0, 1)
+    sizes = anchors.float()[:, None].expand(-1, cells.shape[0], -1)
+    return torch.cat([cells.expand(anchors.shape[0], -1, -1), sizes], dim=-1).flatten(0, 1)

@@ -1,0 +1,1 @@
+"""Necks that two or more families share unchanged."""

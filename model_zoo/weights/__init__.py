@@ -1,0 +1,1 @@
+"""Weights in and out: our own store, and importers of official files."""

@@ -1,0 +1,61 @@
+"""YOLOv5: state dicts of v4.0 to v7.0, keys `model.<index>....`."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from model_zoo import registry
+from model_zoo.contract.errors import LineageError
+from model_zoo.detector import Detector
+from model_zoo.families.yolov5 import VARIANTS, YOLOv5Config
+from model_zoo.weights.importers.renaming import State, Table, load, require
+
+BACKBONE = ("stem", "down2", "c2", "down3", "c3", "down4", "c4", "down5", "c5", "pyramid")
+FOCUS_BACKBONE = ("stem", "down2", "c2", "down3", "c3", "down4", "c4", "down5", "spp", "c5")
+P6_BACKBONE = ("stem", "down2", "c2", "down3", "c3", "down4", "c4", "down5", "c5", "down6", "c6", "pyramid")
+NECK = {
+    **{10: "reduce5", 13: "up4.merge", 14: "reduce4", 17: "up3.merge"},
+    **{18: "down4.down", 20: "down4.merge", 21: "down5.down", 23: "down5.merge"},
+}
+P6_NECK = {
+    **{12: "reduce6", 15: "up5.merge", 16: "reduce5", 19: "up4.merge", 20: "reduce4", 23: "up3.merge"},
+    **{24: "down4.down", 26: "down4.merge", 27: "down5.down", 29: "down5.merge", 30: "down6.down", 32: "down6.merge"},
+}
+BLOCKS: Table = ((r"\.cv(\d)\.", r".conv\1."), (r"(backbone.*|neck.*)\.m\.(\d+)\.", r"\1.blocks.\2."))
+
+
+def from_state_dict(variant: str, state: State) -> Detector:
+    """Build `variant` with the class count and the anchors of the state."""
+    config = VARIANTS[variant]
+    head = f"model.{_head_index(config)}"
+    bias = require(state, f"{head}.m.0.bias", variant)
+    detector = registry.build(variant, num_classes=len(bias) // len(config.anchors[0]) - 5)
+    kept = {key: value for key, value in state.items() if not key.endswith(".anchor_grid")}  # the anchors again
+    kept[f"{head}.anchors"] = _anchors_in_pixels(state, f"{head}.anchors", detector)
+    return load(detector, kept, _table(config))
+
+
+def _head_index(config: YOLOv5Config) -> int:
+    return 33 if config.levels == 4 else 24
+
+
+def _anchors_in_pixels(state: State, key: str, detector: Detector) -> np.ndarray:
+    """The file keeps anchors in cells of their level."""
+    anchors = np.asarray(require(state, key, detector.variant), dtype=np.float32)
+    strides = np.asarray(detector.head.strides, dtype=np.float32)
+    if anchors.ndim != 3 or len(anchors) != len(strides):
+        raise LineageError(f"{key}: expected ({len(strides)}, anchors, 2) numbers; got shape {anchors.shape}")
+    return anchors * strides[:, None, None]
+
+
+def _table(config: YOLOv5Config) -> Table:
+    head = _head_index(config)
+    backbone = P6_BACKBONE if config.levels == 4 else FOCUS_BACKBONE if config.focus else BACKBONE
+    neck = P6_NECK if config.levels == 4 else NECK
+    return (
+        *((rf"^model\.{index}\.", f"backbone.{stage}.") for index, stage in enumerate(backbone)),
+        *((rf"^model\.{index}\.", f"neck.{stage}.") for index, stage in neck.items()),
+        (rf"^model\.{head}\.m\.", "head.predict."),
+        (rf"^model\.{head}\.anchors$", "head.anchors"),
+        *BLOCKS,
+    )
