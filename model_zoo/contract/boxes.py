@@ -98,23 +98,25 @@ def pairwise_ciou(a: Floats, b: Floats) -> Floats:
 
 def _overlap(a: Floats, b: Floats) -> tuple[Floats, Floats]:
     """Areas of intersection and union."""
-    sides = np.minimum(a[..., 2:], b[..., 2:]) - np.maximum(a[..., :2], b[..., :2])
-    sides = np.maximum(sides, 0)
-    inter = sides[..., 0] * sides[..., 1]
+    width = np.minimum(a[..., 2], b[..., 2]) - np.maximum(a[..., 0], b[..., 0])
+    height = np.minimum(a[..., 3], b[..., 3]) - np.maximum(a[..., 1], b[..., 1])
+    inter = np.maximum(width, 0) * np.maximum(height, 0)
     return inter, area(a) + area(b) - inter
 
 
 def _enclosing(a: Floats, b: Floats) -> tuple[Floats, Floats]:
     """Width and height of the smallest enclosing box."""
-    sides = np.maximum(a[..., 2:], b[..., 2:]) - np.minimum(a[..., :2], b[..., :2])
-    return sides[..., 0], sides[..., 1]
+    width = np.maximum(a[..., 2], b[..., 2]) - np.minimum(a[..., 0], b[..., 0])
+    height = np.maximum(a[..., 3], b[..., 3]) - np.minimum(a[..., 1], b[..., 1])
+    return width, height
 
 
 def _centre_penalty(a: Floats, b: Floats) -> Floats:
     """rho^2 / c^2, 0 where the enclosing box is a point."""
     width, height = _enclosing(a, b)
-    shift = (a[..., :2] + a[..., 2:] - b[..., :2] - b[..., 2:]) / 2
-    return _ratio(shift[..., 0] ** 2 + shift[..., 1] ** 2, width**2 + height**2)
+    shift_x = (a[..., 0] + a[..., 2] - b[..., 0] - b[..., 2]) / 2
+    shift_y = (a[..., 1] + a[..., 3] - b[..., 1] - b[..., 3]) / 2
+    return _ratio(shift_x**2 + shift_y**2, width**2 + height**2)
 
 
 def _aspect_angle(boxes: Floats) -> Floats:
@@ -124,4 +126,4 @@ def _aspect_angle(boxes: Floats) -> Floats:
 
 def _ratio(top: Floats, bottom: Floats) -> Floats:
     """Quotient top / bottom, 0 where bottom is not positive."""
-    return np.where(bottom > 0, top / np.where(bottom > 0, bottom, 1), 0)
+    return np.divide(top, bottom, out=np.zeros_like(bottom), where=bottom > 0)

@@ -7,16 +7,19 @@ A card is one JSON document. It travels in the ONNX metadata under the key `line
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal
 
-from model_zoo.contract.errors import CardError
+from model_zoo.contract import documents
+from model_zoo.contract.errors import CardError, LineageError
 from model_zoo.contract.letterbox import LetterboxPolicy, Size
 
 SCHEMA_VERSION = 1
 METADATA_KEY = "lineage.card"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # a safe file name
 Precision = Literal["fp32", "fp16", "bf16", "int8"]
 Output = Literal["detections", "raw"]
 
@@ -71,7 +74,7 @@ class ModelCard:
     input_size: Size
     stride: int
     dynamic_size: bool = True
-    letterbox: LetterboxPolicy = LetterboxPolicy()
+    letterbox: LetterboxPolicy = field(default_factory=LetterboxPolicy)
     thresholds: Thresholds = Thresholds()
     output: Output = "detections"
     candidates: int = 1000
@@ -85,6 +88,13 @@ class ModelCard:
     schema_version: int = SCHEMA_VERSION
 
     def __post_init__(self) -> None:
+        """Check the card and bring it to the form its own document reads back as: tuples, floats, plain numbers."""
+        try:
+            arguments = documents.read_fields(type(self), asdict(self))
+        except LineageError as error:
+            raise CardError(f"model card: {error}") from error
+        for name, value in arguments.items():
+            object.__setattr__(self, name, value)
         for ok, expected, came in self._rules():
             if not ok:
                 raise CardError(f"model card {self.name!r}: expected {expected}; got {came!r}")
@@ -93,14 +103,15 @@ class ModelCard:
         height, width = self.input_size
         bounds = self.thresholds
         unit = all(0 <= v <= 1 for v in (bounds.score, bounds.iou, bounds.score_floor, bounds.distance_weight))
+        whole = self.stride > 0 and height > 0 and width > 0 and height % self.stride == width % self.stride == 0
         return [
             (self.schema_version == SCHEMA_VERSION, f"schema_version {SCHEMA_VERSION}", self.schema_version),
+            (NAME.fullmatch(self.name) is not None, f"a name that matches {NAME.pattern}", self.name),
             (bool(self.class_names), "at least one class name", self.class_names),
-            (self.stride > 0 and height > 0 and width > 0, "a positive stride and input_size", self.input_size),
-            (height % self.stride == width % self.stride == 0, f"an input_size in steps of {self.stride}", (height, width)),
-            (self.output in get_args(Output), f"output in {get_args(Output)}", self.output),
-            (self.precision in get_args(Precision), f"precision in {get_args(Precision)}", self.precision),
+            (whole, f"an input_size in positive steps of the stride, {self.stride}", self.input_size),
+            (0 <= self.letterbox.fill <= 255, "a letterbox.fill from 0 to 255", self.letterbox.fill),
             (self.candidates > 0, "at least one candidate", self.candidates),
+            (self.max_detections > 0, "max_detections of at least one", self.max_detections),
             (unit, "thresholds between 0 and 1", bounds),
             (bounds.score >= bounds.score_floor, "a default score of at least score_floor", bounds),
         ]
@@ -117,16 +128,22 @@ class ModelCard:
     def from_json(cls, text: str) -> ModelCard:
         """Read a card; CardError names the first thing that is missing, unknown or wrong."""
         try:
-            data = json.loads(text)
-        except ValueError as error:
-            raise CardError(f"model card: expected a JSON document; {error}") from error
-        return _build(cls, data, "model card")
+            data = documents.parse(text)
+            version = data.get("schema_version") if isinstance(data, dict) else SCHEMA_VERSION
+            if version != SCHEMA_VERSION:  # first: a card of another schema has other fields
+                raise LineageError(f"expected schema_version {SCHEMA_VERSION}; got {version!r}; export the model again")
+            arguments = documents.read_fields(cls, data)
+        except LineageError as error:
+            raise CardError(f"model card: {error}") from error
+        return cls(**arguments)
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str]) -> ModelCard:
         """Read the card out of a model file's metadata."""
         if METADATA_KEY not in metadata:
-            raise CardError(f"the model file carries no card (metadata {METADATA_KEY!r}); export it with `lineage export`")
+            raise CardError(
+                f"the model file carries no card (metadata {METADATA_KEY!r}); export it with `lineage export`"
+            )
         return cls.from_json(metadata[METADATA_KEY])
 
     @classmethod
@@ -136,13 +153,3 @@ class ModelCard:
             return cls.from_json(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError) as error:
             raise CardError(f"model card {path}: cannot be read ({error})") from error
-
-
-def _build(kind: type[Any], data: object, where: str) -> Any:
-    """Build a frozen dataclass from parsed JSON, checking field names and types on the way."""
-    if not isinstance(data, dict):
-        raise CardError(f"{where}: expected an object; got {type(data).__name__}")
-    if kind is ModelCard and data.get("schema_version") != SCHEMA_VERSION:
-        came = data.get("schema_version")
-        raise CardError(f"{where}: expected schema_version {SCHEMA_VERSION}; got {came!r}; export the model again")
-    ...

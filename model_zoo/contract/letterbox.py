@@ -19,7 +19,7 @@ class LetterboxPolicy:
     """How an image is brought to the network's input size.
 
     align: `centre` (YOLOv3, v4, v5, v6, v7), `top_left` (YOLOX) or `stretch` (YOLOv1, v2).
-    rounding: of the resized size; `round` (v5, v6, v7) or `floor` (Darknet, YOLOX).
+    rounding: of the resized size; `round` (v5, v6, v7) or `floor` (YOLOX; Darknet, with the centre).
     fill: grey value of the border. scale_up: whether images smaller than the input are enlarged.
     """
 
@@ -53,21 +53,21 @@ def plan(policy: LetterboxPolicy, image: Size, canvas: Size) -> Geometry:
         return Geometry(image, canvas, canvas, (0, 0), scale, (0.0, 0.0))
     gain = min(canvas[0] / image[0], canvas[1] / image[1])
     gain = gain if policy.scale_up else min(gain, 1.0)
-    resized = _resized(policy, image, gain)
-    corner = (0, 0) if policy.align == "top_left" else _centred(policy, canvas, resized)
     if policy.align == "top_left":
-        return Geometry(image, canvas, resized, corner, (gain, gain), (0.0, 0.0))
-    if policy.rounding == "floor":  # Darknet undoes with the whole-pixel sizes
-        exact = (resized[0] / image[0], resized[1] / image[1])
-        return Geometry(image, canvas, resized, corner, exact, (float(corner[0]), float(corner[1])))
+        return Geometry(image, canvas, _resized(policy, image, gain), (0, 0), (gain, gain), (0.0, 0.0))
+    if policy.rounding == "floor":
+        return _plan_in_whole_pixels(policy, image, canvas)
+    resized = _resized(policy, image, gain)
+    corner = (round((canvas[0] - resized[0]) / 2 - 0.1), round((canvas[1] - resized[1]) / 2 - 0.1))
     offset = ((canvas[0] - image[0] * gain) / 2, (canvas[1] - image[1] * gain) / 2)
     return Geometry(image, canvas, resized, corner, (gain, gain), offset)
 
 
 def smallest_canvas(policy: LetterboxPolicy, image: Size, limit: Size, stride: int) -> Size:
-    """Return the smallest canvas inside `limit` that holds the image with sides that leave whole strides cut off.
+    """Cut whole strides off the border that the image has on `limit`, and return the canvas that is left.
 
-    This is the rectangular inference of the YOLOv5 lineage: the border is taken modulo `stride`.
+    The image keeps its size, and sides stay multiples of `stride` where those of `limit` are. This is the rectangular
+    inference of the YOLOv5 lineage. A stretched image has no border: its canvas is `limit`.
     """
     if policy.align == "stretch":
         return limit
@@ -96,15 +96,20 @@ def undo(boxes: Floats, geometry: Geometry) -> Floats:
     return clip((boxes - offset) / scale, geometry.image)
 
 
+def _plan_in_whole_pixels(policy: LetterboxPolicy, image: Size, canvas: Size) -> Geometry:
+    """Place an image as Darknet does: whole-number division, and boxes are undone with the whole-pixel sizes."""
+    (height, width), (rows, columns) = image, canvas
+    if not policy.scale_up and height <= rows and width <= columns:
+        resized = image
+    elif columns * height < rows * width:
+        resized = (max(columns * height // width, 1), columns)
+    else:
+        resized = (rows, max(rows * width // height, 1))
+    corner = ((rows - resized[0]) // 2, (columns - resized[1]) // 2)
+    scale = (resized[0] / height, resized[1] / width)
+    return Geometry(image, canvas, resized, corner, scale, (float(corner[0]), float(corner[1])))
+
+
 def _resized(policy: LetterboxPolicy, image: Size, gain: float) -> Size:
-    if policy.rounding == "round":
-        return max(round(image[0] * gain), 1), max(round(image[1] * gain), 1)
-    return max(int(image[0] * gain), 1), max(int(image[1] * gain), 1)
-
-
-def _centred(policy: LetterboxPolicy, canvas: Size, resized: Size) -> tuple[int, int]:
-    """Top-left corner; the lineage of v5 splits an odd border with round(border / 2 - 0.1)."""
-    top, left = ((c - r) / 2 for c, r in zip(canvas, resized, strict=True))
-    if policy.rounding == "round":
-        return round(top - 0.1), round(left - 0.1)
-    return int(top), int(left)
+    whole = round if policy.rounding == "round" else int
+    return max(whole(image[0] * gain), 1), max(whole(image[1] * gain), 1)

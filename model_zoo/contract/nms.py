@@ -13,7 +13,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from model_zoo.contract.boxes import Floats, aligned_diou
+from model_zoo.contract.boxes import Floats, pairwise_diou
+
+_BLOCK = 64  # candidates settled at once: enough to spare NumPy calls, few enough to compare little in vain
 
 
 def nms(
@@ -28,17 +30,33 @@ def nms(
     boxes (N, 4) xyxy, scores (N,), class_ids (N,). `distance_weight` 1 is DIoU-NMS, 0 is plain IoU-NMS.
     """
     order = np.argsort(-scores, kind="stable")
-    kept = [_greedy(boxes, order[class_ids[order] == c], iou_threshold, distance_weight) for c in np.unique(class_ids)]
-    survivors = np.zeros(len(order), dtype=bool)
-    survivors[np.concatenate([np.empty(0, dtype=np.int64), *kept])] = True
-    return order[survivors[order]]
+    survives = np.zeros(len(order), dtype=bool)
+    for class_id in np.unique(class_ids):
+        candidates = order[class_ids[order] == class_id]
+        survives[_greedy(boxes, candidates, float(iou_threshold), float(distance_weight))] = True
+    return order[survives[order]]
 
 
 def _greedy(boxes: Floats, order: NDArray[np.int64], threshold: float, distance_weight: float) -> NDArray[np.int64]:
-    """Greedy pass over one class; `order` lists its candidates, best first."""
-    kept = []
+    """Greedy pass over one class, a block of candidates at a time; `order` lists them, best first."""
+    kept = [order[:0]]
     while order.size:
-        best, order = order[0], order[1:]
+        block, order = order[:_BLOCK], order[_BLOCK:]
+        suppresses = pairwise_diou(boxes[block], boxes[block], distance_weight) > threshold
+        best = block[_survivors(np.triu(suppresses, k=1))]
+        order = order[~(pairwise_diou(boxes[best], boxes[order], distance_weight) > threshold).any(axis=0)]
         kept.append(best)
-        order = order[aligned_diou(boxes[best], boxes[order], distance_weight) <= threshold]
-    return np.asarray(kept, dtype=np.int64)
+    return np.concatenate(kept)
+
+
+def _survivors(suppresses: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Greedy pass as a fixed point: one survives unless an earlier survivor suppresses it (upper triangular).
+
+    A row depends on earlier rows only, so every round settles at least one more row, from the front.
+    """
+    survives = np.ones(len(suppresses), dtype=bool)
+    while True:
+        settled: NDArray[np.bool_] = np.logical_not(suppresses[survives].any(axis=0))
+        if np.array_equal(settled, survives):
+            return survives
+        survives = settled

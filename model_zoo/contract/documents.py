@@ -1,0 +1,100 @@
+"""Read JSON documents into frozen dataclasses; a mistake is named by its place, what was expected and what came.
+
+Fields may be str, bool, int, float (finite; whole numbers are taken), Literal of strings, tuples of a fixed or any
+length, Mapping[str, ...] and nested dataclasses. That is all a model card and a package need.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import MISSING, fields, is_dataclass
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from model_zoo.contract.errors import LineageError
+
+_SCALARS: dict[type, str] = {str: "text", bool: "true or false", int: "a whole number", float: "a finite number"}
+
+
+def parse(text: str) -> object:
+    """Parse a JSON document; LineageError says where it is damaged."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise LineageError(f"expected a JSON document; {error}") from error
+
+
+def read_fields(kind: type[Any], data: object, where: str = "") -> dict[str, Any]:
+    """Return the constructor arguments of dataclass `kind` from parsed JSON; LineageError names the wrong field."""
+    if not isinstance(data, Mapping):
+        raise _wrong(where or "the document", "an object", data)
+    hints = get_type_hints(kind)
+    for name in data:
+        if name not in hints:
+            raise LineageError(f"{_at(where, name)}: unknown field; expected one of {', '.join(hints)}")
+    for field in fields(kind):
+        if field.name not in data and field.default is MISSING and field.default_factory is MISSING:
+            raise LineageError(
+                f"{_at(where, field.name)}: expected {_expected(hints[field.name])}; the field is missing"
+            )
+    return {name: _read(hints[name], value, _at(where, name)) for name, value in data.items()}
+
+
+def _read(hint: Any, value: object, where: str) -> Any:
+    if isinstance(hint, type) and is_dataclass(hint):
+        return hint(**read_fields(hint, value, where))
+    if get_origin(hint) is tuple:
+        return _read_tuple(hint, value, where)
+    if get_origin(hint) is Mapping:
+        return _read_mapping(hint, value, where)
+    if not _fits(hint, value):
+        raise _wrong(where, _expected(hint), value)
+    return hint(value) if hint in _SCALARS else value
+
+
+def _read_tuple(hint: Any, value: object, where: str) -> tuple[Any, ...]:
+    items = get_args(hint)
+    if not isinstance(value, list | tuple):
+        raise _wrong(where, _expected(hint), value)
+    if items[-1] is Ellipsis:
+        items = (items[0],) * len(value)
+    if len(items) != len(value):
+        raise _wrong(where, _expected(hint), value)
+    return tuple(_read(item, v, f"{where}[{i}]") for i, (item, v) in enumerate(zip(items, value, strict=True)))
+
+
+def _read_mapping(hint: Any, value: object, where: str) -> dict[str, Any]:
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        raise _wrong(where, _expected(hint), value)
+    return {key: _read(get_args(hint)[1], v, _at(where, key)) for key, v in value.items()}
+
+
+def _fits(hint: Any, value: object) -> bool:
+    if get_origin(hint) is Literal:
+        return value in get_args(hint)
+    if isinstance(value, bool) or hint is bool:  # a bool is an int in Python, but not in JSON
+        return isinstance(value, bool) and hint is bool
+    if hint is float:
+        return isinstance(value, int | float) and abs(value) <= sys.float_info.max  # false for NaN, too
+    if hint is str:
+        return isinstance(value, str) and not any("\ud800" <= c <= "\udfff" for c in value)  # UTF-8 cannot hold these
+    return isinstance(value, hint)
+
+
+def _expected(hint: Any) -> str:
+    if get_origin(hint) is Literal:
+        return "one of " + ", ".join(map(repr, get_args(hint)))
+    if get_origin(hint) is tuple:
+        items = get_args(hint)
+        return f"a list of {_expected(items[0])}" if items[-1] is Ellipsis else f"a list of {len(items)}"
+    return _SCALARS.get(hint, "an object")
+
+
+def _wrong(where: str, expected: str, value: object) -> LineageError:
+    came = repr(value)
+    return LineageError(f"{where}: expected {expected}; got {came if len(came) <= 60 else came[:57] + '...'}")
+
+
+def _at(where: str, name: object) -> str:
+    return f"{where}.{name}" if where else str(name)
