@@ -1,0 +1,137 @@
+"""The front door: `lineage <command> ...`. Thin: what a command needs is imported when it is called."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.metadata
+import io
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+DISTRIBUTION = "yolo-lineage"
+OUR_PACKAGES = ("model_zoo", "service", "training")
+USER_ERROR = 2  # as tyro and argparse
+INTERRUPTED = 130  # 128 + SIGINT, as shells say it
+BROKEN_PIPE = 141  # 128 + SIGPIPE
+
+
+@dataclass(frozen=True)
+class Command:
+    """One command: the function that does it, one line of help, and the extra its packages come with."""
+
+    name: str
+    module: str
+    function: str
+    help: str
+    extra: str
+
+
+COMMANDS = (
+    Command("serve", "service.commands", "serve", "Answer POST /detect with the models of a repository.", "cpu"),
+    Command("detect", "service.detect_command", "detect", "Find objects in image files, without a server.", "cpu"),
+    Command("models", "service.models_command", "models", "List the models of a repository.", "cpu"),
+    Command("import", "model_zoo.commands", "import_model", "Take official weights into a repository.", "zoo"),
+    Command("export", "model_zoo.commands", "export_model", "Write a model in another form or precision.", "zoo"),
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit code; a user's mistake is one line on stderr, never a traceback."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a file name or label the terminal cannot show must not end the run
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        return _dispatch(arguments)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of a pipe, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes at exit
+        return BROKEN_PIPE
+
+
+def _dispatch(arguments: Sequence[str]) -> int:
+    name = arguments[0] if arguments else ""
+    if name in ("-h", "--help"):
+        print(_help())
+        return 0
+    if name == "--version":
+        print(f"lineage {_version()}")
+        return 0
+    command = next((c for c in COMMANDS if c.name == name), None)
+    if command is None:
+        print(_unknown(name) if name else _help(), file=sys.stderr)
+        return USER_ERROR
+    return _run(command, arguments[1:])
+
+
+def _run(command: Command, arguments: Sequence[str]) -> int:
+    from model_zoo.contract.errors import LineageError
+
+    try:
+        return _call(command, arguments)
+    except (LineageError, OSError, ModuleNotFoundError) as error:
+        if os.environ.get("LINEAGE_DEBUG") == "1" or isinstance(error, BrokenPipeError) or _is_ours(error):
+            raise
+        print(f"lineage: {_explain(error, command)}", file=sys.stderr)
+        return USER_ERROR
+
+
+def _call(command: Command, arguments: Sequence[str]) -> int:
+    import tyro
+
+    function = getattr(importlib.import_module(command.module), command.function)
+    flags_without_pairs = (tyro.conf.FlagCreatePairsOff,)  # `--json`, and no `--no-json` beside it
+    result = tyro.cli(function, prog=f"lineage {command.name}", args=arguments, config=flags_without_pairs)
+    return int(result or 0)
+
+
+def _is_ours(error: Exception) -> bool:
+    """Whether a module of the project itself is missing: a bug, which no extra mends."""
+    return isinstance(error, ModuleNotFoundError) and str(error.name).split(".")[0] in OUR_PACKAGES
+
+
+def _explain(error: Exception, command: Command) -> str:
+    if isinstance(error, ModuleNotFoundError):
+        return (
+            f"`lineage {command.name}` needs the package {error.name}, which is not installed here; "
+            f"pip install '{DISTRIBUTION}[{command.extra}]'"
+        )
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
+
+
+def _help() -> str:
+    lines = [f"  {c.name:<8}{c.help}" for c in COMMANDS]
+    return "\n".join(
+        [
+            "usage: lineage <command> [options]     (`lineage <command> --help` tells the options)",
+            "",
+            "Eight generations of YOLO: import, export, detect, serve.",
+            "",
+            *lines,
+            "",
+            "  -h, --help   this text        --version   the version",
+        ]
+    )
+
+
+def _unknown(name: str) -> str:
+    known = [c.name for c in COMMANDS]
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean `{close[0]}`?" if close else f"expected one of {', '.join(known)}"
+    return f"lineage: no command {name!r}; {hint}"
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version(DISTRIBUTION)
+    except importlib.metadata.PackageNotFoundError:
+        return "(not installed, run from a checkout)"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
