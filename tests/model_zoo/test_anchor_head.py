@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from model_zoo.heads.anchor import AnchorHead
+
+ANCHORS = (((10, 20), (30, 40)), ((50, 60), (70, 80)))
+
+
+@pytest.fixture
+def head() -> AnchorHead:
+    torch.manual_seed(0)
+    return AnchorHead((4, 8), 3, ANCHORS, strides=(8, 16))
+
+
+@pytest.fixture
+def maps(head) -> list[torch.Tensor]:
+    return head([torch.randn(2, 4, 4, 6), torch.randn(2, 8, 2, 3)])
+
+
+def test_maps_and_rows_agree_on_the_order(head, maps):
+    assert [tuple(m.shape) for m in maps] == [(2, 2, 4, 6, 8), (2, 2, 2, 3, 8)]
+    rows = head.rows(maps)
+    assert rows.shape == (2, 2 * 24 + 2 * 6, 8)
+    torch.testing.assert_close(rows[1, 24 + 6 * 3 + 5], maps[0][1, 1, 3, 5], rtol=0, atol=0)
+    torch.testing.assert_close(rows[1, 48 + 6 + 3 * 1 + 2], maps[1][1, 1, 1, 2], rtol=0, atol=0)
+
+
+def test_priors_name_cell_stride_and_anchor(head, maps):
+    priors = head.priors(maps)
+    assert priors[24 + 6 * 3 + 5].tolist() == [5, 3, 8, 30, 40]
+    assert priors[48 + 6 + 3 * 1 + 2].tolist() == [2, 1, 16, 70, 80]
+
+
+def test_raw_zeros_decode_to_the_anchor_in_the_middle_of_the_cell(head, maps):
+    boxes, scores = head.decode(torch.zeros_like(head.rows(maps)), head.priors(maps))
+    assert boxes[0, 24 + 6 * 3 + 5].tolist() == [44 - 15, 28 - 20, 44 + 15, 28 + 20]
+    assert scores.unique().tolist() == [0.25]
+
+
+def test_no_score_exceeds_what_the_ranking_says(head, maps):
+    rows = head.rows(maps)
+    _, scores = head.decode(rows, head.priors(maps))
+    assert bool((scores.amax(-1) <= head.ranking(rows).sigmoid()).all())
+
+
+def test_priors_stay_exact_where_the_network_is_half_precision(head, maps):
+    assert head.half().priors([m.half() for m in maps]).dtype == torch.float32
+
+
+def test_fitted_anchors_travel_with_the_weights(head):
+    assert head.state_dict()["anchors"].tolist() == [[list(a) for a in level] for level in ANCHORS]
