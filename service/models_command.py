@@ -1,0 +1,90 @@
+"""`lineage models`: what is in a repository, and what in it cannot be used."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import tyro
+
+from model_zoo.contract.errors import PackageError
+from model_zoo.contract.package import LATEST, Package, Repository
+
+SOME_UNUSABLE: Final = 1
+HEADER: Final = ("model", "aliases", "family", "variant", "input", "precision", "params", "metrics")
+
+
+def models(
+    *,
+    repository: Path = Path("models"),
+    as_json: Annotated[bool, tyro.conf.arg(name="json")] = False,
+) -> int:
+    """List the models of a repository.
+
+    What cannot be used is reported with the reason, and the exit code is 1.
+
+    Args:
+        repository: Folder of the models.
+        as_json: Print JSON instead of a table.
+    """
+    source = Repository(repository)
+    packages, problems = source.scan()
+    entries = [_entry(package, _aliases(source, package)) for package in packages]
+    if as_json:
+        print(json.dumps({"models": entries, "problems": [asdict(p) for p in problems]}, indent=2))
+    elif entries:
+        print(_table([HEADER, *map(_row, entries)]))
+    else:
+        print(f"No models in {repository}; `lineage import` takes one in.")
+    for problem in problems:
+        print(f"lineage: {problem.reason}", file=sys.stderr)
+    return SOME_UNUSABLE if problems else 0
+
+
+def _aliases(source: Repository, package: Package) -> list[str]:
+    """Names that mean this version; damaged aliases are among the problems of the scan already."""
+    try:
+        aliases = source.aliases(package.name)
+    except PackageError:
+        aliases = {}
+    implied = {LATEST: source.versions(package.name)[-1]}
+    return [alias for alias, version in (aliases | implied).items() if version == package.version]
+
+
+def _entry(package: Package, aliases: list[str]) -> dict[str, Any]:
+    card = package.card
+    return {
+        "name": package.name,
+        "version": package.version,
+        "aliases": aliases,
+        "family": card.family,
+        "variant": card.variant,
+        "input_size": list(card.input_size),
+        "precision": card.precision,
+        "params": card.params,
+        "metrics": [asdict(metric) for metric in card.metrics],
+    }
+
+
+def _row(entry: dict[str, Any]) -> tuple[str, ...]:
+    height, width = entry["input_size"]
+    return (
+        f"{entry['name']}@{entry['version']}",
+        ", ".join(entry["aliases"]),
+        entry["family"],
+        entry["variant"],
+        f"{height} x {width}",
+        entry["precision"],
+        f"{entry['params']:,}",
+        ", ".join(f"{m['name']} {m['value']:g} ({m['dataset']})" for m in entry["metrics"]) or "-",
+    )
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)) for row in rows)
+    return "\n".join(line.rstrip() for line in lines)
