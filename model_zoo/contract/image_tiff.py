@@ -1,0 +1,151 @@
+"""The structure of a TIFF file, and of the small TIFF that EXIF is (TIFF 6.0, sections 2-15; EXIF 2.32)."""
+
+from __future__ import annotations
+
+import struct
+from typing import Literal, NamedTuple
+
+from model_zoo.contract.image_types import ImageHeader, Picture, damaged, unsupported
+
+SUBFILE, WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 254, 256, 257, 258, 259, 262
+ORIENTATION, SAMPLES, ROWS_PER_STRIP, PLANAR = 274, 277, 278, 284
+TILE_WIDTH, TILE_HEIGHT, EXTRA_SAMPLES, SAMPLE_FORMAT, DNG_VERSION = 322, 323, 338, 339, 50706
+# What pixels need: the above, fill order (266), strips (273, 279), predictor (317), palette (320), tiles (324, 325).
+NEEDED = frozenset((*range(256, 260), 262, 266, 273, 277, 278, 279, 284, 317, 320, *range(322, 326), 338, 339))
+COMPRESSIONS = {1: "none", 5: "LZW", 8: "deflate", 32773: "PackBits", 32946: "deflate"}
+# Photometric interpretation -> colour channels and the bits per sample it may come in.
+LAYOUTS = {0: (1, (1, 8)), 1: (1, (1, 8, 16)), 2: (3, (8, 16)), 3: (1, (4, 8)), 5: (4, (8,))}
+MAX_PAGES = 64
+_TYPES = {1: "B", 3: "H", 4: "I"}
+
+
+class Entry(NamedTuple):
+    """One entry of a directory: the tag, the type and number of its values, and its twelve bytes."""
+
+    tag: int
+    kind: int
+    number: int
+    raw: bytes
+
+
+class Directory:
+    """An image file directory: its entries, read at `offset` in the byte order of the file."""
+
+    def __init__(self, data: bytes, offset: int) -> None:
+        self.data, self.offset = data, offset
+        self.order = "<" if data[:2] == b"II" else ">"
+        (count,) = struct.unpack_from(self.order + "H", data, offset)
+        self.end = offset + 2 + 12 * count
+        places = range(offset + 2, self.end, 12)
+        found = [Entry._make((*struct.unpack_from(self.order + "HHI", data, at), data[at : at + 12])) for at in places]
+        self.entries = {entry.tag: entry for entry in reversed(found)}  # the first of a tag counts
+
+    @property
+    def next(self) -> int:
+        """Offset of the next directory, 0 where there is none."""
+        return int(struct.unpack_from(self.order + "I", self.data, self.end)[0])
+
+    def values(self, tag: int, default: int) -> tuple[int, ...]:
+        """Return the first values (at most eight) of an unsigned integer tag."""
+        entry = self.entries.get(tag)
+        if entry is None or entry.kind not in _TYPES or entry.number == 0:
+            return (default,)
+        layout = f"{self.order}{min(entry.number, 8)}{_TYPES[entry.kind]}"
+        if self.bytes_of(entry) <= 4:
+            return struct.unpack_from(layout, entry.raw, 8)
+        (offset,) = struct.unpack_from(self.order + "I", entry.raw, 8)
+        return struct.unpack_from(layout, self.data, offset)
+
+    def value(self, tag: int, default: int) -> int:
+        """Return the first value of an unsigned integer tag."""
+        return self.values(tag, default)[0]
+
+    def bytes_of(self, entry: Entry) -> int:
+        """Size of an entry's values."""
+        return entry.number * struct.calcsize(_TYPES[entry.kind])
+
+    def reduced_to(self, tags: frozenset[int]) -> bytes:
+        """Return the file with a directory of these tags alone, and no other directory behind it."""
+        kept = [entry.raw for tag, entry in sorted(self.entries.items()) if tag in tags]
+        body = struct.pack(self.order + "H", len(kept)) + b"".join(kept) + bytes(4)
+        return self.data[: self.offset] + body + self.data[self.offset + len(body) :]
+
+
+def exif_orientation(exif: bytes) -> int:
+    """Return the orientation 1..8 of an EXIF block; 1 where it is absent or damaged, as viewers do."""
+    try:
+        orientation = first_directory(exif).value(ORIENTATION, 1)
+    except struct.error:
+        return 1
+    return orientation if 1 <= orientation <= 8 else 1
+
+
+def first_directory(data: bytes) -> Directory:
+    """Return the first directory of a TIFF file."""
+    (offset,) = struct.unpack_from("<I" if data[:2] == b"II" else ">I", data, 4)
+    return Directory(data, offset)
+
+
+def read_tiff(data: bytes) -> Picture:
+    """Read the first page of a TIFF."""
+    page = first_directory(data)
+    _check_coding(page)
+    alpha = _check_layout(page)
+    height, width = page.value(HEIGHT, 0), page.value(WIDTH, 0)
+    if not height or not width or not page.value(ROWS_PER_STRIP, 1):
+        raise damaged("TIFF", "a picture of at least one pixel", f"{height} x {width}")
+    bits = page.value(BITS, 1) * page.value(SAMPLES, 1)
+    header = ImageHeader(
+        "TIFF",
+        (height, width),
+        orientation=exif_orientation(data),
+        frames=_pages(page),
+        work=_padded_pixels(page, height, width) * max(bits // 8, 3),
+    )
+    return Picture(header, page.reduced_to(NEEDED), alpha)
+
+
+def _check_coding(page: Directory) -> None:
+    compression = page.value(COMPRESSION, 1)
+    if DNG_VERSION in page.entries or page.value(SUBFILE, 0) & 1:
+        raise unsupported("TIFF", "a finished picture", "a camera's raw file or a thumbnail")
+    if compression not in COMPRESSIONS:
+        raise unsupported("TIFF", "no compression, LZW, deflate or PackBits", f"compression {compression}")
+    if compression == 1 and TILE_WIDTH in page.entries:
+        raise unsupported("TIFF", "strips, or compressed tiles", "tiles without compression")
+    for entry in page.entries.values():
+        if entry.tag in NEEDED and (entry.kind not in _TYPES or page.bytes_of(entry) > len(page.data)):
+            raise damaged("TIFF", f"integers inside the file for tag {entry.tag}", f"{entry.number} values")
+
+
+def _check_layout(page: Directory) -> Literal["straight", "premultiplied"] | None:
+    """Refuse layouts the decoder does not take; return how colours relate to the alpha channel."""
+    photometric, samples = page.value(PHOTOMETRIC, 1), page.value(SAMPLES, 1)
+    colours, allowed = LAYOUTS.get(photometric, (0, ()))
+    bits, formats = page.values(BITS, 1), page.values(SAMPLE_FORMAT, 1)
+    extra = samples - colours
+    if set(bits) - set(allowed) or len(set(bits)) != 1 or set(formats) != {1}:
+        came = f"photometric {photometric}, bits {bits}, sample format {formats}"
+        raise unsupported("TIFF", "grey, RGB, palette or CMYK of 8 or 16 bit integers", came)
+    if extra not in ((0, 1) if photometric == 2 else (0,)) or page.value(PLANAR, 1) != 1:
+        raise unsupported("TIFF", f"{colours} interleaved channels, or RGB with alpha", f"{samples} channels")
+    if not extra or (kind := page.value(EXTRA_SAMPLES, 0)) not in (1, 2):
+        return None
+    # libtiff hands out 8-bit colours multiplied by alpha in either case, 16-bit ones as they are stored.
+    return "straight" if kind == 2 and bits[0] == 16 else "premultiplied"
+
+
+def _padded_pixels(page: Directory, height: int, width: int) -> int:
+    """Pixels with those that fill up the last tiles, which the decoder stores as well."""
+    tile_height, tile_width = max(page.value(TILE_HEIGHT, 1), 1), max(page.value(TILE_WIDTH, 1), 1)
+    return -(-height // tile_height) * tile_height * -(-width // tile_width) * tile_width
+
+
+def _pages(page: Directory) -> int:
+    """Count directories that are pictures of their own, not thumbnails or masks of another."""
+    pages, seen = 1, {page.offset}
+    while (offset := page.next) and offset not in seen and len(seen) < MAX_PAGES:
+        page = Directory(page.data, offset)
+        seen.add(page.offset)
+        pages += not page.value(SUBFILE, 0) & 5
+    return pages
