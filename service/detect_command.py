@@ -19,39 +19,44 @@ from model_zoo.contract.images import decode_image
 from model_zoo.contract.package import Package, Repository
 from model_zoo.contract.pipeline import Query
 from service import image_files
-from service.detect_report import Failed, Found, document, table
+from service.detect_report import Failed, Found, document, table_head, table_lines
 from service.engines import onnxruntime
 from service.engines.base import Engine, EngineOptions
 from service.loose_model import open_loose
 
 DISTANCE_WEIGHTS: Final = {"diou": 1.0, "iou": 0.0}
 SOME_FAILED: Final = 1
+_ONLY_MODEL: Final = "(default: the only one there is)"
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+def _option(metavar: str) -> object:
+    """Describe an option that the model's card decides where it is left out."""
+    return tyro.conf.arg(metavar=metavar, help_behavior_hint="(default: the model's own)")
 
 
 def detect(
     paths: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="IMAGE [IMAGE ...]")],
     *,
-    model: str | None = None,
+    model: Annotated[str | None, tyro.conf.arg(metavar="MODEL", help_behavior_hint=_ONLY_MODEL)] = None,
     repository: Path = Path("models"),
-    score: float | None = None,
-    iou: float | None = None,
-    nms: Literal["diou", "iou"] | None = None,
-    classes: str | None = None,
-    max_detections: int | None = None,
-    save: Path | None = None,
-    as_json: Annotated[bool, tyro.conf.arg(name="json")] = False,
+    score: Annotated[float | None, _option("NUMBER")] = None,
+    iou: Annotated[float | None, _option("NUMBER")] = None,
+    nms: Annotated[Literal["diou", "iou"] | None, _option("{diou,iou}")] = None,
+    classes: Annotated[str | None, tyro.conf.arg(metavar="NAMES", help_behavior_hint="(default: all)")] = None,
+    max_detections: Annotated[int | None, _option("NUMBER")] = None,
+    save: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER", help_behavior_hint="")] = None,
+    as_json: Annotated[bool, tyro.conf.arg(name="json", help_behavior_hint="")] = False,
 ) -> int:
     """Find objects in image files.
 
     Prints a table, or with --json the document that POST /detect answers. An image that cannot be used is reported, the
-    others are still done, and the exit code is 1. What is not given is the model's own choice.
+    others are still done, and the exit code is 1.
 
     Args:
         paths: Files, folders (the images directly in them) and quoted patterns such as 'photos/**/*.jpg'.
-        model: NAME, NAME@VERSION or NAME@ALIAS in the repository, or an .onnx file with a card inside. May be left out
-            where the repository has one model.
+        model: NAME, NAME@VERSION or NAME@ALIAS in the repository, or an .onnx file with a card inside.
         repository: Folder of the models.
         score: Lowest score to report.
         iou: Threshold of the suppression: the higher, the more boxes may overlap.
@@ -74,16 +79,21 @@ def detect(
         classes=[name.strip() for name in classes.split(",")] if classes else None,
         max_detections=max_detections,
     )
-    started, failed = time.perf_counter(), list[Failed]()
-    progress = tqdm(_run(package, query, files, copies), total=len(files), unit="image", disable=_quiet(files))
-    found = _complain(progress, failed)
+    engine = onnxruntime.load(package, EngineOptions())
+    started, outcomes = time.perf_counter(), list[Found | Failed]()
+    if not as_json:
+        print(table_head(package.card.class_names))
+    with tqdm(_run(engine, query, files, copies), total=len(files), unit="image", disable=_no_bar(files)) as progress:
+        for outcome in progress:
+            outcomes.append(outcome)
+            if isinstance(outcome, Failed):
+                tqdm.write(f"lineage: {outcome.path}: {outcome.reason}", file=sys.stderr)
+            elif not as_json:
+                tqdm.write("\n".join(table_lines(outcome, package.card.class_names)))  # above the bar
+    engine.close()
     if as_json:
-        results = list(found)
-        print(json.dumps(document(package, results, (time.perf_counter() - started) * 1000), indent=2))
-    else:
-        for line in table(found, package.card.class_names):
-            tqdm.write(line)  # above the progress bar
-    return SOME_FAILED if failed else 0
+        print(json.dumps(document(package, outcomes, time.perf_counter() - started), indent=2))
+    return SOME_FAILED if any(isinstance(outcome, Failed) for outcome in outcomes) else 0
 
 
 def find_model(reference: str | None, repository: Path) -> Package:
@@ -97,9 +107,8 @@ def find_model(reference: str | None, repository: Path) -> Package:
     return models.resolve(reference or "".join(names))
 
 
-def _run(package: Package, query: Query, files: Sequence[Path], copies: dict[Path, Path]) -> Iterator[Found | Failed]:
+def _run(engine: Engine, query: Query, files: Sequence[Path], copies: dict[Path, Path]) -> Iterator[Found | Failed]:
     """Detect on all files, as many at a time as the engine runs, and give the outcomes in order."""
-    engine = onnxruntime.load(package, EngineOptions())
 
     def attempt(path: Path) -> Found | Failed:
         try:
@@ -107,16 +116,18 @@ def _run(package: Package, query: Query, files: Sequence[Path], copies: dict[Pat
         except ImageError as error:
             return Failed(path, str(error))
 
-    yield from _in_order(engine.workers, attempt, files)
-    engine.close()
+    return _in_order(engine.workers, attempt, files)
 
 
 def _detect_one(engine: Engine, query: Query, path: Path, copy: Path | None) -> Found:
+    began = time.perf_counter()
     image = decode_image(image_files.read(path))
+    decoded = time.perf_counter()
     detections = pipeline.detect(engine.card, engine.run, [image], query)[0]
+    done = time.perf_counter()
     if copy:
         image_files.write(copy, drawing.draw(image, detections, engine.card.class_names))
-    return Found(path, (image.shape[0], image.shape[1]), detections)
+    return Found(path, (image.shape[0], image.shape[1]), detections, decoded - began, done - decoded)
 
 
 def _in_order(workers: int, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
@@ -128,16 +139,6 @@ def _in_order(workers: int, function: Callable[[Item], Result], items: Iterable[
         pool.shutdown(cancel_futures=True)
 
 
-def _complain(outcomes: Iterable[Found | Failed], failed: list[Failed]) -> Iterator[Found]:
-    """Report what failed on stderr, keep it in `failed`, and pass on the rest."""
-    for outcome in outcomes:
-        if isinstance(outcome, Found):
-            yield outcome
-        else:
-            failed.append(outcome)
-            tqdm.write(f"lineage: {outcome.path}: {outcome.reason}", file=sys.stderr)
-
-
-def _quiet(files: Sequence[Path]) -> bool | None:
-    """Tell tqdm to show a bar (None: on terminals only) where there is something to wait for."""
+def _no_bar(files: Sequence[Path]) -> bool | None:
+    """Tell tqdm to show a bar where there is something to wait for, and (None) only on a terminal."""
     return None if len(files) > 1 else True

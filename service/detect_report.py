@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,13 @@ from model_zoo.contract.package import Package
 
 @dataclass(frozen=True)
 class Found:
-    """What was found on an image of a size (height, width)."""
+    """What was found on an image of a size (height, width), and the seconds it took to decode and infer."""
 
     path: Path
     size: Size
     detections: Detections
+    decode: float
+    infer: float
 
 
 @dataclass(frozen=True)
@@ -29,34 +31,42 @@ class Failed:
     reason: str
 
 
-def table(found: Iterable[Found], names: Sequence[str]) -> Iterator[str]:
-    """Give one line per image and one per object, as they come; the columns stand under one header."""
-    width = max(map(len, names))
-    yield f"  {'label':<{width}}  score     left      top    right   bottom"
-    for one in found:
-        height, image_width = one.size
-        yield f"{one.path}  {image_width} x {height}  {_count(len(one.detections))}"
-        for entry in one.detections.to_dict(names):
-            corners = "".join(f"{v:9.1f}" for v in entry["box"])
-            yield f"  {entry['label']:<{width}}  {entry['score']:5.2f}{corners}"
+def table_head(names: Sequence[str]) -> str:
+    """Return the header under which the columns of every object stand."""
+    return f"  {'label':<{_width(names)}}  score     left      top    right   bottom"
 
 
-def document(package: Package, found: Iterable[Found], milliseconds: float) -> dict[str, Any]:
-    """Make the document that POST /detect answers; a loose model file has no version."""
-    return {
-        "model": {"name": package.name, "version": package.version or None},
-        "results": [_result(one, package.card.class_names) for one in found],
-        "timing_ms": {"total": round(milliseconds, 3)},
-    }
-
-
-def _result(found: Found, names: Sequence[str]) -> dict[str, Any]:
+def table_lines(found: Found, names: Sequence[str]) -> list[str]:
+    """List one line for the image and one for each object."""
     height, width = found.size
+    lines = [f"{found.path}  {width} x {height}  {_count(len(found.detections))}"]
+    for entry in found.detections.to_dict(names):
+        corners = "".join(f"{v:9.1f}" for v in entry["box"])
+        lines.append(f"  {entry['label']:<{_width(names)}}  {entry['score']:5.2f}{corners}")
+    return lines
+
+
+def document(package: Package, outcomes: Sequence[Found | Failed], total: float) -> dict[str, Any]:
+    """Make the document that POST /detect answers; `total` is in seconds."""
+    found = [outcome for outcome in outcomes if isinstance(outcome, Found)]
+    decode, infer = (max(times, default=0.0) for times in ([f.decode for f in found], [f.infer for f in found]))
+    seconds = {"decode": decode, "queue": 0.0, "infer": infer, "total": total}
     return {
-        "file": str(found.path),
-        "image": {"width": width, "height": height},
-        "detections": found.detections.to_dict(names),
+        "model": {"name": package.name, "version": package.version},
+        "results": [{"file": str(o.path)} | _result(o, package.card.class_names) for o in outcomes],
+        "timing_ms": {stage: round(1000 * value, 3) for stage, value in seconds.items()},
     }
+
+
+def _result(outcome: Found | Failed, names: Sequence[str]) -> dict[str, Any]:
+    if isinstance(outcome, Failed):
+        return {"error": {"detail": outcome.reason}}
+    height, width = outcome.size
+    return {"image": {"width": width, "height": height}, "detections": outcome.detections.to_dict(names)}
+
+
+def _width(names: Sequence[str]) -> int:
+    return max(len("label"), *map(len, names))
 
 
 def _count(number: int) -> str:
