@@ -80,16 +80,8 @@ def detect(
         max_detections=max_detections,
     )
     engine = onnxruntime.load(package, EngineOptions())
-    started, outcomes = time.perf_counter(), list[Found | Failed]()
-    if not as_json:
-        print(table_head(package.card.class_names))
-    with tqdm(_run(engine, query, files, copies), total=len(files), unit="image", disable=_no_bar(files)) as progress:
-        for outcome in progress:
-            outcomes.append(outcome)
-            if isinstance(outcome, Failed):
-                tqdm.write(f"lineage: {outcome.path}: {outcome.reason}", file=sys.stderr)
-            elif not as_json:
-                tqdm.write("\n".join(table_lines(outcome, package.card.class_names)))  # above the bar
+    started = time.perf_counter()
+    outcomes = _watch(_run(engine, query, files, copies), len(files), None if as_json else package.card.class_names)
     engine.close()
     if as_json:
         print(json.dumps(document(package, outcomes, time.perf_counter() - started), indent=2))
@@ -139,6 +131,16 @@ def _in_order(workers: int, function: Callable[[Item], Result], items: Iterable[
         pool.shutdown(cancel_futures=True)
 
 
-def _no_bar(files: Sequence[Path]) -> bool | None:
-    """Tell tqdm to show a bar where there is something to wait for, and (None) only on a terminal."""
-    return None if len(files) > 1 else True
+def _watch(outcomes: Iterable[Found | Failed], total: int, names: Sequence[str] | None) -> list[Found | Failed]:
+    """Collect the outcomes; report what fails as it comes, and what is found too where class names are given."""
+    seen = []
+    bar = None if total > 1 else True  # None shows it on terminals only
+    if names:
+        tqdm.write(table_head(names))
+    for outcome in tqdm(outcomes, total=total, unit="image", disable=bar):
+        seen.append(outcome)
+        if isinstance(outcome, Failed):
+            tqdm.write(f"lineage: {outcome.path}: {outcome.reason}", file=sys.stderr)
+        elif names:
+            tqdm.write("\n".join(table_lines(outcome, names)))  # above the bar
+    return seen
