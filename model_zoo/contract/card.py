@@ -97,7 +97,7 @@ class ModelCard:
             object.__setattr__(self, name, value)
         for ok, expected, came in self._rules():
             if not ok:
-                raise CardError(f"model card {self.name!r}: expected {expected}; got {came!r}")
+                raise CardError(f"model card: expected {expected}; got {documents.shorten(came)}")
 
     def _rules(self) -> list[tuple[bool, str, object]]:
         height, width = self.input_size

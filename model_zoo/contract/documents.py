@@ -7,14 +7,19 @@ length, Mapping[str, ...] and nested dataclasses. That is all a model card and a
 from __future__ import annotations
 
 import json
+import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
+from functools import cache
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from model_zoo.contract.errors import LineageError
 
 _SCALARS: dict[type, str] = {str: "text", bool: "true or false", int: "a whole number", float: "a finite number"}
+
+_SURROGATE = re.compile("[\ud800-\udfff]")  # JSON can write half a character, UTF-8 cannot
+_hints: Callable[[Any], dict[str, Any]] = cache(get_type_hints)
 
 
 def parse(text: str) -> object:
@@ -29,7 +34,7 @@ def read_fields(kind: type[Any], data: object, where: str = "") -> dict[str, Any
     """Return the constructor arguments of dataclass `kind` from parsed JSON; LineageError names the wrong field."""
     if not isinstance(data, Mapping):
         raise _wrong(where or "the document", "an object", data)
-    hints = get_type_hints(kind)
+    hints = _hints(kind)
     for name in data:
         if name not in hints:
             raise LineageError(f"{_at(where, name)}: unknown field; expected one of {', '.join(hints)}")
@@ -39,6 +44,12 @@ def read_fields(kind: type[Any], data: object, where: str = "") -> dict[str, Any
                 f"{_at(where, field.name)}: expected {_expected(hints[field.name])}; the field is missing"
             )
     return {name: _read(hints[name], value, _at(where, name)) for name, value in data.items()}
+
+
+def shorten(value: object) -> str:
+    """Show a value in an error message, however long it is."""
+    text = repr(value)
+    return text if len(text) <= 100 else text[:97] + "..."
 
 
 def _read(hint: Any, value: object, where: str) -> Any:
@@ -78,7 +89,7 @@ def _fits(hint: Any, value: object) -> bool:
     if hint is float:
         return isinstance(value, int | float) and abs(value) <= sys.float_info.max  # false for NaN, too
     if hint is str:
-        return isinstance(value, str) and not any("\ud800" <= c <= "\udfff" for c in value)  # UTF-8 cannot hold these
+        return isinstance(value, str) and not _SURROGATE.search(value)
     return isinstance(value, hint)
 
 
@@ -92,8 +103,7 @@ def _expected(hint: Any) -> str:
 
 
 def _wrong(where: str, expected: str, value: object) -> LineageError:
-    came = repr(value)
-    return LineageError(f"{where}: expected {expected}; got {came if len(came) <= 60 else came[:57] + '...'}")
+    return LineageError(f"{where}: expected {expected}; got {shorten(value)}")
 
 
 def _at(where: str, name: object) -> str:

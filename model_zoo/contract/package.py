@@ -86,9 +86,8 @@ class Repository:
 
     def versions(self, name: str) -> list[int]:
         """List the versions of a model, rising, damaged ones included; empty where there is no such model."""
-        return sorted(
-            int(e.name) for e in _entries(self.root / _safe(name)) if _VERSION.fullmatch(e.name) and e.is_dir()
-        )
+        entries = _entries(self.root / _safe(name))
+        return sorted(int(e.name) for e in entries if _VERSION.fullmatch(e.name) and e.is_dir())
 
     def aliases(self, name: str) -> dict[str, int]:
         """Return the aliases that were set; `latest` is implied and not among them."""
@@ -99,10 +98,9 @@ class Repository:
             return {}
         except (OSError, ValueError) as error:
             raise PackageError(f"{name}: {ALIASES} cannot be read ({error})") from error
-        if not isinstance(aliases, dict) or not all(
-            _is_alias(a) and type(v) is int and v > 0 for a, v in aliases.items()
-        ):
-            raise PackageError(f"{name}: expected {ALIASES} to map names to versions; got {aliases!r}")
+        if not isinstance(aliases, dict) or not all(_is_alias(a) and type(v) is int for a, v in aliases.items()):
+            came = documents.shorten(aliases)
+            raise PackageError(f"{name}: expected {ALIASES} to map names to versions; got {came}; mend or delete it")
         return aliases
 
     def resolve(self, reference: str) -> Package:
@@ -139,9 +137,7 @@ class Repository:
     def set_alias(self, name: str, alias: str, version: int) -> None:
         """Let `alias` mean `version` from now on; the package must be usable, and `latest` cannot be set."""
         if not _is_alias(alias):
-            raise PackageError(
-                f"alias: expected a name that matches {_ALIAS.pattern} and is not {LATEST!r}; got {alias!r}"
-            )
+            raise PackageError(f"alias: expected {_ALIAS.pattern} and not {LATEST!r}, which is implied; got {alias!r}")
         with self._locked(name):
             self._open(name, self._version(name, str(version)))
             _write_aliases(self.root / name, self.aliases(name) | {alias: version})
@@ -151,9 +147,7 @@ class Repository:
         with self._locked(name):
             aliases = self.aliases(name)
             if alias not in aliases:
-                raise PackageNotFound(
-                    f"{name} has no alias {alias!r}; expected one of: {', '.join(aliases) or 'none is set'}"
-                )
+                raise PackageNotFound(f"{name} has no alias {alias!r}; there is: {', '.join(aliases) or 'none'}")
             _write_aliases(self.root / name, {a: v for a, v in aliases.items() if a != alias})
 
     def remove(self, name: str, version: int) -> None:
@@ -163,9 +157,7 @@ class Repository:
             self._version(name, str(version))
             held = [alias for alias, v in self.aliases(name).items() if v == version]
             if held:
-                raise PackageError(
-                    f"{name}@{version}: {', '.join(held)} means this version; move or remove the alias first"
-                )
+                raise PackageError(f"{name}@{version} is what {', '.join(held)} means; move or remove the alias first")
             trash = home / f".removed-{uuid4().hex}"
             (home / str(version)).rename(trash)  # from here on nobody sees it, however long deleting takes
             manifest.sync_folder(home)
@@ -194,11 +186,9 @@ class Repository:
             aliases = self.aliases(name)
         except PackageError as error:
             return [Problem(name, None, str(error))]
-        missing = {a: v for a, v in aliases.items() if v not in self.versions(name)}
-        return [
-            Problem(name, None, f"{name}: alias {a!r} means version {v}, which is not there")
-            for a, v in missing.items()
-        ]
+        known = self.versions(name)
+        lost = [(alias, version) for alias, version in aliases.items() if version not in known]
+        return [Problem(name, None, f"{name}: alias {a!r} means version {v}, which is not there") for a, v in lost]
 
     def _open(self, name: str, version: int) -> Package:
         """Read one package: manifest, card, and that every file is there with its size."""

@@ -1,9 +1,9 @@
 """Preprocess and postprocess around any `run(feeds)`; the service and the evaluation share it.
 
-    query  = make_query(card, score=0.3)                  # checked against the card
-    item   = prepare(card, image)                         # letterbox: image pixels -> canvas pixels
-    rows, counts = run(collate([item, ...], [query, ...]))
-    found  = finish(rows[0], counts[0], item.geometry, query)
+query  = make_query(card, score=0.3)                  # checked against the card
+item   = prepare(card, image)                         # letterbox: image pixels -> canvas pixels
+rows, counts = run(collate([item, ...], [query, ...]))
+found  = finish(rows[0], counts[0], item.geometry, query)
 """
 
 from __future__ import annotations
@@ -86,7 +86,8 @@ def finish(rows: NDArray[np.float32], count: int, geometry: Geometry, query: Que
     if query.class_ids is not None:
         rows = rows[np.isin(rows[:, 5], list(query.class_ids))]
     rows = rows[: query.max_detections]
-    return Detections(letterbox.undo(rows[:, :4], geometry), rows[:, 4], rows[:, 5].astype(np.int64))
+    boxes = letterbox.undo(rows[:, :4], geometry)
+    return Detections(boxes, rows[:, 4].copy(), rows[:, 5].astype(np.int64))  # copies: engines use their buffers again
 
 
 def detect(card: ModelCard, run: Run, images: Sequence[NDArray[np.uint8]], query: Query) -> list[Detections]:
@@ -127,7 +128,8 @@ def _within(name: str, value: float | None, default: float, low: float, high: fl
 def _class_id(card: ModelCard, name: str | int) -> int:
     if isinstance(name, str) and name in card.class_names:
         return card.class_names.index(name)
-    if str(name).isdecimal() and int(name) < len(card.class_names):
-        return int(name)
+    indices = {str(index): index for index in range(len(card.class_names))}
+    if str(name) in indices:
+        return indices[str(name)]
     known = ", ".join(card.class_names[:8]) + (", ..." if len(card.class_names) > 8 else "")
     raise QueryError(f"classes: {card.name} knows no class {name!r}; expected a name or an index of: {known}")
