@@ -1,0 +1,90 @@
+"""The application: settings in, ASGI out."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+
+import cv2
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import RedirectResponse
+
+from model_zoo.contract.errors import LineageError
+from model_zoo.contract.images import ImageLimits
+from model_zoo.contract.package import Package, Repository
+from service import errors
+from service.batching import Closed, DeadlineExceeded, QueueFull
+from service.detection import Detection
+from service.engines.base import Engine, Loader
+from service.model import Queueing
+from service.observability import RequestContext
+from service.repository import ModelStore
+from service.routes import detect, docs, health, models
+from service.settings import Settings
+from service.state import State
+
+REFUSALS = (
+    LineageError,
+    errors.ServiceError,
+    QueueFull,
+    DeadlineExceeded,
+    Closed,
+    HTTPException,
+    RequestValidationError,
+)
+
+
+def create_app(settings: Settings, load: Loader | None = None) -> FastAPI:
+    """Build the application; `load` makes engines, by default those of the runtime that the settings name."""
+    load = load or importlib.import_module(f"service.engines.{settings.engine}").load
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[Mapping[str, State]]:
+        cv2.setNumThreads(1)  # many images at a time, one thread each
+        state = _assemble(settings, load)
+        watching = asyncio.create_task(state.store.watch(settings.poll))
+        yield {"service": state}
+        watching.cancel()
+        with suppress(asyncio.CancelledError):
+            await watching
+        await state.detection.close()
+        await state.store.close()
+
+    app = FastAPI(
+        title="YOLO Lineage",
+        description="Object detection with eight generations of YOLO behind one contract.",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
+    for room in (detect, models, health, docs):
+        app.include_router(room.router)
+    app.add_api_route("/", lambda: RedirectResponse("/docs"), include_in_schema=False)
+    for kind in REFUSALS:
+        app.add_exception_handler(kind, errors.handle)
+    app.add_middleware(errors.LastResort)
+    app.add_middleware(RequestContext)  # outermost
+    return app
+
+
+def _assemble(settings: Settings, load: Loader) -> State:
+    def open_engine(package: Package) -> Engine:
+        package.verify()
+        engine = load(package, settings.engine_options)
+        if settings.warm_up:
+            engine.warm_up()
+        return engine
+
+    store = ModelStore(
+        Repository(settings.repository),
+        open_engine,
+        Queueing(settings.max_delay_ms / 1000, settings.queue_size),
+        eager=settings.load,
+        default=settings.default_model,
+    )
+    limits = ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)
+    return State(settings, store, Detection(settings.decoders, settings.queue_size, limits))

@@ -1,0 +1,1 @@
+"""Runtimes that execute a model file behind one protocol."""

@@ -1,0 +1,135 @@
+"""ONNX Runtime: CPU, CUDA, TensorRT and OpenVINO behind one code path with IO binding.
+
+On a CPU each run takes one thread and as many run at a time as there are cores: two threads inside one run cost double
+the CPU under load. Shapes are fixed where they can be (15-20 % faster than dynamic ones); the batch stays dynamic where
+batching pays, on GPUs. A session may be run by several threads at a time, so the workers share its weights.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import Any, Final
+
+import onnxruntime as ort  # type: ignore[import-untyped]
+
+from model_zoo.contract.card import ModelCard
+from model_zoo.contract.errors import PackageError
+from model_zoo.contract.letterbox import Size
+from model_zoo.contract.package import Package
+from model_zoo.contract.pipeline import Feeds
+from service.engines.base import Engine, EngineOptions, EngineUnavailable, Outputs, Provider, blank_feeds, check_card
+
+GPU_BATCH: Final = 8
+NAMES: Final = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+    "openvino": "OpenVINOExecutionProvider",
+}
+LOG = logging.getLogger(__name__)
+
+
+class OnnxRuntimeEngine:
+    """One model on one device, one session per canvas size."""
+
+    def __init__(self, package: Package, options: EngineOptions, provider: Provider) -> None:
+        on_cpu = provider in ("cpu", "openvino")
+        self.card, self.device = package.card, str(provider)
+        self.workers = options.workers or (len(os.sched_getaffinity(0)) if on_cpu else 1)
+        self.max_batch = options.max_batch or (1 if on_cpu else GPU_BATCH)
+        self.canvases = options.canvases(package.card)
+        self._sessions = {size: self._session(package, provider, size) for size in self.canvases}
+
+    def run(self, feeds: Feeds) -> Outputs:
+        """Run one batch of a known canvas size."""
+        height, width = feeds["images"].shape[1:3]
+        session = self._sessions[height, width]
+        binding = session.io_binding()
+        for name, value in feeds.items():
+            binding.bind_cpu_input(name, value)
+        for name in ("detections", "count"):
+            binding.bind_output(name)
+        session.run_with_iobinding(binding)
+        rows, counts = binding.copy_outputs_to_cpu()
+        return rows, counts
+
+    def warm_up(self) -> None:
+        """Run every canvas, with the smallest and the largest batch."""
+        for size in self.canvases:
+            for batch in sorted({1, self.max_batch}):
+                self.run(blank_feeds(size, batch))
+
+    def close(self) -> None:
+        """Drop the sessions."""
+        self._sessions.clear()
+
+    def _session(self, package: Package, provider: Provider, size: Size) -> Any:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        fixed = {"height": size[0], "width": size[1]} | ({"batch": 1} if self.max_batch == 1 else {})
+        for name, value in fixed.items():
+            options.add_free_dimension_override_by_name(name, value)
+        if provider == "openvino":
+            options.add_provider_for_devices(_openvino_cpus(), {"num_of_threads": "1"})
+        try:
+            session = ort.InferenceSession(package.model_path, options, **_providers(provider, size, self.max_batch))
+        except Exception as error:  # ONNX Runtime's exceptions have no base of their own
+            raise PackageError(f"{package.name}@{package.version}: ONNX Runtime cannot load it: {error}") from error
+        if NAMES[provider] not in session.get_providers():
+            raise _unavailable(provider)
+        check_card(package, ModelCard.from_metadata(session.get_modelmeta().custom_metadata_map))
+        return session
+
+
+def load(package: Package, options: EngineOptions) -> Engine:
+    """Load a package; `auto` takes CUDA where it works and the CPU elsewhere.
+
+    TensorRT is never taken by itself: it builds its engines for minutes.
+    """
+    if options.provider != "auto":
+        return OnnxRuntimeEngine(package, options, options.provider)
+    if "CUDAExecutionProvider" in ort.get_available_providers():
+        try:
+            return OnnxRuntimeEngine(package, options, "cuda")
+        except EngineUnavailable as error:
+            LOG.warning("%s; the CPU is used", error)
+    return OnnxRuntimeEngine(package, options, "cpu")
+
+
+def _providers(provider: Provider, size: Size, max_batch: int) -> dict[str, Any]:
+    """Return the arguments that choose the provider; each leaves to the next what it cannot run."""
+    cuda = (NAMES["cuda"], {"cudnn_conv_algo_search": "HEURISTIC"})  # else every new batch size waits for a search
+    cpu: tuple[str, dict[str, str]] = (NAMES["cpu"], {})
+    tensorrt = (NAMES["tensorrt"], _tensorrt_profile(size, max_batch) | {"trt_engine_cache_enable": "1"})
+    chains = {"cpu": [cpu], "cuda": [cuda, cpu], "tensorrt": [tensorrt, cuda, cpu]}
+    return {"providers": chains[provider]} if provider in chains else {}
+
+
+def _tensorrt_profile(size: Size, max_batch: int) -> dict[str, str]:
+    """Name the smallest, usual and largest shapes, so that TensorRT builds one engine and no more."""
+
+    def shapes(batch: int) -> str:
+        vectors = (f"{name}:{batch}" for name in ("score_threshold", "iou_threshold", "distance_weight"))
+        return ",".join([f"images:{batch}x{size[0]}x{size[1]}x3", *vectors])
+
+    batches = {"min": 1, "opt": max_batch, "max": max_batch}
+    return {f"trt_profile_{which}_shapes": shapes(batch) for which, batch in batches.items()}
+
+
+def _openvino_cpus() -> list[Any]:
+    try:
+        import onnxruntime_ep_openvino as plugin  # type: ignore[import-not-found]
+    except ModuleNotFoundError as error:
+        raise EngineUnavailable("provider openvino: pip install 'yolo-lineage[openvino]'") from error
+    if not any(device.ep_name == NAMES["openvino"] for device in ort.get_ep_devices()):
+        ort.register_execution_provider_library("openvino", plugin.get_library_path())
+    ours = [device for device in ort.get_ep_devices() if device.ep_name == NAMES["openvino"]]
+    cpus = [device for device in ours if device.ep_metadata.get("ov_device") == "CPU"]
+    if not cpus:
+        raise _unavailable("openvino")
+    return cpus
+
+
+def _unavailable(provider: Provider) -> EngineUnavailable:
+    return EngineUnavailable(f"provider {provider}: {NAMES[provider]} does not work on this machine; set auto or cpu")

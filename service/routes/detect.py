@@ -1,0 +1,136 @@
+"""POST /detect: pictures in, detections or a drawn picture out."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Coroutine, Sequence
+from typing import Annotated, Any, Final, TypeVar
+
+import cv2
+import numpy as np
+from fastapi import APIRouter, Query, Request
+from numpy.typing import NDArray
+from starlette.responses import Response
+
+from model_zoo.contract import pipeline
+from model_zoo.contract.card import ModelCard
+from model_zoo.contract.detections import Detections
+from model_zoo.contract.drawing import draw
+from model_zoo.contract.errors import ImageError
+from model_zoo.contract.package import Package
+from service import errors
+from service.body import read_uploads
+from service.detection import Found, Upload
+from service.negotiation import choose
+from service.schemas import DetectAnswer, DetectQuery, Problem
+from service.state import State
+
+JSON, JPEG = "application/json", "image/jpeg"
+DISTANCE_WEIGHTS: Final = {"diou": 1.0, "iou": 0.0, None: None}
+T = TypeVar("T")
+
+router = APIRouter()
+
+BODY: Final = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "properties": {"file": {"type": "array", "items": {"type": "string", "format": "binary"}}},
+                }
+            },
+            "image/*": {"schema": {"type": "string", "format": "binary"}},
+        },
+    }
+}
+ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
+    200: {"model": DetectAnswer, "content": {JPEG: {"schema": {"type": "string", "format": "binary"}}}},
+    "4XX": {"model": Problem, "description": "The request, or its only image, cannot be used"},
+    503: {"model": Problem, "description": "Queue full or not ready; try again after Retry-After seconds"},
+    504: {"model": Problem, "description": "Not answered in time"},
+}
+
+
+@router.post("/detect", openapi_extra=BODY, responses=ANSWERS)
+async def detect(request: Request, query: Annotated[DetectQuery, Query()]) -> Response:
+    """Find objects on one or several images.
+
+    Send files as multipart parts named `file`, or one as a raw `image/*` body. With several files a bad one has an
+    `error` in its own result and harms no other. `Accept: image/jpeg` answers the drawn picture (one file).
+    """
+    state: State = request.state.service
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    deadline = began + state.settings.timeout
+    form = choose(request.headers.get("accept"), (JSON, JPEG))
+    uploads = await read_uploads(
+        request, max_bytes=state.settings.max_body, max_files=state.settings.max_files, deadline=deadline
+    )
+    if form == JPEG and len(uploads) > 1:
+        raise errors.BadRequest(f"Accept {JPEG}: expected one file, for one drawn picture; got {len(uploads)}")
+    async with state.store.lease(query.model, deadline) as model:
+        work = state.detection.detect_all(
+            model, uploads, _checked(model.card, query), deadline=deadline, keep_pictures=form == JPEG
+        )
+        found = await _unless_gone(request, work)
+        if len(found) == 1 and isinstance(found[0], ImageError):
+            raise found[0]
+        if isinstance(found[0], Found) and found[0].picture is not None:
+            return await _drawn(model.card, found[0].picture, found[0].detections)
+        return _answer(model.package, uploads, found, loop.time() - began)
+
+
+def _checked(card: ModelCard, query: DetectQuery) -> pipeline.Query:
+    return pipeline.make_query(
+        card,
+        score=query.score,
+        iou=query.iou,
+        distance_weight=DISTANCE_WEIGHTS[query.nms],
+        classes=query.class_list,
+        max_detections=query.max_detections,
+    )
+
+
+async def _unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """Do the work, but give it up when the client goes away."""
+    working = asyncio.ensure_future(work)
+    gone = asyncio.ensure_future(request.receive())  # the body was read: what comes now is the disconnect
+    try:
+        await asyncio.wait((working, gone), return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise errors.BadRequest("the client went away")
+        return working.result()
+    finally:
+        working.cancel()
+        gone.cancel()
+
+
+async def _drawn(card: ModelCard, picture: NDArray[np.uint8], detections: Detections) -> Response:
+    def encode() -> bytes:
+        drawn = draw(picture, detections, card.class_names)
+        return cv2.imencode(".jpg", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))[1].tobytes()
+
+    return Response(await asyncio.to_thread(encode), media_type=JPEG)
+
+
+def _answer(package: Package, uploads: Sequence[Upload], found: Sequence[Found | ImageError], total: float) -> Response:
+    names = package.card.class_names
+    good = [f for f in found if isinstance(f, Found)]
+    slowest = {stage: max((getattr(f, stage) for f in good), default=0.0) for stage in ("decode", "queue", "infer")}
+    body = {
+        "model": {"name": package.name, "version": package.version},
+        "results": [{"file": u.file} | _result(f, names) for u, f in zip(uploads, found, strict=True)],
+        "timing_ms": {stage: round(1000 * seconds, 3) for stage, seconds in (slowest | {"total": total}).items()},
+    }
+    return Response(json.dumps(body), media_type=JSON)
+
+
+def _result(found: Found | ImageError, names: Sequence[str]) -> dict[str, Any]:
+    if isinstance(found, ImageError):
+        return {"error": errors.problem(found)}
+    height, width = found.size
+    return {"image": {"width": width, "height": height}, "detections": found.detections.to_dict(names)}

@@ -1,0 +1,60 @@
+"""GET /docs: the interface as one plain page, made from /openapi.json, with nothing fetched from elsewhere."""
+
+from __future__ import annotations
+
+import json
+from html import escape
+from typing import Any, Final
+
+from fastapi import APIRouter, Request
+from starlette.responses import HTMLResponse
+
+router = APIRouter(include_in_schema=False)
+
+PAGE: Final = """<!doctype html>
+<html lang="en"><meta charset="utf-8"><title>{title}</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<style>
+body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1c1c1c }}
+code, pre {{ font: 14px/1.4 ui-monospace, monospace; background: #f3f3f1; border-radius: 4px; padding: .1em .3em }}
+pre {{ padding: .8rem; overflow-x: auto }} table {{ border-collapse: collapse }}
+td, th {{ text-align: left; vertical-align: top; padding: .2rem 1rem .2rem 0 }}
+h2 {{ margin-top: 2.5rem; border-top: 1px solid #ddd; padding-top: 1rem }} b {{ color: #00695c }}
+</style>
+<h1>{title} {version}</h1><p>{description}</p>
+<pre>curl -F file=@photo.jpg '{base}detect?score=0.4'
+curl -F file=@photo.jpg -H 'Accept: image/jpeg' '{base}detect' -o drawn.jpg</pre>
+<p>Machine-readable: <a href="openapi.json">openapi.json</a>. Errors are <code>application/problem+json</code>
+(RFC 9457).</p>
+{operations}
+<h2>Shapes</h2>{shapes}
+</html>
+"""
+
+
+@router.get("/docs")
+async def page(request: Request) -> HTMLResponse:
+    """Show every operation with its parameters, and every shape."""
+    described: dict[str, Any] = request.app.openapi()
+    operations = "".join(
+        _operation(method, path, operation)
+        for path, methods in described["paths"].items()
+        for method, operation in methods.items()
+    )
+    shapes = "".join(_shape(name, schema) for name, schema in described["components"]["schemas"].items())
+    info = {name: escape(value) for name, value in described["info"].items()}
+    return HTMLResponse(PAGE.format(**info, base=escape(str(request.base_url)), operations=operations, shapes=shapes))
+
+
+def _operation(method: str, path: str, operation: dict[str, Any]) -> str:
+    rows = "".join(
+        f"<tr><td><code>{escape(p['name'])}</code><td>{escape(p['in'])}<td>{escape(p.get('description', ''))}"
+        for p in operation.get("parameters", [])
+    )
+    text = escape(operation.get("description", "")).replace("\n\n", "<p>")
+    answers = ", ".join(f"<code>{escape(status)}</code>" for status in operation["responses"])
+    return f"<h2><b>{method.upper()}</b> {escape(path)}</h2><p>{text}<table>{rows}</table><p>Answers: {answers}"
+
+
+def _shape(name: str, schema: dict[str, Any]) -> str:
+    return f"<h3 id='{escape(name)}'>{escape(name)}</h3><pre>{escape(json.dumps(schema, indent=1))}</pre>"

@@ -1,0 +1,111 @@
+"""Settings of the service: environment variables `LINEAGE_*`, or flags of `lineage serve`, which win."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from model_zoo.contract.errors import LineageError
+from model_zoo.contract.images import ImageLimits
+from service.engines.base import EngineOptions, Provider, Shapes
+
+PREFIX = "LINEAGE_"
+MEBIBYTE = 1 << 20
+
+
+class SettingsError(LineageError):
+    """A setting is missing, unknown or out of range."""
+
+
+class Settings(BaseSettings):
+    """All that can be set, with what it is good for."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    repository: Path = Path("models")
+    """Folder of model packages."""
+    host: str = "127.0.0.1"
+    """Address to listen on; 0.0.0.0 is every one."""
+    port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    """Port to listen on; 0 takes a free one."""
+    default_model: str | None = None
+    """Model of requests that name none: name[@version|@alias]. Not needed where there is one model."""
+    load: Literal["latest", "all"] = "latest"
+    """What to load ahead of requests: the default version of each model, or every version."""
+    poll: PositiveFloat = 2.0
+    """Seconds between two looks at the repository."""
+    warm_up: bool = True
+    """Run every model once before it takes requests."""
+
+    engine: Literal["onnxruntime", "tensorrt"] = "onnxruntime"
+    """Runtime; tensorrt runs serialized plans."""
+    provider: Provider = "auto"
+    """Execution provider of ONNX Runtime; auto is CUDA where it works, else the CPU."""
+    workers: PositiveInt | None = None
+    """Runs of one model at a time; by default one per core on a CPU, one on a GPU."""
+    max_batch: PositiveInt | None = None
+    """Most images of one run; by default 1 on a CPU, 8 on a GPU."""
+    max_delay_ms: Annotated[float, Field(ge=0, le=1000)] = 2.0
+    """Longest wait for a batch to fill."""
+    shapes: Shapes = "square"
+    """square: the model's own input size. buckets: smaller canvases for wide and tall images."""
+    queue_size: PositiveInt = 64
+    """Most images that wait for one model; more are refused with 503."""
+    decoders: PositiveInt = len(os.sched_getaffinity(0))
+    """Threads that decode images."""
+    timeout: PositiveFloat = 30.0
+    """Seconds within which a request is received and answered."""
+
+    max_files: PositiveInt = 32
+    """Most images of one request."""
+    max_body: PositiveInt = 64 * MEBIBYTE
+    """Most bytes of one request."""
+    max_image_bytes: PositiveInt = ImageLimits.max_bytes
+    """Most bytes of one image file."""
+    max_image_pixels: PositiveInt = ImageLimits.max_pixels
+    """Most pixels of one image."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """debug shows every request."""
+
+    @model_validator(mode="after")
+    def _files_fit_the_queue(self) -> Self:
+        if self.max_files > self.queue_size:
+            raise ValueError(f"max_files ({self.max_files}) must not exceed queue_size ({self.queue_size})")
+        return self
+
+    @property
+    def engine_options(self) -> EngineOptions:
+        """What of it concerns the engines."""
+        return EngineOptions(self.provider, self.workers, self.max_batch, self.shapes)
+
+
+def from_environment() -> Settings:
+    """Read the settings from the environment; SettingsError names each variable that is wrong."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        raise SettingsError(explain(error, prefix=PREFIX)) from error
+
+
+def explain(error: ValidationError, prefix: str = "") -> str:
+    """List what is wrong, one setting a line, under the names the user wrote."""
+
+    def line(location: tuple[int | str, ...], reason: str, came: object) -> str:
+        name = prefix + str(location[0]).upper() if prefix and location else "--" + str(*location[:1]).replace("_", "-")
+        return f"{name}: {reason}; got {came!r}" if location else reason
+
+    return "\n".join(line(e["loc"], e["msg"], e["input"]) for e in error.errors())
+
+
+def unknown_variables(environment: Mapping[str, str]) -> list[str]:
+    """Describe variables that look like settings and are none."""
+    known = [PREFIX + name.upper() for name in Settings.model_fields]
+    strangers = sorted(name for name in environment if name.startswith(PREFIX) and name not in known)
+    close = {name: difflib.get_close_matches(name, known, n=1) for name in strangers}
+    return [f"{name} is not a setting" + (f"; did you mean {near[0]}?" if near else "") for name, near in close.items()]

@@ -1,0 +1,18 @@
+"""What the routes share, made at start and closed at the end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from service.detection import Detection
+from service.repository import ModelStore
+from service.settings import Settings
+
+
+@dataclass(frozen=True)
+class State:
+    """Settings, models and the decoding pool of one running application."""
+
+    settings: Settings
+    store: ModelStore
+    detection: Detection
