@@ -1,0 +1,137 @@
+"""The images and docker-compose.yml on a real engine: import in one container, serve from another, POST a photo, stop.
+
+Point DOCKER_HOST at an engine, or have one; what has no engine is skipped.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+HOST_NETWORK = ROOT / "tests" / "e2e" / "docker-compose.host.yml"
+PHOTO = "000000303818"
+START_WITHIN = 60
+
+pytestmark = [pytest.mark.docker, pytest.mark.slow]
+
+
+def run(*command: str | Path, **settings: str) -> str:
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env={**os.environ, **settings},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{command}\n{done.stdout[-3000:]}"
+    return done.stdout.strip()
+
+
+def inspect(container: str, what: str) -> str:
+    return run("docker", "inspect", "--format", "{{" + what + "}}", container)
+
+
+def require_engine() -> None:
+    if (
+        shutil.which("docker") is None
+        or subprocess.run(["docker", "info"], capture_output=True, check=False).returncode
+    ):
+        pytest.skip("no Docker engine answers; start one or set DOCKER_HOST")
+    if shutil.which("docker-compose") is None:
+        pytest.skip("docker-compose is not installed")
+
+
+class Compose:
+    """docker-compose of this project under the tests' name, port and folders."""
+
+    def __init__(self, weights: Path, models: Path) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port: int = free.getsockname()[1]
+        self.settings = {
+            "TEST_PORT": str(self.port),
+            "TEST_WEIGHTS": str(weights.resolve()),
+            "TEST_MODELS": str(models),
+            "LINEAGE_UID": str(os.getuid()),
+        }
+
+    def __call__(self, *arguments: str) -> str:
+        files = ("-f", "docker-compose.yml", "-f", str(HOST_NETWORK))
+        return run("docker-compose", "-p", "lineage-test", *files, *arguments, **self.settings)
+
+
+@pytest.fixture(scope="module")
+def compose(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compose]:
+    """Both images, built, and a repository with yolov5n that the training image imported."""
+    require_engine()
+    compose = Compose(shared / "weights", tmp_path_factory.mktemp("models"))
+    compose("--profile", "training", "build", "cpu", "training")
+    compose("run", "--rm", "training", "import", "/weights/yolov5n.pt", "--name", "yolov5n", "--repository", "/models")
+    yield compose
+    compose("--profile", "training", "down")
+
+
+@pytest.fixture(scope="module")
+def server(compose: Compose) -> str:
+    """The container of `docker-compose up`, healthy: it is ready to answer."""
+    compose("up", "--detach", "cpu")
+    container = compose("ps", "--quiet", "cpu").splitlines()[-1]
+    deadline = time.monotonic() + START_WITHIN
+    while inspect(container, ".State.Health.Status") != "healthy":
+        assert time.monotonic() < deadline, run("docker", "logs", container)
+        time.sleep(0.5)
+    return container
+
+
+def answer(compose: Compose, photo: Path) -> dict[str, Any]:
+    query = "model=yolov5n&score=0.25&iou=0.45&nms=iou"
+    with photo.open("rb") as file:
+        response = httpx2.post(f"http://127.0.0.1:{compose.port}/detect?{query}", files={"file": file}, timeout=30)
+    assert response.status_code == 200, response.text
+    return dict(response.json())
+
+
+@pytest.mark.usefixtures("server")
+def test_compose_serves_a_photo(compose: Compose, shared: Path) -> None:
+    reference = np.load(shared / "weights" / f"yolov5n_{PHOTO}_640.npz")["dets_image"]
+    (result,) = answer(compose, shared / "data" / "coco_mini" / "images" / f"{PHOTO}.jpg")["results"]
+    came = np.array([[*d["box"], d["score"], d["class_id"]] for d in result["detections"]])
+    assert came.shape == reference.shape
+    np.testing.assert_array_equal(came[:, 5], reference[:, 5])
+    np.testing.assert_allclose(came[:, 4], reference[:, 4], atol=0.01)
+    np.testing.assert_allclose(came[:, :4], reference[:, :4], atol=1)
+
+
+def test_serving_image_is_bare(server: str) -> None:
+    program = "import importlib.util as u, json, os; print(json.dumps([os.getuid(), u.find_spec('torch')]))"
+    user, torch = json.loads(run("docker", "exec", server, "python", "-c", program))
+    assert user != 0
+    assert torch is None
+    for tool in ("gcc", "cc", "make"):
+        assert run("docker", "exec", server, "sh", "-c", f"command -v {tool} || true") == ""
+
+
+def test_training_image_trains(compose: Compose) -> None:
+    program = "import torch, model_zoo, training; print(torch.ones(2).sum().item())"
+    assert compose("run", "--rm", "--entrypoint", "python", "training", "-c", program).endswith("2.0")
+
+
+def test_stop_is_graceful(compose: Compose, server: str) -> None:
+    """Keep this last: it ends the server. 0 is its own good end; 137 would be the engine's patience."""
+    compose("stop", "cpu")
+    assert inspect(server, ".State.ExitCode") == "0"
+    assert "good bye" in run("docker", "logs", server)
