@@ -1,24 +1,50 @@
 """Take official weights in. Original key names live in this package alone.
 
-A family's importer is the module of its name with one function,
+A family's importer is the module of its name with two functions (the second where the original files have keys):
 
-    from_state_dict(variant, state) -> Detector
+    from_state_dict(variant, state) -> Detector       # `state` has the original key names
+    recognise(state) -> Recognition | None            # which variant it is and what tells so; None if not this family
 
-where `state` has the original key names. Most of them are a table of renames for `importers.renaming`.
+Most of the first is a table of renames for `importers.renaming`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import nn
 
 from model_zoo import registry
 from model_zoo.contract.errors import LineageError
 from model_zoo.detector import Detector
+from model_zoo.weights import store
+from model_zoo.weights.importers.checkpoint import Checkpoint, Recognition, read_checkpoint
+
+
+@dataclass(frozen=True, eq=False)
+class ImportedModel:
+    """A detector made from a file, with the file's sha256 and what was found out about it, for the user to read."""
+
+    detector: Detector
+    sha256: str
+    notes: tuple[str, ...]
+
+    @property
+    def variant(self) -> str:
+        """Name of the recognised variant."""
+        return self.detector.variant
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Class names, of the file where it has them."""
+        return self.detector.class_names
 
 
 def from_state_dict(variant: str, state: Mapping[str, NDArray[np.generic]]) -> Detector:
@@ -28,8 +54,85 @@ def from_state_dict(variant: str, state: Mapping[str, NDArray[np.generic]]) -> D
     or of another shape.
     """
     family = registry.family_of(variant)
-    module = f"{__name__}.{family}"
-    if find_spec(module) is None:
+    importer = _importer(family)
+    if importer is None:
         raise LineageError(f"expected a variant whose official weights can be read; there is no importer for {family}")
-    detector: Detector = import_module(module).from_state_dict(variant, state)
+    detector: Detector = importer.from_state_dict(variant, state)
     return detector.eval()
+
+
+def load_checkpoint(path: str | Path, variant: str | None = None) -> ImportedModel:
+    """Make a detector from an official `.pt` / `.pth` checkpoint or a `.safetensors` file.
+
+    The variant is recognised from the weights; `variant` overrides. Nothing in the file is executed. Raises
+    LineageError if the file is damaged, hostile, of an unknown network, or does not fit `variant`.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise LineageError(f"expected a checkpoint file; there is none at {path}")
+    if path.suffix == ".safetensors":
+        return _from_safetensors(path, variant)
+    return _imported(read_checkpoint(path), variant, path.name)
+
+
+def _from_safetensors(path: Path, variant: str | None) -> ImportedModel:
+    state, card = store.read(path)
+    digest = store.sha256(path)
+    if card is None:
+        return _imported(Checkpoint(state, digest), variant, path.name)
+    if variant not in (None, card.variant):
+        raise LineageError(f"{path.name}: expected {variant}; its card says {card.variant}")
+    if store.has_own_keys(state):
+        return ImportedModel(store.restore(state, card), digest, (f"{card.variant}, as its card says",))
+    return _imported(Checkpoint(state, digest, card.class_names), card.variant, path.name)
+
+
+def _imported(checkpoint: Checkpoint, variant: str | None, name: str) -> ImportedModel:
+    recognition = Recognition(variant, "as asked for") if variant else _recognise(checkpoint, name)
+    detector = from_state_dict(recognition.variant, checkpoint.state)
+    _check(checkpoint, detector)
+    names_note = _name_classes(detector, checkpoint.class_names)
+    return ImportedModel(detector, checkpoint.sha256, (str(recognition), names_note, *checkpoint.notes))
+
+
+def _recognise(checkpoint: Checkpoint, name: str) -> Recognition:
+    for family in registry.families():
+        recognise = getattr(_importer(family), "recognise", None)
+        found: Recognition | None = recognise(checkpoint.state) if recognise else None
+        if found:
+            return found
+    keys = ", ".join(list(checkpoint.state)[:3])
+    raise LineageError(
+        f"{name}: expected weights of a known network; got keys like {keys}; if you know it, name a variant"
+    )
+
+
+def _check(checkpoint: Checkpoint, detector: Detector) -> None:
+    """Refuse networks that have the right shapes and compute something else."""
+    kinds = {f"{type(m).__module__}.{type(m).__qualname__}" for m in detector.modules()}
+    activations = {kind for kind in checkpoint.modules if kind.startswith("torch.nn.modules.activation.")}
+    eps = {m.eps for m in detector.modules() if isinstance(m, nn.BatchNorm2d)}
+    strides = tuple(float(stride) for stride in detector.head.strides)
+    for what, expected, came in (
+        ("activations", kinds, activations),
+        ("batch norm eps", eps, checkpoint.batch_norm_eps),
+        ("strides", {strides}, {checkpoint.strides} - {()}),
+    ):
+        if not came <= expected:
+            other = ", ".join(str(value) for value in sorted(came - expected))
+            raise LineageError(
+                f"expected the {what} of {detector.variant}; the checkpoint has {other}: another network"
+            )
+
+
+def _name_classes(detector: Detector, names: tuple[str, ...]) -> str:
+    count = detector.head.num_classes
+    if len(names) != count:
+        return f"{count} classes; the file does not name them: {detector.class_names[0]}, ... are assumed"
+    detector.class_names = names
+    return f"{count} classes, named in the file"
+
+
+def _importer(family: str) -> ModuleType | None:
+    name = f"{__name__}.{family}"
+    return import_module(name) if find_spec(name) else None

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 from model_zoo import registry
 from model_zoo.contract.errors import LineageError
 from model_zoo.detector import Detector
 from model_zoo.families.yolov5 import VARIANTS, YOLOv5Config
+from model_zoo.weights.importers.checkpoint import Recognition
 from model_zoo.weights.importers.renaming import State, Table, load, require
 
 BACKBONE = ("stem", "down2", "c2", "down3", "c3", "down4", "c4", "down5", "c5", "pyramid")
@@ -29,10 +32,26 @@ def from_state_dict(variant: str, state: State) -> Detector:
     config = VARIANTS[variant]
     head = f"model.{_head_index(config)}"
     bias = require(state, f"{head}.m.0.bias", variant)
-    detector = registry.build(variant, num_classes=len(bias) // len(config.anchors[0]) - 5)
+    detector = registry.build(variant, num_classes=bias.size // len(config.anchors[0]) - 5)
     kept = {key: value for key, value in state.items() if not key.endswith(".anchor_grid")}  # the anchors again
     kept[f"{head}.anchors"] = _anchors_in_pixels(state, f"{head}.anchors", detector)
     return load(detector, kept, _table(config))
+
+
+def recognise(state: State) -> Recognition | None:
+    """Tell the variant by the head's place, the stem's kind and width, and the bottlenecks of the first stage."""
+    heads = [int(found[1]) for found in (re.fullmatch(r"model\.(\d+)\.anchors", key) for key in state) if found]
+    stem = next((key for key in ("model.0.conv.weight", "model.0.conv.conv.weight") if key in state), None)
+    if len(heads) != 1 or heads[0] not in (24, 33) or stem is None:
+        return None
+    blocks = sum(re.fullmatch(r"model\.2\.m\.\d+\.cv1\.conv\.weight", key) is not None for key in state)
+    focus, width = stem.endswith("conv.conv.weight"), len(state[stem])
+    facts = (heads[0], focus, width, blocks)
+    told = f"{'Focus' if focus else '6x6'} stem of {width} channels, {blocks} bottlenecks in c2, head at {heads[0]}"
+    for variant, config in VARIANTS.items():
+        if facts == (_head_index(config), config.focus, *config.channels(64), config.repeats(3)):
+            return Recognition(variant, told)
+    raise LineageError(f"expected a YOLOv5 of a published size; got one with {told}")
 
 
 def _head_index(config: YOLOv5Config) -> int:
@@ -40,7 +59,7 @@ def _head_index(config: YOLOv5Config) -> int:
 
 
 def _anchors_in_pixels(state: State, key: str, detector: Detector) -> np.ndarray:
-    """The file keeps anchors in cells of their level."""
+    """Return the anchors in pixels; the file keeps them in cells of their level."""
     anchors = np.asarray(require(state, key, detector.variant), dtype=np.float32)
     strides = np.asarray(detector.head.strides, dtype=np.float32)
     if anchors.ndim != 3 or len(anchors) != len(strides):

@@ -1,0 +1,161 @@
+"""What a checkpoint of the PyTorch lineage holds, whatever its program: a state dict and facts about it.
+
+YOLOv5, v6 and v7 pickle whole modules under the keys `ema` and `model`; YOLOX writes a state dict under `model`. The
+averaged weights (`ema`) are preferred, as the original programs do.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_zoo.contract.errors import LineageError
+from model_zoo.weights import store
+from model_zoo.weights.pickle_values import Stub, TensorView
+from model_zoo.weights.torch_file import TorchFile, open_torch_file
+
+Arrays = dict[str, NDArray[np.generic]]
+
+MAX_DEPTH = 32
+MAX_MODULES = 20_000  # the largest official network has about 1,200
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A state dict with original keys, and what the file says besides, where it does.
+
+    modules: class names of all modules, empty for a plain state dict. strides: of the levels. batch_norm_eps: all
+    values that occur. notes: what a user may want to know.
+    """
+
+    state: Mapping[str, NDArray[np.generic]]
+    sha256: str
+    class_names: tuple[str, ...] = ()
+    modules: frozenset[str] = frozenset()
+    strides: tuple[float, ...] = ()
+    batch_norm_eps: frozenset[float] = frozenset()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Recognition:
+    """The variant that a state dict belongs to, and what tells so."""
+
+    variant: str
+    because: str
+
+    def __str__(self) -> str:
+        return f"{self.variant}: {self.because}"
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read a `.pt` or `.pth` file; no foreign code runs. LineageError says what is wrong with it."""
+    sha256 = store.sha256(path)
+    with open_torch_file(path) as file:
+        source, root = _root(file.tree)
+        note = f"weights taken from {source}"
+        if isinstance(root, dict):
+            return Checkpoint(_plain_state(file, root), sha256, notes=(note,))
+        modules = list(itertools.islice(_modules(root, "", 0), MAX_MODULES + 1))
+        if len(modules) > MAX_MODULES:
+            raise LineageError(f"expected a network of at most {MAX_MODULES} modules; refused")
+        return Checkpoint(
+            _arrays(file, (pair for prefix, module in modules for pair in _tensors(prefix, module))),
+            sha256,
+            class_names=_class_names(root),
+            modules=frozenset(module.kind for _, module in modules),
+            strides=_strides(file, root),
+            batch_norm_eps=_batch_norm_eps(module for _, module in modules),
+            notes=(note,),
+        )
+
+
+def _root(tree: object) -> tuple[str, Stub | dict[str, TensorView]]:
+    """Find the module or the state dict, and say where it was."""
+    places = {"the file": tree}
+    if isinstance(tree, dict):
+        places = {f"{key!r}": tree.get(key) for key in ("ema", "model", "state_dict")} | places
+    for place, value in places.items():
+        value = _unwrapped(value)
+        if isinstance(value, Stub) and "_modules" in _attributes(value):
+            return place, value
+        if isinstance(value, dict) and any(isinstance(tensor, TensorView) for tensor in value.values()):
+            return place, {k: v for k, v in value.items() if isinstance(k, str) and isinstance(v, TensorView)}
+    raise LineageError("expected a checkpoint with a network under 'ema', 'model' or 'state_dict'; found none")
+
+
+def _unwrapped(value: object) -> object:
+    """Take a network out of the wrapper for several GPUs."""
+    if isinstance(value, Stub) and value.kind.endswith("DataParallel"):
+        return _dict(_attributes(value).get("_modules")).get("module")
+    return value
+
+
+def _modules(module: Stub, prefix: str, depth: int) -> Iterator[tuple[str, Stub]]:
+    """Yield the module and all below it, each with the prefix of its keys, in the order of torch's state dict."""
+    if depth > MAX_DEPTH:
+        raise LineageError(f"expected a network nested at most {MAX_DEPTH} deep; refused")
+    yield prefix, module
+    for name, child in _dict(_attributes(module).get("_modules")).items():
+        if isinstance(child, Stub):
+            yield from _modules(child, f"{prefix}{name}.", depth + 1)
+
+
+def _tensors(prefix: str, module: Stub) -> Iterator[tuple[str, TensorView]]:
+    facts = _attributes(module)
+    passing = facts.get("_non_persistent_buffers_set")
+    for name, value in (*_dict(facts.get("_parameters")).items(), *_dict(facts.get("_buffers")).items()):
+        if isinstance(value, TensorView) and not (isinstance(passing, set) and name in passing):
+            yield f"{prefix}{name}", value
+
+
+def _plain_state(file: TorchFile, tensors: Mapping[str, TensorView]) -> Arrays:
+    """Read a state dict; networks wrapped for several GPUs write `module.` before every key."""
+    wrapped = all(key.startswith("module.") for key in tensors)
+    return _arrays(file, ((key.removeprefix("module.") if wrapped else key, view) for key, view in tensors.items()))
+
+
+def _arrays(file: TorchFile, tensors: Iterable[tuple[str, TensorView]]) -> Arrays:
+    """Read tensors; together they may not be larger than the storages they share, twice over."""
+    views = dict(tensors)
+    held = sum(storage.length for storage in {view.storage for view in views.values()})
+    if sum(math.prod(view.shape) for view in views.values()) > 2 * held:
+        raise LineageError(
+            "expected tensors with numbers of their own; the file repeats its numbers many times; refused"
+        )
+    return {key: file.array(view) for key, view in views.items()}
+
+
+def _class_names(root: Stub) -> tuple[str, ...]:
+    """Names as a list (up to v6.0) or by index (later); empty if they are neither."""
+    names = _attributes(root).get("names")
+    if isinstance(names, dict):
+        names = [names.get(index) for index in range(len(names))]
+    if isinstance(names, list) and all(isinstance(name, str) for name in names):
+        return tuple(names)
+    return ()
+
+
+def _strides(file: TorchFile, root: Stub) -> tuple[float, ...]:
+    strides = _attributes(root).get("stride")
+    return tuple(file.array(strides).ravel().tolist()) if isinstance(strides, TensorView) else ()
+
+
+def _batch_norm_eps(modules: Iterable[Stub]) -> frozenset[float]:
+    eps = (_attributes(m).get("eps") for m in modules if m.kind == "torch.nn.modules.batchnorm.BatchNorm2d")
+    return frozenset(value for value in eps if isinstance(value, float))
+
+
+def _attributes(stub: Stub) -> dict[Any, Any]:
+    return _dict(stub.state)
+
+
+def _dict(value: object) -> dict[Any, Any]:
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,127 @@
+"""Our own weights on disk: safetensors, with a small card that says what they are.
+
+    save(detector, "best.safetensors")
+    detector = load("best.safetensors")
+
+The card is the metadata entry `lineage.weights`, a JSON document; files that others wrote may have it beside them as
+`<name>.safetensors.json` instead. Sizes are (height, width).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from model_zoo.contract import documents
+from model_zoo.contract.errors import LineageError
+from model_zoo.contract.letterbox import Size
+from model_zoo.detector import Detector
+from model_zoo.registry import build
+
+METADATA_KEY = "lineage.weights"
+SCHEMA_VERSION = 1
+State = Mapping[str, NDArray[np.generic]]
+
+
+@dataclass(frozen=True)
+class WeightsCard:
+    """What a file of weights does not say by itself. input_size: (height, width) the network is meant for."""
+
+    variant: str
+    class_names: tuple[str, ...]
+    input_size: Size
+    schema_version: int = SCHEMA_VERSION
+
+
+def save(detector: Detector, path: str | Path) -> None:
+    """Write a detector in its training form; the file is there whole or not at all.
+
+    Raises LineageError if the detector is deployed: that form cannot be trained on, and is made anew when needed.
+    """
+    state = {key: value.contiguous().cpu() for key, value in detector.state_dict().items()}
+    with torch.device("meta"):
+        training_form = build(detector.variant, class_names=detector.class_names).state_dict()
+    if state.keys() != training_form.keys():
+        raise LineageError(f"expected a detector in its training form; got another form of {detector.variant}")
+    card = WeightsCard(detector.variant, detector.class_names, detector.input_spec.size)
+    path = Path(path)
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    save_file(state, aside, metadata={METADATA_KEY: json.dumps(asdict(card), ensure_ascii=False)})
+    aside.replace(path)
+
+
+def load(path: str | Path) -> Detector:
+    """Read a detector that `save` wrote, in evaluation mode; LineageError if it has no card or does not fit it."""
+    state, card = read(path)
+    if card is None:
+        raise LineageError(f"{path}: expected weights with a card (metadata {METADATA_KEY!r}); import them first")
+    return restore(state, card)
+
+
+def read(path: str | Path) -> tuple[State, WeightsCard | None]:
+    """Read any safetensors file: its arrays (bfloat16 as float32), and its card if it has one."""
+    path = Path(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            state = {key: _array(file.get_tensor(key)) for key in file.keys()}  # noqa: SIM118 - not a dict
+            document = (file.metadata() or {}).get(METADATA_KEY)
+    except (SafetensorError, OSError) as error:
+        raise LineageError(f"{path}: expected a whole safetensors file; got a damaged one ({error})") from error
+    beside = path.with_name(f"{path.name}.json")
+    if document is None and beside.is_file():
+        document = beside.read_text(encoding="utf-8", errors="replace")
+    return state, None if document is None else _card(document)
+
+
+def restore(state: State, card: WeightsCard) -> Detector:
+    """Make the detector that `state`, with our own keys, and `card` describe; in evaluation mode."""
+    detector = build(card.variant, class_names=card.class_names)
+    if any(side < detector.stride or side % detector.stride for side in card.input_size):
+        raise LineageError(f"expected an input_size in steps of {detector.stride}; the card says {card.input_size}")
+    detector.input_spec = replace(detector.input_spec, size=card.input_size)
+    expected = {key: tuple(value.shape) for key, value in detector.state_dict().items()}
+    wrong = sorted(key for key in expected.keys() | state if expected.get(key) != _shape(state, key))
+    if wrong:
+        raise LineageError(f"expected weights of {card.variant}; {len(wrong)} do not fit it: {', '.join(wrong[:5])}")
+    detector.load_state_dict({key: torch.from_numpy(np.array(value)) for key, value in state.items()})
+    return detector.eval()
+
+
+def has_own_keys(state: State) -> bool:
+    """Tell our own keys from those of the original programs."""
+    return any(key.startswith("head.") for key in state)
+
+
+def sha256(path: Path) -> str:
+    """Return the digest of a file, as the model card records it."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _card(document: str) -> WeightsCard:
+    try:
+        card = WeightsCard(**documents.read_fields(WeightsCard, documents.parse(document)))
+    except LineageError as error:
+        raise LineageError(f"weights card: {error}") from error
+    if card.schema_version != SCHEMA_VERSION:
+        raise LineageError(f"weights card: expected schema_version {SCHEMA_VERSION}; got {card.schema_version}")
+    return card
+
+
+def _array(tensor: torch.Tensor) -> NDArray[np.generic]:
+    array: NDArray[np.generic] = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
+    return array
+
+
+def _shape(state: State, key: str) -> tuple[int, ...] | None:
+    return state[key].shape if key in state else None

@@ -1,0 +1,218 @@
+"""Read the files that torch.save writes, without torch: the zip archive and the older plain stream.
+
+    with open_torch_file(path) as file:
+        file.tree                  # plain values, `Stub`s for modules, `TensorView`s for tensors
+        file.array(view)           # NumPy, read when asked for
+
+Raises LineageError for everything that is not such a file, is damaged, or claims more than it holds.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import struct
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_zoo.contract.errors import LineageError
+from model_zoo.weights import safe_pickle
+from model_zoo.weights.pickle_values import Global, Storage, TensorView
+
+MAX_PICKLE_BYTES = 64 << 20  # the largest official checkpoint has about one
+MAX_ENTRIES = 100_000
+LEGACY_PREFIX = bytes.fromhex("80028a0a6cfc9c46f9206aa850192e8002 4de9032e")  # two pickles: magic number, version 1001
+
+_DTYPES = {
+    **{"DoubleStorage": "<f8", "FloatStorage": "<f4", "HalfStorage": "<f2", "BFloat16Storage": "<u2"},
+    **{"LongStorage": "<i8", "IntStorage": "<i4", "ShortStorage": "<i2", "CharStorage": "<i1"},
+    **{"ByteStorage": "<u1", "BoolStorage": "|b1"},
+}
+
+
+@dataclass(frozen=True)
+class TorchFile:
+    """An opened file: its tree, and a reader of storages."""
+
+    tree: object
+    read_storage: Callable[[Storage], bytes]
+
+    def array(self, view: TensorView) -> NDArray[np.generic]:
+        """Read a tensor; bfloat16 becomes float32, all else keeps its type."""
+        storage = view.storage
+        numbers = np.frombuffer(self.read_storage(storage), dtype=_DTYPES[storage.kind])
+        steps = zip(view.shape, view.strides, strict=True)
+        last = view.offset + sum((size - 1) * stride for size, stride in steps)
+        count = int(np.prod([int(size) for size in view.shape], dtype=object))
+        if count > len(numbers) or (count and last >= len(numbers)):
+            raise LineageError(
+                f"expected tensors inside their storage; got shape {view.shape} of {len(numbers)} numbers"
+            )
+        byte_strides = [stride * numbers.itemsize for stride in view.strides]
+        array = np.lib.stride_tricks.as_strided(numbers[view.offset :], view.shape, byte_strides, writeable=False)
+        return _widened(array) if storage.kind == "BFloat16Storage" else array
+
+
+@contextmanager
+def open_torch_file(path: Path) -> Iterator[TorchFile]:
+    """Open a file of torch.save for reading; the tree is read at once, the numbers when asked for."""
+    with path.open("rb") as file:
+        head = file.read(512)
+        file.seek(0)
+        try:
+            if head.startswith(b"PK\x03\x04"):
+                yield _open_zip(file)
+            elif head.startswith(LEGACY_PREFIX):
+                yield _open_legacy(file)
+            else:
+                raise LineageError(_what_it_is(head))
+        except LineageError as error:
+            raise LineageError(f"{path.name}: {error}") from error
+
+
+def _what_it_is(head: bytes) -> str:
+    expected = "expected a checkpoint written by torch.save; got "
+    text = head.lstrip().lower()
+    if not head:
+        return expected + "an empty file; download it again"
+    if head.startswith(b"version https://git-lfs"):
+        return expected + "a Git LFS pointer; fetch the file itself with `git lfs pull`"
+    if text.startswith((b"<!doctype", b"<html", b"<?xml", b"{")):
+        return expected + "a web page, probably an error message; download the file again"
+    if head.startswith(b"\x80"):
+        return expected + "another pickle"
+    return expected + f"something that begins with {head[:8]!r}"
+
+
+# --- zip archive, torch 1.6 and later ------------------------------------------------------------------------------
+
+
+def _open_zip(file: BinaryIO) -> TorchFile:
+    try:
+        archive = zipfile.ZipFile(file)
+    except (zipfile.BadZipFile, ValueError, NotImplementedError, struct.error) as error:
+        raise LineageError(f"expected a whole file; got a damaged one ({error}); download it again") from error
+    entries = _checked_entries(archive, file.seek(0, io.SEEK_END))
+    root = _root(entries)
+    if _read_entry(archive, entries.get(f"{root}/byteorder"), default=b"little").strip() != b"little":
+        raise LineageError("expected a checkpoint of a little-endian machine; save it again on one")
+
+    def read_storage(storage: Storage) -> bytes:
+        data = _read_entry(archive, entries.get(f"{root}/data/{storage.key}"))
+        return _of_declared_size(storage, data)
+
+    pickle = _read_entry(archive, entries[f"{root}/data.pkl"], limit=MAX_PICKLE_BYTES)
+    return TorchFile(safe_pickle.read(io.BytesIO(pickle), _storage), read_storage)
+
+
+def _checked_entries(archive: zipfile.ZipFile, file_size: int) -> dict[str, zipfile.ZipInfo]:
+    """List the entries by name; torch stores them plainly, so nothing may be larger than the file says it is."""
+    infos = archive.infolist()
+    entries = {info.filename: info for info in infos}
+    if len(entries) != len(infos) or len(infos) > MAX_ENTRIES:
+        raise LineageError("expected a checkpoint; the archive has entries of the same name or far too many; refused")
+    if any(info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1 for info in infos):
+        raise LineageError(
+            "expected a checkpoint; the archive is compressed or encrypted, which torch never does; refused"
+        )
+    if sum(info.file_size for info in infos) > file_size:
+        raise LineageError("expected a whole checkpoint; the archive claims more bytes than the file has; refused")
+    return entries
+
+
+def _root(entries: dict[str, zipfile.ZipInfo]) -> str:
+    roots = [name.removesuffix("/data.pkl") for name in entries if name.endswith("/data.pkl")]
+    if len(roots) != 1 or any(name.startswith(f"{roots[0]}/code/") for name in entries):
+        raise LineageError("expected a checkpoint written by torch.save; got another archive (TorchScript, or any zip)")
+    return roots[0]
+
+
+def _read_entry(
+    archive: zipfile.ZipFile, info: zipfile.ZipInfo | None, *, default: bytes | None = None, limit: int | None = None
+) -> bytes:
+    if info is None and default is not None:
+        return default
+    if info is None:
+        raise LineageError("expected a whole checkpoint; a tensor's numbers are not in the file")
+    if limit is not None and info.file_size > limit:
+        raise LineageError(f"expected a checkpoint; its pickle is {info.file_size} bytes, more than {limit}; refused")
+    try:
+        return archive.read(info)
+    except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError, struct.error) as error:
+        raise LineageError(f"expected a whole file; got a damaged one ({error}); download it again") from error
+
+
+# --- plain stream, torch before 1.6 --------------------------------------------------------------------------------
+
+
+def _open_legacy(file: BinaryIO) -> TorchFile:
+    """Read magic, version, system, the tree, the keys of its storages; then come each one's length and numbers."""
+    storages: dict[str, Storage] = {}
+
+    def keep(pid: object) -> Storage:
+        storage = _storage(pid)
+        return storages.setdefault(storage.key, storage)
+
+    pickles = io.BytesIO(file.read(MAX_PICKLE_BYTES))
+    pickles.seek(len(LEGACY_PREFIX))
+    safe_pickle.read(pickles)
+    tree = safe_pickle.read(pickles, keep)
+    keys = safe_pickle.read(pickles)
+    places = _legacy_places(file, pickles.tell(), keys, storages)
+
+    def read_storage(storage: Storage) -> bytes:
+        if storage.key not in places:
+            raise LineageError("expected a whole checkpoint; a tensor's numbers are not in the file")
+        file.seek(places[storage.key])
+        return _of_declared_size(storage, file.read(_bytes(storage)))
+
+    return TorchFile(tree, read_storage)
+
+
+def _legacy_places(file: BinaryIO, start: int, keys: object, storages: dict[str, Storage]) -> dict[str, int]:
+    """Where the numbers of each storage begin."""
+    places = {}
+    for key in keys if isinstance(keys, list) else []:
+        if key not in storages:
+            raise LineageError("expected a whole checkpoint; its list of storages does not fit its tensors")
+        file.seek(start)
+        if file.read(8) != struct.pack("<q", storages[key].length):
+            raise LineageError("expected a whole checkpoint; a storage is shorter or longer than declared")
+        places[key] = start + 8
+        start += 8 + _bytes(storages[key])
+    return places
+
+
+# --- storages ------------------------------------------------------------------------------------------------------
+
+
+def _storage(pid: object) -> Storage:
+    """Turn a persistent id ("storage", type, key, device, length[, view]) into a storage."""
+    match pid:
+        case ("storage", Global(path), str(key), str(), int(length), *rest) if rest in ([], [None]):
+            kind = path.removeprefix("torch.")
+            if kind in _DTYPES and re.fullmatch(r"[0-9]{1,20}", key) and length >= 0:
+                return Storage(kind, key, length)
+    raise LineageError("expected a checkpoint; its pickle refers to data of an unknown kind; refused")
+
+
+def _bytes(storage: Storage) -> int:
+    return storage.length * np.dtype(_DTYPES[storage.kind]).itemsize
+
+
+def _of_declared_size(storage: Storage, data: bytes) -> bytes:
+    if len(data) != _bytes(storage):
+        raise LineageError(f"expected a storage of {_bytes(storage)} bytes; the file has {len(data)}; refused")
+    return data
+
+
+def _widened(array: NDArray[np.generic]) -> NDArray[np.float32]:
+    """Make float32 of bfloat16, its upper half."""
+    return (array.astype(np.uint32) << 16).view(np.float32)
