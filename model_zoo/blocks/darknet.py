@@ -1,0 +1,73 @@
+"""What Darknet's generations (v1 to v4) share: leaky convolutions, residuals, its pooling and its reorganisation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from model_zoo.blocks.conv import Activation, Conv, ConvFactory
+
+
+def leaky() -> nn.Module:
+    """Return Darknet's leaky ReLU, of slope 0.1."""
+    return nn.LeakyReLU(0.1)
+
+
+def darknet_conv(
+    in_channels: int, out_channels: int, kernel: int = 1, stride: int = 1, *, activation: Activation = leaky
+) -> Conv:
+    """Return a convolution as Darknet normalises it: eps 1e-5 inside the root, the rule its GPU code trained with."""
+    return Conv(in_channels, out_channels, kernel, stride, activation=activation, eps=1e-5, momentum=0.1)
+
+
+class Residual(nn.Module):
+    """x + expand(reduce(x)): 1x1 to half of the channels, 3x3 back (arXiv:1804.02767, table 1); linear after the sum.
+
+    `conv` makes both convolutions; `hidden` is the width between them.
+    """
+
+    def __init__(self, channels: int, hidden: int | None = None, *, conv: ConvFactory = darknet_conv) -> None:
+        super().__init__()
+        hidden = channels // 2 if hidden is None else hidden
+        self.reduce = conv(channels, hidden, 1)
+        self.expand = conv(hidden, channels, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.expand(self.reduce(x))
+
+
+class SteadyPool(nn.Module):
+    """Maximum over 2x2 at stride 1 that keeps the size: the border is on the right and at the bottom alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pool = nn.MaxPool2d(2, 1, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.pool(x)[..., 1:, 1:]
+
+
+class PyramidPool(nn.Module):
+    """Join maxima over falling windows with the map itself: (B, C, H, W) -> (B, 4C, H, W), largest window first."""
+
+    def __init__(self, windows: Sequence[int] = (13, 9, 5)) -> None:
+        super().__init__()
+        self.pools = nn.ModuleList(nn.MaxPool2d(window, 1, window // 2) for window in windows)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([*(pool(x) for pool in self.pools), x], dim=1)
+
+
+class Reorg(nn.Module):
+    """Darknet's `reorg` by 2: (B, C, H, W) -> (B, 4C, H / 2, W / 2), the order that YOLOv2's weights were trained with.
+
+    It is not space to depth of the map: the numbers are read as C / 4 maps of twice the size, those are cut into their
+    four phases (row first), and the result is read as 4C maps of half the size.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        batch, channels, height, width = x.shape
+        large = x.flatten(1).view(batch, channels // 4, height, 2, width, 2)  # by way of flat numbers, for the tracer
+        return large.permute(0, 3, 5, 1, 2, 4).flatten(1).view(batch, channels * 4, height // 2, width // 2)

@@ -1,0 +1,154 @@
+"""YOLOv3 (2018, arXiv:1804.02767): residual Darknet-53, three scales joined from the top down, independent classes.
+
+      images ── stem ── c1 /2 ── c2 /4
+                                  │
+                                 c3 /8  ────────────────────── cat ── set3 ── out3 ─► predict
+                                  │                             ▲ 2x, reduce4
+                                 c4 /16 ────────── cat ── set4 ─┴──── out4 ─► predict
+                                  │                 ▲ 2x, reduce5
+                                 c5 /32 ── set5 ────┴──── out5 ─► predict
+
+A set is five convolutions that alternate 1x1 and 3x3; out is a 3x3. Activations are leaky (0.1).
+
+Changed since YOLOv2: residual backbone with strided convolutions for pools, predictions at three scales with three
+anchors each (in pixels of the input), 2x upsampling and concatenation for the passthrough, a sigmoid per class for the
+softmax. `-spp` pools set5 over windows 5, 9, 13; `-tiny` has the small backbone of tiny YOLOv2 and two scales.
+`-mmdet` is the same network with MMDetection's preprocessing and key names.
+
+Where we differ: nothing in the network. Darknet's grey border is 0.5, between two grey values; ours is 128.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from model_zoo.backbones.darknet import Darknet53, DarknetTiny
+from model_zoo.blocks.darknet import PyramidPool, darknet_conv
+from model_zoo.class_names import VOC_NAMES
+from model_zoo.contract.letterbox import LetterboxPolicy, Size
+from model_zoo.detector import Detector, InputSpec
+from model_zoo.heads.anchor import Anchors
+from model_zoo.heads.darknet import YOLOHead
+from model_zoo.registry import register
+
+ANCHORS: Anchors = (
+    ((10, 13), (16, 30), (33, 23)),
+    ((30, 61), (62, 45), (59, 119)),
+    ((116, 90), (156, 198), (373, 326)),
+)
+TINY_ANCHORS: Anchors = (
+    ((10, 14), (23, 27), (37, 58)),
+    ((81, 82), (135, 169), (344, 319)),
+)
+DARKNET_LETTERBOX = LetterboxPolicy(align="centre", rounding="floor", fill=128)
+MMDET_LETTERBOX = LetterboxPolicy(align="top_left", rounding="round", fill=0)
+
+
+@dataclass(frozen=True)
+class YOLOv3Config:
+    """Channels of the stem, residuals per stage, whether set5 pools, and what the network sees."""
+
+    width: int = 32
+    repeats: tuple[int, ...] = (1, 2, 8, 8, 4)
+    spp: bool = False
+    size: Size = (608, 608)
+    letterbox: LetterboxPolicy = DARKNET_LETTERBOX
+
+
+VARIANTS = {
+    "yolov3": YOLOv3Config(),
+    "yolov3-spp": YOLOv3Config(spp=True),
+    "yolov3-voc": YOLOv3Config(size=(416, 416)),
+    "yolov3-mmdet": YOLOv3Config(letterbox=MMDET_LETTERBOX),
+    "yolov3-test": YOLOv3Config(width=1, repeats=(1, 1, 1, 1, 1), spp=True, size=(416, 416)),
+}
+
+
+def conv_set(in_channels: int, channels: int) -> nn.Sequential:
+    """Return five convolutions, 1x1 and 3x3 by turns; `channels` come out."""
+    return nn.Sequential(
+        darknet_conv(in_channels, channels),
+        darknet_conv(channels, 2 * channels, 3),
+        darknet_conv(2 * channels, channels),
+        darknet_conv(channels, 2 * channels, 3),
+        darknet_conv(2 * channels, channels),
+    )
+
+
+def pooled_conv_set(in_channels: int, channels: int) -> nn.Sequential:
+    """Return the set of `-spp`: a pyramid in its middle, and a sixth convolution that takes it in."""
+    return nn.Sequential(
+        darknet_conv(in_channels, channels),
+        darknet_conv(channels, 2 * channels, 3),
+        darknet_conv(2 * channels, channels),
+        PyramidPool(),
+        darknet_conv(4 * channels, channels),
+        darknet_conv(channels, 2 * channels, 3),
+        darknet_conv(2 * channels, channels),
+    )
+
+
+class YOLOv3Neck(nn.Module):
+    """Top-down path: (c3, c4, c5) -> three maps of the same sizes and channels."""
+
+    def __init__(self, channels: Sequence[int], spp: bool) -> None:
+        super().__init__()
+        w3, w4, w5 = channels
+        self.set5 = pooled_conv_set(w5, w5 // 2) if spp else conv_set(w5, w5 // 2)
+        self.out5 = darknet_conv(w5 // 2, w5, 3)
+        self.reduce5 = darknet_conv(w5 // 2, w4 // 2)
+        self.set4 = conv_set(w4 // 2 + w4, w4 // 2)
+        self.out4 = darknet_conv(w4 // 2, w4, 3)
+        self.reduce4 = darknet_conv(w4 // 2, w3 // 2)
+        self.set3 = conv_set(w3 // 2 + w3, w3 // 2)
+        self.out3 = darknet_conv(w3 // 2, w3, 3)
+        self.upsample = nn.Upsample(scale_factor=2.0, mode="nearest")
+
+    def forward(self, maps: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        c3, c4, c5 = maps
+        t5 = self.set5(c5)
+        t4 = self.set4(torch.cat([self.upsample(self.reduce5(t5)), c4], dim=1))
+        t3 = self.set3(torch.cat([self.upsample(self.reduce4(t4)), c3], dim=1))
+        return self.out3(t3), self.out4(t4), self.out5(t5)
+
+
+class YOLOv3TinyNeck(nn.Module):
+    """Top-down path of `-tiny`: (c4, c5) -> two maps of the same sizes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.set5 = darknet_conv(1024, 256)
+        self.out5 = darknet_conv(256, 512, 3)
+        self.reduce5 = darknet_conv(256, 128)
+        self.out4 = darknet_conv(128 + 256, 256, 3)
+        self.upsample = nn.Upsample(scale_factor=2.0, mode="nearest")
+
+    def forward(self, maps: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        c4, c5 = maps
+        t5 = self.set5(c5)
+        t4 = torch.cat([self.upsample(self.reduce5(t5)), c4], dim=1)
+        return self.out4(t4), self.out5(t5)
+
+
+@register("yolov3", ("yolov3-voc",), class_names=VOC_NAMES)
+@register("yolov3", [name for name in VARIANTS if name != "yolov3-voc"])
+def yolov3(variant: str, class_names: Sequence[str]) -> Detector:
+    """Build a variant of YOLOv3 on Darknet-53."""
+    config = VARIANTS[variant]
+    channels = [config.width * 2**level for level in (3, 4, 5)]
+    backbone, neck = Darknet53(config.width, config.repeats), YOLOv3Neck(channels, config.spp)
+    head = YOLOHead(channels, len(class_names), ANCHORS, strides=(8, 16, 32))
+    spec = InputSpec(config.size, letterbox=config.letterbox)
+    return Detector("yolov3", variant, backbone, neck, head, spec, class_names)
+
+
+@register("yolov3", ("yolov3-tiny",))
+def yolov3_tiny(variant: str, class_names: Sequence[str]) -> Detector:
+    """Build tiny YOLOv3."""
+    head = YOLOHead((256, 512), len(class_names), TINY_ANCHORS, strides=(16, 32))
+    spec = InputSpec((416, 416), letterbox=DARKNET_LETTERBOX)
+    return Detector("yolov3", variant, DarknetTiny(), YOLOv3TinyNeck(), head, spec, class_names)

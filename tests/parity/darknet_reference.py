@@ -1,0 +1,154 @@
+"""Reference numbers of the Darknet lineage: every fixture whose variant is registered is tested by itself."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import importlib.util
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from model_zoo.contract.boxes import cxcywh_to_xyxy
+from model_zoo.detector import Detector
+from model_zoo.registry import variants
+from model_zoo.weights.importers.darknet import from_darknet
+from tests.conftest import SHARED
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """One program's run of one network: `pj` and `ab` differ in how they normalise and in what they report."""
+
+    name: str
+    program: str
+
+    def __str__(self) -> str:
+        return f"{self.name}-{self.program}"
+
+    @property
+    def programs(self) -> list[str]:
+        """All programs that ran this network."""
+        return list(self.meta["references"])
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        return _load(self.name)[0]
+
+    @property
+    def images(self) -> Tensor:
+        return torch.from_numpy(_load(self.name)[2])
+
+    def __getitem__(self, key: str) -> Array:
+        return _load(self.name)[3][f"{self.program}.{key}"]
+
+    def __contains__(self, key: str) -> bool:
+        return f"{self.program}.{key}" in _load(self.name)[3]
+
+    @property
+    def maps(self) -> dict[int, Array]:
+        """Inputs (C, h, w) of the detection layers by layer index, in the order of the cfg."""
+        ends = [layer["index"] for layer in self.meta["layers"] if f"out.{layer['index']}.pre" in self]
+        return {index: self[f"out.{index}.pre"] for index in ends}
+
+    @property
+    def boxes(self) -> Array:
+        """Boxes (n, 4) xyxy in pixels of the input."""
+        height, width = self.images.shape[2:]
+        return cxcywh_to_xyxy(self["boxes"][:, :4] * np.float32([width, height, width, height]))
+
+    def order_of_rows(self, maps: list[Tensor], rows: Array) -> Array:
+        """Indices of our rows (N, R) in the order of `boxes`, those alone which the program reports."""
+        kind = self.meta["detection"]["kind"]
+        if kind == "detection" or (kind == "region" and self.program == "pj"):
+            return np.arange(len(rows))
+        levels = _cell_major([m.shape[1:4] for m in maps])
+        if kind == "region":
+            return np.concatenate(levels)
+        sizes = [m.shape[2:4] for m in maps]
+        order = np.concatenate([levels[sizes.index(raw.shape[1:])] for raw in self.maps.values()])
+        objectness = rows[order, 4] if self.meta["detection"]["new_coords"] else 1 / (1 + np.exp(-rows[order, 4]))
+        return order[objectness > 0.25]
+
+    @property
+    def detector(self) -> Detector:
+        """The network with the file's weights, normalising as this program does."""
+        detector = imported(self.name)
+        return with_pj_normalisation(detector) if self.program == "pj" else detector
+
+
+def references() -> list[Reference]:
+    folders = sorted((SHARED / "parity").glob("*/model.json")) if SHARED.is_dir() else []
+    known = [folder.parent for folder in folders if folder.parent.name in variants()]
+    return [Reference(folder.name, program) for folder in known for program in _meta(folder.name)["references"]]
+
+
+@functools.cache
+def imported(name: str) -> Detector:
+    """Write the fixture's true `.weights` file and import it."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"{name}.weights"
+        loader().write_weights(SHARED / "parity" / name, path)
+        return from_darknet(name, path)
+
+
+def with_pj_normalisation(detector: Detector) -> Detector:
+    """Return a copy that divides by sqrt(var) + 1e-6, as `pj` does on a CPU: var is moved so that eps yields it."""
+    twin = copy.deepcopy(detector)
+    for module in twin.modules():
+        if isinstance(module, nn.BatchNorm2d) and module.running_var is not None:
+            module.running_var = ((module.running_var.double().sqrt() + 1e-6) ** 2 - module.eps).float()
+    return twin
+
+
+def darknet_layout(raw: Tensor) -> Array:
+    """Bring one raw map of ours (1, A, h, w, 5 + C) to Darknet's (A * (5 + C), h, w); other heads' maps are flat."""
+    if raw.ndim == 5:
+        raw = raw.permute(0, 1, 4, 2, 3).flatten(1, 2)
+    return raw[0].numpy()
+
+
+def our_layout(raw: Array, like: Tensor) -> Tensor:
+    """Bring a map of Darknet's to the layout of our map `like`."""
+    found = torch.from_numpy(raw)[None]
+    if like.ndim == 5:
+        _, anchors, height, width, numbers = like.shape
+        return found.view(1, anchors, numbers, height, width).permute(0, 1, 3, 4, 2)
+    return found.view(like.shape)
+
+
+def _cell_major(shapes: list[Any]) -> list[Array]:
+    """Indices of rows in the order cell, anchor, per level; our rows are in the order level, anchor, cell."""
+    ends = np.cumsum([0, *(int(np.prod(shape)) for shape in shapes)])
+    return [
+        np.arange(start, end).reshape(shape).transpose(1, 2, 0).ravel()
+        for start, end, shape in zip(ends, ends[1:], shapes, strict=False)
+    ]
+
+
+@functools.cache
+def loader() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("darknet_fixture", SHARED / "parity" / "load_darknet_fixture.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@functools.cache
+def _load(name: str) -> tuple[dict[str, Any], list[Any], Array, dict[str, Array]]:
+    return loader().load(SHARED / "parity" / name)
+
+
+def _meta(name: str) -> dict[str, Any]:
+    return _load(name)[0]

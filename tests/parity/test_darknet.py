@@ -1,0 +1,85 @@
+"""The Darknet lineage against the numbers of the original programs, from the `.weights` file to NMS."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from model_zoo.contract.nms import nms
+from tests.parity import darknet_reference
+from tests.parity.darknet_reference import Array, Reference, darknet_layout, our_layout, references
+
+RAW, BOXES, SCORES = 1e-3, 2e-3, 2e-4  # absolute; boxes in pixels, of up to some hundreds
+THRESHOLD = 0.25  # of objectness and of class scores in the references
+NMS_KINDS = {"nms_sort": 0.0, "diounms_b10": 1.0}  # distance_weight of each
+ABSENT = pytest.param(None, marks=pytest.mark.skip("no reference data; set LINEAGE_SHARED"), id="absent")
+
+
+@pytest.fixture(scope="module", params=references() or [ABSENT], ids=str)
+def run(request: pytest.FixtureRequest) -> Iterator[Reference]:
+    """Runs come in order of their network, so that one network at a time is in memory."""
+    if request.param.program == request.param.programs[0]:
+        darknet_reference.imported.cache_clear()
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def raw_maps(run: Reference) -> list[Tensor]:
+    with torch.inference_mode():
+        return run.detector(run.images)
+
+
+def test_raw_maps(run: Reference, raw_maps: list[Tensor]) -> None:
+    ours = {raw.shape: raw for raw in map(darknet_layout, raw_maps)}
+    assert len(run.maps) == len(raw_maps) == len(ours)
+    for theirs in run.maps.values():
+        np.testing.assert_allclose(ours[theirs.shape], theirs, rtol=0, atol=RAW)
+
+
+def test_deployed_maps(run: Reference, raw_maps: list[Tensor]) -> None:
+    with torch.inference_mode():
+        deployed = run.detector.deploy()(run.images)
+    for found, raw in zip(deployed, raw_maps, strict=True):
+        torch.testing.assert_close(found, raw, rtol=0, atol=RAW)
+
+
+def test_boxes_and_scores_of_the_references_own_maps(run: Reference, raw_maps: list[Tensor]) -> None:
+    theirs = {raw.shape: raw for raw in run.maps.values()}
+    maps = [our_layout(theirs[darknet_layout(raw).shape], raw) for raw in raw_maps]
+    assert_same_boxes(run, maps, BOXES)
+
+
+def test_boxes_and_scores_from_image_to_end(run: Reference, raw_maps: list[Tensor]) -> None:
+    assert_same_boxes(run, raw_maps, SCORES * min(run.images.shape[2:]))  # noise of the network grows with the box
+
+
+def assert_same_boxes(run: Reference, maps: list[Tensor], tolerance: float) -> None:
+    head = run.detector.head
+    with torch.inference_mode():
+        rows = head.rows(maps)
+        boxes, scores = (t[0].numpy() for t in head.decode(rows, head.priors(maps)))
+    order = run.order_of_rows(maps, rows[0].numpy())
+    expected = run["boxes"]
+    np.testing.assert_allclose(boxes[order], run.boxes, rtol=0, atol=tolerance)
+    np.testing.assert_allclose(np.where(scores > THRESHOLD, scores, 0)[order], expected[:, 5:], rtol=0, atol=SCORES)
+
+
+@pytest.mark.parametrize("kind", NMS_KINDS)
+def test_nms_of_the_references_own_boxes(run: Reference, kind: str) -> None:
+    if f"nms.{kind}" not in run:
+        pytest.skip(f"{run.program} did not run {kind} on {run.name}")
+    kept = suppressed(run.boxes, run["boxes"][:, 4], run["boxes"][:, 5:], NMS_KINDS[kind])
+    np.testing.assert_array_equal(kept, run[f"nms.{kind}"])
+
+
+def suppressed(boxes: Array, objectness: Array, scores: Array, distance_weight: float) -> Array:
+    """Scores (n, C) with those of suppressed boxes set to 0; every class of a box is a candidate of its own."""
+    box_ids, class_ids = np.nonzero(scores * (objectness[:, None] > 0))
+    keep = nms(boxes[box_ids], scores[box_ids, class_ids], class_ids, 0.45, distance_weight)
+    result = np.zeros_like(scores)
+    result[box_ids[keep], class_ids[keep]] = scores[box_ids[keep], class_ids[keep]]
+    return result
