@@ -11,7 +11,7 @@ import logging
 import os
 from typing import Any, Final
 
-import onnxruntime as ort  # type: ignore[import-untyped]
+import onnxruntime as ort
 
 from model_zoo.contract.card import ModelCard
 from model_zoo.contract.errors import PackageError
@@ -119,7 +119,7 @@ def _tensorrt_profile(size: Size, max_batch: int) -> dict[str, str]:
 
 def _openvino_cpus() -> list[Any]:
     try:
-        import onnxruntime_ep_openvino as plugin  # type: ignore[import-not-found]
+        import onnxruntime_ep_openvino as plugin
     except ModuleNotFoundError as error:
         raise EngineUnavailable("provider openvino: pip install 'yolo-lineage[openvino]'") from error
     if not any(device.ep_name == NAMES["openvino"] for device in ort.get_ep_devices()):
