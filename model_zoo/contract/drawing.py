@@ -79,7 +79,7 @@ def _font(canvas: Image, text: str) -> tuple[float, int, int]:
     """Scale, stroke weight and margin of a label; a text wider than the picture is made smaller."""
     margin = 1 + _line_width(canvas)
     scale = max(0.4, _side(canvas) / 1200)
-    weight = 1 if scale < 0.45 else 2
+    weight = 1 if scale < 0.6 else 2
     (text_width, _), _ = cv2.getTextSize(text, _FONT, scale, weight)
     room = canvas.shape[1] - 2 * margin
     return scale * min(1.0, max(room, 1) / max(text_width, 1)), weight, margin
