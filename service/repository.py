@@ -101,6 +101,8 @@ class ModelStore:
 
     async def refresh(self) -> None:
         """Look at the repository once, load what is new, swap, unload what is no longer wanted."""
+        if self._models and not self._repository.root.is_dir():  # a lost mount is no reason to unload
+            raise PackageError(f"the model repository {self._repository.root} is gone")
         before, self.catalog = self.catalog, await asyncio.to_thread(look, self._repository)
         self._tell(before, self.catalog)
         self._routes = self._routed(self.catalog)
