@@ -50,8 +50,10 @@ def plan_copies(paths: Sequence[Path], folder: Path) -> dict[Path, Path]:
 
 
 def write(path: Path, image: NDArray[np.uint8]) -> None:
-    """Write an RGB image (H, W, 3) in the format that the suffix names."""
-    _, data = cv2.imencode(path.suffix, image[..., ::-1])
+    """Write an RGB image (H, W, 3) in the format that the suffix names; ImageError where that format cannot hold it."""
+    written, data = cv2.imencode(path.suffix, image[..., ::-1])
+    if not written:
+        raise ImageError(f"{image.shape[1]} x {image.shape[0]} pixels cannot be written as {path.suffix}")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data.tobytes())
 

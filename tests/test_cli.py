@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 import types
 from collections.abc import Callable
 from pathlib import Path
@@ -62,6 +63,12 @@ def test_commands_that_do_not_train_do_not_import_torch() -> None:
     code = f"import importlib, sys; [importlib.import_module(m) for m in {light}]; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.stdout == "False\n", done.stderr
+
+
+def test_the_extras_that_messages_name_exist() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["name"] == lineage.DISTRIBUTION
+    assert {command.extra for command in lineage.COMMANDS} <= set(project["optional-dependencies"])
 
 
 def test_version_is_one_line() -> None:

@@ -165,6 +165,14 @@ def test_an_input_is_never_overwritten(way: str, detect: Detect, home: Path) -> 
     assert photo.read_bytes() == content
 
 
+def test_a_copy_that_its_format_cannot_hold_is_reported(detect: Detect, home: Path) -> None:
+    """WebP ends at 16,383 pixels a side; the content of this one is PNG."""
+    save_image(home / "wide.png", size=(1, 16384)).rename(home / "wide.webp")
+    code, _, err = detect("wide.webp", "--save", "out")
+    assert code == 1
+    assert "16384 x 1 pixels cannot be written as .webp" in err
+
+
 def test_a_model_file_needs_no_repository(detect: Detect, home: Path) -> None:
     save_image(home / "a.png")
     _, from_file, _ = detect("a.png", "--json", "--model", home / "toy.onnx")
