@@ -55,10 +55,23 @@ def require_engine() -> None:
         pytest.skip("docker-compose is not installed")
 
 
+def without_ports(folder: Path) -> Path:
+    """docker-compose.yml less the line that publishes the port: on the host's network there is nothing to publish."""
+    lines = (ROOT / "docker-compose.yml").read_text(encoding="utf-8").splitlines(keepends=True)
+    kept = [line for line in lines if not line.strip().startswith("ports:")]
+    assert len(lines) - len(kept) == 1
+    file = folder / "docker-compose.yml"
+    file.write_text("".join(kept), encoding="utf-8")
+    return file
+
+
 class Compose:
     """docker-compose of this project under the tests' name, port and folders."""
 
-    def __init__(self, weights: Path, models: Path) -> None:
+    def __init__(self, weights: Path, folder: Path) -> None:
+        models = folder / "models"
+        models.mkdir()
+        self.files = ("-f", str(without_ports(folder)), "-f", str(HOST_NETWORK), "--project-directory", str(ROOT))
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port: int = free.getsockname()[1]
@@ -70,15 +83,14 @@ class Compose:
         }
 
     def __call__(self, *arguments: str) -> str:
-        files = ("-f", "docker-compose.yml", "-f", str(HOST_NETWORK))
-        return run("docker-compose", "-p", "lineage-test", *files, *arguments, **self.settings)
+        return run("docker-compose", "-p", "lineage-test", *self.files, *arguments, **self.settings)
 
 
 @pytest.fixture(scope="module")
 def compose(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compose]:
     """Both images, built, and a repository with yolov5n that the training image imported."""
     require_engine()
-    compose = Compose(shared / "weights", tmp_path_factory.mktemp("models"))
+    compose = Compose(shared / "weights", tmp_path_factory.mktemp("compose"))
     compose("--profile", "training", "build", "cpu", "training")
     compose("run", "--rm", "training", "import", "/weights/yolov5n.pt", "--name", "yolov5n", "--repository", "/models")
     yield compose
