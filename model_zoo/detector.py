@@ -5,11 +5,12 @@ from __future__ import annotations
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
+from model_zoo.contract.errors import LineageError
 from model_zoo.contract.letterbox import LetterboxPolicy, Size
 
 
@@ -24,7 +25,7 @@ class InputSpec:
     size: Size = (640, 640)
     colour: Literal["RGB", "BGR"] = "RGB"
     scale: float = 1 / 255
-    letterbox: LetterboxPolicy = LetterboxPolicy()
+    letterbox: LetterboxPolicy = field(default_factory=LetterboxPolicy)
     dynamic: bool = True
 
 
@@ -101,6 +102,14 @@ class Detector(nn.Module):
     def stride(self) -> int:
         """The step of input sizes: the largest stride of the head."""
         return max(self.head.strides)
+
+    def resize(self, size: Size) -> None:
+        """Mean the detector for another input size (height, width); LineageError if its network cannot take that."""
+        if not self.input_spec.dynamic and size != self.input_spec.size:
+            raise LineageError(f"{self.variant}: expected its own input size {self.input_spec.size}; got {size}")
+        if any(side < self.stride or side % self.stride for side in size):
+            raise LineageError(f"{self.variant}: expected an input size in steps of {self.stride}; got {size}")
+        self.input_spec = replace(self.input_spec, size=size)
 
     def deploy(self) -> Detector:
         """Return a re-parameterized copy in evaluation mode, without gradients; this detector stays as it is."""

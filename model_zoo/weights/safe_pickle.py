@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 from model_zoo.contract.errors import LineageError
 from model_zoo.weights.pickle_values import Global, Stub, call, checked_key
 
-MAX_STEPS = 2_000_000  # the largest official checkpoint takes about 150,000
+MAX_STEPS = 1_000_000  # the largest official checkpoint takes about 150,000
 MAX_INTEGER_BYTES = 8
 
 Persistent = Callable[[object], object]

@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -86,9 +86,7 @@ def read(path: str | Path) -> tuple[State, WeightsCard | None]:
 def restore(state: State, card: WeightsCard) -> Detector:
     """Make the detector that `state`, with our own keys, and `card` describe; in evaluation mode."""
     detector = build(card.variant, class_names=card.class_names)
-    if any(side < detector.stride or side % detector.stride for side in card.input_size):
-        raise LineageError(f"expected an input_size in steps of {detector.stride}; the card says {card.input_size}")
-    detector.input_spec = replace(detector.input_spec, size=card.input_size)
+    detector.resize(card.input_size)
     expected = {key: tuple(value.shape) for key, value in detector.state_dict().items()}
     wrong = sorted(key for key in expected.keys() | state if expected.get(key) != _shape(state, key))
     if wrong:

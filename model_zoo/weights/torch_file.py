@@ -156,7 +156,10 @@ def _open_legacy(file: BinaryIO) -> TorchFile:
     """Read magic, version, system, the tree, the keys of its storages; then come each one's length and numbers."""
     storages: dict[str, Storage] = {}
 
-    def keep(pid: object) -> Storage:
+    def keep(pid: object) -> object:
+        match pid:
+            case ("module", Global() as kind, _, _):  # a class with its source text beside it
+                return kind
         storage = _storage(pid)
         return storages.setdefault(storage.key, storage)
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from model_zoo.contract.errors import LineageError
 from model_zoo.detector import Detector
 from model_zoo.profile import profile
 from model_zoo.registry import build, variants
@@ -71,6 +72,7 @@ def test_every_parameter_learns(detector):
     assert idle == []
 
 
+@pytest.mark.slow
 def test_one_exported_program_serves_every_size(detector):
     if not detector.input_spec.dynamic:
         pytest.skip("the network takes one size")
@@ -91,3 +93,14 @@ def test_one_exported_program_serves_every_size(detector):
         x = torch.rand(3, 3, 4 * step, 2 * step)
         for got, expected in zip(program.module()(x), detector.forward_decoded(x), strict=True):
             torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-3)
+
+
+def test_an_input_size_is_checked(detector):
+    step, spec = detector.stride, detector.input_spec
+    with pytest.raises(LineageError, match="expected"):
+        detector.resize((step + 1, step))
+    with pytest.raises(LineageError, match="expected"):
+        detector.resize((0, 0))
+    assert detector.input_spec == spec
+    detector.resize(spec.size if not spec.dynamic else (step, 2 * step))
+    assert detector.input_spec.size == (spec.size if not spec.dynamic else (step, 2 * step))

@@ -22,10 +22,15 @@ from numpy.typing import NDArray
 from torch import nn
 
 from model_zoo import registry
+from model_zoo.classifier import CLASSIFIERS
 from model_zoo.contract.errors import LineageError
 from model_zoo.detector import Detector
 from model_zoo.weights import store
+from model_zoo.weights.importers import darknet
 from model_zoo.weights.importers.checkpoint import Checkpoint, Recognition, read_checkpoint
+from model_zoo.weights.importers.darknet import from_darknet
+
+__all__ = ["ImportedModel", "from_darknet", "from_state_dict", "load_checkpoint"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +67,7 @@ def from_state_dict(variant: str, state: Mapping[str, NDArray[np.generic]]) -> D
 
 
 def load_checkpoint(path: str | Path, variant: str | None = None) -> ImportedModel:
-    """Make a detector from an official `.pt` / `.pth` checkpoint or a `.safetensors` file.
+    """Make a detector from an official `.pt` / `.pth` / `.weights` checkpoint or a `.safetensors` file.
 
     The variant is recognised from the weights; `variant` overrides. Nothing in the file is executed. Raises
     LineageError if the file is damaged, hostile, of an unknown network, or does not fit `variant`.
@@ -72,7 +77,17 @@ def load_checkpoint(path: str | Path, variant: str | None = None) -> ImportedMod
         raise LineageError(f"expected a checkpoint file; there is none at {path}")
     if path.suffix == ".safetensors":
         return _from_safetensors(path, variant)
+    if path.suffix == ".weights":
+        return _from_darknet(path, variant)
     return _imported(read_checkpoint(path), variant, path.name)
+
+
+def _from_darknet(path: Path, variant: str | None) -> ImportedModel:
+    recognition = Recognition(variant, "as asked for") if variant else darknet.recognise(path)
+    if recognition.variant in CLASSIFIERS:
+        raise LineageError(f"{path.name}: expected a detector; {recognition}: a classifier, a backbone to start from")
+    detector = from_darknet(recognition.variant, path)
+    return ImportedModel(detector, store.sha256(path), (str(recognition), _unnamed(detector)))
 
 
 def _from_safetensors(path: Path, variant: str | None) -> ImportedModel:
@@ -84,7 +99,9 @@ def _from_safetensors(path: Path, variant: str | None) -> ImportedModel:
         raise LineageError(f"{path.name}: expected {variant}; its card says {card.variant}")
     if store.has_own_keys(state):
         return ImportedModel(store.restore(state, card), digest, (f"{card.variant}, as its card says",))
-    return _imported(Checkpoint(state, digest, card.class_names), card.variant, path.name)
+    found = _imported(Checkpoint(state, digest, card.class_names), card.variant, path.name)
+    found.detector.resize(card.input_size)
+    return found
 
 
 def _imported(checkpoint: Checkpoint, variant: str | None, name: str) -> ImportedModel:
@@ -128,9 +145,14 @@ def _check(checkpoint: Checkpoint, detector: Detector) -> None:
 def _name_classes(detector: Detector, names: tuple[str, ...]) -> str:
     count = detector.head.num_classes
     if len(names) != count:
-        return f"{count} classes; the file does not name them: {detector.class_names[0]}, ... are assumed"
+        return _unnamed(detector)
     detector.class_names = names
     return f"{count} classes, named in the file"
+
+
+def _unnamed(detector: Detector) -> str:
+    names = detector.class_names
+    return f"{len(names)} classes; the file does not name them: {names[0]}, ... are assumed"
 
 
 def _importer(family: str) -> ModuleType | None:

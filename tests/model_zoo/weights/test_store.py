@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from model_zoo.contract.errors import LineageError
+from model_zoo.registry import build
+from model_zoo.weights import store
+from model_zoo.weights.importers import load_checkpoint
+from tests.model_zoo.weights.originals import original_state, randomised
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "best.safetensors"
+
+
+def test_a_detector_comes_back_with_names_size_and_numbers(path):
+    detector = randomised()
+    detector.class_names = ("ant", "bée")
+    detector.input_spec = replace(detector.input_spec, size=(320, 480))
+    store.save(detector, path)
+    found = store.load(path)
+    assert (found.variant, found.class_names, found.input_spec) == (
+        *("yolov5-test", ("ant", "bée")),
+        detector.input_spec,
+    )
+    assert not found.training
+    for key, value in found.state_dict().items():
+        torch.testing.assert_close(value, detector.state_dict()[key], rtol=0, atol=0)
+    assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+
+
+def test_import_takes_our_own_file_as_it_is(path):
+    store.save(randomised(), path)
+    found = load_checkpoint(path)
+    assert found.notes == ("yolov5-test, as its card says",)
+    assert found.sha256 == store.sha256(path)
+
+
+def test_import_recognises_original_keys_without_a_card(path):
+    save_file(original_state(randomised()), path)
+    found = load_checkpoint(path)
+    assert (found.variant, found.class_names) == ("yolov5-test", ("class0", "class1"))
+
+
+def test_import_takes_the_card_beside_the_file(path):
+    save_file(original_state(randomised()), path)
+    card = {"variant": "yolov5-test", "class_names": ["ant", "bee"], "input_size": [320, 320]}
+    path.with_name(path.name + ".json").write_text(json.dumps(card))
+    found = load_checkpoint(path)
+    assert (found.class_names, found.detector.input_spec.size) == (("ant", "bee"), (320, 320))
+
+
+def test_a_variant_that_contradicts_the_card_is_refused(path):
+    store.save(randomised(), path)
+    with pytest.raises(LineageError, match="expected yolov5n; its card says yolov5-test"):
+        load_checkpoint(path, "yolov5n")
+
+
+def test_a_deployed_detector_is_not_saved(path):
+    with pytest.raises(LineageError, match="expected a detector in its training form"):
+        store.save(randomised().deploy(), path)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"variant": "yolov9"}, "got 'yolov9'"),
+        ({"variant": "yolov5n"}, "do not fit it: backbone"),
+        ({"class_names": ["one"]}, r"2 .*do not fit it|do not fit it: head"),
+        ({"class_names": "ant"}, "weights card: class_names: expected a list of text"),
+        ({"input_size": [100, 100]}, "expected an input size in steps of 32"),
+        ({"input_size": [0, 0]}, "expected an input size in steps of 32"),
+        ({"schema_version": 2}, "expected schema_version 1; got 2"),
+        ({"colour": "red"}, "weights card: colour: unknown field"),
+    ],
+)
+def test_a_card_that_does_not_fit_is_refused(path, change, message):
+    detector = randomised()
+    card = {"variant": "yolov5-test", "class_names": ["ant", "bee"], "input_size": [64, 64], **change}
+    save_file(detector.state_dict(), path, metadata={store.METADATA_KEY: json.dumps(card)})
+    with pytest.raises(LineageError, match=message):
+        store.load(path)
+
+
+def test_a_damaged_file_is_refused(path):
+    store.save(randomised(), path)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(LineageError, match="expected a whole safetensors file"):
+        store.load(path)
+
+
+def test_weights_without_card_are_not_ours(path):
+    save_file({"a": torch.zeros(1)}, path)
+    with pytest.raises(LineageError, match="expected weights with a card"):
+        store.load(path)
+
+
+def test_bfloat16_is_read_as_float32(path):
+    save_file({"a": torch.tensor([1.5], dtype=torch.bfloat16)}, path)
+    state, card = store.read(path)
+    assert card is None
+    np.testing.assert_array_equal(state["a"], np.float32([1.5]))
+
+
+def test_training_mode_is_no_part_of_the_file(path):
+    store.save(build("yolov5-test").train(), path)
+    assert not store.load(path).training
