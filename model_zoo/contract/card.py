@@ -29,7 +29,7 @@ class Thresholds:
     """Defaults of a request and the bounds the graph was built for.
 
     score, iou: used where a request names none. distance_weight: 1 for DIoU-NMS, 0 for IoU-NMS. score_floor: lowest
-    score a request may ask for; `Card.candidates` loses nothing above it.
+    score a request may ask for; `ModelCard.candidates` loses nothing above it.
     """
 
     score: float = 0.25

@@ -51,8 +51,7 @@ def plan(policy: LetterboxPolicy, image: Size, canvas: Size) -> Geometry:
     if policy.align == "stretch":
         scale = (canvas[0] / image[0], canvas[1] / image[1])
         return Geometry(image, canvas, canvas, (0, 0), scale, (0.0, 0.0))
-    gain = min(canvas[0] / image[0], canvas[1] / image[1])
-    gain = gain if policy.scale_up else min(gain, 1.0)
+    gain = _gain(policy, image, canvas)
     if policy.align == "top_left":
         return Geometry(image, canvas, _resized(policy, image, gain), (0, 0), (gain, gain), (0.0, 0.0))
     if policy.rounding == "floor":
@@ -67,12 +66,15 @@ def smallest_canvas(policy: LetterboxPolicy, image: Size, limit: Size, stride: i
     """Cut whole strides off the border that the image has on `limit`, and return the canvas that is left.
 
     The image keeps its size, and sides stay multiples of `stride` where those of `limit` are. This is the rectangular
-    inference of the YOLOv5 lineage. A stretched image has no border: its canvas is `limit`.
+    inference of the YOLOv5 lineage, except that a side keeps one stride more where the exact size of the image, before
+    rounding, needs it. A stretched image has no border: its canvas is `limit`.
     """
     if policy.align == "stretch":
         return limit
-    resized = plan(policy, image, limit).resized
-    height, width = (r + (bound - r) % stride for r, bound in zip(resized, limit, strict=True))
+    gain = _gain(policy, image, limit)
+    exact = (image[0] * gain - 1e-6, image[1] * gain - 1e-6)  # less what floats add to a whole number
+    needs = (max(whole, side) for whole, side in zip(_resized(policy, image, gain), exact, strict=True))
+    height, width = (bound - int(bound - need) // stride * stride for bound, need in zip(limit, needs, strict=True))
     return height, width
 
 
@@ -108,6 +110,11 @@ def _plan_in_whole_pixels(policy: LetterboxPolicy, image: Size, canvas: Size) ->
     corner = ((rows - resized[0]) // 2, (columns - resized[1]) // 2)
     scale = (resized[0] / height, resized[1] / width)
     return Geometry(image, canvas, resized, corner, scale, (float(corner[0]), float(corner[1])))
+
+
+def _gain(policy: LetterboxPolicy, image: Size, canvas: Size) -> float:
+    gain = min(canvas[0] / image[0], canvas[1] / image[1])
+    return gain if policy.scale_up else min(gain, 1.0)
 
 
 def _resized(policy: LetterboxPolicy, image: Size, gain: float) -> Size:

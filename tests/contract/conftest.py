@@ -1,11 +1,15 @@
-"""A model card to start from."""
+"""A model card to start from, and property tests that no clock can fail."""
 
 from __future__ import annotations
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from model_zoo.contract.card import Metric, ModelCard, WeightsOrigin
 from model_zoo.contract.letterbox import LetterboxPolicy
+
+settings.register_profile("no clock", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("no clock")
 
 
 @pytest.fixture(scope="session")

@@ -398,7 +398,10 @@ def test_publishers_at_the_same_time_get_different_versions(
 def test_aliases_set_at_the_same_time_are_all_kept(repository: Repository, package: Package) -> None:
     names = [f"alias{i}" for i in range(40)]
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda name: repository.set_alias("tiny", name, package.version), names))
+        setting = [pool.submit(repository.set_alias, "tiny", name, package.version) for name in names]
+        while not all(s.done() for s in setting):
+            assert set(repository.aliases("tiny")) <= set(names), "readers see whole files only"
+    assert [s.result() for s in setting] == [None] * 40
     assert repository.aliases("tiny") == dict.fromkeys(names, 1)
 
 
