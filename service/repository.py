@@ -2,7 +2,7 @@
 
     store = ModelStore(Repository(path), load=open_engine, queueing=Queueing())
     await store.refresh()                          # look once; `watch()` looks again and again
-    async with store.lease("yolov5n@stable") as model: ...
+    async with store.lease("cars@stable") as model: ...
 
 A reference without a number (`name`, `name@latest`, `name@alias`) moves: it means the old version until the new one is
 loaded and warm. Default versions are loaded ahead (`eager="all"`: every version), others on first request. All state
