@@ -1,0 +1,1 @@
+"""From a detector to one self-contained, verified ONNX file, and from that to TensorRT plans."""

@@ -1,0 +1,149 @@
+"""The tail of an exported graph: exact greedy NMS in operators that every runtime knows.
+
+The same definition as `model_zoo.contract.nms`, to the last bit of the float32 arithmetic. A greedy pass over
+candidates sorted by score is the only solution of
+
+    keep_j = alive_j and not any_{i < j} (keep_i and suppresses_ij)
+
+and iterating the right side from keep = alive reaches it: after n rounds all that hangs on chains of at most n
+suppressions is settled. One round is one small matrix product, so the whole is a Loop of it until nothing changes.
+Candidates are taken in blocks of 128, best first: each block first yields to what earlier blocks keep, then settles
+itself. The Loop over blocks ends where no image of the batch has a candidate above its threshold any more, so a photo
+with 100 of them costs one 128 x 128 matrix, however many the graph has room for.
+No shape depends on data, because TensorRT does not build that without plugins.
+
+The functions below are onnxscript: Python syntax for an ONNX graph, compiled when this module is imported. Candidates
+are rows (B, n, 6) = x1, y1, x2, y2, score, class; a class as float32 is exact below 2**24.
+"""
+
+from __future__ import annotations
+
+import onnx_ir as ir
+from onnx_ir.passes import common as passes
+from onnxscript import FLOAT, INT32, script
+from onnxscript import opset20 as op
+
+BLOCK = 128
+
+
+@script()
+def ratio(top: FLOAT[...], bottom: FLOAT[...]) -> FLOAT[...]:
+    """Quotient top / bottom, 0 where bottom is not positive."""
+    return op.Where(bottom > 0.0, top / bottom, 0.0)
+
+
+@script()
+def measure(a: FLOAT[...], b: FLOAT[...], distance_weight: FLOAT[...]) -> FLOAT[...]:
+    """IoU - distance_weight * rho^2 / c^2 of all pairs, computed in the order of `contract.boxes.aligned_diou`.
+
+    Coordinates are kept apart, (B, n, 1) against (B, 1, m): a last axis of two is slow to broadcast on a CPU.
+    """
+    ax1, ay1, ax2, ay2, _, _ = op.Split(a, axis=2, num_outputs=6)
+    bx1, by1, bx2, by2, _, _ = op.Split(op.Transpose(b, perm=[0, 2, 1]), axis=1, num_outputs=6)
+    inter_width = op.Max(op.Min(ax2, bx2) - op.Max(ax1, bx1), 0.0)
+    inter_height = op.Max(op.Min(ay2, by2) - op.Max(ay1, by1), 0.0)
+    inter = inter_width * inter_height
+    union = (ax2 - ax1) * (ay2 - ay1) + (bx2 - bx1) * (by2 - by1) - inter
+    width = op.Max(ax2, bx2) - op.Min(ax1, bx1)
+    height = op.Max(ay2, by2) - op.Min(ay1, by1)
+    dx = (ax1 + ax2 - bx1 - bx2) / 2.0
+    dy = (ay1 + ay2 - by1 - by2) / 2.0
+    penalty = ratio(dx * dx + dy * dy, width * width + height * height)
+    return ratio(inter, union) - op.Unsqueeze(distance_weight, [1, 2]) * penalty
+
+
+@script()
+def suppresses(a: FLOAT[...], b: FLOAT[...], iou_threshold: FLOAT[...], distance_weight: FLOAT[...]) -> FLOAT[...]:
+    """1 where a kept row of `a` (B, n, 6) suppresses a row of `b` (B, m, 6): (B, n, m)."""
+    close = measure(a, b, distance_weight) > op.Unsqueeze(iou_threshold, [1, 2])
+    a_class = op.Slice(a, [5], [6], [2])
+    b_class = op.Transpose(op.Slice(b, [5], [6], [2]), perm=[0, 2, 1])
+    return op.Cast(op.And(close, a_class == b_class), to=1)
+
+
+@script()
+def spared(keep: FLOAT[...], suppression: FLOAT[...]) -> FLOAT[...]:
+    """1 for those that no kept candidate suppresses: keep (B, n), suppression (B, n, m) -> (B, m)."""
+    hit = op.ReduceMax(op.Unsqueeze(keep, [2]) * suppression, [1], keepdims=0)
+    return op.Cast(hit == 0.0, to=1)
+
+
+@script()
+def fixed_point(alive: FLOAT[...], suppression: FLOAT[...]) -> FLOAT[...]:
+    """Solve keep = alive and spared(keep); `suppression` (B, n, n) counts above its diagonal alone."""
+    earlier_alone = op.Trilu(suppression, 1, upper=1)
+    keep = op.Identity(alive)
+    changing = op.ReduceSum(alive, keepdims=0) > 0.0
+    while changing:
+        new = alive * spared(keep, earlier_alone)
+        changing = op.ReduceSum(op.Abs(new - keep), keepdims=0) > 0.0
+        keep = op.Identity(new)
+    return keep
+
+
+@script()
+def suppress(rows: FLOAT[...], alive: FLOAT[...], iou_threshold: FLOAT[...], distance_weight: FLOAT[...]) -> FLOAT[...]:
+    """Tell which candidates greedy NMS keeps, as 1 and 0 (B, n); they come sorted, so those alive are a prefix."""
+    size = op.Constant(value_int=BLOCK)
+    within = op.Range(0, size, 1)
+    end = op.Cast(op.ReduceMax(op.ReduceSum(alive, [1], keepdims=0), keepdims=0), to=7)
+    keep = alive * 0.0
+    start = op.Constant(value_int=0)
+    more = start < end
+    while more:
+        block = start + within
+        here = op.Gather(rows, block, axis=1)
+        free = op.Gather(alive, block, axis=1)
+        before = op.Constant(value_int=0)
+        pending = before < start
+        while pending:
+            there = op.Gather(rows, before + within, axis=1)
+            kept = op.Gather(keep, before + within, axis=1)
+            free = free * spared(kept, suppresses(there, here, iou_threshold, distance_weight))
+            before = before + size
+            pending = before < start
+        settled = fixed_point(free, suppresses(here, here, iou_threshold, distance_weight))
+        keep = op.ScatterElements(keep, op.Expand(op.Unsqueeze(block, [0]), op.Shape(settled)), settled, axis=1)
+        start = start + size
+        more = start < end
+    return keep
+
+
+@script()
+def detect(
+    rows: FLOAT[...], score_threshold: FLOAT[...], iou_threshold: FLOAT[...], distance_weight: FLOAT[...]
+) -> tuple[FLOAT[...], INT32[...]]:
+    """Sort and suppress candidates (B, n, 6): detections (B, n, 6), zero beyond the count, and count (B,).
+
+    TopK gives equal values in order of their index, so candidates in order of prediction stay so.
+    """
+    n = op.Slice(op.Shape(rows), [1], [2])
+    scores, order = op.TopK(op.Squeeze(op.Slice(rows, [4], [5], [2]), [2]), n)
+    ranked = op.GatherND(rows, op.Unsqueeze(order, [2]), batch_dims=1)
+    alive = op.Cast(scores > op.Unsqueeze(score_threshold, [1]), to=1)
+    keep = suppress(ranked, alive, iou_threshold, distance_weight)
+    kept, position = op.TopK(keep * scores, n)
+    found = op.GatherND(ranked, op.Unsqueeze(position, [2]), batch_dims=1)
+    detections = found * op.Cast(op.Unsqueeze(kept, [2]) > 0.0, to=1)
+    return detections, op.Cast(op.ReduceSum(keep, [1], keepdims=0), to=6)
+
+
+def append_nms(model: ir.Model, rows: ir.Value) -> None:
+    """Feed candidates `rows` (B, n, 6) of a graph to `detect`: adds its thresholds as inputs, its results as outputs."""
+    thresholds = [_value(name) for name in ("score_threshold", "iou_threshold", "distance_weight")]
+    call = ir.Node(detect.opset.domain, detect.name, [rows, *thresholds], num_outputs=2)
+    detections, count = call.outputs
+    detections.name, detections.type, detections.shape = "detections", rows.type, rows.shape
+    count.name, count.type, count.shape = "count", ir.TensorType(ir.DataType.INT32), ir.Shape(["batch"])
+    model.graph.append(call)
+    model.graph.inputs.extend(thresholds)
+    model.graph.outputs.extend(call.outputs)
+    for proto in (detect.to_function_proto(), *detect.to_model_proto().functions):
+        function = ir.from_proto(proto)
+        model.functions[function.identifier()] = function
+    model.opset_imports[detect.opset.domain] = 1
+    passes.InlinePass()(model)
+
+
+def _value(name: str) -> ir.Value:
+    return ir.Value(name=name, type=ir.TensorType(ir.DataType.FLOAT), shape=ir.Shape(["batch"]))
