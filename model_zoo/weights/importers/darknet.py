@@ -1,30 +1,27 @@
-"""Darknet `.weights` files: a header, then float32 numbers of all layers, without names, shapes or sizes.
+"""Darknet's networks: which module each part of a `.weights` file belongs to, and which networks a file fits.
 
-Only the order of the layers tells which number is whose. `ORDERS` spells it out: the modules of each variant in the
-order of the original's cfg, every one expanded to its layers in the order they are registered in. Per layer a file has
-
-    normalised convolution    bias and scale of the normalisation, running mean, running variance, filters
-    anything else             bias, weights
+`ORDERS` has the modules of each variant in the order of the original's cfg.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple, overload
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
 
 from model_zoo import registry
-from model_zoo.blocks.conv import Conv
+from model_zoo.classifier import CLASSIFIERS, Classifier, build_classifier
 from model_zoo.contract.errors import LineageError
 from model_zoo.detector import Detector
+from model_zoo.heads.anchor import AnchorHead
+from model_zoo.weights.importers.checkpoint import Recognition
+from model_zoo.weights.importers.darknet_cfg import Anchors, Detections, detections, read_cfg
+from model_zoo.weights.importers.darknet_file import Order, count, fill, read_weights, tensors
 
-Order = tuple[str, ...]
-
+_WHOLE: Order = ("backbone", "neck", "head")
 _YOLOV3: Order = (
     *("backbone", "neck.set5", "neck.out5", "head.predict.2"),
     *("neck.reduce5", "neck.set4", "neck.out4", "head.predict.1"),
@@ -34,24 +31,16 @@ _YOLOV3_TINY: Order = (
     *("backbone", "neck.set5", "neck.out5", "head.predict.1"),
     *("neck.reduce5", "neck.out4", "head.predict.0"),
 )
-_WHOLE: Order = ("backbone", "neck", "head")
 ORDERS: dict[str, Order] = {
     **dict.fromkeys(("yolov2", "yolov2-voc", "yolov2-tiny", "yolov2-tiny-voc", "yolov2-test"), _WHOLE),
     **dict.fromkeys(("yolov3", "yolov3-spp", "yolov3-voc", "yolov3-test"), _YOLOV3),
     "yolov3-tiny": _YOLOV3_TINY,
+    **dict.fromkeys(CLASSIFIERS, ("backbone", "predict")),
 }
+USUAL_CLASSES = (20, 80, 1000)  # VOC, COCO, ImageNet
 
 
-class Header(NamedTuple):
-    """Version of the file's format, and the number of images the network was trained on."""
-
-    major: int
-    minor: int
-    revision: int
-    seen: int
-
-
-class Size(NamedTuple):
+class FileSize(NamedTuple):
     """How many floats a variant's file has: `base` + `per_class` for each class."""
 
     base: int
@@ -63,140 +52,141 @@ class Size(NamedTuple):
 
     def num_classes(self, floats: int) -> int | None:
         """Return the class count that makes a file of `floats`, if there is one."""
-        count, rest = divmod(floats - self.base, self.per_class)
-        return count if rest == 0 and count > 0 else None
+        classes, rest = divmod(floats - self.base, self.per_class)
+        return classes if rest == 0 and classes > 0 else None
 
 
+@overload
+def from_darknet(  # type: ignore[overload-overlap]  # names of classifiers are no detector's
+    variant: Literal["darknet19", "darknet53"], path: str | Path, *, num_classes: int | None = None
+) -> Classifier: ...
+@overload
 def from_darknet(
-    variant: str, path: str | Path, *, num_classes: int | None = None, class_names: Sequence[str] | None = None
-) -> Detector:
+    variant: str,
+    path: str | Path,
+    *,
+    num_classes: int | None = None,
+    class_names: Sequence[str] | None = None,
+    cfg: str | Path | None = None,
+) -> Detector: ...
+def from_darknet(
+    variant: str,
+    path: str | Path,
+    *,
+    num_classes: int | None = None,
+    class_names: Sequence[str] | None = None,
+    cfg: str | Path | None = None,
+) -> Detector | Classifier:
     """Build `variant` with the numbers of a `.weights` file; returned in evaluation mode.
 
-    The class count is that of `class_names` or `num_classes`, or else it follows from the size of the file. Raises
-    LineageError if the file is not one of Darknet's or its size is not the variant's.
+    The class count is that of `class_names` or `num_classes`, or else of the `cfg`, or else it follows from the size of
+    the file. A `cfg` also gives anchors and input size. Raises LineageError if the file is not one of Darknet's, if its
+    size is not the variant's, or if the cfg is of another network.
     """
     if variant not in ORDERS:
         family = registry.family_of(variant)  # raises for a name that nothing has
         raise LineageError(f"expected one of {', '.join(ORDERS)}; {variant} ({family}) has no `.weights` files")
     _, numbers = read_weights(path)
-    wanted = num_classes if class_names is None else len(class_names)
-    count = _class_count(variant, numbers.size, wanted)
-    detector = registry.build(variant, count if class_names is None else num_classes, class_names)
-    fill(tensors(detector, ORDERS[variant]), numbers)
-    return detector.eval()
+    told = None if cfg is None else detections(read_cfg(cfg))
+    wanted = len(class_names) if class_names else num_classes or (told.num_classes if told else None)
+    model = _build(variant, _class_count(variant, numbers.size, wanted), class_names)
+    fill(tensors(model, ORDERS[variant]), numbers)
+    if told is not None and isinstance(model, Detector):
+        _follow(model, told)
+    return model.eval()
 
 
-def read_weights(path: str | Path) -> tuple[Header, NDArray[np.float32]]:
-    """Read header and numbers; LineageError if the file cannot be one of Darknet's."""
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise LineageError(f"{path}: cannot be read ({error})") from error
-    if len(data) < 16:
-        raise LineageError(f"{path}: expected a Darknet `.weights` file; got {len(data)} bytes, less than its header")
-    major, minor, revision = (int(v) for v in np.frombuffer(data, "<i4", 3))
-    _check_version(path, major, minor)
-    wide = major * 10 + minor >= 2  # `seen` grew to 64 bits in version 0.2
-    start = 20 if wide else 16
-    if len(data) < start or (len(data) - start) % 4:
+def start_backbone(detector: Detector, path: str | Path) -> None:
+    """Fill the detector's backbone from pre-training, in place.
+
+    The file is a classifier's of that backbone, with any number of classes, or one cut off where the backbone ends
+    (such as Darknet-53's first 74 layers). Raises LineageError if its size is neither.
+    """
+    _, numbers = read_weights(path)
+    targets = list(tensors(detector, ("backbone",)))
+    needed, per_class = count(targets), len(targets[-1]) + 1
+    if numbers.size < needed or (numbers.size - needed) % per_class:
         raise LineageError(
-            f"{path}: expected a header and whole float32 numbers; got {len(data)} bytes: is it cut off?"
+            f"{path}: expected {needed:,} floats for the backbone of {detector.variant}, and {per_class:,} more for "
+            f"each class of a classifier; the file has {numbers.size:,}: it is of another network, or cut off"
         )
-    seen = int(np.frombuffer(data, "<i8" if wide else "<i4", 1, offset=12)[0])
-    return Header(major, minor, revision, seen), np.frombuffer(data, "<f4", offset=start)
+    fill(targets, numbers)
 
 
-def _check_version(path: str | Path, major: int, minor: int) -> None:
-    if major > 1000 or minor > 1000:
-        raise LineageError(
-            f"{path}: version {major}.{minor} marks transposed weights, which are not supported (or the file is not "
-            "Darknet's); write the file again with a Darknet of 2016 or later"
-        )
-    if major < 0 or minor < 0:
-        raise LineageError(f"{path}: expected a Darknet `.weights` file; its version would be {major}.{minor}")
-
-
-def tensors(model: nn.Module, order: Order) -> Iterator[Tensor]:
-    """Yield the tensors of `model` in the order of a `.weights` file."""
-    for path in order:
-        for layer in _layers(model.get_submodule(path)):
-            yield from _arrays(layer)
-
-
-def _layers(module: nn.Module) -> Iterator[nn.Module]:
-    """Yield the parts of `module` that Darknet stores as one layer, in the order of their registration."""
-    if isinstance(module, Conv) or next(module.parameters(recurse=False), None) is not None:
-        yield module
-        return
-    for child in module.children():
-        yield from _layers(child)
-
-
-def _arrays(layer: nn.Module) -> tuple[Tensor, ...]:
-    """List the tensors of one layer in the order of the file."""
-    if isinstance(layer, Conv):
-        norm = layer.bn
-        assert isinstance(norm, nn.BatchNorm2d)
-        assert norm.running_mean is not None
-        assert norm.running_var is not None
-        return norm.bias, norm.weight, norm.running_mean, norm.running_var, layer.conv.weight
-    assert isinstance(layer.bias, Tensor)
-    assert isinstance(layer.weight, Tensor)
-    return layer.bias, layer.weight
-
-
-@torch.no_grad()
-def fill(targets: Iterator[Tensor], numbers: NDArray[np.float32]) -> None:
-    """Copy `numbers`, in order, into the targets; there must be as many as the targets hold."""
-    start = 0
-    for target in targets:
-        end = start + target.numel()
-        target.copy_(torch.from_numpy(numbers[start:end].reshape(target.shape).copy()))
-        start = end
-    assert start == numbers.size
-
-
-def size_of(variant: str) -> Size:
-    """Return how the number of floats of a variant's file depends on its classes."""
-    one, two = (_count_floats(variant, num_classes) for num_classes in (1, 2))
-    return Size(2 * one - two, two - one)
-
-
-def _count_floats(variant: str, num_classes: int) -> int:
-    return sum(t.numel() for t in tensors(_shapes(variant, num_classes), ORDERS[variant]))
-
-
-def _shapes(variant: str, num_classes: int | None = None) -> Detector:
-    """Build `variant` without numbers, in no time."""
-    with torch.device("meta"):
-        return registry.build(variant, num_classes)
-
-
-def recognise(floats: int) -> list[tuple[str, int]]:
-    """List the variants, with class counts, whose files have `floats` numbers; likely ones first.
+def recognise(path: str | Path) -> Recognition:
+    """Tell the variant of a `.weights` file by its size, and among equals by its name; LineageError if none fits.
 
     Networks that differ in anchors or preprocessing alone cannot be told apart by their files.
     """
-    fits = [(variant, size_of(variant).num_classes(floats)) for variant in ORDERS]
-    found = [(variant, count) for variant, count in fits if count is not None]
-    return sorted(found, key=lambda fit: fit[1] not in (20, 80))
+    _, numbers = read_weights(path)
+    found = fitting(numbers.size)
+    if not found:
+        raise LineageError(
+            f"{path}: expected the weights of a known network; none has a file of {numbers.size:,} floats"
+        )
+    named = next((variant for variant, _ in found if variant == Path(path).stem), None)
+    variant, classes = next((fit for fit in found if fit[0] == named), found[0])
+    others = ", ".join(name for name, _ in found if name != variant)
+    told = f"{numbers.size:,} floats make {classes} classes" + (f"; so do they for {others}" if others else "")
+    return Recognition(variant, told + (f"; chosen by the name {Path(path).name}" if named and others else ""))
+
+
+def fitting(floats: int) -> list[tuple[str, int]]:
+    """List the variants, with class counts, whose files have `floats` numbers; usual class counts first."""
+    fits = [(variant, file_size(variant).num_classes(floats)) for variant in ORDERS if not variant.endswith("-test")]
+    found = [(variant, classes) for variant, classes in fits if classes is not None]
+    return sorted(found, key=lambda fit: fit[1] not in USUAL_CLASSES)
+
+
+def file_size(variant: str) -> FileSize:
+    """Return how the number of floats of a variant's file depends on its classes."""
+    one, two = (count(tensors(_shapes(variant, classes), ORDERS[variant])) for classes in (1, 2))
+    return FileSize(2 * one - two, two - one)
+
+
+def _build(variant: str, num_classes: int, class_names: Sequence[str] | None = None) -> Detector | Classifier:
+    if variant in CLASSIFIERS:
+        return build_classifier(variant, num_classes)
+    return registry.build(variant, num_classes, class_names)
+
+
+def _shapes(variant: str, num_classes: int) -> Detector | Classifier:
+    """Build `variant` without numbers, in no time."""
+    with torch.device("meta"):
+        return _build(variant, num_classes)
 
 
 def _class_count(variant: str, floats: int, wanted: int | None) -> int:
     """Check the size of the file against the wanted class count, or find the count it has."""
-    size = size_of(variant)
-    fitting = size.num_classes(floats)
-    if fitting is not None and wanted in (None, fitting):
-        return fitting
-    usual = len(_shapes(variant).class_names) if wanted is None else wanted
-    hint = _hint(variant, floats, fitting)
-    raise LineageError(
-        f"expected {size.floats(usual):,} floats for {variant} with {usual} classes; the file has {floats:,}; {hint}"
-    )
+    size = file_size(variant)
+    classes = size.num_classes(floats)
+    if classes is not None and wanted in (None, classes):
+        return classes
+    usual = ", ".join(f"{size.floats(n):,} with {n} classes" for n in ([wanted] if wanted else USUAL_CLASSES))
+    raise LineageError(f"expected the floats of {variant} ({usual}); the file has {floats:,}; {_hint(floats)}")
 
 
-def _hint(variant: str, floats: int, fitting: int | None) -> str:
-    if fitting is not None:
-        return f"it fits {variant} with {fitting} classes: give that many class names, or none"
-    found = [f"{name} with {count} classes" for name, count in recognise(floats)]
-    return f"it fits {' or '.join(found)}" if found else "it is of another network, or cut off"
+def _hint(floats: int) -> str:
+    found = [f"{name} with {classes} classes" for name, classes in fitting(floats)]
+    return f"that makes {' or '.join(found)}" if found else "it is of another network, or cut off"
+
+
+def _follow(detector: Detector, told: Detections) -> None:
+    """Take anchors and input size from a cfg, whose levels are in the order of the file."""
+    order = [int(path[-1]) for path in ORDERS[detector.variant] if path.startswith("head.predict.")] or [0]
+    if len(told.anchors) != len(order):
+        raise LineageError(
+            f"expected the cfg of {detector.variant}, with {len(order)} detection layers; it has {len(told.anchors)}"
+        )
+    if isinstance(detector.head, AnchorHead):
+        by_stride = [told.anchors[order.index(level)] for level in range(len(order))]
+        _set_anchors(detector.head, by_stride, told.in_cells)
+    detector.input_spec = dataclasses.replace(detector.input_spec, size=told.size)
+
+
+def _set_anchors(head: AnchorHead, anchors: Sequence[Anchors], in_cells: bool) -> None:
+    each = head.anchors.shape[1]
+    if any(len(level) != each for level in anchors):
+        raise LineageError(f"expected a cfg with {each} anchors per level; it has {[len(a) for a in anchors]}")
+    units = torch.tensor(head.strides if in_cells else [1] * len(anchors))
+    head.anchors = torch.tensor(anchors) * units[:, None, None]
