@@ -53,8 +53,8 @@ def read_png(data: bytes) -> Picture:
         (height, width),
         orientation=exif_orientation(first.get(b"eXIf", b"")),
         frames=struct.unpack_from(">I", first[b"acTL"])[0] if b"acTL" in first else 1,
-        # The decoder writes three bytes a pixel at least; the seven passes of Adam7 cost half as much again.
-        work=height * max(row, 3 * width) * (3 if interlaced else 2) // 2,
+        # The decoder writes three bytes a pixel at least; the seven passes of Adam7 take twice the time.
+        work=height * max(row, 3 * width) * (2 if interlaced else 1),
     )
     transparency = first.get(b"tRNS")
     has_alpha = colour in (4, 6) or (colour in (2, 3) and transparency is not None)

@@ -114,13 +114,14 @@ def _scan(body: bytes) -> list[tuple[int, int]]:
 
 
 def _work(frame: Frame, scans: list[list[tuple[int, int]]]) -> int:
-    """Pixels of all components, and a quarter for every coefficient that a scan visits (a pixel costs four visits).
+    """Half a byte for every sample, a whole one in progressive files, and a quarter for every visit of a coefficient.
 
-    A visit is paid even where no data comes, which is how a small file of many scans costs many seconds. A block costs
-    as much as eight visits, however few of its coefficients a scan touches.
+    A scan visits all its coefficients even where no data comes, which is how a small file of many scans costs many
+    seconds. A block costs as much as eight visits, however few of its coefficients a scan touches. Progressive files
+    keep all coefficients in memory, and are smoothed where some are missing.
     """
     visits = sum(frame.blocks.get(component, 0) * max(band, 8) for scan in scans for component, band in scan)
-    return 64 * sum(frame.blocks.values()) + visits // 4
+    return (64 if frame.progressive else 32) * sum(frame.blocks.values()) + visits // 4
 
 
 def _stream(frame: Frame, scans: list[list[tuple[int, int]]], segments: list[Segment]) -> bytes:

@@ -6,16 +6,19 @@ import struct
 from typing import Literal, NamedTuple
 
 from model_zoo.contract.image_types import ImageHeader, Picture, damaged, unsupported
+from model_zoo.contract.letterbox import Size
 
 SUBFILE, WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 254, 256, 257, 258, 259, 262
 ORIENTATION, SAMPLES, ROWS_PER_STRIP, PLANAR = 274, 277, 278, 284
 TILE_WIDTH, TILE_HEIGHT, EXTRA_SAMPLES, SAMPLE_FORMAT, DNG_VERSION = 322, 323, 338, 339, 50706
-# What pixels need: the above, fill order (266), strips (273, 279), predictor (317), palette (320), tiles (324, 325).
+STRIPS, TILES = (273, 279), (324, 325)  # where their bytes begin, and how many there are
+# What pixels need: the above, and fill order (266), predictor (317), palette (320).
 NEEDED = frozenset((*range(256, 260), 262, 266, 273, 277, 278, 279, 284, 317, 320, *range(322, 326), 338, 339))
 COMPRESSIONS = {1: "none", 5: "LZW", 8: "deflate", 32773: "PackBits", 32946: "deflate"}
 # Photometric interpretation -> colour channels and the bits per sample it may come in.
 LAYOUTS = {0: (1, (1, 8)), 1: (1, (1, 8, 16)), 2: (3, (8, 16)), 3: (1, (4, 8)), 5: (4, (8,))}
 MAX_PAGES = 64
+MAX_VALUES = 2**19  # more strips or tiles than any picture within the limits can have
 _TYPES = {1: "B", 3: "H", 4: "I"}
 
 
@@ -46,11 +49,11 @@ class Directory:
         return int(struct.unpack_from(self.order + "I", self.data, self.end)[0])
 
     def values(self, tag: int, default: int) -> tuple[int, ...]:
-        """Return the first values (at most eight) of an unsigned integer tag."""
+        """Return the values of an unsigned integer tag."""
         entry = self.entries.get(tag)
-        if entry is None or entry.kind not in _TYPES or entry.number == 0:
+        if entry is None or entry.kind not in _TYPES or not 0 < entry.number <= MAX_VALUES:
             return (default,)
-        layout = f"{self.order}{min(entry.number, 8)}{_TYPES[entry.kind]}"
+        layout = f"{self.order}{entry.number}{_TYPES[entry.kind]}"
         if self.bytes_of(entry) <= 4:
             return struct.unpack_from(layout, entry.raw, 8)
         (offset,) = struct.unpack_from(self.order + "I", entry.raw, 8)
@@ -92,15 +95,19 @@ def read_tiff(data: bytes) -> Picture:
     _check_coding(page)
     alpha = _check_layout(page)
     height, width = page.value(HEIGHT, 0), page.value(WIDTH, 0)
-    if not height or not width or not page.value(ROWS_PER_STRIP, 1):
+    if not height or not width:
         raise damaged("TIFF", "a picture of at least one pixel", f"{height} x {width}")
+    cell_height, cell_width = _cell(page, height, width)
+    down, across = -(-height // cell_height), -(-width // cell_width)
+    _check_data(page, down * across)
     bits = page.value(BITS, 1) * page.value(SAMPLES, 1)
     header = ImageHeader(
         "TIFF",
         (height, width),
         orientation=exif_orientation(data),
         frames=_pages(page),
-        work=_padded_pixels(page, height, width) * max(bits // 8, 3),
+        # The decoder fills up the last tiles, and goes by way of RGBA.
+        work=down * cell_height * across * cell_width * max(bits // 8, 4),
     )
     return Picture(header, page.reduced_to(NEEDED), alpha)
 
@@ -125,7 +132,7 @@ def _check_layout(page: Directory) -> Literal["straight", "premultiplied"] | Non
     bits, formats = page.values(BITS, 1), page.values(SAMPLE_FORMAT, 1)
     extra = samples - colours
     if set(bits) - set(allowed) or len(set(bits)) != 1 or set(formats) != {1}:
-        came = f"photometric {photometric}, bits {bits}, sample format {formats}"
+        came = f"photometric {photometric}, bits {sorted(set(bits))}, sample format {sorted(set(formats))}"
         raise unsupported("TIFF", "grey, RGB, palette or CMYK of 8 or 16 bit integers", came)
     if extra not in ((0, 1) if photometric == 2 else (0,)) or page.value(PLANAR, 1) != 1:
         raise unsupported("TIFF", f"{colours} interleaved channels, or RGB with alpha", f"{samples} channels")
@@ -135,10 +142,23 @@ def _check_layout(page: Directory) -> Literal["straight", "premultiplied"] | Non
     return "straight" if kind == 2 and bits[0] == 16 else "premultiplied"
 
 
-def _padded_pixels(page: Directory, height: int, width: int) -> int:
-    """Pixels with those that fill up the last tiles, which the decoder stores as well."""
-    tile_height, tile_width = max(page.value(TILE_HEIGHT, 1), 1), max(page.value(TILE_WIDTH, 1), 1)
-    return -(-height // tile_height) * tile_height * -(-width // tile_width) * tile_width
+def _cell(page: Directory, height: int, width: int) -> Size:
+    """Return (height, width) of a tile, or of a strip."""
+    if TILE_WIDTH in page.entries:
+        return max(page.value(TILE_HEIGHT, 1), 1), max(page.value(TILE_WIDTH, 1), 1)
+    return min(max(page.value(ROWS_PER_STRIP, height), 1), height), width
+
+
+def _check_data(page: Directory, cells: int) -> None:
+    """Refuse a file whose strips or tiles are not all in it: the decoder would leave them blank."""
+    starts, lengths = (page.values(tag, 0) for tag in (TILES if TILE_WIDTH in page.entries else STRIPS))
+    ends = [start + length for start, length in zip(starts, lengths, strict=False) if length]
+    if len(ends) < cells or max(ends) > len(page.data):
+        raise damaged(
+            "TIFF",
+            f"{cells} strips or tiles inside the file's {len(page.data)} bytes",
+            f"{len(ends)} up to {max(ends, default=0)}",
+        )
 
 
 def _pages(page: Directory) -> int:

@@ -31,6 +31,7 @@ __all__ = ["ImageHeader", "ImageLimits", "decode_image", "probe"]
 cv2_logging.setLogLevel(cv2_logging.LOG_LEVEL_SILENT)
 
 MAX_SIDE = 65_535  # what a JPEG can hold; OpenCV's own limit is about a million
+BAND_PIXELS = 2**18  # converted at a time: what stays in the processor's cache
 WHITE = 255
 _FORMATS: tuple[tuple[re.Pattern[bytes], Callable[[bytes], Picture]], ...] = (
     (re.compile(rb"\xff\xd8\xff"), read_jpeg),
@@ -54,12 +55,13 @@ _UPRIGHT: dict[int, Callable[[NDArray[np.uint8]], cv2.typing.MatLike]] = {
 class ImageLimits:
     """What a file may cost: its own bytes, the picture's pixels, and the bytes of pixels its decoder handles.
 
-    The defaults take what phones of 64 megapixels write, and no file they let in took longer than 1.5 s on one core.
+    The defaults take what phones of 64 megapixels write, at three bytes a pixel. The worst files we could make that
+    keep to them cost about 1.5 s of one core, and 650 MB.
     """
 
     max_bytes: int = 20 * 1024**2
     max_pixels: int = 2**26
-    max_work: int = 2**28
+    max_work: int = 3 * 2**26
 
 
 Stored = NDArray[Any]  # uint8 or uint16; grey, BGR or BGRA
@@ -134,27 +136,35 @@ def _decode(picture: Picture) -> Stored:
 
 
 def _to_rgb(stored: Stored, picture: Picture) -> NDArray[np.uint8]:
+    """Convert band by band, so that a large picture needs no more memory than itself twice."""
+    height, width = stored.shape[:2]
+    rgb = np.empty((height, width, 3), np.uint8)
+    rows = max(BAND_PIXELS // width, 1)
+    for top in range(0, height, rows):
+        rgb[top : top + rows] = _band_to_rgb(stored[top : top + rows], picture)
+    return rgb
+
+
+def _band_to_rgb(stored: Stored, picture: Picture) -> cv2.typing.MatLike:
     if picture.transparent_grey is not None:
         stored = np.where(stored == picture.transparent_grey, np.iinfo(stored.dtype).max, stored)
     if stored.dtype == np.uint16:
         stored = cv2.convertScaleAbs(stored, alpha=1 / 257)  # rounds; 65535 = 255 * 257
     if stored.ndim == 2:
-        return np.asarray(cv2.cvtColor(stored, cv2.COLOR_GRAY2RGB), dtype=np.uint8)
+        return cv2.cvtColor(stored, cv2.COLOR_GRAY2RGB)
     if stored.shape[2] == 3:
-        return np.asarray(cv2.cvtColor(stored, cv2.COLOR_BGR2RGB), dtype=np.uint8)
+        return cv2.cvtColor(stored, cv2.COLOR_BGR2RGB)
     rgb = cv2.cvtColor(stored, cv2.COLOR_BGRA2RGB)
-    return np.asarray(_over_white(rgb, stored[:, :, 3], picture), dtype=np.uint8)
+    return rgb if picture.alpha is None else _over_white(rgb, stored[:, :, 3], picture.alpha == "premultiplied")
 
 
-def _over_white(rgb: cv2.typing.MatLike, alpha: Stored, picture: Picture) -> cv2.typing.MatLike:
+def _over_white(rgb: cv2.typing.MatLike, alpha: cv2.typing.MatLike, premultiplied: bool) -> cv2.typing.MatLike:
     """Draw a picture over white.
 
     Boxes are for people who look at the picture, and cut-outs are looked at on white pages; the colours that lie hidden
     below transparent parts are leftovers of the editor that nobody sees.
     """
-    if picture.alpha is None:
-        return rgb
     opacity = cv2.cvtColor(alpha, cv2.COLOR_GRAY2RGB)
-    if picture.alpha == "premultiplied":
+    if premultiplied:
         return cv2.add(rgb, WHITE - opacity)
     return WHITE - cv2.multiply(WHITE - rgb, opacity, scale=1 / WHITE)
