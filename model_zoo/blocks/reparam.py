@@ -1,0 +1,41 @@
+"""Structural re-parameterization (RepVGG, arXiv:2101.03697, section 3.3): parallel linear branches become one convolution.
+
+A branch is a convolution with its normalisation folded in (`fold_batch_norm`), or a bare normalisation of the identity
+(`identity_conv`). Sums are taken in float64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from model_zoo.blocks.conv import fixed_conv, fold_batch_norm
+
+
+def pad_kernel(weight: Tensor, size: int) -> Tensor:
+    """Centre odd square kernels (out, in, k, k) in zeros: (out, in, size, size)."""
+    margin = (size - weight.shape[-1]) // 2
+    return functional.pad(weight, [margin] * 4)
+
+
+def identity_conv(bn: nn.BatchNorm2d, groups: int = 1) -> nn.Conv2d:
+    """Return the 1x1 convolution equal to `bn(x)` in evaluation mode."""
+    channels = bn.num_features
+    weight = torch.zeros(channels, channels // groups, 1, 1).to(bn.weight)
+    weight[torch.arange(channels), torch.arange(channels) % (channels // groups)] = 1
+    return fold_batch_norm(fixed_conv(weight, weight.new_zeros(channels), stride=1, padding=0, groups=groups), bn)
+
+
+def sum_convs(convs: Sequence[nn.Conv2d]) -> nn.Conv2d:
+    """Return one convolution equal to the sum of several with biases, of the same stride and groups, padded by k // 2.
+
+    Its kernel is as large as the largest of them.
+    """
+    size = max(conv.kernel_size[0] for conv in convs)
+    weight = torch.stack([pad_kernel(conv.weight.double(), size) for conv in convs]).sum(0)
+    bias = torch.stack([conv.bias.double() for conv in convs if conv.bias is not None]).sum(0)
+    first = convs[0]
+    return fixed_conv(weight.to(first.weight), bias.to(first.weight), first.stride, size // 2, first.groups)
