@@ -14,12 +14,12 @@ import uvicorn
 
 from service.app import create_app
 from service.observability import set_up_logs
-from service.settings import Settings, from_environment, unknown_variables
+from service.settings import Settings, unknown_variables
 
 LOG = logging.getLogger(__name__)
 
 # Read when the command is imported, which is when it runs: the flags' defaults, and --help, are what would be used.
-FROM_ENVIRONMENT = from_environment()
+FROM_ENVIRONMENT = Settings()
 
 
 def serve(settings: Annotated[Settings, tyro.conf.arg(name="")] = FROM_ENVIRONMENT) -> int:
@@ -30,9 +30,6 @@ def serve(settings: Annotated[Settings, tyro.conf.arg(name="")] = FROM_ENVIRONME
     set_up_logs(settings.log_level)
     for complaint in unknown_variables(os.environ):
         LOG.warning("%s", complaint)
-    listening = _listen(settings)
-    host, port = listening.getsockname()[:2]
-    LOG.info("listening on http://%s:%d, models in %s", host, port, settings.repository)
     server = uvicorn.Server(
         uvicorn.Config(
             create_app(settings),
@@ -42,10 +39,14 @@ def serve(settings: Annotated[Settings, tyro.conf.arg(name="")] = FROM_ENVIRONME
             timeout_graceful_shutdown=int(settings.timeout) + 5,
         )
     )
-    # uvicorn raises the signals it got again when all is answered: that is the end asked for, not a failure.
+
+    def end(_: int, __: FrameType | None) -> None:
+        """Take the signals that uvicorn raises again when all is answered: that is the end asked for, not a failure."""
+        server.should_exit = True
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _noted)
-    server.run(sockets=[listening])
+        signal.signal(number, end)
+    server.run(sockets=[_listen(settings)])
     LOG.info("every accepted request is answered; good bye")
     return 0
 
@@ -54,10 +55,9 @@ def _listen(settings: Settings) -> socket.socket:
     """Bind before anything is loaded, so that a port in use is told at once."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
-        return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
+        listening = socket.create_server((settings.host, settings.port), family=family, backlog=2048)
     except OSError as error:
         raise OSError(error.errno, error.strerror, f"{settings.host}:{settings.port}") from error
-
-
-def _noted(_: int, __: FrameType | None) -> None:
-    """Do nothing."""
+    host, port = listening.getsockname()[:2]
+    LOG.info("listening on http://%s:%d, models in %s", f"[{host}]" if ":" in host else host, port, settings.repository)
+    return listening

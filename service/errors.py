@@ -54,13 +54,8 @@ class NotReady(ServiceError):
     """What is asked for is not loaded yet."""
 
 
-class NotAllowed(ServiceError):
-    """The service is not configured to do that."""
-
-
 _TABLE: Final[dict[type[Exception], tuple[int, str]]] = {
     BadRequest: (400, "Bad request"),
-    NotAllowed: (403, "Not allowed"),
     contract.PackageNotFound: (404, "No such model"),
     NotAcceptable: (406, "Not acceptable"),
     BodyTooSlow: (408, "Body too slow"),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from model_zoo.contract.errors import LineageError
@@ -17,6 +18,7 @@ from service.engines.base import EngineOptions, Provider, Shapes
 
 PREFIX = "LINEAGE_"
 MEBIBYTE = 1 << 20
+OTHERS = ("debug",)  # of the command line
 
 
 class SettingsError(LineageError):
@@ -73,6 +75,13 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """debug shows every request."""
 
+    def __init__(self, **flags: Any) -> None:
+        """Take flags where given, else the environment; SettingsError names each one that is wrong."""
+        try:
+            super().__init__(**flags)
+        except ValidationError as error:
+            raise SettingsError("\n".join(_explain(fault, flags) for fault in error.errors())) from error
+
     @model_validator(mode="after")
     def _files_fit_the_queue(self) -> Self:
         if self.max_files > self.queue_size:
@@ -85,27 +94,24 @@ class Settings(BaseSettings):
         return EngineOptions(self.provider, self.workers, self.max_batch, self.shapes)
 
 
-def from_environment() -> Settings:
-    """Read the settings from the environment; SettingsError names each variable that is wrong."""
-    try:
-        return Settings()
-    except ValidationError as error:
-        raise SettingsError(explain(error, prefix=PREFIX)) from error
-
-
-def explain(error: ValidationError, prefix: str = "") -> str:
-    """List what is wrong, one setting a line, under the names the user wrote."""
-
-    def line(location: tuple[int | str, ...], reason: str, came: object) -> str:
-        name = prefix + str(location[0]).upper() if prefix and location else "--" + str(*location[:1]).replace("_", "-")
-        return f"{name}: {reason}; got {came!r}" if location else reason
-
-    return "\n".join(line(e["loc"], e["msg"], e["input"]) for e in error.errors())
-
-
 def unknown_variables(environment: Mapping[str, str]) -> list[str]:
     """Describe variables that look like settings and are none."""
-    known = [PREFIX + name.upper() for name in Settings.model_fields]
-    strangers = sorted(name for name in environment if name.startswith(PREFIX) and name not in known)
-    close = {name: difflib.get_close_matches(name, known, n=1) for name in strangers}
-    return [f"{name} is not a setting" + (f"; did you mean {near[0]}?" if near else "") for name, near in close.items()]
+    names = {variable: variable.removeprefix(PREFIX).lower() for variable in environment if variable.startswith(PREFIX)}
+    strangers = {
+        variable: name for variable, name in sorted(names.items()) if name not in (*Settings.model_fields, *OTHERS)
+    }
+    close = {
+        variable: difflib.get_close_matches(name, Settings.model_fields, n=1) for variable, name in strangers.items()
+    }
+    return [
+        f"{v} is not a setting" + (f"; did you mean {PREFIX}{c[0].upper()}?" if c else "") for v, c in close.items()
+    ]
+
+
+def _explain(fault: ErrorDetails, flags: Collection[str]) -> str:
+    """Say what is wrong under the name the user wrote."""
+    if not fault["loc"]:
+        return fault["msg"].removeprefix("Value error, ")
+    name = str(fault["loc"][0])
+    written = "--" + name.replace("_", "-") if name in flags else PREFIX + name.upper()
+    return f"{written}: {fault['msg']}; got {fault['input']!r}"

@@ -72,8 +72,9 @@ class OnnxRuntimeEngine:
             options.add_free_dimension_override_by_name(name, value)
         if provider == "openvino":
             options.add_provider_for_devices(_openvino_cpus(), {"num_of_threads": "1"})
+        providers = _providers(provider, size, self.max_batch)
         try:
-            session = ort.InferenceSession(package.model_path, options, **_providers(provider, size, self.max_batch))
+            session = ort.InferenceSession(package.model_path, options, **providers)
         except Exception as error:  # ONNX Runtime's exceptions have no base of their own
             raise PackageError(f"{package.name}@{package.version}: ONNX Runtime cannot load it: {error}") from error
         if NAMES[provider] not in session.get_providers():
@@ -103,7 +104,11 @@ def _providers(provider: Provider, size: Size, max_batch: int) -> dict[str, Any]
     cpu: tuple[str, dict[str, str]] = (NAMES["cpu"], {})
     tensorrt = (NAMES["tensorrt"], _tensorrt_profile(size, max_batch) | {"trt_engine_cache_enable": "1"})
     chains = {"cpu": [cpu], "cuda": [cuda, cpu], "tensorrt": [tensorrt, cuda, cpu]}
-    return {"providers": chains[provider]} if provider in chains else {}
+    if provider not in chains:
+        return {}  # a plugin, which the session options name
+    if NAMES[provider] not in ort.get_available_providers():
+        raise _unavailable(provider)
+    return {"providers": chains[provider]}
 
 
 def _tensorrt_profile(size: Size, max_batch: int) -> dict[str, str]:

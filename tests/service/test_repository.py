@@ -282,7 +282,7 @@ def test_a_model_that_is_gone_from_disk_is_unloaded(
 
 
 def test_a_repository_that_cannot_be_read_changes_nothing(
-    store: ModelStore, repository: Repository, publish: Publish, monkeypatch: pytest.MonkeyPatch
+    store: ModelStore, publish: Publish, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish()
 

@@ -1,0 +1,116 @@
+"""The ONNX Runtime engine on the CPU: what it refuses, that batches and threads do not mix, and its shapes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model_zoo.contract import pipeline
+from model_zoo.contract.card import ModelCard
+from model_zoo.contract.errors import CardError, PackageError
+from model_zoo.contract.package import Package, Repository
+from service.engines.base import Engine, EngineOptions, EngineUnavailable, blank_feeds
+from service.engines.onnxruntime import load
+from tests.service.conftest import flat
+from tests.service.toy import toy_card, toy_onnx
+
+Put = Callable[..., Package]
+
+
+@pytest.fixture
+def put(repository: Repository, tmp_path: Path) -> Put:
+    """Publish a card beside a model file that may hold another."""
+
+    def put(card: ModelCard, contents: bytes) -> Package:
+        source = tmp_path / "model.onnx"
+        source.write_bytes(contents)
+        return repository.publish(card, {"model.onnx": source})
+
+    return put
+
+
+def test_a_batch_finds_for_each_image_what_it_finds_alone(toy: Package) -> None:
+    engine = load(toy, EngineOptions(max_batch=8))
+    images = [flat(30 * n, 255 - 30 * n, 7 * n) for n in range(8)]
+    queries = [pipeline.make_query(toy.card, score=n / 10 + 0.01, iou=n / 8) for n in range(8)]
+    items = [pipeline.prepare(toy.card, image) for image in images]
+    rows, counts = engine.run(pipeline.collate(items, queries))
+    assert len({row.tobytes() for row in rows}) == 8
+    for n in range(8):
+        alone, count = engine.run(pipeline.collate([items[n]], [queries[n]]))
+        assert counts[n] == count[0]
+        np.testing.assert_array_equal(rows[n], alone[0])
+
+
+def test_threads_may_run_side_by_side(toy: Package) -> None:
+    engine = load(toy, EngineOptions(workers=4))
+
+    def run(red: int) -> float:
+        query = pipeline.make_query(toy.card, score=0.01)
+        return float(pipeline.detect(toy.card, engine.run, [flat(red)], query)[0].scores[0])
+
+    with ThreadPoolExecutor(4) as pool:
+        scores = list(pool.map(run, range(10, 250)))
+    np.testing.assert_allclose(scores, np.arange(10, 250) / 255, rtol=1e-5)
+
+
+def test_on_a_cpu_it_runs_single_images_on_as_many_threads_as_there_are_cores(toy: Package) -> None:
+    engine = load(toy, EngineOptions())
+    assert (engine.device, engine.max_batch) == ("cpu", 1)
+    assert engine.workers >= 1
+    with pytest.raises(Exception, match="Got: 2 Expected: 1"):  # the batch is fixed, which is faster
+        engine.run(blank_feeds((64, 64), 2))
+
+
+def test_every_canvas_is_ready_to_run(put: Put) -> None:
+    card = toy_card(size=(256, 256))
+    engine = load(put(card, toy_onnx(card)), EngineOptions(shapes="buckets", max_batch=3))
+    assert list(engine.canvases) == pipeline.canvases(card)
+    assert len(engine.canvases) > 1
+    engine.warm_up()
+    for size in engine.canvases:
+        rows, counts = engine.run(blank_feeds(size, 2))
+        assert (rows.shape, counts.shape) == ((2, 3, 6), (2,))
+    square = load(put(card, toy_onnx(card)), EngineOptions())
+    assert list(square.canvases) == [(256, 256)]
+
+
+def test_a_card_that_is_not_the_files_own_is_refused(put: Put) -> None:
+    card = toy_card()
+    other = dataclasses.replace(card, class_names=("cat", "dog", "cow"))
+    with pytest.raises(PackageError, match=r"card inside model.onnx differs"):
+        load(put(other, toy_onnx(card)), EngineOptions())
+
+
+def test_a_raw_export_is_refused(put: Put) -> None:
+    card = dataclasses.replace(toy_card(), output="raw")
+    with pytest.raises(PackageError, match="without --raw"):
+        load(put(card, toy_onnx(card)), EngineOptions())
+
+
+def test_a_file_that_is_no_model_is_refused(put: Put) -> None:
+    with pytest.raises(PackageError, match="toy@1: ONNX Runtime cannot load it"):
+        load(put(toy_card(), b"not a model"), EngineOptions())
+
+
+def test_a_model_without_a_card_is_refused(put: Put) -> None:
+    onnx = pytest.importorskip("onnx", reason="taking the card out takes onnx")
+    model = onnx.load_from_string(toy_onnx(toy_card()))
+    del model.metadata_props[:]
+    with pytest.raises(CardError, match="carries no card"):
+        load(put(toy_card(), model.SerializeToString()), EngineOptions())
+
+
+@pytest.mark.parametrize("provider", ["cuda", "tensorrt", "openvino"])
+def test_a_provider_that_is_not_there_is_told(toy: Package, provider: str) -> None:
+    try:
+        engine: Engine = load(toy, EngineOptions(provider=provider))  # type: ignore[arg-type]
+    except EngineUnavailable as error:
+        assert provider in str(error)
+    else:
+        assert engine.device == provider
