@@ -69,7 +69,7 @@ def load(path: str | Path) -> Detector:
 
 
 def read(path: str | Path) -> tuple[State, WeightsCard | None]:
-    """Read any safetensors file: its arrays (bfloat16 as float32), and its card if it has one."""
+    """Read any safetensors file: its arrays (floats that NumPy lacks as float32), and its card if it has one."""
     path = Path(path)
     try:
         with safe_open(path, framework="pt") as file:
@@ -117,7 +117,8 @@ def _card(document: str) -> WeightsCard:
 
 
 def _array(tensor: torch.Tensor) -> NDArray[np.generic]:
-    array: NDArray[np.generic] = (tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy()
+    known = not tensor.is_floating_point() or tensor.dtype in (torch.float64, torch.float32, torch.float16)
+    array: NDArray[np.generic] = (tensor if known else tensor.float()).numpy()
     return array
 
 

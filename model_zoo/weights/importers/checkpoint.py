@@ -24,7 +24,10 @@ from model_zoo.weights.torch_file import TorchFile, open_torch_file
 Arrays = dict[str, NDArray[np.generic]]
 
 MAX_DEPTH = 32
-MAX_MODULES = 20_000  # the largest official network has about 1,200
+MAX_MODULES = 10_000  # the largest official network has about 1,200
+MAX_MEMBERS = 1_000  # of one module; the largest official one has 262
+MAX_TENSORS = 50_000
+MAX_NAME = 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +73,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
             _arrays(file, (pair for prefix, module in modules for pair in _tensors(prefix, module))),
             sha256,
             class_names=_class_names(root),
-            modules=frozenset(module.kind for _, module in modules),
+            modules=frozenset(_name(module.kind) for _, module in modules),
             strides=_strides(file, root),
             batch_norm_eps=_batch_norm_eps(module for _, module in modules),
             notes=(note,),
@@ -103,17 +106,31 @@ def _modules(module: Stub, prefix: str, depth: int) -> Iterator[tuple[str, Stub]
     if depth > MAX_DEPTH:
         raise LineageError(f"expected a network nested at most {MAX_DEPTH} deep; refused")
     yield prefix, module
-    for name, child in _dict(_attributes(module).get("_modules")).items():
+    for name, child in _members(module, "_modules"):
         if isinstance(child, Stub):
-            yield from _modules(child, f"{prefix}{name}.", depth + 1)
+            yield from _modules(child, f"{prefix}{_name(name)}.", depth + 1)
 
 
 def _tensors(prefix: str, module: Stub) -> Iterator[tuple[str, TensorView]]:
-    facts = _attributes(module)
-    passing = facts.get("_non_persistent_buffers_set")
-    for name, value in (*_dict(facts.get("_parameters")).items(), *_dict(facts.get("_buffers")).items()):
+    passing = _attributes(module).get("_non_persistent_buffers_set")
+    for name, value in (*_members(module, "_parameters"), *_members(module, "_buffers")):
         if isinstance(value, TensorView) and not (isinstance(passing, set) and name in passing):
-            yield f"{prefix}{name}", value
+            yield f"{prefix}{_name(name)}", value
+
+
+def _members(module: Stub, kind: str) -> Iterable[tuple[object, object]]:
+    """Return a module's children, parameters or buffers; they may be shared, so their number times modules counts."""
+    members = _dict(_attributes(module).get(kind))
+    if len(members) > MAX_MEMBERS:
+        raise LineageError(f"expected modules of at most {MAX_MEMBERS} {kind}; got one of {len(members)}; refused")
+    return members.items()
+
+
+def _name(name: object) -> str:
+    """Let through names that are fit for keys and messages."""
+    if not isinstance(name, str) or len(name) > MAX_NAME or not name.isprintable():
+        raise LineageError(f"expected names of printable text, at most {MAX_NAME} characters; refused")
+    return name
 
 
 def _plain_state(file: TorchFile, tensors: Mapping[str, TensorView]) -> Arrays:
@@ -123,8 +140,8 @@ def _plain_state(file: TorchFile, tensors: Mapping[str, TensorView]) -> Arrays:
 
 
 def _arrays(file: TorchFile, tensors: Iterable[tuple[str, TensorView]]) -> Arrays:
-    """Read tensors; together they may not be larger than the storages they share, twice over."""
-    views = dict(tensors)
+    """Read tensors (no network has more); together they may not be larger than their storages, twice over."""
+    views = {_name(key): view for key, view in itertools.islice(tensors, MAX_TENSORS)}
     held = sum(storage.length for storage in {view.storage for view in views.values()})
     if sum(math.prod(view.shape) for view in views.values()) > 2 * held:
         raise LineageError(
@@ -134,12 +151,12 @@ def _arrays(file: TorchFile, tensors: Iterable[tuple[str, TensorView]]) -> Array
 
 
 def _class_names(root: Stub) -> tuple[str, ...]:
-    """Names as a list (up to v6.0) or by index (later); empty if they are neither."""
+    """Return the names, a list (up to v6.0) or by index (later); empty if they are neither."""
     names = _attributes(root).get("names")
     if isinstance(names, dict):
-        names = [names.get(index) for index in range(len(names))]
-    if isinstance(names, list) and all(isinstance(name, str) for name in names):
-        return tuple(names)
+        names = [names.get(index, "") for index in range(len(names))]
+    if isinstance(names, list):
+        return tuple(_name(name) for name in names)
     return ()
 
 

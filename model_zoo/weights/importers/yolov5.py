@@ -45,7 +45,7 @@ def recognise(state: State) -> Recognition | None:
     if len(heads) != 1 or heads[0] not in (24, 33) or stem is None:
         return None
     blocks = sum(re.fullmatch(r"model\.2\.m\.\d+\.cv1\.conv\.weight", key) is not None for key in state)
-    focus, width = stem.endswith("conv.conv.weight"), len(state[stem])
+    focus, width = stem.endswith("conv.conv.weight"), np.atleast_1d(state[stem]).shape[0]
     facts = (heads[0], focus, width, blocks)
     told = f"{'Focus' if focus else '6x6'} stem of {width} channels, {blocks} bottlenecks in c2, head at {heads[0]}"
     for variant, config in VARIANTS.items():

@@ -148,6 +148,14 @@ def test_an_unknown_network_is_refused(load):
         load({"layer1.weight": torch.zeros(1)})
 
 
+@pytest.mark.parametrize("key", ["model.0.conv.weight", "model.24.anchors", "model.24.m.0.bias"])
+def test_a_tensor_without_axes_where_one_needs_them_is_refused(load, key):
+    state = original_state(randomised())
+    state[key] = torch.tensor(1.0)
+    with pytest.raises(LineageError, match="expected"):
+        load(state)
+
+
 @pytest.mark.parametrize("content", [{"epoch": 3}, [1, 2], None, {"model": {"a": 1}}])
 def test_a_file_without_network_is_refused(load, content):
     with pytest.raises(LineageError, match=r"weights\.pt: expected a checkpoint with a network"):
@@ -159,7 +167,7 @@ def test_modules_that_repeat_themselves_are_refused(load):
     module = nn.Sequential(nn.Identity())
     for _ in range(25):
         module = nn.Sequential(module, module)
-    with pytest.raises(LineageError, match="at most 20000 modules"):
+    with pytest.raises(LineageError, match="at most 10000 modules"):
         load({"model": module})
 
 
@@ -169,6 +177,27 @@ def test_modules_nested_too_deep_are_refused(load):
         module = nn.Sequential(module)
     with pytest.raises(LineageError, match="nested at most"):
         load({"model": module})
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "bell\x07"])
+def test_names_unfit_for_messages_are_refused(load, name):
+    with pytest.raises(LineageError, match="expected names of printable text"):
+        load({"model": nn.ModuleDict({name: nn.Conv2d(1, 1, 1)})})
+    with pytest.raises(LineageError, match="expected names of printable text"):
+        load({f"{name}.weight": torch.zeros(1)})
+
+
+def test_a_module_of_countless_members_is_refused(load):
+    module = nn.Module()
+    module._buffers = {f"b{i}": None for i in range(3000)}
+    with pytest.raises(LineageError, match="at most 1000 _buffers"):
+        load({"model": module})
+
+
+def test_numbers_that_are_repeated_many_times_are_refused(load):
+    base = torch.zeros(1000)
+    with pytest.raises(LineageError, match="repeats its numbers"):
+        load({f"weight{i}": base[:] for i in range(3)})
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -103,8 +103,9 @@ def test_weights_without_card_are_not_ours(path):
         store.load(path)
 
 
-def test_bfloat16_is_read_as_float32(path):
-    save_file({"a": torch.tensor([1.5], dtype=torch.bfloat16)}, path)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float8_e4m3fn])
+def test_floats_that_numpy_lacks_are_read_as_float32(path, dtype):
+    save_file({"a": torch.tensor([1.5]).to(dtype)}, path)
     state, card = store.read(path)
     assert card is None
     np.testing.assert_array_equal(state["a"], np.float32([1.5]))
