@@ -14,6 +14,7 @@ import uvicorn
 
 from service.app import create_app
 from service.observability import set_up_logs
+from service.protocol import ProblemProtocol
 from service.settings import Settings, unknown_variables
 
 LOG = logging.getLogger(__name__)
@@ -33,6 +34,7 @@ def serve(settings: Annotated[Settings, tyro.conf.arg(name="")] = FROM_ENVIRONME
     server = uvicorn.Server(
         uvicorn.Config(
             create_app(settings),
+            http=ProblemProtocol,
             log_config=None,
             access_log=False,
             server_header=False,
