@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from model_zoo import registry
 from model_zoo.contract.nms import nms
 from model_zoo.profile import profile
 
@@ -21,6 +22,13 @@ def comparable(imported, reference):
     """Skip where the original's training output has another form; the family's own test covers it."""
     if [m.shape for m in imported(reference.images)] != [m.shape for m in reference.maps()]:
         pytest.skip("the original returns processed maps in training")
+
+
+def test_no_fixture_of_a_built_family_is_left_out(shared):
+    folders = [path.parent.name for path in (shared / "parity").glob("*/keys.json")]
+    built = [name for name in folders if name.startswith(registry.families())]
+    assert len(built) >= 3
+    assert set(built) <= set(registry.variants())
 
 
 @pytest.mark.usefixtures("comparable")
