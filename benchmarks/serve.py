@@ -1,0 +1,178 @@
+"""Latency and throughput of POST /detect: ours, a plain FastAPI server, and the bare session, side by side in one run.
+
+    python benchmarks/serve.py --repository models --model yolov5n --raw raw.onnx --photo photo.jpg
+
+Rounds alternate between the three, so that the noise of a shared machine falls on all alike; compare the ratios, not
+the milliseconds. Writes benchmarks/results/serve.csv and serve.png.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from http.client import HTTPConnection
+from pathlib import Path
+
+import numpy as np
+import onnxruntime as ort
+import tyro
+
+from model_zoo.contract.images import decode_image
+from model_zoo.contract.package import Package, Repository
+from model_zoo.contract.pipeline import collate, make_query, prepare
+
+RESULTS = Path(__file__).parent / "results"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measured server: milliseconds of a request (median, 90th percentile) and images per second."""
+
+    subject: str
+    connections: int
+    median_ms: float
+    p90_ms: float
+    images_per_second: float
+
+
+def main(repository: Path, model: str, raw: Path, photo: Path, rounds: int = 10, requests: int = 20) -> None:
+    """Measure and write the results.
+
+    Args:
+        repository: Folder of model packages.
+        model: Name of the model in it.
+        raw: The same model exported with --raw, for the plain server.
+        photo: The photo to send.
+        rounds: How often the three take turns.
+        requests: Requests of one turn.
+    """
+    body = photo.read_bytes()
+    package = Repository(repository).resolve(model)
+    ours = [sys.executable, "-m", "lineage", "serve", "--repository", str(repository)]
+    plain = [sys.executable, "-m", "uvicorn", "--log-level", "error", "benchmarks.plain_server:app"]
+    with server(ours) as our_port, server(plain, PLAIN_MODEL=str(raw)) as plain_port:
+        subjects: dict[str, Callable[[], None]] = {
+            "bare session": bare_session(package, body),
+            "plain FastAPI": lambda: post(plain_port, "/detect", body),
+            "lineage serve": lambda: post(our_port, f"/detect?model={model}", body),
+        }
+        rows = [row for connections in (1, 4) for row in measure(subjects, connections, rounds, requests)]
+    report(rows)
+
+
+def measure(subjects: dict[str, Callable[[], None]], connections: int, rounds: int, requests: int) -> list[Row]:
+    """Let the subjects take turns; every connection sends its next request when the last is answered."""
+    times: dict[str, list[float]] = {name: [] for name in subjects}
+    wall = dict.fromkeys(subjects, 0.0)
+    with ThreadPoolExecutor(connections) as pool:
+        for _ in range(rounds):
+            for name, call in subjects.items():
+                begin = time.perf_counter()
+                times[name] += pool.map(lambda _, call=call: timed(call), range(requests))
+                wall[name] += time.perf_counter() - begin
+    return [
+        Row(name, connections, statistics.median(t), float(np.percentile(t, 90)), len(t) / wall[name])
+        for name, t in times.items()
+    ]
+
+
+def timed(call: Callable[[], None]) -> float:
+    """Milliseconds of one call."""
+    begin = time.perf_counter()
+    call()
+    return (time.perf_counter() - begin) * 1000
+
+
+def bare_session(package: Package, body: bytes) -> Callable[[], None]:
+    """Return a run of the graph alone, as our engine runs it (one thread, static shapes): the floor of every server."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    height, width = package.card.input_size
+    for name, value in (("batch", 1), ("height", height), ("width", width)):
+        options.add_free_dimension_override_by_name(name, value)
+    session = ort.InferenceSession(package.model_path, options, providers=["CPUExecutionProvider"])
+    feeds = dict(collate([prepare(package.card, decode_image(body))], [make_query(package.card)]))
+    return lambda: session.run(None, feeds)
+
+
+@contextlib.contextmanager
+def server(command: list[str], **environment: str) -> Iterator[int]:
+    """Run a server on a free port until it answers."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    process = subprocess.Popen([*command, "--port", str(port)], env={**os.environ, **environment})
+    try:
+        deadline = time.monotonic() + 60
+        while not _answers(port):
+            if time.monotonic() > deadline or process.poll() is not None:
+                raise SystemExit(f"no answer from: {' '.join(command)}")
+            time.sleep(0.2)
+        yield port
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def _answers(port: int) -> bool:
+    with contextlib.suppress(OSError):
+        connection = HTTPConnection("127.0.0.1", port, timeout=5)
+        connection.request("GET", "/health/ready")
+        return connection.getresponse().status in (200, 404)
+    return False
+
+
+def post(port: int, path: str, body: bytes) -> None:
+    """Send one photo as a form and read the answer."""
+    form = b'--b\r\nContent-Disposition: form-data; name="file"; filename="photo.jpg"\r\n\r\n' + body + b"\r\n--b--\r\n"
+    connection = HTTPConnection("127.0.0.1", port, timeout=60)
+    connection.request("POST", path, form, {"Content-Type": "multipart/form-data; boundary=b"})
+    response = connection.getresponse()
+    answer = response.read()
+    if response.status != 200:
+        raise SystemExit(f"{response.status}: {answer[:300]!r}")
+    connection.close()
+
+
+def report(rows: list[Row]) -> None:
+    """Print the table, with the ratio to the plain server, and write CSV and plot."""
+    RESULTS.mkdir(exist_ok=True)
+    floor = {row.connections: row for row in rows if row.subject == "plain FastAPI"}
+    with (RESULTS / "serve.csv").open("w", newline="") as file:
+        out = csv.writer(file)
+        out.writerow(["subject", "connections", "median_ms", "p90_ms", "images_per_second", "speed_vs_plain"])
+        for row in rows:
+            ratio = row.images_per_second / floor[row.connections].images_per_second
+            cells = [row.subject, row.connections, *(f"{v:.1f}" for v in (row.median_ms, row.p90_ms))]
+            out.writerow([*cells, f"{row.images_per_second:.2f}", f"{ratio:.2f}"])
+            print(
+                f"{row.subject:14} x{row.connections}  {row.median_ms:7.1f} ms  {row.p90_ms:7.1f} ms p90  {ratio:.2f}x plain"
+            )
+    _plot(rows)
+
+
+def _plot(rows: list[Row]) -> None:
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, 2, figsize=(9, 3), layout="constrained")
+    for axis, connections in zip(axes, (1, 4), strict=True):
+        chosen = [row for row in rows if row.connections == connections]
+        axis.barh([row.subject for row in chosen], [row.images_per_second for row in chosen], color="#3b6ea5")
+        axis.set(title=f"{connections} connection{'s' * (connections > 1)}", xlabel="images per second")
+    figure.savefig(RESULTS / "serve.png", dpi=120)
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
