@@ -154,9 +154,8 @@ def report(rows: list[Row]) -> None:
             ratio = row.images_per_second / floor[row.connections].images_per_second
             cells = [row.subject, row.connections, *(f"{v:.1f}" for v in (row.median_ms, row.p90_ms))]
             out.writerow([*cells, f"{row.images_per_second:.2f}", f"{ratio:.2f}"])
-            print(
-                f"{row.subject:14} x{row.connections}  {row.median_ms:7.1f} ms  {row.p90_ms:7.1f} ms p90  {ratio:.2f}x plain"
-            )
+            spread = f"{row.median_ms:7.1f} ms  {row.p90_ms:7.1f} ms p90"
+            print(f"{row.subject:14} x{row.connections}  {spread}  {ratio:.2f}x plain")
     _plot(rows)
 
 
