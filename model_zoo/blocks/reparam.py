@@ -1,4 +1,4 @@
-"""Structural re-parameterization (RepVGG, arXiv:2101.03697, section 3.3): parallel linear branches become one convolution.
+"""Structural re-parameterization (RepVGG, arXiv:2101.03697, section 3.3): parallel branches become one convolution.
 
 A branch is a convolution with its normalisation folded in (`fold_batch_norm`), or a bare normalisation of the identity
 (`identity_conv`). Sums are taken in float64.

@@ -24,14 +24,17 @@ class AnchorHead(Head):
     """
 
     anchors: Tensor
+    prediction: type[nn.Conv2d] = nn.Conv2d
+    class_margin = 0.99999
 
     def __init__(self, channels: Sequence[int], num_classes: int, anchors: Anchors, strides: Sequence[int]) -> None:
         super().__init__()
         self.strides, self.num_classes = tuple(strides), num_classes
         self.register_buffer("anchors", torch.tensor(anchors, dtype=torch.float32))
         outputs = len(anchors[0]) * (5 + num_classes)
-        self.predict = nn.ModuleList(nn.Conv2d(c, outputs, 1) for c in channels)
-        self.init_biases()
+        self.predict = nn.ModuleList(self.prediction(c, outputs, 1) for c in channels)
+        for conv, stride in zip(self.predict, self.strides, strict=True):
+            self.init_bias(conv, stride)
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
         """Return the raw maps (B, A, h, w, 5 + C)."""
@@ -73,13 +76,12 @@ class AnchorHead(Head):
         return probabilities[..., 1:] * probabilities[..., :1]
 
     @torch.no_grad()
-    def init_biases(self, class_margin: float = 0.99999) -> None:
+    def init_bias(self, conv: nn.Module, stride: int) -> None:
         """Begin with the objectness of 8 objects per 640 px image and a class probability near 0.6 / C."""
-        for conv, stride in zip(self.predict, self.strides, strict=True):
-            assert isinstance(conv.bias, Tensor)
-            bias = conv.bias.view(-1, 5 + self.num_classes)
-            bias[:, 4] += math.log(8 / (640 / stride) ** 2)
-            bias[:, 5:] += math.log(0.6 / (self.num_classes - class_margin))
+        assert isinstance(conv.bias, Tensor)
+        bias = conv.bias.view(-1, 5 + self.num_classes)
+        bias[:, 4] += math.log(8 / (640 / stride) ** 2)
+        bias[:, 5:] += math.log(0.6 / (self.num_classes - self.class_margin))
 
 
 def _level_priors(height: int, width: int, anchors: Tensor, stride: int) -> Tensor:
