@@ -45,6 +45,11 @@ class Reference:
         return _load(self.name)[0]
 
     @property
+    def floats(self) -> int:
+        """Numbers in the network's file."""
+        return int(self.meta["weights_file_floats"])
+
+    @property
     def images(self) -> Tensor:
         return torch.from_numpy(_load(self.name)[2])
 
@@ -88,8 +93,8 @@ class Reference:
 
 def references() -> list[Reference]:
     folders = sorted((SHARED / "parity").glob("*/model.json")) if SHARED.is_dir() else []
-    known = [folder.parent for folder in folders if folder.parent.name in variants()]
-    return [Reference(folder.name, program) for folder in known for program in _meta(folder.name)["references"]]
+    known = [folder.parent.name for folder in folders if folder.parent.name in variants()]
+    return [Reference(name, program) for name in known for program in _load(name)[0]["references"]]
 
 
 @functools.cache
@@ -148,7 +153,3 @@ def loader() -> ModuleType:
 @functools.cache
 def _load(name: str) -> tuple[dict[str, Any], list[Any], Array, dict[str, Array]]:
     return loader().load(SHARED / "parity" / name)
-
-
-def _meta(name: str) -> dict[str, Any]:
-    return _load(name)[0]

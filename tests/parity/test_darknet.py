@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 import torch
@@ -18,10 +16,12 @@ RAW, BOXES, SCORES = 1e-3, 2e-3, 2e-4  # absolute; boxes in pixels, of up to som
 THRESHOLD = 0.25  # of objectness and of class scores in the references
 NMS_KINDS = {"nms_sort": 0.0, "diounms_b10": 1.0}  # distance_weight of each
 ABSENT = pytest.param(None, marks=pytest.mark.skip("no reference data; set LINEAGE_SHARED"), id="absent")
+HUGE = 100_000_000  # floats: files of that size (YOLOv1's) take many seconds to write and to read
+RUNS = [pytest.param(r, id=str(r), marks=[pytest.mark.slow] * (r.floats > HUGE)) for r in references()]
 
 
-@pytest.fixture(scope="module", params=references() or [ABSENT], ids=str)
-def run(request: pytest.FixtureRequest) -> Iterator[Reference]:
+@pytest.fixture(scope="module", params=RUNS or [ABSENT])
+def run(request: pytest.FixtureRequest) -> Reference:
     """Runs come in order of their network, so that one network at a time is in memory."""
     if request.param.program == request.param.programs[0]:
         darknet_reference.imported.cache_clear()

@@ -68,6 +68,11 @@ def test_a_wanted_class_count_is_held_to(weights: Path) -> None:
         from_darknet("yolov3-test", weights, num_classes=3)
 
 
+def test_class_counts_that_disagree_are_refused(weights: Path) -> None:
+    with pytest.raises(LineageError, match=r"to agree; got \[2, 80\]"):
+        from_darknet("yolov3-test", weights, num_classes=80, class_names=["ant", "bee"])
+
+
 def test_a_file_of_another_network_is_named(tmp_path: Path) -> None:
     path = write(tmp_path / "x.weights", np.zeros(8_858_734, np.float32))
     with pytest.raises(LineageError, match=r"floats of yolov2-tiny .* the file has 8,858,734; .*yolov3-tiny with 80"):

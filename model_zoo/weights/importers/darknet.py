@@ -79,16 +79,17 @@ def from_darknet(
 ) -> Detector | Classifier:
     """Build `variant` with the numbers of a `.weights` file; returned in evaluation mode.
 
-    The class count is that of `class_names` or `num_classes`, or else of the `cfg`, or else it follows from the size of
-    the file. A `cfg` also gives anchors and input size. Raises LineageError if the file is not one of Darknet's, if its
-    size is not the variant's, or if the cfg is of another network.
+    The class count is that of `class_names`, `num_classes` or the `cfg`, or else it follows from the size of the file.
+    A `cfg` also gives anchors and input size. Raises LineageError if the file is not one of Darknet's, if its size is
+    not the variant's, or if the cfg is of another network.
     """
     if variant not in ORDERS:
         family = registry.family_of(variant)  # raises for a name that nothing has
         raise LineageError(f"expected one of {', '.join(ORDERS)}; {variant} ({family}) has no `.weights` files")
     _, numbers = read_weights(path)
     told = None if cfg is None else detections(read_cfg(cfg))
-    wanted = len(class_names) if class_names else num_classes or (told.num_classes if told else None)
+    named = None if class_names is None else len(class_names)
+    wanted = _wanted(num_classes, named, None if told is None else told.num_classes)
     model = _build(variant, _class_count(variant, numbers.size, wanted), class_names)
     fill(tensors(model, ORDERS[variant]), numbers)
     if told is not None and isinstance(model, Detector):
@@ -156,13 +157,21 @@ def _shapes(variant: str, num_classes: int) -> Detector | Classifier:
         return _build(variant, num_classes)
 
 
+def _wanted(*told: int | None) -> int | None:
+    """Return the class count that was told, if any; LineageError if several disagree."""
+    counts = {count for count in told if count is not None}
+    if len(counts) > 1:
+        raise LineageError(f"expected num_classes, class_names and cfg to agree; got {sorted(counts)} classes")
+    return counts.pop() if counts else None
+
+
 def _class_count(variant: str, floats: int, wanted: int | None) -> int:
     """Check the size of the file against the wanted class count, or find the count it has."""
     size = file_size(variant)
     classes = size.num_classes(floats)
     if classes is not None and wanted in (None, classes):
         return classes
-    usual = ", ".join(f"{size.floats(n):,} with {n} classes" for n in ([wanted] if wanted else USUAL_CLASSES))
+    usual = ", ".join(f"{size.floats(n):,} with {n} classes" for n in (USUAL_CLASSES if wanted is None else (wanted,)))
     raise LineageError(f"expected the floats of {variant} ({usual}); the file has {floats:,}; {_hint(floats)}")
 
 
