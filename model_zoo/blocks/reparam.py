@@ -12,7 +12,38 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from model_zoo.blocks.conv import fixed_conv, fold_batch_norm
+from model_zoo.blocks.conv import Activation, Conv, fixed_conv, fold_batch_norm
+
+
+class RepConv(nn.Module):
+    """Activate the sum of a 3x3 branch, a 1x1 branch and, where the shape stays, the identity, each normalised.
+
+    With SiLU it is YOLOv7's block, with ReLU the block of RepVGG and YOLOv6. The deployed form is one 3x3 convolution.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, stride: int = 1, *, activation: Activation = nn.SiLU
+    ) -> None:
+        super().__init__()
+        self.dense = Conv(in_channels, out_channels, 3, stride, activation=nn.Identity)
+        self.pointwise = Conv(in_channels, out_channels, 1, stride, activation=nn.Identity)
+        keeps_shape = in_channels == out_channels and stride == 1
+        self.identity = nn.BatchNorm2d(out_channels, eps=1e-3, momentum=0.03) if keeps_shape else None
+        self.act = activation()
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.dense(x) + self.pointwise(x)
+        return self.act(y if self.identity is None else y + self.identity(x))
+
+    def fuse(self) -> nn.Module:
+        """Return the equal single convolution with its activation."""
+        self.dense.fuse()
+        self.pointwise.fuse()
+        branches = [self.dense.conv, self.pointwise.conv]
+        if self.identity is not None:
+            branches.append(identity_conv(self.identity))
+        self.dense.conv, self.dense.act = sum_convs(branches), self.act
+        return self.dense
 
 
 def pad_kernel(weight: Tensor, size: int) -> Tensor:
