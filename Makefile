@@ -13,7 +13,7 @@ SERVE := .venv-serve
 SERVE_TEST := .venv-serve-test
 PYTEST_ARGS := -q $(ARGS)
 
-.PHONY: install serve test test-all lint check lock clean
+.PHONY: install serve test test-all lint check bench lock clean
 
 install: $(WORK)/.ready
 
@@ -36,6 +36,10 @@ lint: $(WORK)/.ready
 	$(WORK)/bin/lint-imports
 
 check: lint test
+
+# ARGS='--repository models --model NAME --raw RAW.onnx --photo PHOTO.jpg' make bench
+bench: $(WORK)/.ready
+	$(WORK)/bin/python benchmarks/serve.py $(ARGS)
 
 # One lock for every environment: what is tested is what is served. A build of torch (`+cpu`) is the machine's choice.
 lock:
