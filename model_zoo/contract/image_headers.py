@@ -25,6 +25,7 @@ PNG_NEEDED = frozenset((b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"))
 VP8X_ALPHA = 0x10
 BMP_HEADERS = (40, 52, 56, 108, 124)
 BMP_COMPRESSIONS = range(4)  # none, RLE8, RLE4, bit fields
+BMP_BITS = (1, 4, 8, 16, 24, 32)
 BMP_BGR = (0xFF0000, 0xFF00, 0xFF)
 
 
@@ -149,10 +150,11 @@ def read_bmp(data: bytes) -> Picture:
     Its alpha channel is not drawn: many writers declare one and leave it zero.
     """
     header_size, width, height, _, bits, compression = struct.unpack_from("<IiiHHI", data, 14)
-    if header_size not in BMP_HEADERS or compression not in BMP_COMPRESSIONS or bits not in (1, 4, 8, 16, 24, 32):
-        came = f"header of {header_size} bytes, {bits} bits, compression {compression}"
-        raise unsupported("BMP", "a Windows bitmap: plain, RLE or bit fields", came)
-    if compression == 3 and header_size == 40 and bits == 32 and struct.unpack_from("<III", data, 54) != BMP_BGR:
+    if header_size not in BMP_HEADERS:
+        raise unsupported("BMP", "the header of a Windows bitmap", f"one of {header_size} bytes, as OS/2 wrote it")
+    if compression not in BMP_COMPRESSIONS or bits not in BMP_BITS:
+        raise unsupported("BMP", "plain pixels, RLE or bit fields", f"{bits} bits, compression {compression}")
+    if compression == 3 and header_size <= 52 and bits == 32 and struct.unpack_from("<III", data, 54) != BMP_BGR:
         raise unsupported("BMP", "bit fields in the order BGR", "another")  # the decoder does not look at them
     if width <= 0 or height == 0:
         raise damaged("BMP", "a picture of at least one pixel", f"{height} x {width}")

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from model_zoo.contract.image_tiff import exif_orientation
 from model_zoo.contract.image_types import MAX_PARTS, ImageHeader, Picture, damaged, unsupported
 
-SOI, EOI, SOS, APP1 = 0xD8, 0xD9, 0xDA, 0xE1
+EOI, SOS, APP1 = 0xD9, 0xDA, 0xE1
 SEQUENTIAL, PROGRESSIVE = (0xC0, 0xC1), 0xC2
 OTHER_FRAMES = {
     **dict.fromkeys((0xC3, 0xC7, 0xCB, 0xCF), "lossless coding"),
@@ -21,7 +21,7 @@ OTHER_FRAMES = {
 # What pixels need: frames, Huffman and quantization tables, restart interval, scans; APP0 (JFIF) and APP14 (Adobe) tell
 # the colour space. EXIF, colour profiles, thumbnails and comments stay behind.
 NEEDED = frozenset((*SEQUENTIAL, PROGRESSIVE, 0xC4, 0xDB, 0xDD, SOS, EOI, 0xE0, 0xEE))
-_MARKER = re.compile(rb"\xff[^\x00\xff]")
+_MARKER = re.compile(rb"\xff[^\x00\x01\xff\xd0-\xd8]")  # of a segment: TEM, RSTn and SOI stand alone
 _END_OF_SCAN = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")  # coded data may hold stuffed 0xFF and restart markers
 # Eight bytes of ones: no code word is all ones, so a decoder that still wants data stops here instead of painting on.
 _PADDING = b"\xff\x00" * 8
@@ -71,9 +71,6 @@ def _segments(data: bytes) -> Iterator[Segment]:
         if marker == EOI:
             yield Segment(EOI, b"", b"\xff\xd9")
             return
-        if marker == 0x01 or 0xD0 <= marker <= SOI:  # these stand alone
-            position = start
-            continue
         body_end = start + int.from_bytes(data[start : start + 2])
         if not start + 2 <= body_end <= len(data):
             raise damaged("JPEG", f"a segment up to byte {body_end}", f"the end of the file at {len(data)}")
@@ -109,6 +106,8 @@ def _frame(segments: list[Segment]) -> Frame:
 def _scan(body: bytes) -> list[tuple[int, int]]:
     """List the components of a scan with the number of coefficients it codes per block."""
     count = body[0] if body else 0
+    if not 1 <= count <= 4:
+        raise damaged("JPEG", "1 to 4 components in a scan", f"{count}")
     first, last = struct.unpack_from("BB", body, 1 + 2 * count)
     return [(body[1 + 2 * i], max(last - first + 1, 1)) for i in range(count)]
 

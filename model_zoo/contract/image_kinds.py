@@ -52,4 +52,5 @@ def describe(data: bytes) -> str:
 
 
 def _is_text(head: bytes) -> bool:
-    return all(byte >= 32 or byte in b"\t\n\r\f" for byte in head) and 127 not in head
+    """Tell whether bytes may be UTF-8 or Latin text; the last code points of a byte never are."""
+    return all(32 <= byte < 0xF5 or byte in b"\t\n\r\f" for byte in head) and 127 not in head

@@ -5,19 +5,20 @@ from __future__ import annotations
 import struct
 from typing import Literal, NamedTuple
 
+from model_zoo.contract.errors import ImageError
 from model_zoo.contract.image_types import ImageHeader, Picture, damaged, unsupported
 from model_zoo.contract.letterbox import Size
 
 SUBFILE, WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 254, 256, 257, 258, 259, 262
-ORIENTATION, SAMPLES, ROWS_PER_STRIP, PLANAR = 274, 277, 278, 284
+ORIENTATION, SAMPLES, ROWS_PER_STRIP, PLANAR, PALETTE = 274, 277, 278, 284, 320
 TILE_WIDTH, TILE_HEIGHT, EXTRA_SAMPLES, SAMPLE_FORMAT, DNG_VERSION = 322, 323, 338, 339, 50706
 STRIPS, TILES = (273, 279), (324, 325)  # where their bytes begin, and how many there are
-# What pixels need: the above, and fill order (266), predictor (317), palette (320).
+# What pixels need: the above, and fill order (266) and predictor (317).
 NEEDED = frozenset((*range(256, 260), 262, 266, 273, 277, 278, 279, 284, 317, 320, *range(322, 326), 338, 339))
 COMPRESSIONS = {1: "none", 5: "LZW", 8: "deflate", 32773: "PackBits", 32946: "deflate"}
 # Photometric interpretation -> colour channels and the bits per sample it may come in.
 LAYOUTS = {0: (1, (1, 8)), 1: (1, (1, 8, 16)), 2: (3, (8, 16)), 3: (1, (4, 8)), 5: (4, (8,))}
-MAX_PAGES = 64
+MAX_PAGES, MAX_ENTRIES = 64, 1024
 MAX_VALUES = 2**19  # more strips or tiles than any picture within the limits can have
 _TYPES = {1: "B", 3: "H", 4: "I"}
 
@@ -38,6 +39,8 @@ class Directory:
         self.data, self.offset = data, offset
         self.order = "<" if data[:2] == b"II" else ">"
         (count,) = struct.unpack_from(self.order + "H", data, offset)
+        if count > MAX_ENTRIES:
+            raise damaged("TIFF", f"at most {MAX_ENTRIES} entries in a directory", f"{count}")
         self.end = offset + 2 + 12 * count
         places = range(offset + 2, self.end, 12)
         found = [Entry._make((*struct.unpack_from(self.order + "HHI", data, at), data[at : at + 12])) for at in places]
@@ -78,7 +81,7 @@ def exif_orientation(exif: bytes) -> int:
     """Return the orientation 1..8 of an EXIF block; 1 where it is absent or damaged, as viewers do."""
     try:
         orientation = first_directory(exif).value(ORIENTATION, 1)
-    except struct.error:
+    except (struct.error, ImageError):
         return 1
     return orientation if 1 <= orientation <= 8 else 1
 
@@ -136,6 +139,8 @@ def _check_layout(page: Directory) -> Literal["straight", "premultiplied"] | Non
         raise unsupported("TIFF", "grey, RGB, palette or CMYK of 8 or 16 bit integers", came)
     if extra not in ((0, 1) if photometric == 2 else (0,)) or page.value(PLANAR, 1) != 1:
         raise unsupported("TIFF", f"{colours} interleaved channels, or RGB with alpha", f"{samples} channels")
+    if photometric == 3 and len(page.values(PALETTE, 0)) != 3 << bits[0]:
+        raise damaged("TIFF", f"a palette of 3 x {1 << bits[0]} values", "another")
     if not extra or (kind := page.value(EXTRA_SAMPLES, 0)) not in (1, 2):
         return None
     # libtiff hands out 8-bit colours multiplied by alpha in either case, 16-bit ones as they are stored.

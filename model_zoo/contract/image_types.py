@@ -8,8 +8,8 @@ from typing import Literal
 from model_zoo.contract.errors import ImageError, UnsupportedImage
 from model_zoo.contract.letterbox import Size
 
-# A segment, chunk or page costs its sender a few bytes and the reader a microsecond; no real file comes near.
-MAX_PARTS = 65_536
+# A segment or chunk costs its sender a few bytes and the reader some microseconds; no real file comes near.
+MAX_PARTS = 2**14
 
 
 @dataclass(frozen=True)
