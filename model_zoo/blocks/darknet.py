@@ -38,6 +38,17 @@ class Residual(nn.Module):
         return x + self.expand(self.reduce(x))
 
 
+def conv_set(in_channels: int, channels: int, *, conv: ConvFactory = darknet_conv) -> nn.Sequential:
+    """Return five convolutions, 1x1 and 3x3 by turns (YOLOv3's neck); `channels` come out, `conv` makes each."""
+    return nn.Sequential(
+        conv(in_channels, channels, 1),
+        conv(channels, 2 * channels, 3),
+        conv(2 * channels, channels, 1),
+        conv(channels, 2 * channels, 3),
+        conv(2 * channels, channels, 1),
+    )
+
+
 class SteadyPool(nn.Module):
     """Maximum over 2x2 at stride 1 that keeps the size: the border is on the right and at the bottom alone."""
 

@@ -7,17 +7,19 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from model_zoo.blocks.conv import Conv
+from model_zoo.blocks.conv import Conv, ConvFactory
 
 
 class SPP(nn.Module):
-    """Join the map with its maxima over three windows, between two 1x1 convolutions."""
+    """Join the map with its maxima over three windows, between two 1x1 convolutions that `conv` makes."""
 
-    def __init__(self, in_channels: int, out_channels: int, windows: Sequence[int] = (5, 9, 13)) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, windows: Sequence[int] = (5, 9, 13), *, conv: ConvFactory = Conv
+    ) -> None:
         super().__init__()
         hidden = in_channels // 2
-        self.conv1 = Conv(in_channels, hidden, 1)
-        self.conv2 = Conv(hidden * (len(windows) + 1), out_channels, 1)
+        self.conv1 = conv(in_channels, hidden, 1)
+        self.conv2 = conv(hidden * (len(windows) + 1), out_channels, 1)
         self.pools = nn.ModuleList(nn.MaxPool2d(window, 1, window // 2) for window in windows)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from model_zoo.backbones.darknet import Darknet53, DarknetTiny
-from model_zoo.blocks.darknet import PyramidPool, darknet_conv
+from model_zoo.blocks.darknet import PyramidPool, conv_set, darknet_conv
 from model_zoo.class_names import VOC_NAMES
 from model_zoo.contract.letterbox import LetterboxPolicy, Size
 from model_zoo.detector import Detector, InputSpec
@@ -66,17 +66,6 @@ VARIANTS = {
     "yolov3-mmdet": YOLOv3Config(letterbox=MMDET_LETTERBOX),
     "yolov3-test": YOLOv3Config(width=1, repeats=(1, 1, 1, 1, 1), spp=True, size=(416, 416)),
 }
-
-
-def conv_set(in_channels: int, channels: int) -> nn.Sequential:
-    """Return five convolutions, 1x1 and 3x3 by turns; `channels` come out."""
-    return nn.Sequential(
-        darknet_conv(in_channels, channels),
-        darknet_conv(channels, 2 * channels, 3),
-        darknet_conv(2 * channels, channels),
-        darknet_conv(channels, 2 * channels, 3),
-        darknet_conv(2 * channels, channels),
-    )
 
 
 def pooled_conv_set(in_channels: int, channels: int) -> nn.Sequential:

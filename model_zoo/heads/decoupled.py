@@ -1,0 +1,104 @@
+"""Decoupled head: classes and boxes are predicted by branches of their own, one prediction per cell, no anchors.
+
+YOLOX's (arXiv:2107.08430, section 2.1); the first release of YOLOv6 has one of the same form, with a shorter branch.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from model_zoo.blocks.conv import Conv, ConvFactory
+from model_zoo.detector import Head
+
+PRIOR = 0.01  # what an untrained head takes the probability of objectness and of every class to be
+
+
+class DecoupledLevel(nn.Module):
+    """Predict on one map: a 1x1 stem, then a branch for the classes and one for box and objectness.
+
+    (B, C', h, w) -> raw map (B, 5 + C, h, w): x, y, w, h, objectness, classes. `conv` makes the stem, `spatial` the
+    `depth` 3x3 convolutions of each branch.
+    """
+
+    def __init__(
+        self, in_channels: int, width: int, num_classes: int, depth: int, conv: ConvFactory, spatial: ConvFactory
+    ) -> None:
+        super().__init__()
+        self.stem = conv(in_channels, width, 1)
+        self.class_branch = nn.Sequential(*(spatial(width, width, 3) for _ in range(depth)))
+        self.box_branch = nn.Sequential(*(spatial(width, width, 3) for _ in range(depth)))
+        self.classes = nn.Conv2d(width, num_classes, 1)
+        self.box = nn.Conv2d(width, 4, 1)
+        self.objectness = nn.Conv2d(width, 1, 1)
+        for prediction in (self.classes, self.objectness):
+            assert prediction.bias is not None
+            nn.init.constant_(prediction.bias, math.log(PRIOR / (1 - PRIOR)))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        boxes, classes = self.box_branch(x), self.class_branch(x)
+        return torch.cat([self.box(boxes), self.objectness(boxes), self.classes(classes)], dim=1)
+
+
+class DecoupledHead(Head):
+    """The head of YOLOX: raw maps (B, 5 + C, h, w), centres relative to the cell's corner, sizes by exp.
+
+    channels: of the feature maps, by rising stride. widths: of the branches, level by level. depth: 3x3 convolutions
+    per branch. `conv` makes the stems, `spatial` the convolutions of the branches.
+    """
+
+    def __init__(
+        self,
+        channels: Sequence[int],
+        widths: Sequence[int],
+        num_classes: int,
+        strides: Sequence[int] = (8, 16, 32),
+        *,
+        depth: int = 2,
+        conv: ConvFactory = Conv,
+        spatial: ConvFactory = Conv,
+    ) -> None:
+        super().__init__()
+        self.strides, self.num_classes = tuple(strides), num_classes
+        levels = zip(channels, widths, self.strides, strict=True)
+        self.levels = nn.ModuleList(DecoupledLevel(c, w, num_classes, depth, conv, spatial) for c, w, _ in levels)
+
+    def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
+        """Return the raw maps (B, 5 + C, h, w)."""
+        return [level(x) for level, x in zip(self.levels, features, strict=True)]
+
+    def rows(self, maps: Sequence[Tensor]) -> Tensor:
+        """Flatten the maps to (B, N, 5 + C): level, y, x."""
+        return torch.cat([m.flatten(2) for m in maps], dim=2).transpose(1, 2)
+
+    def priors(self, maps: Sequence[Tensor]) -> Tensor:
+        """Return (N, 3): cell x, cell y, stride."""
+        return cell_priors(maps, self.strides)
+
+    def ranking(self, rows: Tensor) -> Tensor:
+        """Return the raw objectness (B, N): no class score exceeds its sigmoid."""
+        return rows[..., 4]
+
+    def decode(self, rows: Tensor, priors: Tensor) -> tuple[Tensor, Tensor]:
+        """Return boxes (B, n, 4) xyxy in input pixels and scores (B, n, C) = objectness x class probability."""
+        cells, strides = priors[..., :2], priors[..., 2:]
+        centres, sizes = (rows[..., :2] + cells) * strides, rows[..., 2:4].exp() * strides
+        probabilities = rows[..., 4:].sigmoid()
+        boxes = torch.cat([centres - sizes / 2, centres + sizes / 2], dim=-1)
+        return boxes, probabilities[..., 1:] * probabilities[..., :1]
+
+
+def cell_priors(maps: Sequence[Tensor], strides: Sequence[int]) -> Tensor:
+    """Return (N, 3) of maps (B, _, h, w): cell x, cell y, stride; in float32 whatever the network computes in."""
+    return torch.cat([_level_cells(m, stride) for m, stride in zip(maps, strides, strict=True)])
+
+
+def _level_cells(raw: Tensor, stride: int) -> Tensor:
+    y = torch.arange(raw.shape[2], dtype=torch.float32, device=raw.device)
+    x = torch.arange(raw.shape[3], dtype=torch.float32, device=raw.device)
+    grid_y, grid_x = torch.meshgrid(y, x, indexing="ij")
+    return torch.stack([grid_x, grid_y, torch.full_like(grid_x, stride)], dim=-1).flatten(0, 1)
