@@ -39,6 +39,7 @@ class DecoupledLevel(nn.Module):
             nn.init.constant_(prediction.bias, math.log(PRIOR / (1 - PRIOR)))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Return the raw map of one feature map."""
         x = self.stem(x)
         boxes, classes = self.box_branch(x), self.class_branch(x)
         return torch.cat([self.box(boxes), self.objectness(boxes), self.classes(classes)], dim=1)

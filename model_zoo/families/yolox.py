@@ -1,0 +1,138 @@
+"""YOLOX (2021, arXiv:2107.08430): no anchors, a decoupled head; on YOLOv5's network of v5.0, or on YOLOv3's.
+
+      images ── stem /2 ── down2 ── c2 /4
+                                    │
+                                  down3 ── c3 /8 ──────────────────────────────► up3 ──────── p3 ─► level
+                                    │                                             ▲ reduce4    │ down
+                                  down4 ── c4 /16 ───────────────────► up4 ───────┴──────────► p4 ─► level
+                                    │                                   ▲ reduce5              │ down
+                                  down5 ── spp ── c5 /32 ───────────────┴────────────────────► p5 ─► level
+
+                           ┌── class branch: 3x3, 3x3 ── classes
+      level:  p ── 1x1 stem┤
+                           └── box branch:   3x3, 3x3 ─┬ box
+                                                       └ objectness
+
+Changed since YOLOv5 (v5.0: Focus stem, SPP before c5): a head whose two branches share no 3x3 convolution, one
+prediction per cell for three, centres from the corner of the cell, sizes by exp with no anchor to bound them, SimOTA
+to assign. Pixels are BGR, 0..255; the image lies at the top left. `yolox-nano` splits its 3x3 convolutions, but for
+the stem, into a depthwise and a 1x1 one. `yolox-darknet53` is the paper's baseline, on YOLOv3's backbone and
+top-down path.
+
+Where we differ: nothing in the network. Weights older than release 0.1.1rc0 want normalised RGB; they are not for this
+page, and nothing in a file tells its age.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+
+from model_zoo.backbones.csp_darknet import CSPDarknet
+from model_zoo.backbones.darknet import Darknet53
+from model_zoo.blocks.conv import Conv, ConvFactory
+from model_zoo.blocks.darknet import conv_set, leaky
+from model_zoo.blocks.scaling import scaled_depth
+from model_zoo.blocks.spp import SPP
+from model_zoo.contract.letterbox import LetterboxPolicy, Size
+from model_zoo.detector import Detector, InputSpec
+from model_zoo.heads.decoupled import DecoupledHead
+from model_zoo.necks.pan import PAN
+from model_zoo.registry import register
+
+LETTERBOX = LetterboxPolicy(align="top_left", rounding="floor")
+
+
+class DepthwiseConv(nn.Module):
+    """Convolve every channel by itself, then mix them by a 1x1 convolution; both are normalised and activated."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int = 1) -> None:
+        super().__init__()
+        self.depthwise = Conv(in_channels, in_channels, kernel, stride, groups=in_channels)
+        self.pointwise = Conv(in_channels, out_channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.pointwise(self.depthwise(x))
+
+
+@dataclass(frozen=True)
+class YOLOXConfig:
+    """Factors on the table's repeats and channels, input size, and what makes the convolutions larger than 1x1."""
+
+    depth: float
+    width: float
+    size: Size = (640, 640)
+    spatial: ConvFactory = Conv
+
+    @property
+    def repeats(self) -> int:
+        """Bottlenecks of every merge of the neck, of c2 and of c5."""
+        return scaled_depth(3, self.depth)
+
+    def channels(self, *table: int) -> list[int]:
+        """Scale channels of the table, truncating as the original does (YOLOv5 rounds up to a multiple of 8)."""
+        return [int(c * self.width) for c in table]
+
+
+VARIANTS = {
+    "yolox-nano": YOLOXConfig(0.33, 0.25, size=(416, 416), spatial=DepthwiseConv),
+    "yolox-tiny": YOLOXConfig(0.33, 0.375, size=(416, 416)),
+    "yolox-s": YOLOXConfig(0.33, 0.5),
+    "yolox-m": YOLOXConfig(0.67, 0.75),
+    "yolox-l": YOLOXConfig(1.0, 1.0),
+    "yolox-x": YOLOXConfig(1.33, 1.25),
+    "yolox-test": YOLOXConfig(0.33, 0.0625, size=(416, 416), spatial=DepthwiseConv),
+}
+DARKNET53 = "yolox-darknet53"
+
+
+@register("yolox", VARIANTS)
+def yolox(variant: str, class_names: Sequence[str]) -> Detector:
+    """Build a variant of YOLOX on the CSP backbone."""
+    config = VARIANTS[variant]
+    w1, w2, w3, w4, w5, head_width = config.channels(64, 128, 256, 512, 1024, 256)
+    backbone = CSPDarknet((w1, w2, w3, w4, w5), config.repeats, spatial=config.spatial)
+    neck = PAN((w3, w4, w5), config.repeats, spatial=config.spatial)
+    head = DecoupledHead((w3, w4, w5), [head_width] * 3, len(class_names), spatial=config.spatial)
+    return Detector("yolox", variant, backbone, neck, head, _input_spec(config.size), class_names)
+
+
+class TopDown(nn.Module):
+    """YOLOv3's top-down path: (c3, c4, c5) of 256, 512, 1024 channels -> (p3, p4, p5) of half as many each.
+
+    The set of the deepest map has a pyramid in its middle; the 3x3 convolutions that end YOLOv3's path are the head's.
+    """
+
+    def __init__(self, conv: ConvFactory) -> None:
+        super().__init__()
+        self.set5 = nn.Sequential(
+            conv(1024, 512, 1), conv(512, 1024, 3), SPP(1024, 512, conv=conv), conv(512, 1024, 3), conv(1024, 512, 1)
+        )
+        self.reduce5 = conv(512, 256, 1)
+        self.set4 = conv_set(256 + 512, 256, conv=conv)
+        self.reduce4 = conv(256, 128, 1)
+        self.set3 = conv_set(128 + 256, 128, conv=conv)
+        self.upsample = nn.Upsample(scale_factor=2.0, mode="nearest")
+
+    def forward(self, maps: Sequence[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        c3, c4, c5 = maps
+        p5 = self.set5(c5)
+        p4 = self.set4(torch.cat([self.upsample(self.reduce5(p5)), c4], dim=1))
+        p3 = self.set3(torch.cat([self.upsample(self.reduce4(p4)), c3], dim=1))
+        return p3, p4, p5
+
+
+@register("yolox", (DARKNET53,))
+def yolox_darknet53(variant: str, class_names: Sequence[str]) -> Detector:
+    """Build YOLOX on Darknet-53, leaky throughout."""
+    conv = partial(Conv, activation=leaky)
+    head = DecoupledHead((128, 256, 512), [256] * 3, len(class_names), conv=conv, spatial=conv)
+    return Detector("yolox", variant, Darknet53(conv=conv), TopDown(conv), head, _input_spec((640, 640)), class_names)
+
+
+def _input_spec(size: Size) -> InputSpec:
+    return InputSpec(size, colour="BGR", scale=1.0, letterbox=LETTERBOX)
