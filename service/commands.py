@@ -60,6 +60,8 @@ def _listen(settings: Settings) -> socket.socket:
         listening = socket.create_server((settings.host, settings.port), family=family, backlog=2048)
     except OSError as error:
         raise OSError(error.errno, error.strerror, f"{settings.host}:{settings.port}") from error
+    # asyncio does this for connections of sockets it made itself; without it a kept-alive answer waits 40 ms for an ACK
+    listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     host, port = listening.getsockname()[:2]
     LOG.info("listening on http://%s:%d, models in %s", f"[{host}]" if ":" in host else host, port, settings.repository)
     return listening

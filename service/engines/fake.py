@@ -27,7 +27,8 @@ def _open_gate() -> threading.Event:
 class FakeEngine:
     """Finds one object per image: its corner is red, green of the first pixel, its score the threshold asked for.
 
-    Clear `gate` to hold every run until it is set. `batches` lists the sizes of the runs, `closed` tells the end.
+    Clear `gate` to hold every run until it is set. `begun` counts the runs, `batches` lists the sizes of those that
+    passed the gate, `closed` tells the end.
     """
 
     card: ModelCard
@@ -35,6 +36,7 @@ class FakeEngine:
     max_batch: int = 1
     device: str = "fake"
     gate: threading.Event = field(default_factory=_open_gate)
+    begun: int = 0
     batches: list[int] = field(default_factory=list)
     closed: bool = False
 
@@ -45,6 +47,7 @@ class FakeEngine:
 
     def run(self, feeds: Feeds) -> Outputs:
         """Run one batch."""
+        self.begun += 1
         self.gate.wait()
         first = feeds["images"][:, 0, 0].astype(np.float32)
         self.batches.append(len(first))

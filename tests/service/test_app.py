@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Any
 
 import cv2
 import numpy as np
@@ -316,6 +317,55 @@ def test_a_full_queue_is_told_with_the_time_to_come_back(repository: Repository,
         assert sorted(answer.result().status_code for answer in answers) == [200, 200, *[503] * 6]
         assert refused(early[0], 503, "Queue full")
         assert early[0].headers["retry-after"] == "1"
+
+
+def test_those_who_come_while_the_engine_runs_share_a_batch_and_nothing_else(
+    repository: Repository, publish: Publish
+) -> None:
+    publish()
+    gated = Gated()
+    with serving(repository, gated, max_batch=32, warm_up=False) as client, ThreadPoolExecutor(9) as pool:
+        first = pool.submit(detect, client, png(flat(1)), score=0.5)
+        wait_until(lambda: gated.engine and gated.engine.begun)
+        asked = {(6 * n, n / 10) for n in range(2, 10)}
+        others = {(red, score): pool.submit(detect, client, png(flat(red)), score=score) for red, score in asked}
+        store = client.app_state["service"].store
+        wait_until(lambda: next(iter(store._models.values()))._batcher.waiting == 8)
+        gated.gate.set()
+        assert first.result().status_code == 200
+        for (red, score), answer in others.items():
+            (found,) = answer.result().json()["results"][0]["detections"]
+            assert (found["box"][0], found["score"]) == (red, pytest.approx(score))
+        assert gated.engine is not None
+        assert gated.engine.batches == [1, 8]
+
+
+def test_who_goes_away_is_not_run(repository: Repository, publish: Publish) -> None:
+    publish()
+    gated = Gated()
+    with serving(repository, gated, workers=1, warm_up=False) as client, ThreadPoolExecutor(1) as pool:
+        staying = pool.submit(detect, client, png(flat(1)))
+        wait_until(lambda: gated.engine and gated.engine.begun)
+        arrived = [{"type": "http.request", "body": png(flat(2)), "more_body": False}, {"type": "http.disconnect"}]
+        answered: list[Any] = []
+
+        async def receive() -> Any:
+            return arrived.pop(0)
+
+        async def send(message: Any) -> None:
+            answered.append(message)
+
+        scope = {
+            "type": "http", "method": "POST", "path": "/detect", "query_string": b"", "scheme": "http",
+            "headers": [(b"content-type", b"image/png")], "state": dict(client.app_state),
+        }  # fmt: skip
+        assert client.portal is not None
+        client.portal.call(client.app, scope, receive, send)
+        gated.gate.set()
+        assert staying.result().status_code == 200
+        assert detect(client, png(flat(3))).status_code == 200
+        assert gated.engine is not None
+        assert gated.engine.batches == [1, 1]
 
 
 def test_who_waits_too_long_is_told_and_does_not_run(repository: Repository, publish: Publish) -> None:

@@ -1,0 +1,86 @@
+"""A real server process on a real port."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Self
+
+from httpx2 import Client
+
+ROOT = Path(__file__).resolve().parents[2]
+PATIENCE = 60.0
+LISTENING = re.compile(r"listening on http://127\.0\.0\.1:(\d+)")
+
+
+class Server:
+    """`lineage serve` with flags such as max_batch=32, from start to its end."""
+
+    def __init__(self, repository: Path, **flags: object) -> None:
+        options = [f"--{name.replace('_', '-')}={value}" for name, value in flags.items()]
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("LINEAGE_")}
+        self.process = subprocess.Popen(
+            [sys.executable, "lineage.py", "serve", f"--repository={repository}", "--port=0", *options],
+            cwd=ROOT,
+            env=kept | {"OMP_NUM_THREADS": "1"},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._lines: list[str] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        self.port = int(self.wait_for_log(LISTENING)[1])
+        self.client = Client(base_url=f"http://127.0.0.1:{self.port}", timeout=PATIENCE)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.client.close()
+        self.process.kill()
+        self.process.wait()
+        self._reader.join()
+        assert self.process.stderr
+        self.process.stderr.close()
+
+    @property
+    def log(self) -> str:
+        return "".join(self._lines)
+
+    def wait_for_log(self, pattern: re.Pattern[str]) -> re.Match[str]:
+        give_up = time.monotonic() + PATIENCE
+        while not (found := pattern.search(self.log)):
+            assert self.process.poll() is None, f"the server ended:\n{self.log}"
+            assert time.monotonic() < give_up, f"no {pattern.pattern!r} in the log:\n{self.log}"
+            time.sleep(0.01)
+        return found
+
+    def wait_until_ready(self) -> Self:
+        give_up = time.monotonic() + PATIENCE
+        while (answer := self.client.get("/health/ready")).status_code != 200:
+            assert time.monotonic() < give_up, answer.text
+            time.sleep(0.01)
+        return self
+
+    def cpu_seconds(self) -> float:
+        """Processor time the server has used so far, whatever else the machine does."""
+        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def memory(self) -> int:
+        """Bytes of main memory the server holds."""
+        pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
+    def loaded_files(self) -> str:
+        return Path(f"/proc/{self.process.pid}/maps").read_text()
+
+    def _read(self) -> None:
+        assert self.process.stderr
+        for line in self.process.stderr:
+            self._lines.append(line)
