@@ -71,6 +71,19 @@ class PyramidPool(nn.Module):
         return torch.cat([*(pool(x) for pool in self.pools), x], dim=1)
 
 
+def pooled_conv_set(in_channels: int, channels: int, *, conv: ConvFactory = darknet_conv) -> nn.Sequential:
+    """Return six convolutions, 1x1 and 3x3 by turns, with a pyramid in their middle (YOLOv3-SPP, YOLOv4)."""
+    return nn.Sequential(
+        conv(in_channels, channels, 1),
+        conv(channels, 2 * channels, 3),
+        conv(2 * channels, channels, 1),
+        PyramidPool(),
+        conv(4 * channels, channels, 1),
+        conv(channels, 2 * channels, 3),
+        conv(2 * channels, channels, 1),
+    )
+
+
 class Reorg(nn.Module):
     """Darknet's `reorg` by 2: (B, C, H, W) -> (B, 4C, H / 2, W / 2), the order that YOLOv2's weights were trained with.
 

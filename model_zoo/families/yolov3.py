@@ -27,12 +27,13 @@ import torch
 from torch import Tensor, nn
 
 from model_zoo.backbones.darknet import Darknet53, DarknetTiny
-from model_zoo.blocks.darknet import PyramidPool, conv_set, darknet_conv
+from model_zoo.blocks.darknet import conv_set, darknet_conv, pooled_conv_set
 from model_zoo.class_names import VOC_NAMES
 from model_zoo.contract.letterbox import LetterboxPolicy, Size
 from model_zoo.detector import Detector, InputSpec
 from model_zoo.heads.anchor import Anchors
 from model_zoo.heads.darknet import YOLOHead
+from model_zoo.necks.tiny import TinyNeck
 from model_zoo.registry import register
 
 ANCHORS: Anchors = (
@@ -68,19 +69,6 @@ VARIANTS = {
 }
 
 
-def pooled_conv_set(in_channels: int, channels: int) -> nn.Sequential:
-    """Return the set of `-spp`: a pyramid in its middle, and a sixth convolution that takes it in."""
-    return nn.Sequential(
-        darknet_conv(in_channels, channels),
-        darknet_conv(channels, 2 * channels, 3),
-        darknet_conv(2 * channels, channels),
-        PyramidPool(),
-        darknet_conv(4 * channels, channels),
-        darknet_conv(channels, 2 * channels, 3),
-        darknet_conv(2 * channels, channels),
-    )
-
-
 class YOLOv3Neck(nn.Module):
     """Top-down path: (c3, c4, c5) -> three maps of the same sizes and channels."""
 
@@ -105,24 +93,6 @@ class YOLOv3Neck(nn.Module):
         return self.out3(t3), self.out4(t4), self.out5(t5)
 
 
-class YOLOv3TinyNeck(nn.Module):
-    """Top-down path of `-tiny`: (c4, c5) -> two maps of the same sizes."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.set5 = darknet_conv(1024, 256)
-        self.out5 = darknet_conv(256, 512, 3)
-        self.reduce5 = darknet_conv(256, 128)
-        self.out4 = darknet_conv(128 + 256, 256, 3)
-        self.upsample = nn.Upsample(scale_factor=2.0, mode="nearest")
-
-    def forward(self, maps: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        c4, c5 = maps
-        t5 = self.set5(c5)
-        t4 = torch.cat([self.upsample(self.reduce5(t5)), c4], dim=1)
-        return self.out4(t4), self.out5(t5)
-
-
 @register("yolov3", ("yolov3-voc",), class_names=VOC_NAMES)
 @register("yolov3", [name for name in VARIANTS if name != "yolov3-voc"])
 def yolov3(variant: str, class_names: Sequence[str]) -> Detector:
@@ -140,4 +110,4 @@ def yolov3_tiny(variant: str, class_names: Sequence[str]) -> Detector:
     """Build tiny YOLOv3."""
     head = YOLOHead((256, 512), len(class_names), TINY_ANCHORS, strides=(16, 32))
     spec = InputSpec((416, 416), letterbox=DARKNET_LETTERBOX)
-    return Detector("yolov3", variant, DarknetTiny(), YOLOv3TinyNeck(), head, spec, class_names)
+    return Detector("yolov3", variant, DarknetTiny(), TinyNeck(1024), head, spec, class_names)
