@@ -11,8 +11,7 @@ from model_zoo.blocks.conv import Conv
 class MPConv(nn.Module):
     """Halve the map twice over and join:  cat(conv2(conv1(x)), conv3(pool(x))), each with half of the channels.
 
-    hidden: channels between the 1x1 and the strided 3x3 convolution, by default half of `out_channels`; with
-    `in_channels` it is what the larger models call DownC.
+    hidden: channels between the 1x1 and the strided 3x3 convolution, by default half of `out_channels`.
     """
 
     def __init__(self, in_channels: int, out_channels: int, hidden: int | None = None) -> None:
@@ -26,3 +25,10 @@ class MPConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.cat([self.conv2(self.conv1(x)), self.conv3(self.pool(x))], dim=1)
+
+
+class DownC(MPConv):
+    """The MPConv of the larger models: its first convolution keeps all channels."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(in_channels, out_channels, hidden=in_channels)

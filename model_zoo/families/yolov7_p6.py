@@ -13,7 +13,7 @@
 In training the top-down maps, up3, up4, up5 and the pyramid, have auxiliary heads of their own.
 
 Changed since `yolov7`: one more level; space to depth before the first convolution (Focus); plain strided convolutions
-in W6, MPConv with a full-width 1x1 convolution (DownC) in the others; no RepConv. E6 and D6 lengthen the chains of W6's
+in W6, DownC (MPConv with a full-width 1x1 convolution) in the others; no RepConv. E6 and D6 lengthen the chains of W6's
 ELANs from two blocks to three and four; E6E is E6 with every ELAN an E-ELAN.
 
 Where we differ: nothing in the numbers. The paper's size of D6 (154.7 M, 806.8 GFLOPs) counts the auxiliary heads; its
@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from model_zoo.blocks.conv import Conv
 from model_zoo.blocks.elan import EELAN, ELAN
 from model_zoo.blocks.focus import Focus
-from model_zoo.blocks.mp_conv import MPConv
+from model_zoo.blocks.mp_conv import DownC
 from model_zoo.blocks.sppcspc import SPPCSPC
 from model_zoo.detector import Detector, InputSpec
 from model_zoo.families.yolov7 import Stage
@@ -53,11 +53,6 @@ def strided_conv(in_channels: int, out_channels: int) -> nn.Module:
     return Conv(in_channels, out_channels, 3, 2)
 
 
-def down_c(in_channels: int, out_channels: int) -> nn.Module:
-    """Halve a map by an MPConv whose first convolution keeps all channels."""
-    return MPConv(in_channels, out_channels, hidden=in_channels)
-
-
 @dataclass(frozen=True)
 class YOLOv7P6Config:
     """Units that channels are multiples of, between the ELANs (`width`) and inside them (`hidden`).
@@ -71,7 +66,7 @@ class YOLOv7P6Config:
     auxiliary: int = 4
     blocks: int = 2
     elan: type[ELAN] | type[EELAN] = ELAN
-    down: Stage = down_c
+    down: Stage = DownC
 
     @property
     def neck(self) -> list[int]:

@@ -34,7 +34,7 @@ def from_state_dict(variant: str, state: State) -> Detector:
     bias = require(state, f"{head}.m.0.bias", variant)
     detector = registry.build(variant, num_classes=bias.size // len(config.anchors[0]) - 5)
     kept = {key: value for key, value in state.items() if not key.endswith(".anchor_grid")}  # the anchors again
-    kept[f"{head}.anchors"] = _anchors_in_pixels(state, f"{head}.anchors", detector)
+    kept[f"{head}.anchors"] = anchors_in_pixels(state, f"{head}.anchors", detector)
     return load(detector, kept, _table(config))
 
 
@@ -58,7 +58,7 @@ def _head_index(config: YOLOv5Config) -> int:
     return 33 if config.levels == 4 else 24
 
 
-def _anchors_in_pixels(state: State, key: str, detector: Detector) -> np.ndarray:
+def anchors_in_pixels(state: State, key: str, detector: Detector) -> np.ndarray:
     """Return the anchors in pixels; the file keeps them in cells of their level."""
     anchors = np.asarray(require(state, key, detector.variant), dtype=np.float32)
     strides = np.asarray(detector.head.strides, dtype=np.float32)
