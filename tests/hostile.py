@@ -116,6 +116,9 @@ def _jpeg() -> Files:
     yield HostileFile("jpeg of 100,000 scans", scan_bomb(8, 8, 100_000))
     yield HostileFile("jpeg scan bomb of wide bands", scan_bomb(2048, 2048, 400, band=(0, 63)))
     yield HostileFile("jpeg of 60,000 empty sequential scans", _empty_scans(256, 256, 60_000))
+    yield HostileFile("jpeg of 400 scans that say they are short", _empty_scans(2048, 2048, 400, band=(0, 0)))
+    same = flat_jpeg(8, 8).replace(frame(8, 8), frame(8, 8, factors=(0x11,) * 3).replace(b"\2\x11\0\3", b"\1\x11\0\1"))
+    yield HostileFile("jpeg of three components of one name", same)
     yield HostileFile("jpeg of 20 small scans", scan_bomb(64, 64, 20), refused=False)
     yield HostileFile("jpeg of 65500 x 65500", flat_jpeg(64, 64).replace(frame(64, 64), frame(65500, 65500)))
     yield HostileFile("jpeg of 65535 x 1 in one block", flat_jpeg(8, 8).replace(frame(8, 8), frame(65535, 65535)))
@@ -128,7 +131,7 @@ def _jpeg() -> Files:
         sampled = frame(8, 8, factors=factors)
         name = f"jpeg of {len(factors)} components sampled {bytes(factors[:3]).hex(' ')}"
         yield HostileFile(name, flat_jpeg(8, 8).replace(frame(8, 8), sampled))
-    yield HostileFile("jpeg that codes one of three components", _one_of_three())
+    yield HostileFile("jpeg that codes two of three components", _two_of_three())
     yield HostileFile("jpeg of two frames", good[:scan_at] + frame(37, 53, 0xC0, factors=(0x11,) * 3) + good[scan_at:])
     yield HostileFile("jpeg without a frame", b"\xff\xd8" + jpeg_tables() + scan(bytes(8)) + b"\xff\xd9")
     yield HostileFile("jpeg without a scan", good[:scan_at] + b"\xff\xd9")
@@ -161,13 +164,13 @@ def _jpeg() -> Files:
         yield HostileFile(f"jpeg exif {name}", with_exif(good, block), refused=False)
 
 
-def _one_of_three() -> bytes:
-    data = b"\xff\xd8" + jpeg_tables() + frame(8, 8, 0xC0, factors=(0x11,) * 3)
-    return data + scan(bytes(64), (1,), band=(0, 63), refine=0) + b"\xff\xd9"
+def _two_of_three() -> bytes:
+    data = b"\xff\xd8" + jpeg_tables() + frame(8, 8, 0xC2, factors=(0x11,) * 3)
+    return data + scan(bytes(8), (1,)) + scan(bytes(8), (2,)) + b"\xff\xd9"
 
 
-def _empty_scans(height: int, width: int, scans: int) -> bytes:
-    scans_of_nothing = scan(b"", band=(0, 63), refine=0) * scans
+def _empty_scans(height: int, width: int, scans: int, band: tuple[int, int] = (0, 63)) -> bytes:
+    scans_of_nothing = scan(b"", band=band, refine=0) * scans
     return b"\xff\xd8" + jpeg_tables() + frame(height, width, 0xC0) + scans_of_nothing + b"\xff\xd9"
 
 
@@ -349,6 +352,8 @@ def _tiff_directories() -> Files:
     for kind in (0, 2, 5, 12, 16, 65535):
         typed = good[: at + 2] + struct.pack("<HHI", 256, kind, 1) + good[at + 10 :]
         yield HostileFile(f"tiff whose width is of type {kind}", typed)
+    private: list[tuple[int, int, Sequence[int]]] = [(40_000 + i, 3, [1]) for i in range(2000)]
+    yield HostileFile("tiff of 2,000 entries", tiff_of([*entries, *private], bytes(16)))
     yield HostileFile("tiff of 60 thumbnails of 65,535 entries", _thumbnails(entries))
     strips = tiff_entries(60_000, 4, t278=(278, 4, [1]), t273=(273, 4, [8] * 60_000), t279=(279, 4, [4] * 60_000))
     yield HostileFile("tiff of 60,000 strips in one place", tiff_of(strips.values(), bytes(16)), refused=False)

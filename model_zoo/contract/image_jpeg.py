@@ -97,8 +97,8 @@ def _frame(segments: list[Segment]) -> Frame:
     parts = [struct.unpack_from(">BB", body, 6 + 3 * i) for i in range(count)]
     sampling = {component: (factors >> 4, factors & 15) for component, factors in parts}
     across, down = (max(factors) for factors in zip(*sampling.values(), strict=True))
-    if not all(1 <= f <= 4 for pair in sampling.values() for f in pair):
-        raise damaged("JPEG", "sampling factors from 1 to 4", f"{sorted(sampling.values())}")
+    if len(sampling) != count or not all(1 <= f <= 4 for pair in sampling.values() for f in pair):
+        raise damaged("JPEG", f"{count} components with sampling factors from 1 to 4", f"{sampling}")
     blocks = {c: -(-width * h // (8 * across)) * -(-height * v // (8 * down)) for c, (h, v) in sampling.items()}
     return Frame(marker == PROGRESSIVE, height, width, blocks)
 
@@ -116,11 +116,13 @@ def _work(frame: Frame, scans: list[list[tuple[int, int]]]) -> int:
     """Half a byte for every sample, a whole one in progressive files, and a quarter for every visit of a coefficient.
 
     A scan visits all its coefficients even where no data comes, which is how a small file of many scans costs many
-    seconds. A block costs as much as eight visits, however few of its coefficients a scan touches. Progressive files
-    keep all coefficients in memory, and are smoothed where some are missing.
+    seconds. A block costs as much as eight visits, however few of its coefficients a scan touches, and sequential scans
+    touch all of them, whatever they say. Progressive files keep all coefficients in memory, and are smoothed where some
+    are missing.
     """
-    visits = sum(frame.blocks.get(component, 0) * max(band, 8) for scan in scans for component, band in scan)
-    return (64 if frame.progressive else 32) * sum(frame.blocks.values()) + visits // 4
+    least, samples = (8, 64) if frame.progressive else (64, 32)
+    visits = sum(frame.blocks.get(component, 0) * max(band, least) for scan in scans for component, band in scan)
+    return samples * sum(frame.blocks.values()) + visits // 4
 
 
 def _stream(frame: Frame, scans: list[list[tuple[int, int]]], segments: list[Segment]) -> bytes:

@@ -320,9 +320,26 @@ class TestLimits:
         assert many.scans == few.scans + 100
         assert many.work - few.work == 100 * 63 * 100 * 100 // 4
 
+    def test_interlaced_pictures_are_twice_the_work(self) -> None:
+        plain, interlaced = (png_of(ihdr(64, 64, interlaced=i), chunk(b"IDAT", b"")) for i in (0, 1))
+        assert probe(interlaced).work == 2 * probe(plain).work
+
     def test_sides(self) -> None:
         with pytest.raises(ImageTooLarge, match="sides up to 65,535"):
             probe(flat_png(65_536, 1))
+
+
+def test_the_decoder_must_keep_the_promise_of_the_header(monkeypatch: pytest.MonkeyPatch) -> None:
+    for wrong in (None, np.zeros((53, 37, 3), np.uint8), np.zeros((37, 53), np.float32)):
+        monkeypatch.setattr(images.cv2, "imdecode", lambda *_, wrong=wrong: wrong)
+        with pytest.raises(ImageError, match="37 x 53 pixels, as the header promises"):
+            decode_image(ordinary_files()["png"])
+
+
+def test_webp_canvas_must_be_the_picture() -> None:
+    for size in ((4, 4), (400, 400)):
+        with pytest.raises(ImageError, match="as large as its canvas"):
+            probe(webp_of(vp8x(*size), ordinary_files()["webp"][12:]))
 
 
 class TestEndOfJpeg:
