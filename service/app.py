@@ -18,6 +18,7 @@ from model_zoo.contract.images import ImageLimits
 from model_zoo.contract.package import Package, Repository
 from service import errors
 from service.batching import Closed, DeadlineExceeded, QueueFull
+from service.body import Memory
 from service.detection import Detection
 from service.engines.base import Engine, Loader
 from service.model import Queueing
@@ -87,4 +88,5 @@ def _assemble(settings: Settings, load: Loader) -> State:
         default=settings.default_model,
     )
     limits = ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)
-    return State(settings, store, Detection(settings.decoders, settings.queue_size, limits))
+    detection = Detection(settings.decoders, settings.queue_size, limits)
+    return State(settings, store, detection, Memory(settings.max_pending))

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Final
 
 from starlette.datastructures import UploadFile
@@ -10,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Message
 
+from service.batching import QueueFull
 from service.detection import Upload
 from service.errors import BadRequest, BodyTooLarge, BodyTooSlow, UnsupportedBody
 
@@ -18,17 +22,50 @@ RAW_TYPES: Final = ("image/", "application/octet-stream")
 NAME_LENGTH: Final = 255
 
 
-async def read_uploads(request: Request, *, max_bytes: int, max_files: int, deadline: float) -> list[Upload]:
+@dataclass
+class Memory:
+    """How many bytes all bodies together may still take."""
+
+    free: int
+
+    @contextmanager
+    def account(self) -> Iterator[Callable[[int], None]]:
+        """Give a function that takes bytes; they come back at the end."""
+        taken = 0
+
+        def take(size: int) -> None:
+            nonlocal taken
+            if size > self.free:
+                raise QueueFull("the bodies of other requests take all the memory there is for them")
+            self.free -= size
+            taken += size
+
+        try:
+            yield take
+        finally:
+            self.free += taken
+
+
+@dataclass(frozen=True)
+class BodyLimits:
+    """What one request may hold; `deadline`, in the loop's time, is for the whole of it."""
+
+    max_bytes: int
+    max_files: int
+    deadline: float
+
+
+async def read_uploads(request: Request, limits: BodyLimits, take: Callable[[int], None]) -> list[Upload]:
     """Return the files of a multipart request, or the one of a raw `image/*` body.
 
-    Raises BadRequest, BodyTooLarge, BodyTooSlow, UnsupportedBody.
+    `take` is told of all bytes that come. Raises BadRequest, BodyTooLarge, BodyTooSlow, UnsupportedBody, QueueFull.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    limited = _limited(request, max_bytes)
+    limited = _limited(request, limits.max_bytes, take)
     try:
-        async with asyncio.timeout_at(deadline):
+        async with asyncio.timeout_at(limits.deadline):
             if kind == "multipart/form-data":
-                return await _read_form(limited, max_files)
+                return await _read_form(limited, limits.max_files)
             if kind.startswith(RAW_TYPES):
                 return [Upload(None, await limited.body())]
     except TimeoutError as error:
@@ -39,7 +76,7 @@ async def read_uploads(request: Request, *, max_bytes: int, max_files: int, dead
     raise UnsupportedBody(f"Content-Type: expected {expected}; got {kind or 'none'!r}")
 
 
-def _limited(request: Request, max_bytes: int) -> Request:
+def _limited(request: Request, max_bytes: int, take: Callable[[int], None]) -> Request:
     """Return the request with a body that raises BodyTooLarge where it exceeds the limit."""
     too_large = BodyTooLarge(f"the body: expected at most {max_bytes:,} bytes; send fewer or smaller images")
     declared = request.headers.get("content-length", "")
@@ -50,9 +87,11 @@ def _limited(request: Request, max_bytes: int) -> Request:
     async def receive() -> Message:
         nonlocal received
         message = await request.receive()
-        received += len(message.get("body", b""))
+        size = len(message.get("body", b""))
+        received += size
         if received > max_bytes:
             raise too_large
+        take(size)
         return message
 
     return Request(request.scope, receive)

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar, cast
 
-import numpy as np
-from numpy.typing import NDArray
+import cv2
 
 from model_zoo.contract.detections import Detections
+from model_zoo.contract.drawing import draw
 from model_zoo.contract.errors import ImageError
 from model_zoo.contract.images import ImageLimits, decode_image
 from model_zoo.contract.letterbox import Size
 from model_zoo.contract.pipeline import Prepared, Query
 from service.batching import Batcher
 from service.model import LoadedModel
+
+T = TypeVar("T")
+Work = Callable[[], Any]
 
 
 @dataclass(frozen=True)
@@ -28,75 +33,71 @@ class Upload:
 
 @dataclass(frozen=True, eq=False)
 class Found:
-    """What was found on one picture, and the seconds it took to decode, queue and infer.
-
-    size: (height, width). picture: its pixels, where they were asked for: they are big.
-    """
+    """What was found on a picture of `size` (height, width), and the seconds it took to decode, queue and infer."""
 
     size: Size
-    picture: NDArray[np.uint8] | None
     detections: Detections
     decode: float
     queue: float
     infer: float
 
 
-@dataclass(frozen=True)
-class _Task:
-    data: bytes
-    model: LoadedModel
-    limits: ImageLimits
-    keep_picture: bool
-
-
-Decoded = tuple[NDArray[np.uint8] | None, Prepared]
-
-
 class Detection:
-    """Decodes in a bounded pool of threads and hands over to the model's batches."""
+    """Decodes and draws in a bounded pool of threads; what runs on the model is the model's to batch."""
 
     def __init__(self, threads: int, queue_size: int, limits: ImageLimits) -> None:
-        self._decoder: Batcher[_Task, Decoded] = Batcher(_decode, workers=threads, queue_size=queue_size)
+        self._pool: Batcher[Work, Any] = Batcher(_work, workers=threads, queue_size=queue_size)
         self._limits = limits
 
     async def detect_all(
-        self,
-        model: LoadedModel,
-        uploads: Sequence[Upload],
-        query: Query,
-        *,
-        deadline: float,
-        keep_pictures: bool = False,
+        self, model: LoadedModel, uploads: Sequence[Upload], query: Query, deadline: float
     ) -> list[Found | ImageError]:
         """Return for every upload what was found or why the file cannot be used.
 
         Raises what concerns the whole request: QueueFull, DeadlineExceeded, Closed.
         """
-        jobs = [_Task(upload.data, model, self._limits, keep_pictures) for upload in uploads]
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._detect(job, query, deadline)) for job in jobs]
+                tasks = [group.create_task(self._detect(model, upload, query, deadline)) for upload in uploads]
         except ExceptionGroup as several:
             raise several.exceptions[0] from None
         return [task.result() for task in tasks]
 
+    async def draw(self, upload: Upload, found: Found, class_names: Sequence[str], deadline: float) -> bytes:
+        """Return the picture with what was found on it, as JPEG.
+
+        The picture is decoded anew: keeping the pixels of all that wait would cost more memory than there is.
+        """
+        return await self._aside(partial(_draw, upload.data, self._limits, found.detections, class_names), deadline)
+
     async def close(self) -> None:
         """Finish what was accepted and end the threads."""
-        await self._decoder.close()
+        await self._pool.close()
 
-    async def _detect(self, task: _Task, query: Query, deadline: float) -> Found | ImageError:
-        began = asyncio.get_running_loop().time()
+    async def _detect(self, model: LoadedModel, upload: Upload, query: Query, deadline: float) -> Found | ImageError:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         try:
-            decoded = await self._decoder.submit(task, deadline=deadline)
+            prepared = await self._aside(partial(_prepare, model, upload.data, self._limits), deadline)
         except ImageError as error:
             return error
-        picture, prepared = decoded.value
-        took = asyncio.get_running_loop().time() - began
-        found = await task.model.detect(prepared, query, deadline)
-        return Found(prepared.geometry.image, picture, found.value, took, found.waited, found.ran)
+        took = loop.time() - began
+        found = await model.detect(prepared, query, deadline)
+        return Found(prepared.geometry.image, found.value, took, found.waited, found.ran)
+
+    async def _aside(self, work: Callable[[], T], deadline: float) -> T:
+        """Do the work in the pool."""
+        return cast(T, (await self._pool.submit(work, deadline=deadline)).value)
 
 
-def _decode(tasks: Sequence[_Task]) -> list[Decoded]:
-    (task,) = tasks
-    image = decode_image(task.data, task.limits)
-    return [(image if task.keep_picture else None, task.model.prepare(image))]
+def _work(batch: Sequence[Work]) -> list[Any]:
+    return [work() for work in batch]
+
+
+def _prepare(model: LoadedModel, data: bytes, limits: ImageLimits) -> Prepared:
+    return model.prepare(decode_image(data, limits))
+
+
+def _draw(data: bytes, limits: ImageLimits, detections: Detections, class_names: Sequence[str]) -> bytes:
+    drawn = draw(decode_image(data, limits), detections, class_names)
+    return cv2.imencode(".jpg", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))[1].tobytes()

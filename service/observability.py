@@ -57,7 +57,8 @@ class OneLine(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
         record.request = request_id.get()
-        return super().format(record).replace("\n", "\\n")
+        line = super().format(record)
+        return line if line.isprintable() else "".join(c if c.isprintable() else _escaped(c) for c in line)
 
 
 def set_up_logs(level: str) -> None:
@@ -67,6 +68,10 @@ def set_up_logs(level: str) -> None:
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)  # its start-up chatter is ours to tell
     logging.getLogger("python_multipart").setLevel(logging.ERROR)
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode()
 
 
 def _identity(scope: Scope) -> bytes:

@@ -68,6 +68,8 @@ class Settings(BaseSettings):
     """Most images of one request."""
     max_body: PositiveInt = 64 * MEBIBYTE
     """Most bytes of one request."""
+    max_pending: PositiveInt = 512 * MEBIBYTE
+    """Most bytes of the bodies of all requests at a time; more are refused with 503."""
     max_image_bytes: PositiveInt = ImageLimits.max_bytes
     """Most bytes of one image file."""
     max_image_pixels: PositiveInt = ImageLimits.max_pixels
@@ -83,9 +85,10 @@ class Settings(BaseSettings):
             raise SettingsError("\n".join(_explain(fault, flags) for fault in error.errors())) from error
 
     @model_validator(mode="after")
-    def _files_fit_the_queue(self) -> Self:
-        if self.max_files > self.queue_size:
-            raise ValueError(f"max_files ({self.max_files}) must not exceed queue_size ({self.queue_size})")
+    def _one_request_fits(self) -> Self:
+        for part, whole in (("max_files", "queue_size"), ("max_body", "max_pending")):
+            if getattr(self, part) > getattr(self, whole):
+                raise ValueError(f"{part} ({getattr(self, part)}) must not exceed {whole} ({getattr(self, whole)})")
         return self
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from service.body import Memory
 from service.detection import Detection
 from service.repository import ModelStore
 from service.settings import Settings
@@ -11,8 +12,9 @@ from service.settings import Settings
 
 @dataclass(frozen=True)
 class State:
-    """Settings, models and the decoding pool of one running application."""
+    """Settings, models, the decoding pool and the memory for bodies of one running application."""
 
     settings: Settings
     store: ModelStore
     detection: Detection
+    memory: Memory

@@ -7,20 +7,15 @@ import json
 from collections.abc import Coroutine, Sequence
 from typing import Annotated, Any, Final, TypeVar
 
-import cv2
-import numpy as np
 from fastapi import APIRouter, Query, Request
-from numpy.typing import NDArray
 from starlette.responses import Response
 
 from model_zoo.contract import pipeline
 from model_zoo.contract.card import ModelCard
-from model_zoo.contract.detections import Detections
-from model_zoo.contract.drawing import draw
 from model_zoo.contract.errors import ImageError
 from model_zoo.contract.package import Package
 from service import errors
-from service.body import read_uploads
+from service.body import BodyLimits, read_uploads
 from service.detection import Found, Upload
 from service.negotiation import choose
 from service.schemas import DetectAnswer, DetectQuery, Problem
@@ -63,25 +58,22 @@ async def detect(request: Request, query: Annotated[DetectQuery, Query()]) -> Re
     `error` in its own result and harms no other. `Accept: image/jpeg` answers the drawn picture (one file).
     """
     state: State = request.state.service
-    loop = asyncio.get_running_loop()
-    began = loop.time()
-    deadline = began + state.settings.timeout
+    settings, began = state.settings, asyncio.get_running_loop().time()
+    deadline = began + settings.timeout
     form = choose(request.headers.get("accept"), (JSON, JPEG))
-    uploads = await read_uploads(
-        request, max_bytes=state.settings.max_body, max_files=state.settings.max_files, deadline=deadline
-    )
-    if form == JPEG and len(uploads) > 1:
-        raise errors.BadRequest(f"Accept {JPEG}: expected one file, for one drawn picture; got {len(uploads)}")
-    async with state.store.lease(query.model, deadline) as model:
-        work = state.detection.detect_all(
-            model, uploads, _checked(model.card, query), deadline=deadline, keep_pictures=form == JPEG
-        )
-        found = await _unless_gone(request, work)
-        if len(found) == 1 and isinstance(found[0], ImageError):
-            raise found[0]
-        if isinstance(found[0], Found) and found[0].picture is not None:
-            return await _drawn(model.card, found[0].picture, found[0].detections)
-        return _answer(model.package, uploads, found, loop.time() - began)
+    with state.memory.account() as take:
+        uploads = await read_uploads(request, BodyLimits(settings.max_body, settings.max_files, deadline), take)
+        if form == JPEG and len(uploads) > 1:
+            raise errors.BadRequest(f"Accept {JPEG}: expected one file, for one drawn picture; got {len(uploads)}")
+        async with state.store.lease(query.model, deadline) as model:
+            work = state.detection.detect_all(model, uploads, _checked(model.card, query), deadline)
+            found = await _unless_gone(request, work)
+            if len(found) == 1 and isinstance(found[0], ImageError):
+                raise found[0]
+            if form == JPEG and isinstance(found[0], Found):
+                picture = await state.detection.draw(uploads[0], found[0], model.card.class_names, deadline)
+                return Response(picture, media_type=JPEG)
+            return _answer(model.package, uploads, found, asyncio.get_running_loop().time() - began)
 
 
 def _checked(card: ModelCard, query: DetectQuery) -> pipeline.Query:
@@ -107,14 +99,6 @@ async def _unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
     finally:
         working.cancel()
         gone.cancel()
-
-
-async def _drawn(card: ModelCard, picture: NDArray[np.uint8], detections: Detections) -> Response:
-    def encode() -> bytes:
-        drawn = draw(picture, detections, card.class_names)
-        return cv2.imencode(".jpg", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))[1].tobytes()
-
-    return Response(await asyncio.to_thread(encode), media_type=JPEG)
 
 
 def _answer(package: Package, uploads: Sequence[Upload], found: Sequence[Found | ImageError], total: float) -> Response:

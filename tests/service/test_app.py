@@ -262,6 +262,20 @@ def test_a_body_is_counted_as_it_comes_whatever_its_length_claims(repository: Re
         refused(response, 413, "Body too large")
 
 
+def test_all_bodies_together_are_limited_and_their_memory_comes_back(repository: Repository, publish: Publish) -> None:
+    publish()
+    gated = Gated()
+    body = png(np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8))
+    limits = {"max_body": 2 * len(body), "max_pending": 2 * len(body)}
+    with serving(repository, gated, **limits, warm_up=False) as client, ThreadPoolExecutor(1) as pool:
+        holding = pool.submit(client.post, "/detect", content=body, headers={"Content-Type": "image/png"})
+        wait_until(lambda: gated.engine and gated.engine.begun)
+        refused(detect(client, body), 503, "Queue full")  # with the form around it, it does not fit
+        gated.gate.set()
+        assert holding.result().status_code == 200
+        assert detect(client, body).status_code == 200
+
+
 def test_too_many_files_are_refused(repository: Repository, toy: Package) -> None:
     assert toy
     with serving(repository, max_files=2) as client:

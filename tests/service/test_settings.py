@@ -48,6 +48,8 @@ def test_a_wrong_flag_is_named_as_a_flag() -> None:
 def test_settings_that_contradict_each_other_are_refused() -> None:
     with pytest.raises(SettingsError, match=r"^max_files \(9\) must not exceed queue_size \(8\)$"):
         Settings(max_files=9, queue_size=8)
+    with pytest.raises(SettingsError, match=r"^max_body \(9\) must not exceed max_pending \(8\)$"):
+        Settings(max_body=9, max_pending=8)
 
 
 def test_a_variable_that_is_almost_a_setting_is_told() -> None:
