@@ -49,6 +49,7 @@ class Head(nn.Module, ABC):
 
     strides: tuple[int, ...]
     num_classes: int
+    multi_label_below: float = 0.0  # below this score a box counts for every class over the threshold: see `Thresholds`
 
     @abstractmethod
     def rows(self, maps: Sequence[Tensor]) -> Tensor:

@@ -29,13 +29,15 @@ class Thresholds:
     """Defaults of a request and the bounds the graph was built for.
 
     score, iou: used where a request names none. distance_weight: 1 for DIoU-NMS, 0 for IoU-NMS. score_floor: lowest
-    score a request may ask for; `ModelCard.candidates` loses nothing above it.
+    score a request may ask for; `ModelCard.candidates` loses nothing above it. multi_label_below: a request for scores
+    below this gets every class of a box that is over its threshold, at or above it the best class alone.
     """
 
     score: float = 0.25
     iou: float = 0.45
     distance_weight: float = 1.0
     score_floor: float = 0.001
+    multi_label_below: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ class ModelCard:
     def _rules(self) -> list[tuple[bool, str, object]]:
         height, width = self.input_size
         bounds = self.thresholds
-        unit = all(0 <= v <= 1 for v in (bounds.score, bounds.iou, bounds.score_floor, bounds.distance_weight))
+        unit = all(0 <= value <= 1 for value in vars(bounds).values())
         whole = self.stride > 0 and height > 0 and width > 0 and height % self.stride == width % self.stride == 0
         return [
             (self.schema_version == SCHEMA_VERSION, f"schema_version {SCHEMA_VERSION}", self.schema_version),
