@@ -1,15 +1,22 @@
-"""Darknet's anchor heads: sizes grow with exp, centres stay in their cell (arXiv:1612.08242, section 2)."""
+"""Darknet's anchor heads: sizes grow with exp, centres stay in (v2, v3) or near (v4) their cell."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from model_zoo.heads.anchor import AnchorHead
+from model_zoo.heads.anchor import AnchorHead, Anchors
 
 
 class YOLOHead(AnchorHead):
-    """The head of YOLOv3 (`yolo`): independent class probabilities, so that one box may carry several labels."""
+    """The head of YOLOv3 (`yolo`): independent class probabilities, so that one box may carry several labels.
+
+    Centres stay in their cell (arXiv:1612.08242, section 2).
+    """
+
+    multi_label_below = 1.0  # Darknet lists every class of a box
 
     def locate(self, raw: Tensor, priors: Tensor) -> tuple[Tensor, Tensor]:
         """Decode raw x, y, w, h to centres and sizes in pixels: (sigmoid + cell) * stride, exp * anchor."""
@@ -23,3 +30,34 @@ class RegionHead(YOLOHead):
     def score(self, raw: Tensor) -> Tensor:
         """Decode raw objectness and classes to scores: objectness times class probability."""
         return torch.softmax(raw[..., 1:], dim=-1) * raw[..., :1].sigmoid()
+
+
+class ReachingYOLOHead(YOLOHead):
+    """The head of YOLOv4: centres reach beyond their cell (`scale_x_y`), a factor `reach` about its middle per level.
+
+    Priors have the factor as a sixth column.
+    """
+
+    def __init__(
+        self,
+        channels: Sequence[int],
+        num_classes: int,
+        anchors: Anchors,
+        strides: Sequence[int],
+        reach: Sequence[float],
+    ) -> None:
+        super().__init__(channels, num_classes, anchors, strides)
+        self.reach = tuple(reach)
+
+    def priors(self, maps: Sequence[Tensor]) -> Tensor:
+        """Return (N, 6): cell x, cell y, stride, anchor width, anchor height, reach."""
+        priors = super().priors(maps)
+        counts = [m.shape[1] * m.shape[2] * m.shape[3] for m in maps]
+        columns = [priors.new_full((count, 1), reach) for count, reach in zip(counts, self.reach, strict=True)]
+        return torch.cat([priors, torch.cat(columns)], dim=1)
+
+    def locate(self, raw: Tensor, priors: Tensor) -> tuple[Tensor, Tensor]:
+        """Decode raw x, y, w, h to centres and sizes in pixels: (reach * (sigmoid - 1/2) + 1/2 + cell) * stride."""
+        cells, strides, anchors, reach = priors[..., :2], priors[..., 2:3], priors[..., 3:5], priors[..., 5:]
+        centres = (reach * raw[..., :2].sigmoid() - (reach - 1) / 2 + cells) * strides
+        return centres, raw[..., 2:].exp() * anchors

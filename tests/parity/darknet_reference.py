@@ -61,9 +61,13 @@ class Reference:
 
     @property
     def maps(self) -> dict[int, Array]:
-        """Inputs (C, h, w) of the detection layers by layer index, in the order of the cfg."""
+        """Inputs (C, h, w) of the detection layers by layer index, in the order of the cfg; logits, as our raw maps are.
+
+        With `new_coords` the program's own are probabilities already.
+        """
         ends = [layer["index"] for layer in self.meta["layers"] if f"out.{layer['index']}.pre" in self]
-        return {index: self[f"out.{index}.pre"] for index in ends}
+        found = {index: self[f"out.{index}.pre"] for index in ends}
+        return {i: logit(p) for i, p in found.items()} if self.meta["detection"].get("new_coords") else found
 
     @property
     def boxes(self) -> Array:
@@ -81,8 +85,7 @@ class Reference:
             return np.concatenate(levels)
         sizes = [m.shape[2:4] for m in maps]
         order = np.concatenate([levels[sizes.index(raw.shape[1:])] for raw in self.maps.values()])
-        objectness = rows[order, 4] if self.meta["detection"]["new_coords"] else 1 / (1 + np.exp(-rows[order, 4]))
-        return order[objectness > 0.25]
+        return order[1 / (1 + np.exp(-rows[order, 4])) > 0.25]
 
     @property
     def detector(self) -> Detector:
@@ -113,6 +116,11 @@ def with_pj_normalisation(detector: Detector) -> Detector:
         if isinstance(module, nn.BatchNorm2d) and module.running_var is not None:
             module.running_var = ((module.running_var.double().sqrt() + 1e-6) ** 2 - module.eps).float()
     return twin
+
+
+def logit(probabilities: Array) -> Array:
+    """Undo the logistic function."""
+    return (np.log(probabilities) - np.log1p(-probabilities)).astype(np.float32)
 
 
 def darknet_layout(raw: Tensor) -> Array:

@@ -27,14 +27,21 @@ _YOLOV3: Order = (
     *("neck.reduce5", "neck.set4", "neck.out4", "head.predict.1"),
     *("neck.reduce4", "neck.set3", "neck.out3", "head.predict.0"),
 )
-_YOLOV3_TINY: Order = (
+_TINY: Order = (
     *("backbone", "neck.set5", "neck.out5", "head.predict.1"),
     *("neck.reduce5", "neck.out4", "head.predict.0"),
+)
+_YOLOV4: Order = (
+    *("backbone", "neck.top5", "neck.reduce5", "neck.lateral4", "neck.top4", "neck.reduce4", "neck.lateral3"),
+    *("neck.top3", "neck.out3", "head.predict.0"),
+    *("neck.down4", "neck.bottom4", "neck.out4", "head.predict.1"),
+    *("neck.down5", "neck.bottom5", "neck.out5", "head.predict.2"),
 )
 ORDERS: dict[str, Order] = {
     **dict.fromkeys(("yolov2", "yolov2-voc", "yolov2-tiny", "yolov2-tiny-voc", "yolov2-test"), _WHOLE),
     **dict.fromkeys(("yolov3", "yolov3-spp", "yolov3-voc", "yolov3-test"), _YOLOV3),
-    "yolov3-tiny": _YOLOV3_TINY,
+    **dict.fromkeys(("yolov4", "yolov4-test"), _YOLOV4),
+    **dict.fromkeys(("yolov3-tiny", "yolov4-tiny"), _TINY),
     **dict.fromkeys(CLASSIFIERS, ("backbone", "predict")),
 }
 USUAL_CLASSES = (20, 80, 1000)  # VOC, COCO, ImageNet

@@ -1,0 +1,94 @@
+"""YOLOv4 (2020, arXiv:2004.10934): YOLOv3's scheme on CSPDarknet53 with Mish, pyramid pooling, two-way path aggregation.
+
+      images ── stem ── c1 /2 ── c2 /4
+                                  │
+                                 c3 /8  ── lateral3 ── cat ── top3 ─────────────────────── out3 ─► predict
+                                  │                     ▲ 2x, reduce4   │ down4
+                                 c4 /16 ── lateral4 ── cat ── top4 ─── cat ── bottom4 ──── out4 ─► predict
+                                  │                     ▲ 2x, reduce5            │ down5
+                                 c5 /32 ───────────────── top5 (SPP) ────────── cat ── bottom5 ── out5 ─► predict
+
+A stage sends one half of its channels through the residuals and one around them. top and bottom are five convolutions
+that alternate 1x1 and 3x3, top5 is six around a pyramid of pools. Mish in the backbone, leaky (0.1) after it.
+
+Changed since YOLOv3: cross-stage-partial stages, Mish, a pyramid by default, a way back from fine to coarse (PANet's,
+with concatenation for its addition), anchors of its own, and centres that reach a little beyond their cell
+(`scale_x_y`), so that a border is no infinite logit away. Its "bag of freebies" is a matter of training.
+`-tiny` has three stages that split by channels, and YOLOv3-tiny's neck.
+
+Where we differ: nothing in the network. Darknet suppresses with distances to the power 0.6; our exponent is the
+paper's, 1. Scaled-YOLOv4's networks (`yolov4-csp` and its kin) are on a page of their own, `yolov4_csp.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from torch import nn
+
+from model_zoo.backbones.csp_darknet53 import CSPDarknet53, CSPDarknet53Tiny, CSPStage
+from model_zoo.blocks.darknet import conv_set, darknet_conv, pooled_conv_set
+from model_zoo.contract.letterbox import LetterboxPolicy, Size
+from model_zoo.detector import Detector, InputSpec
+from model_zoo.heads.anchor import Anchors
+from model_zoo.heads.darknet import ReachingYOLOHead
+from model_zoo.necks.concat_pan import ConcatPAN
+from model_zoo.necks.tiny import TinyNeck
+from model_zoo.registry import register
+
+ANCHORS: Anchors = (
+    ((12, 16), (19, 36), (40, 28)),
+    ((36, 75), (76, 55), (72, 146)),
+    ((142, 110), (192, 243), (459, 401)),
+)
+TINY_ANCHORS: Anchors = (  # the smallest, (10, 14), is in the original's list, but no level has it
+    ((23, 27), (37, 58), (81, 82)),
+    ((81, 82), (135, 169), (344, 319)),
+)
+REACH = (1.2, 1.1, 1.05)  # scale_x_y of strides 8, 16, 32
+TINY_REACH = (1.05, 1.05)
+STRETCH = LetterboxPolicy(align="stretch")
+mish_conv = partial(darknet_conv, activation=nn.Mish)
+
+
+@dataclass(frozen=True)
+class YOLOv4Config:
+    """Channels of the stem, residuals per stage, input size."""
+
+    width: int = 32
+    depths: tuple[int, ...] = (1, 2, 8, 8, 4)
+    size: Size = (608, 608)
+
+
+VARIANTS = {
+    "yolov4": YOLOv4Config(),
+    "yolov4-test": YOLOv4Config(width=1, depths=(1, 1, 1, 1, 1), size=(416, 416)),
+}
+
+
+def backbone(config: YOLOv4Config) -> CSPDarknet53:
+    """Return CSPDarknet53, in whose first stage both paths are as wide as the stage."""
+    widths = [config.width * 2**level for level in range(6)]
+    c1 = CSPStage(widths[0], widths[1], config.depths[0], hidden=widths[1], inner=widths[0], conv=mish_conv)
+    return CSPDarknet53(c1, widths, config.depths[1:], conv=mish_conv)
+
+
+@register("yolov4", VARIANTS)
+def yolov4(variant: str, class_names: Sequence[str]) -> Detector:
+    """Build YOLOv4."""
+    config = VARIANTS[variant]
+    channels = [config.width * 2**level for level in (3, 4, 5)]
+    neck = ConcatPAN(channels, spp=pooled_conv_set, group=conv_set, conv=darknet_conv)
+    head = ReachingYOLOHead(channels, len(class_names), ANCHORS, strides=(8, 16, 32), reach=REACH)
+    spec = InputSpec(config.size, letterbox=STRETCH)
+    return Detector("yolov4", variant, backbone(config), neck, head, spec, class_names)
+
+
+@register("yolov4", ("yolov4-tiny",))
+def yolov4_tiny(variant: str, class_names: Sequence[str]) -> Detector:
+    """Build tiny YOLOv4."""
+    head = ReachingYOLOHead((256, 512), len(class_names), TINY_ANCHORS, strides=(16, 32), reach=TINY_REACH)
+    spec = InputSpec((416, 416), letterbox=STRETCH)
+    return Detector("yolov4", variant, CSPDarknet53Tiny(), TinyNeck(512), head, spec, class_names)
