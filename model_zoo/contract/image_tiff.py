@@ -13,9 +13,10 @@ SUBFILE, WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 254, 256, 257, 258, 259
 ORIENTATION, SAMPLES, ROWS_PER_STRIP, PLANAR, PALETTE = 274, 277, 278, 284, 320
 TILE_WIDTH, TILE_HEIGHT, EXTRA_SAMPLES, SAMPLE_FORMAT, DNG_VERSION = 322, 323, 338, 339, 50706
 STRIPS, TILES = (273, 279), (324, 325)  # where their bytes begin, and how many there are
-# What pixels need: the above, and fill order (266) and predictor (317).
+# What pixels need: the above without the orientation, which is applied once and not by the decoder, and fill order (266)
+# and predictor (317).
 NEEDED = frozenset((*range(256, 260), 262, 266, 273, 277, 278, 279, 284, 317, 320, *range(322, 326), 338, 339))
-COMPRESSIONS = {1: "none", 5: "LZW", 8: "deflate", 32773: "PackBits", 32946: "deflate"}
+COMPRESSIONS = (1, 5, 8, 32773, 32946)  # none, LZW, deflate, PackBits, deflate under its old number
 # Photometric interpretation -> colour channels and the bits per sample it may come in.
 LAYOUTS = {0: (1, (1, 8)), 1: (1, (1, 8, 16)), 2: (3, (8, 16)), 3: (1, (4, 8)), 5: (4, (8,))}
 MAX_PAGES, MAX_ENTRIES = 64, 1024
@@ -67,7 +68,7 @@ class Directory:
         return self.values(tag, default)[0]
 
     def bytes_of(self, entry: Entry) -> int:
-        """Size of an entry's values."""
+        """Return the size of an entry's values."""
         return entry.number * struct.calcsize(_TYPES[entry.kind])
 
     def reduced_to(self, tags: frozenset[int]) -> bytes:
