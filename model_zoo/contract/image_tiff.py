@@ -13,8 +13,7 @@ SUBFILE, WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC = 254, 256, 257, 258, 259
 ORIENTATION, SAMPLES, ROWS_PER_STRIP, PLANAR, PALETTE = 274, 277, 278, 284, 320
 TILE_WIDTH, TILE_HEIGHT, EXTRA_SAMPLES, SAMPLE_FORMAT, DNG_VERSION = 322, 323, 338, 339, 50706
 STRIPS, TILES = (273, 279), (324, 325)  # where their bytes begin, and how many there are
-# What pixels need: the above without the orientation, which is applied once and not by the decoder, and fill order (266)
-# and predictor (317).
+# What pixels need: fill order (266), predictor (317), the above; not the orientation, which the decoder would apply.
 NEEDED = frozenset((*range(256, 260), 262, 266, 273, 277, 278, 279, 284, 317, 320, *range(322, 326), 338, 339))
 COMPRESSIONS = (1, 5, 8, 32773, 32946)  # none, LZW, deflate, PackBits, deflate under its old number
 # Photometric interpretation -> colour channels and the bits per sample it may come in.

@@ -64,7 +64,7 @@ class ImageLimits:
     max_work: int = 3 * 2**26
 
 
-Stored = NDArray[Any]  # uint8 or uint16; grey, BGR or BGRA
+Stored = NDArray[Any]  # as the decoder gives it: uint8 or uint16; grey, BGR or BGRA
 DEFAULT_LIMITS = ImageLimits()
 
 
@@ -84,7 +84,10 @@ def decode_image(data: bytes | bytearray | memoryview, limits: ImageLimits = DEF
     are damaged or cut short.
     """
     picture = _read(data, limits)
-    image = _to_rgb(_decode(picture), picture)
+    if picture.header.format == "JPEG":  # most requests, and never more than 8 bits or transparent
+        image: NDArray[np.uint8] = _decode(picture, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
+    else:
+        image = _to_rgb(_decode(picture, cv2.IMREAD_UNCHANGED), picture)
     turn = _UPRIGHT.get(picture.header.orientation)
     return image if turn is None else np.asarray(turn(image), dtype=np.uint8)
 
@@ -122,12 +125,12 @@ def _check(header: ImageHeader, limits: ImageLimits) -> None:
         raise ImageTooLarge(reason(header.format, expected, came, mend))
 
 
-def _decode(picture: Picture) -> Stored:
-    """Decode the stream as stored: grey, BGR or BGRA of 8 or 16 bits, in the size the header promised."""
+def _decode(picture: Picture, flags: int) -> Stored:
+    """Decode the stream to the size the header promised."""
     header = picture.header
     promised = f"{header.size[0]} x {header.size[1]} pixels, as the header promises"
     try:
-        stored = cv2.imdecode(np.frombuffer(picture.stream, np.uint8), cv2.IMREAD_UNCHANGED)
+        stored = cv2.imdecode(np.frombuffer(picture.stream, np.uint8), flags)
     except cv2.error as error:
         raise damaged(header.format, promised, "data that is broken") from error
     if stored is None or stored.shape[:2] != header.size or stored.dtype not in (np.uint8, np.uint16):
