@@ -30,11 +30,11 @@ class SPP(nn.Module):
 class SPPF(nn.Module):
     """SPP with windows 5, 9, 13, computed as three chained windows of 5: same numbers, less work."""
 
-    def __init__(self, in_channels: int, out_channels: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, *, conv: ConvFactory = Conv) -> None:
         super().__init__()
         hidden = in_channels // 2
-        self.conv1 = Conv(in_channels, hidden, 1)
-        self.conv2 = Conv(hidden * 4, out_channels, 1)
+        self.conv1 = conv(in_channels, hidden, 1)
+        self.conv2 = conv(hidden * 4, out_channels, 1)
         self.pool = nn.MaxPool2d(5, 1, 2)
 
     def forward(self, x: Tensor) -> Tensor:

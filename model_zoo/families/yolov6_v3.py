@@ -1,0 +1,192 @@
+"""YOLOv6 3.0 (2023, arXiv:2301.05586; releases 3.0 and 4.0): every fusion of the neck sees three resolutions.
+
+      images ── stem /2 ── down2 ── c2 /4 ───────────────────────────────────────┐
+                                    │                                            ▼
+                                  down3 ── c3 /8 ────────────────────┬───────► up3 ──────── p3 ─► predict
+                                    │                                ▼           ▲ reduce4    │ down
+                                  down4 ── c4 /16 ─────────────────► up4 ────────┴──────────► p4 ─► predict
+                                    │                                 ▲ reduce5               │ down
+                                  down5 ── c5 /32 ── pyramid ─────────┴─────────────────────► p5 ─► predict
+                                    │
+                                  (down6 ── c6 /64: `yolov6n6-v3`, for 1280 px, has a fourth level)
+
+Changed since 2.0: `up` is bi-directional concatenation (BiC): of the deeper map, the backbone's of that size and the
+backbone's next finer one. The pyramid of N and S is cross-stage partial. Convolutions of L have no bias of their own.
+
+In training the head may have branches that the deployed form has not (sections 2.2, 2.3): predictions on anchors, boxes
+and then classes, anchor by anchor (`-fuseab`, anchor-aided training); or, in N and S, boxes as distributions, for
+self-distillation (`-distill`); M and L have those anyway.
+
+Where we differ: nothing in the numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from torch import Tensor, nn
+
+from model_zoo.blocks.bi_fusion import BiFusion
+from model_zoo.blocks.cspsppf import SimCSPSPPF
+from model_zoo.blocks.rep_block import SimConv
+from model_zoo.detector import Detector, InputSpec
+from model_zoo.families.yolov6 import MEDIUM, SCALES, Blocks, DownMerge, EfficientRep, YOLOv6Config, large, plain
+from model_zoo.heads.anchor import Anchors
+from model_zoo.heads.efficient import BINS, EfficientHead, Prediction, TaughtDistances
+from model_zoo.registry import register
+
+ANCHORS: Anchors = (  # of anchor-aided training, in pixels
+    ((10, 13), (19, 19), (33, 23)),
+    ((30, 61), (59, 59), (59, 119)),
+    ((116, 90), (185, 185), (373, 326)),
+)
+
+
+@dataclass(frozen=True)
+class YOLOv6V3Config(YOLOv6Config):
+    """As in 2.0; levels; whether anchors aid the training; bins of distributions that are for distillation alone."""
+
+    levels: int = 3
+    aided: bool = False
+    taught_bins: int = 0
+
+
+SMALL = Blocks(pyramid=SimCSPSPPF)
+SIZES = {
+    "n": YOLOv6V3Config(*SCALES["n"], SMALL),
+    "s": YOLOv6V3Config(*SCALES["s"], SMALL),
+    "m": YOLOv6V3Config(*SCALES["m"], MEDIUM, BINS),
+    "l": YOLOv6V3Config(*SCALES["l"], large(plain), BINS),
+}
+VARIANTS = {
+    **{f"yolov6{size}-v3": config for size, config in SIZES.items()},
+    "yolov6n6-v3": replace(SIZES["n"], levels=4),
+    **{f"yolov6{size}-v3-fuseab": replace(config, aided=True) for size, config in SIZES.items()},
+    **{f"yolov6{size}-v3-distill": replace(SIZES[size], taught_bins=BINS) for size in "ns"},
+    "yolov6-v3-test": YOLOv6V3Config(0.33, 1 / 32, MEDIUM, BINS, aided=True),
+}
+
+
+class EfficientRep6(nn.Module):
+    """Stem and stages for four levels: returns c2, c3, c4, c5 and the pyramid over c6; c5 is narrower."""
+
+    def __init__(self, config: YOLOv6Config) -> None:
+        super().__init__()
+        w1, w2, w3, w4, w5, w6 = config.channels(64, 128, 256, 512, 768, 1024)
+        self.stem = config.blocks.spatial(3, w1, 2)
+        self.down2 = config.blocks.spatial(w1, w2, 2)
+        self.c2 = config.stage(w2, w2, 6)
+        self.down3 = config.blocks.spatial(w2, w3, 2)
+        self.c3 = config.stage(w3, w3, 12)
+        self.down4 = config.blocks.spatial(w3, w4, 2)
+        self.c4 = config.stage(w4, w4, 18)
+        self.down5 = config.blocks.spatial(w4, w5, 2)
+        self.c5 = config.stage(w5, w5, 6)
+        self.down6 = config.blocks.spatial(w5, w6, 2)
+        self.c6 = config.stage(w6, w6, 6)
+        self.pyramid = config.blocks.pyramid(w6, w6)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        c2 = self.c2(self.down2(self.stem(x)))
+        c3 = self.c3(self.down3(c2))
+        c4 = self.c4(self.down4(c3))
+        c5 = self.c5(self.down5(c4))
+        c6 = self.c6(self.down6(c5))
+        return c2, c3, c4, c5, self.pyramid(c6)
+
+
+class BiUpMerge(nn.Module):
+    """Fuse three maps to the size of the middle one, then merge; channels are those of the deep map."""
+
+    def __init__(self, deep: int, same: int, shallow: int, config: YOLOv6Config) -> None:
+        super().__init__()
+        self.fusion = BiFusion(deep, same, shallow)
+        self.merge = config.stage(deep, deep, 12)
+
+    def forward(self, deep: Tensor, same: Tensor, shallow: Tensor) -> Tensor:
+        return self.merge(self.fusion(deep, same, shallow))
+
+
+class RepBiPAN(nn.Module):
+    """Top-down, then bottom-up: (c2, c3, c4, c5) -> (p3, p4, p5)."""
+
+    def __init__(self, config: YOLOv6Config) -> None:
+        super().__init__()
+        w2, w3, w4, w5 = config.channels(128, 256, 512, 1024)
+        p3, p4, p5 = config.channels(128, 256, 512)
+        self.reduce5 = SimConv(w5, p4)
+        self.up4 = BiUpMerge(p4, w4, w3, config)
+        self.reduce4 = SimConv(p4, p3)
+        self.up3 = BiUpMerge(p3, w3, w2, config)
+        self.down4 = DownMerge(p3, p3, p4, config)
+        self.down5 = DownMerge(p4, p4, p5, config)
+
+    def forward(self, maps: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        c2, c3, c4, c5 = maps
+        t5 = self.reduce5(c5)
+        t4 = self.reduce4(self.up4(t5, c4, c3))
+        p3 = self.up3(t4, c3, c2)
+        p4 = self.down4(p3, t4)
+        return p3, p4, self.down5(p4, t5)
+
+
+class RepBiPAN6(nn.Module):
+    """Top-down, then bottom-up over four levels: (c2, c3, c4, c5, c6) -> (p3, p4, p5, p6)."""
+
+    def __init__(self, config: YOLOv6Config) -> None:
+        super().__init__()
+        w2, w3, w4, w5, w6 = config.channels(128, 256, 512, 768, 1024)
+        p3, p4, p5, p6 = config.channels(128, 256, 512, 1024)
+        self.reduce6 = SimConv(w6, p5)
+        self.up5 = BiUpMerge(p5, w5, w4, config)
+        self.reduce5 = SimConv(p5, p4)
+        self.up4 = BiUpMerge(p4, w4, w3, config)
+        self.reduce4 = SimConv(p4, p3)
+        self.up3 = BiUpMerge(p3, w3, w2, config)
+        self.down4 = DownMerge(p3, p3, p4, config)
+        self.down5 = DownMerge(p4, p4, p5, config)
+        self.down6 = DownMerge(p5, p5, p6, config)
+
+    def forward(self, maps: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        c2, c3, c4, c5, c6 = maps
+        t6 = self.reduce6(c6)
+        t5 = self.reduce5(self.up5(t6, c5, c4))
+        t4 = self.reduce4(self.up4(t5, c4, c3))
+        p3 = self.up3(t4, c3, c2)
+        p4 = self.down4(p3, t4)
+        p5 = self.down5(p4, t5)
+        return p3, p4, p5, self.down6(p5, t6)
+
+
+@register("yolov6", VARIANTS)
+def yolov6_v3(variant: str, class_names: Sequence[str]) -> Detector:
+    """Build a variant of YOLOv6 3.0."""
+    return assemble(variant, VARIANTS[variant], class_names)
+
+
+def assemble(variant: str, config: YOLOv6V3Config, class_names: Sequence[str]) -> Detector:
+    """Build what `config` describes under the name of `variant`."""
+    backbone, neck = _body(config)
+    size = (1280, 1280) if config.levels == 4 else (640, 640)
+    head = _head(config, len(class_names))
+    return Detector("yolov6", variant, backbone, neck, head, InputSpec(size), class_names)
+
+
+def _body(config: YOLOv6V3Config) -> tuple[nn.Module, nn.Module]:
+    if config.levels == 4:
+        return EfficientRep6(config), RepBiPAN6(config)
+    return EfficientRep(config), RepBiPAN(config)
+
+
+def _head(config: YOLOv6V3Config, num_classes: int) -> EfficientHead:
+    channels = config.channels(128, 256, 512, 1024)[: config.levels]
+    added = [module for c in channels for module in _added(config, c, num_classes)]
+    return EfficientHead(channels, num_classes, (8, 16, 32, 64)[: config.levels], config.bins, added=added)
+
+
+def _added(config: YOLOv6V3Config, channels: int, num_classes: int) -> list[nn.Module]:
+    """Make what one level has for training alone: one module or none."""
+    if config.aided:
+        return [Prediction(channels, 4 * len(ANCHORS[0]), num_classes * len(ANCHORS[0]))]
+    return [TaughtDistances(channels, config.taught_bins)] if config.taught_bins else []

@@ -1,0 +1,133 @@
+"""Efficient decoupled head of YOLOv6 (arXiv:2209.02976, section 2.1): no anchors, no objectness, distances to sides."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from model_zoo.blocks.conv import Conv
+from model_zoo.detector import Head
+from model_zoo.heads.decoupled import PRIOR, cell_priors
+
+BINS = 17  # of a distance that is learned as a distribution over 0, 1, ..., 16 cells
+
+
+class EfficientLevel(nn.Module):
+    """Branches for boxes and for classes, of the map's own width: a 1x1 stem, then one 3x3 convolution each."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.stem = Conv(channels, channels, 1)
+        self.box_branch = Conv(channels, channels, 3)
+        self.class_branch = Conv(channels, channels, 3)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return features for boxes and for classes."""
+        x = self.stem(x)
+        return self.box_branch(x), self.class_branch(x)
+
+
+class Prediction(nn.Module):
+    """Predict boxes and classes from their features: (B, box_numbers + class_numbers, h, w).
+
+    Untrained, every box number is 1 and every class has a probability of 0.01.
+    """
+
+    def __init__(self, channels: int, box_numbers: int, class_numbers: int) -> None:
+        super().__init__()
+        self.box = nn.Conv2d(channels, box_numbers, 1)
+        self.classes = nn.Conv2d(channels, class_numbers, 1)
+        begin_constant(self.box, 1.0)
+        begin_constant(self.classes, math.log(PRIOR / (1 - PRIOR)))
+
+    def forward(self, boxes: Tensor, classes: Tensor) -> Tensor:
+        """Return the raw map of features for boxes and of those for classes."""
+        return torch.cat([self.box(boxes), self.classes(classes)], dim=1)
+
+
+class TaughtDistances(nn.Module):
+    """Predict distributions of distances beside a lead that predicts distances as they come, to be distilled."""
+
+    def __init__(self, channels: int, bins: int) -> None:
+        super().__init__()
+        self.box = nn.Conv2d(channels, 4 * bins, 1)
+        begin_constant(self.box, 1.0)
+
+    def forward(self, boxes: Tensor, _classes: Tensor) -> Tensor:
+        """Return (B, 4 * bins, h, w) of features for boxes."""
+        return self.box(boxes)
+
+
+class EfficientHead(Head):
+    """The head of YOLOv6 from 2.0 on: raw maps (B, 4 * bins + C, h, w), distances to the sides, then classes.
+
+    channels: of the feature maps, by rising stride. bins: 1 for distances left, top, right, bottom in cells as they
+    come, negative ones too; 17 for the logits of their distributions (DFL, arXiv:2006.04388), left's first.
+    added: one more module per level that predicts from the same features, for training alone; its maps follow the
+    lead's in training mode, predictions come from the lead, and the deployed form has nothing else.
+    """
+
+    def __init__(
+        self,
+        channels: Sequence[int],
+        num_classes: int,
+        strides: Sequence[int],
+        bins: int = 1,
+        *,
+        added: Iterable[nn.Module] = (),
+    ) -> None:
+        super().__init__()
+        self.strides, self.num_classes, self.box_numbers = tuple(strides), num_classes, 4 * bins
+        # Constant. The original keeps them twice, used or not, and the sizes it states count both.
+        self.bins = nn.Parameter(torch.arange(float(BINS)).repeat(2, 1), requires_grad=False)
+        self.levels = nn.ModuleList(EfficientLevel(c) for c in channels)
+        self.predict = nn.ModuleList(Prediction(c, self.box_numbers, num_classes) for c in channels)
+        self.added = nn.ModuleList(added)
+
+    def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
+        """Return the raw maps (B, 4 * bins + C, h, w), in training mode also the added ones."""
+        pairs = [level(x) for level, x in zip(self.levels, features, strict=True)]
+        maps = [predict(*pair) for predict, pair in zip(self.predict, pairs, strict=True)]
+        if self.training:
+            maps += [added(*pair) for added, pair in zip(self.added, pairs, strict=False)]
+        return maps
+
+    def fuse(self) -> nn.Module:
+        """Drop what was added for training, in place."""
+        self.added = nn.ModuleList()
+        return self
+
+    def rows(self, maps: Sequence[Tensor]) -> Tensor:
+        """Flatten the lead's maps to (B, N, 4 * bins + C): level, y, x."""
+        return torch.cat([m.flatten(2) for m in maps[: len(self.strides)]], dim=2).transpose(1, 2)
+
+    def priors(self, maps: Sequence[Tensor]) -> Tensor:
+        """Return (N, 3) for the lead's maps: cell x, cell y, stride."""
+        return cell_priors(maps[: len(self.strides)], self.strides)
+
+    def ranking(self, rows: Tensor) -> Tensor:
+        """Return the highest raw class number (B, N): the sigmoid of it is the best score."""
+        return rows[..., self.box_numbers :].amax(dim=-1)
+
+    def decode(self, rows: Tensor, priors: Tensor) -> tuple[Tensor, Tensor]:
+        """Return boxes (B, n, 4) xyxy in input pixels and scores (B, n, C)."""
+        centres, strides = priors[..., :2] + 0.5, priors[..., 2:]
+        left_top, right_bottom = self.distances(rows[..., : self.box_numbers]).chunk(2, dim=-1)
+        boxes = torch.cat([centres - left_top, centres + right_bottom], dim=-1) * strides
+        return boxes, rows[..., self.box_numbers :].sigmoid()
+
+    def distances(self, raw: Tensor) -> Tensor:
+        """Decode (B, n, 4 * bins) to distances (B, n, 4) in cells: the expectation where they are distributions."""
+        if self.box_numbers == 4:
+            return raw
+        return (raw.unflatten(-1, (4, BINS)).softmax(dim=-1) * self.bins[0]).sum(dim=-1)
+
+
+def begin_constant(conv: nn.Conv2d, value: float) -> None:
+    """Let a convolution begin as a constant."""
+    assert conv.bias is not None
+    nn.init.zeros_(conv.weight)
+    nn.init.constant_(conv.bias, value)
