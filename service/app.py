@@ -76,8 +76,12 @@ def _assemble(settings: Settings, load: Loader) -> State:
     def open_engine(package: Package) -> Engine:
         package.verify()
         engine = load(package, settings.engine_options)
-        if settings.warm_up:
-            engine.warm_up()
+        try:
+            if settings.warm_up:
+                engine.warm_up()
+        except Exception:
+            engine.close()
+            raise
         return engine
 
     store = ModelStore(

@@ -89,14 +89,19 @@ class ModelStore:
         self._failed: dict[Package, str] = {}
         self._pinned: set[Package] = set()
         self._unloading: set[asyncio.Task[None]] = set()
+        self._begun = False
 
     async def watch(self, every: float) -> None:
         """Refresh every so many seconds until cancelled; a repository that cannot be read changes nothing."""
+        told = ""
         while True:
             try:
                 await self.refresh()
-            except PackageError as error:
-                LOG.warning("the repository is left as it was: %s", error)
+                told = ""
+            except Exception as error:
+                if str(error) != told:  # once, not every two seconds
+                    LOG.error("nothing is loaded or unloaded: %s", error, exc_info=not isinstance(error, LineageError))
+                told = str(error)
             await asyncio.sleep(every)
 
     async def refresh(self) -> None:
@@ -110,6 +115,7 @@ class ModelStore:
             await self._settle(package)
         self._routes = self._routed(self.catalog)
         self._unload_except(self._kept(self.catalog))
+        self._begun = True
 
     @asynccontextmanager
     async def lease(self, reference: str | None, deadline: float) -> AsyncIterator[LoadedModel]:
@@ -144,12 +150,13 @@ class ModelStore:
         """List what has to happen before the service can answer; empty when it is ready."""
         if self.catalog is None:
             return ["the model repository is being read"]
-        if any(package in self._models for package in self._routes.values()):
+        answering = any(package in self._models for package in self._routes.values())
+        if answering and self._begun:
             return []
-        if not self.catalog.packages:
-            return [self._how_to_begin(), *self.problems()]
-        loading = [f"{package.name}@{package.version} is loading" for package in self._loading]
-        return loading or self.problems()
+        waiting = [p for p in self._wanted(self.catalog) if self.state(p) in ("loading", "available")]
+        if waiting or answering:
+            return [f"{package.name}@{package.version} is loading" for package in waiting]
+        return self.problems() or [self._how_to_begin()]
 
     def problems(self, name: str | None = None) -> list[str]:
         """List what cannot be used and why, of one model or of all."""
@@ -167,7 +174,8 @@ class ModelStore:
         package = (self.catalog or Catalog()).packages.get(reference)
         if package is None:  # says well what there is, or finds what was published a moment ago
             package = await asyncio.to_thread(self._repository.resolve, reference)
-        self._pinned.add(package)
+        if reference == f"{package.name}@{package.version}":
+            self._pinned.add(package)
         return package
 
     def _only_reference(self) -> str:

@@ -82,7 +82,7 @@ class ModelName(BaseModel):
 
 
 class Timing(BaseModel):
-    """Milliseconds: of the slowest image where there are several; total is from the request's first byte."""
+    """Milliseconds: of the slowest image where there are several; total is the request's, from its head on."""
 
     decode: float
     queue: float

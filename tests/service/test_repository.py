@@ -23,7 +23,7 @@ SOON = 30.0
 
 
 class Engines:
-    """Makes fake engines and remembers them; a package listed in `broken` fails, `gate` holds loading."""
+    """Makes fake engines and remembers them; a version listed in `broken` fails, `gate` holds loading (of one name)."""
 
     def __init__(self) -> None:
         self.made: dict[Package, FakeEngine] = {}
@@ -31,10 +31,11 @@ class Engines:
         self.gate = threading.Event()
         self.gate.set()
         self.loads = 0
+        self.holds: str | None = None
 
     def __call__(self, package: Package) -> FakeEngine:
         self.loads += 1
-        assert self.gate.wait(SOON)
+        assert self.holds not in (None, package.name) or self.gate.wait(SOON)
         if package.version in self.broken:
             raise self.broken[package.version]
         self.made[package] = load(package, EngineOptions())
@@ -355,6 +356,42 @@ def test_loading_is_shown_and_not_ready(store: ModelStore, publish: Publish, eng
         engines.gate.set()
         await refreshing
         assert store.missing() == []
+        await store.close()
+
+    run(test)
+
+
+def test_it_is_ready_when_every_default_is_loaded(store: ModelStore, publish: Publish, engines: Engines) -> None:
+    publish("one")
+    publish("two")
+
+    async def test() -> None:
+        engines.holds = "two"
+        engines.gate.clear()
+        refreshing = asyncio.create_task(store.refresh())
+        while engines.loads < 2:
+            await asyncio.sleep(0.01)
+        assert store.missing() == ["two@1 is loading"]
+        engines.gate.set()
+        await refreshing
+        assert store.missing() == []
+        await store.close()
+
+    run(test)
+
+
+def test_a_request_before_the_first_look_does_not_keep_an_old_version_loaded(
+    store: ModelStore, publish: Publish
+) -> None:
+    old = publish()
+
+    async def test() -> None:
+        assert await version(store, "toy") == 1
+        await store.refresh()
+        publish()
+        await store.refresh()
+        assert await version(store, "toy") == 2
+        assert store.state(old) == "available"
         await store.close()
 
     run(test)
