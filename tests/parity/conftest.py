@@ -1,6 +1,7 @@
 """Reference numbers of the PyTorch lineage: every fixture whose variant is registered is tested by itself.
 
-A test that asks for `reference` runs once per fixture; `imported` is the detector made from its state dict.
+A test that asks for `reference` runs once per fixture, of the FAMILY that its module names or of all; `imported` is the
+detector made from its state dict.
 """
 
 from __future__ import annotations
@@ -64,7 +65,10 @@ class Reference:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "reference" in metafunc.fixturenames:
         folder = _folder(metafunc.config)
-        names = sorted(path.parent.name for path in folder.glob("*/keys.json") if path.parent.name in variants())
+        family = getattr(metafunc.module, "FAMILY", "")
+        names = sorted(
+            path.parent.name for path in folder.glob(f"{family}*/keys.json") if path.parent.name in variants()
+        )
         absent = pytest.param("absent", marks=pytest.mark.skip(f"no reference data at {folder}; set LINEAGE_SHARED"))
         metafunc.parametrize("reference", names or [absent], indirect=True, scope="module")
 
