@@ -1,4 +1,4 @@
-"""YOLOv4 (2020, arXiv:2004.10934): YOLOv3's scheme on CSPDarknet53 with Mish, pyramid pooling, two-way path aggregation.
+"""YOLOv4 (2020, arXiv:2004.10934): YOLOv3's scheme on CSPDarknet53, with a pyramid and two-way path aggregation.
 
       images ── stem ── c1 /2 ── c2 /4
                                   │

@@ -61,7 +61,7 @@ class Reference:
 
     @property
     def maps(self) -> dict[int, Array]:
-        """Inputs (C, h, w) of the detection layers by layer index, in the order of the cfg; logits, as our raw maps are.
+        """Inputs (C, h, w) of the detection layers by layer index, in the order of the cfg; logits, as ours are.
 
         With `new_coords` the program's own are probabilities already.
         """

@@ -73,7 +73,7 @@ def assert_same_boxes(run: Reference, head: Head, maps: list[Tensor], tolerance:
     order = run.order_of_rows(maps, rows[0].numpy())
     expected = run["boxes"]
     sides = np.ptp(run.boxes.reshape(-1, 2, 2), axis=1).max(axis=1, keepdims=True)
-    unit = np.maximum(1, sides / min(run.images.shape[2:]))  # some boxes are far larger than the image: so is their noise
+    unit = np.maximum(1, sides / min(run.images.shape[2:]))  # boxes may be far larger than the image
     np.testing.assert_allclose(boxes[order] / unit, run.boxes / unit, rtol=0, atol=tolerance)
     np.testing.assert_allclose(np.where(scores > THRESHOLD, scores, 0)[order], expected[:, 5:], rtol=0, atol=SCORES)
 

@@ -116,7 +116,14 @@ def test_a_variant_without_weights_files_is_refused(weights: Path) -> None:
 
 PUBLISHED = {  # floats of the official files
     **{"yolov2": 50_983_561, "yolov2-tiny": 11_237_145, "yolov2-tiny-voc": 15_867_885},
-    **{"yolov3": 62_001_757, "yolov3-tiny": 8_858_734, "darknet19": 20_856_776, "darknet53": 41_645_640},
+    **{"yolov4": 64_429_405, "yolov4-tiny": 6_062_814, "yolov4-csp": 52_986_205, "yolov4x-mish": 99_847_037},
+    **{
+        "yolov4-p5": 70_917_468,
+        "yolov3": 62_001_757,
+        "yolov3-tiny": 8_858_734,
+        "darknet19": 20_856_776,
+        "darknet53": 41_645_640,
+    },
 }
 
 

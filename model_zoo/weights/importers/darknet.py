@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple, overload
@@ -40,7 +40,8 @@ _YOLOV4: Order = (
 ORDERS: dict[str, Order] = {
     **dict.fromkeys(("yolov2", "yolov2-voc", "yolov2-tiny", "yolov2-tiny-voc", "yolov2-test"), _WHOLE),
     **dict.fromkeys(("yolov3", "yolov3-spp", "yolov3-voc", "yolov3-test"), _YOLOV3),
-    **dict.fromkeys(("yolov4", "yolov4-test"), _YOLOV4),
+    **dict.fromkeys(("yolov4", "yolov4-csp", "yolov4-csp-swish", "yolov4-csp-x-mish", "yolov4x-mish"), _YOLOV4),
+    **dict.fromkeys(("yolov4-p5", "yolov4-test", "yolov4-csp-test"), _YOLOV4),
     **dict.fromkeys(("yolov3-tiny", "yolov4-tiny"), _TINY),
     **dict.fromkeys(CLASSIFIERS, ("backbone", "predict")),
 }
@@ -146,6 +147,7 @@ def fitting(floats: int) -> list[tuple[str, int]]:
     return sorted(found, key=lambda fit: fit[1] not in USUAL_CLASSES)
 
 
+@functools.cache
 def file_size(variant: str) -> FileSize:
     """Return how the number of floats of a variant's file depends on its classes."""
     one, two = (count(tensors(_shapes(variant, classes), ORDERS[variant])) for classes in (1, 2))
@@ -197,7 +199,7 @@ def _follow(detector: Detector, told: Detections) -> None:
     if isinstance(detector.head, AnchorHead):
         by_stride = [told.anchors[order.index(level)] for level in range(len(order))]
         _set_anchors(detector.head, by_stride, told.in_cells)
-    detector.input_spec = dataclasses.replace(detector.input_spec, size=told.size)
+    detector.resize(told.size)
 
 
 def _set_anchors(head: AnchorHead, anchors: Sequence[Anchors], in_cells: bool) -> None:
