@@ -13,16 +13,15 @@ from torch import Tensor
 from model_zoo.detector import Head
 
 
-def candidates(head: Head, rows: Tensor, priors: Tensor, k: int) -> Tensor:
-    """Return (B, k, 6) = x1, y1, x2, y2, score, class, in order of prediction, each with its best class alone.
+def candidates(head: Head, rows: Tensor, priors: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Return boxes (B, k, 4) and scores (B, k, C) of the best k predictions, in order of prediction.
 
-    rows (B, N, R), priors (N, P) as `Head` defines them. Equal class scores go to the lower class. Where N < k the rest
-    has score 0, which no threshold lets through.
+    rows (B, N, R), priors (N, P) as `Head` defines them. Where N < k the rest has scores of 0, which no threshold lets
+    through.
     """
     index, real = pick(head.ranking(rows), k)
     boxes, scores = head.decode(_take(rows, index), priors[index])
-    best, class_ids = scores.max(dim=2)
-    return torch.cat([boxes, (best * real)[..., None], class_ids[..., None].to(boxes.dtype)], dim=2)
+    return boxes, scores * real[..., None]
 
 
 def pick(ranking: Tensor, k: int) -> tuple[Tensor, Tensor]:

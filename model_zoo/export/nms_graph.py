@@ -18,12 +18,16 @@ are rows (B, n, 6) = x1, y1, x2, y2, score, class; a class as float32 is exact b
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes import common as passes
-from onnxscript import FLOAT, INT32, script
+from onnxscript import FLOAT, INT32, OnnxFunction, script
 from onnxscript import opset20 as op
 
 BLOCK = 128
+QUERY = ("score_threshold", "iou_threshold", "distance_weight")  # per image, (B,)
 
 
 @script()
@@ -110,6 +114,36 @@ def suppress(rows: FLOAT[...], alive: FLOAT[...], iou_threshold: FLOAT[...], dis
 
 
 @script()
+def single_label(boxes: FLOAT[...], scores: FLOAT[...]) -> FLOAT[...]:
+    """Make a row of every box with its best class; equal scores go to the lower class."""
+    class_ids = op.Cast(op.ArgMax(scores, axis=2, keepdims=1), to=1)
+    return op.Concat(boxes, op.ReduceMax(scores, [2], keepdims=1), class_ids, axis=2)
+
+
+@script()
+def multi_label(boxes: FLOAT[...], scores: FLOAT[...]) -> FLOAT[...]:
+    """Make a row of each of the n best pairs of box and class; equal scores: lower box, then lower class."""
+    size = op.Slice(op.Shape(boxes), [1], [2])
+    classes = op.Slice(op.Shape(scores), [2], [3])
+    best, pair = op.TopK(op.Reshape(scores, [0, -1]), size)
+    box = op.Unsqueeze(pair / classes, [2])
+    class_ids = op.Unsqueeze(pair, [2]) - box * classes
+    return op.Concat(op.GatherND(boxes, box, batch_dims=1), op.Unsqueeze(best, [2]), op.Cast(class_ids, to=1), axis=2)
+
+
+@script()
+def label(boxes: FLOAT[...], scores: FLOAT[...], score_threshold: FLOAT[...], multi_below: FLOAT[...]) -> FLOAT[...]:
+    """Make candidates: every class of a box for images that ask for scores below `multi_below`, else its best alone."""
+    single = single_label(boxes, scores)
+    multi = score_threshold < multi_below
+    if op.ReduceMax(op.Cast(multi, to=1), keepdims=0) > 0.0:
+        rows = op.Where(op.Unsqueeze(multi, [1, 2]), multi_label(boxes, scores), single)
+    else:
+        rows = op.Identity(single)
+    return rows
+
+
+@script()
 def detect(
     rows: FLOAT[...], score_threshold: FLOAT[...], iou_threshold: FLOAT[...], distance_weight: FLOAT[...]
 ) -> tuple[FLOAT[...], INT32[...]]:
@@ -128,22 +162,35 @@ def detect(
     return detections, op.Cast(op.ReduceSum(keep, [1], keepdims=0), to=6)
 
 
-def append_nms(model: ir.Model, rows: ir.Value) -> None:
-    """Feed candidates `rows` (B, n, 6) of a graph to `detect`: adds its thresholds as inputs, its results as outputs."""
-    thresholds = [_value(name) for name in ("score_threshold", "iou_threshold", "distance_weight")]
-    call = ir.Node(detect.opset.domain, detect.name, [rows, *thresholds], num_outputs=2)
-    detections, count = call.outputs
-    detections.name, detections.type, detections.shape = "detections", rows.type, rows.shape
-    count.name, count.type, count.shape = "count", ir.TensorType(ir.DataType.INT32), ir.Shape(["batch"])
-    model.graph.append(call)
+def append_nms(model: ir.Model, boxes: ir.Value, scores: ir.Value, multi_label_below: float) -> None:
+    """Feed candidate boxes (B, n, 4) and scores (B, n, C) to NMS; its thresholds become inputs, its results outputs."""
+    assert boxes.shape is not None
+    thresholds = [_threshold(name) for name in QUERY]
+    if multi_label_below > 0:
+        below = ir.Value(name="multi_label_below", const_value=ir.tensor(np.float32(multi_label_below)))
+        model.graph.register_initializer(below)
+        (rows,) = _call(model, label, boxes, scores, thresholds[0], below)
+    else:
+        (rows,) = _call(model, single_label, boxes, scores)
+    detections, count = _call(model, detect, rows, *thresholds)
+    shape = [*boxes.shape[:2], 6]
+    detections.name, detections.type, detections.shape = "detections", boxes.type, ir.Shape(shape)
+    count.name, count.type, count.shape = "count", ir.TensorType(ir.DataType.INT32), ir.Shape(shape[:1])
     model.graph.inputs.extend(thresholds)
-    model.graph.outputs.extend(call.outputs)
-    for proto in (detect.to_function_proto(), *detect.to_model_proto().functions):
-        function = ir.from_proto(proto)
-        model.functions[function.identifier()] = function
-    model.opset_imports[detect.opset.domain] = 1
+    model.graph.outputs.extend([detections, count])
     passes.InlinePass()(model)
 
 
-def _value(name: str) -> ir.Value:
+def _call(model: ir.Model, function: OnnxFunction, *inputs: ir.Value) -> Sequence[ir.Value]:
+    """Append a call of an ONNX Script function, and the function with all that it calls."""
+    node = ir.Node(function.opset.domain, function.name, inputs, num_outputs=len(function.op_signature.outputs))
+    model.graph.append(node)
+    for proto in (function.to_function_proto(), *function.to_model_proto().functions):
+        callee = ir.from_proto(proto)
+        model.functions[callee.identifier()] = callee
+    model.opset_imports[function.opset.domain] = 1
+    return node.outputs
+
+
+def _threshold(name: str) -> ir.Value:
     return ir.Value(name=name, type=ir.TensorType(ir.DataType.FLOAT), shape=ir.Shape(["batch"]))

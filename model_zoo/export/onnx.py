@@ -23,8 +23,8 @@ import torch
 from onnx_ir.passes import common as passes
 from torch import Tensor, nn
 
-from model_zoo.contract.card import ModelCard, Output
-from model_zoo.detector import Detector
+from model_zoo.contract.card import ModelCard
+from model_zoo.detector import Detector, InputSpec
 from model_zoo.export.candidates import candidates
 from model_zoo.export.errors import ExportError
 from model_zoo.export.nms_graph import BLOCK, append_nms
@@ -32,7 +32,7 @@ from model_zoo.export.precision import in_precision
 
 MOST_CANDIDATES = 3840  # what TensorRT's TopK takes
 OPSET = 20  # the newest that both ONNX Runtime 1.31 and TensorRT 10.16 take whole
-TRACED: dict[Output, tuple[str, ...]] = {"detections": ("candidates",), "raw": ("boxes", "scores")}
+PICKED, ALL = ("candidate_boxes", "candidate_scores"), ("boxes", "scores")
 AXES = {
     "images": ("batch", "height", "width", 3),
     "score_threshold": ("batch",),
@@ -53,18 +53,19 @@ class Pixels(nn.Module):
         self.network = in_precision(deployed, card.precision)
         self.head, self.spec, self.k = deployed.head, deployed.input_spec, card.candidates
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return candidates (B, k, 6), and boxes (B, N, 4) and scores (B, N, C) of all predictions."""
-        maps = self.network(self.prepare(images))
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return boxes (B, n, 4) and scores (B, n, C), of the k candidates first and then of all predictions."""
+        maps = self.network(to_network(images, self.spec))
         rows, priors = self.head.rows(maps), self.head.priors(maps)
-        return candidates(self.head, rows, priors, self.k), *self.head.decode(rows, priors)
+        return *candidates(self.head, rows, priors, self.k), *self.head.decode(rows, priors)
 
-    def prepare(self, images: Tensor) -> Tensor:
-        """Bring uint8 (B, H, W, 3) RGB to what the network was trained to see: float32 (B, 3, H, W)."""
-        x = images.float() * self.spec.scale
-        if self.spec.colour == "BGR":
-            x = x.flip(3)
-        return x.permute(0, 3, 1, 2)
+
+def to_network(images: Tensor, spec: InputSpec) -> Tensor:
+    """Bring uint8 (B, H, W, 3) RGB to what a network was trained to see: float32 (B, 3, H, W)."""
+    x = images.float() * spec.scale
+    if spec.colour == "BGR":
+        x = x.flip(3)
+    return x.permute(0, 3, 1, 2)
 
 
 def trace(deployed: Detector, card: ModelCard) -> ir.Model:
@@ -77,7 +78,7 @@ def trace(deployed: Detector, card: ModelCard) -> ir.Model:
             dynamo=True,
             opset_version=OPSET,
             input_names=["images"],
-            output_names=["candidates", "boxes", "scores"],
+            output_names=[*PICKED, *ALL],
             dynamic_shapes=(_dynamic_shape(card),),
             optimize=False,  # once, when the graph is whole
             verbose=False,
@@ -89,10 +90,11 @@ def trace(deployed: Detector, card: ModelCard) -> ir.Model:
 def assemble(traced: ir.Model, card: ModelCard) -> onnx.ModelProto:
     """Make the file that `card` describes of a trace: the form it names, named axes, the card inside."""
     model = traced.clone()
-    wanted = TRACED[card.output]
-    model.graph.outputs[:] = [value for value in model.graph.outputs if value.name in wanted]
+    traced_outputs = {value.name: value for value in model.graph.outputs}
+    model.graph.outputs[:] = [traced_outputs[name] for name in ALL] if card.output == "raw" else []
     if card.output == "detections":
-        append_nms(model, model.graph.outputs.pop())
+        boxes, scores = (traced_outputs[name] for name in PICKED)
+        append_nms(model, boxes, scores, card.thresholds.multi_label_below)
     onnxscript.optimizer.optimize(model)
     passes.ClearMetadataAndDocStringPass()(model)
     _name_axes(model.graph)

@@ -1,0 +1,153 @@
+"""Build a TensorRT plan from an exported ONNX file, with the subset that TensorRT 10 and TensorRT-RTX share.
+
+Networks are strongly typed: the precision is the file's, the builder changes none. TensorRT 10 builds on the machine
+and GPU that will run the plan; TensorRT-RTX also builds ahead of time, without a GPU, for a named compute capability.
+Whether a plan is right and how fast it is can be told only where it runs; nothing here claims either.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from model_zoo.contract.card import ModelCard
+from model_zoo.contract.letterbox import Size
+from model_zoo.export.errors import ExportError
+
+LIBRARIES = ("tensorrt", "tensorrt_rtx")
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class PlanOptions:
+    """What a plan is built for.
+
+    batch: smallest, usual and largest batch. sizes: smallest, usual and largest (height, width), by default the card's
+    alone. compute_capability: of the GPU, such as "8.9", to build ahead of time (TensorRT-RTX only). workspace: limit
+    of scratch memory in bytes. version_compatible: whether later versions of TensorRT take the plan. timing_cache: a
+    file that keeps measurements from one build to the next.
+    """
+
+    batch: tuple[int, int, int] = (1, 4, 8)
+    sizes: tuple[Size, Size, Size] | None = None
+    compute_capability: str | None = None
+    workspace: int | None = None
+    version_compatible: bool = False
+    timing_cache: Path | None = None
+
+
+def build_plan(model: Path, card: ModelCard, options: PlanOptions, progress: Progress = lambda _: None) -> bytes:
+    """Parse and build; returns the serialized plan. ExportError carries what the parser or the builder had to say."""
+    trt = _library(options)
+    complaints = _logger(trt)
+    builder = trt.Builder(complaints)
+    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+    _parse(trt, network, complaints, model)
+    config = _configure(trt, builder, network, card, options)
+    config.progress_monitor = _monitor(trt, progress)
+    plan = builder.build_serialized_network(network, config)
+    if plan is None:
+        raise ExportError(f"{trt.__name__} {trt.__version__} cannot build {model.name}: {complaints.text()}")
+    if options.timing_cache:
+        options.timing_cache.write_bytes(bytes(config.get_timing_cache().serialize()))
+    return bytes(plan)
+
+
+def _library(options: PlanOptions) -> Any:
+    """Import TensorRT, or TensorRT-RTX where it is not there or a compute capability is asked for."""
+    for name in LIBRARIES[1:] if options.compute_capability else LIBRARIES:
+        spec = importlib.util.find_spec(name)
+        if spec and spec.origin:  # a folder of type stubs has none
+            return importlib.import_module(name)
+    wanted = "tensorrt-rtx-cu13" if options.compute_capability else "tensorrt-cu13 or tensorrt-rtx-cu13"
+    raise ExportError(f"--format tensorrt needs the package {wanted}, which is not installed here")
+
+
+def _logger(trt: Any) -> Any:
+    class Complaints(trt.ILogger):  # type: ignore[misc]
+        """Collects what the library complains of instead of printing it."""
+
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+            self.errors: list[str] = []
+
+        def log(self, severity: Any, message: str) -> None:
+            if severity <= trt.ILogger.Severity.ERROR:
+                self.errors.append(message)
+
+        def text(self) -> str:
+            return "; ".join(self.errors) or "no reason given"
+
+    return Complaints()
+
+
+def _monitor(trt: Any, progress: Progress) -> Any:
+    class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
+        """Names every outermost phase of the build once."""
+
+        def __init__(self) -> None:
+            trt.IProgressMonitor.__init__(self)
+
+        def phase_start(self, name: str, parent: str | None, _steps: int) -> None:
+            if not parent:
+                progress(name)
+
+        def step_complete(self, _name: str, _step: int) -> bool:
+            return True  # go on
+
+        def phase_finish(self, _name: str) -> None:
+            pass
+
+    return Monitor()
+
+
+def _parse(trt: Any, network: Any, logger: Any, model: Path) -> None:
+    parser = trt.OnnxParser(network, logger)
+    if parser.parse_from_file(str(model)):
+        return
+    errors = [parser.get_error(i) for i in range(parser.num_errors)]
+    reasons = "; ".join(f"{e.node_name() or 'graph'}: {e.desc()}" for e in errors) or logger.text()
+    raise ExportError(f"{trt.__name__} {trt.__version__} cannot read {model.name}: {reasons}")
+
+
+def _configure(trt: Any, builder: Any, network: Any, card: ModelCard, options: PlanOptions) -> Any:
+    config = builder.create_builder_config()
+    config.add_optimization_profile(_profile(builder, network, card, options))
+    if options.compute_capability:
+        config.num_compute_capabilities = 1
+        config.set_compute_capability(_capability(trt, options.compute_capability), 0)
+    if options.workspace:
+        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace)
+    if options.version_compatible:
+        config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
+    if options.timing_cache:
+        known = options.timing_cache.read_bytes() if options.timing_cache.is_file() else b""
+        config.set_timing_cache(config.create_timing_cache(known), ignore_mismatch=False)
+    return config
+
+
+def _profile(builder: Any, network: Any, card: ModelCard, options: PlanOptions) -> Any:
+    """Give every input its smallest, usual and largest shape."""
+    sizes = options.sizes or (card.input_size,) * 3
+    if not card.dynamic_size and set(sizes) != {card.input_size}:
+        raise ExportError(f"{card.name}: expected its only input size {card.input_size}; got {sizes}")
+    profile = builder.create_optimization_profile()
+    for i in range(network.num_inputs):
+        tensor = network.get_input(i)
+        image = len(tensor.shape) == 4
+        shapes = [(b, *size, 3) if image else (b,) for b, size in zip(options.batch, sizes, strict=True)]
+        profile.set_shape(tensor.name, *shapes)
+    return profile
+
+
+def _capability(trt: Any, text: str) -> Any:
+    known = {name: value for name, value in trt.ComputeCapability.__members__.items() if name.startswith("SM")}
+    name = "SM" + text.replace(".", "")
+    if name not in known:
+        offered = ", ".join(f"{k[2:-1]}.{k[-1]}" for k in known)
+        raise ExportError(f"compute capability: expected one of {offered}; got {text!r}")
+    return known[name]
