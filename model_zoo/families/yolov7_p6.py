@@ -87,7 +87,7 @@ VARIANTS = {
     "yolov7-e6": YOLOv7P6Config(80, blocks=3),
     "yolov7-d6": YOLOv7P6Config(96, blocks=4),
     "yolov7-e6e": YOLOv7P6Config(80, blocks=3, elan=EELAN),
-    "yolov7-p6-test": YOLOv7P6Config(2, hidden=1, elan=EELAN),
+    "yolov7-p6-test": YOLOv7P6Config(2, hidden=2, blocks=1),
 }
 
 

@@ -35,7 +35,7 @@ HEADS = {  # index of the prediction layer in training, in deployment
     "yolov7-d6": (166, 162),
     "yolov7-e6e": (265, 261),
     "yolov7-test": (105, 105),
-    "yolov7-p6-test": (221, 217),
+    "yolov7-p6-test": (100, 96),
 }
 STEMS = {
     **{variant: config.stem[0][0] for variant, config in yolov7.VARIANTS.items()},

@@ -148,7 +148,7 @@ class YOLOv7Originals(Originals):
     def _child(self, part: str, depth: int) -> nn.Module:
         if part in ("ia", "im", "m2"):
             return nn.ModuleList()
-        if depth == 1 and part in ("105", "221"):
+        if depth == 1 and part in ("105", "100"):
             return self.make("models.yolo.IDetect" if part == "105" else "models.yolo.IAuxDetect")
         return super()._child(part, depth)
 
