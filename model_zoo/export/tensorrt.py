@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from model_zoo.contract.card import ModelCard
-from model_zoo.contract.letterbox import Size
 from model_zoo.export.errors import ExportError
 
 LIBRARIES = ("tensorrt", "tensorrt_rtx")
@@ -24,18 +23,23 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class PlanOptions:
-    """What a plan is built for.
+    """What a TensorRT plan is built for.
 
-    batch: smallest, usual and largest batch. sizes: smallest, usual and largest (height, width), by default the card's
-    alone. compute_capability: of the GPU, such as "8.9", to build ahead of time (TensorRT-RTX only). workspace: limit
-    of scratch memory in bytes. version_compatible: whether later versions of TensorRT take the plan. timing_cache: a
-    file that keeps measurements from one build to the next.
+    Attributes:
+        batch: Smallest, usual and largest batch.
+        heights: Smallest, usual and largest input height; by default the card's alone.
+        widths: Smallest, usual and largest input width; by default the card's alone.
+        compute_capability: Of a GPU, such as 8.9, to build ahead of time without one; TensorRT-RTX only.
+        workspace_mib: Limit of scratch memory.
+        version_compatible: Build a plan that later versions take too; needs the lean runtime.
+        timing_cache: File that keeps measurements from one build to the next.
     """
 
     batch: tuple[int, int, int] = (1, 4, 8)
-    sizes: tuple[Size, Size, Size] | None = None
+    heights: tuple[int, int, int] | None = None
+    widths: tuple[int, int, int] | None = None
     compute_capability: str | None = None
-    workspace: int | None = None
+    workspace_mib: int | None = None
     version_compatible: bool = False
     timing_cache: Path | None = None
 
@@ -107,7 +111,7 @@ def _monitor(trt: Any, progress: Progress) -> Any:
 
 def _parse(trt: Any, network: Any, logger: Any, model: Path) -> None:
     parser = trt.OnnxParser(network, logger)
-    if parser.parse_from_file(str(model)):
+    if parser.parse_from_file(str(model)) and network.num_outputs:  # what is no ONNX parses to nothing
         return
     errors = [parser.get_error(i) for i in range(parser.num_errors)]
     reasons = "; ".join(f"{e.node_name() or 'graph'}: {e.desc()}" for e in errors) or logger.text()
@@ -120,8 +124,8 @@ def _configure(trt: Any, builder: Any, network: Any, card: ModelCard, options: P
     if options.compute_capability:
         config.num_compute_capabilities = 1
         config.set_compute_capability(_capability(trt, options.compute_capability), 0)
-    if options.workspace:
-        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace)
+    if options.workspace_mib:
+        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace_mib << 20)
     if options.version_compatible:
         config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
     if options.timing_cache:
@@ -132,16 +136,26 @@ def _configure(trt: Any, builder: Any, network: Any, card: ModelCard, options: P
 
 def _profile(builder: Any, network: Any, card: ModelCard, options: PlanOptions) -> Any:
     """Give every input its smallest, usual and largest shape."""
-    sizes = options.sizes or (card.input_size,) * 3
-    if not card.dynamic_size and set(sizes) != {card.input_size}:
-        raise ExportError(f"{card.name}: expected its only input size {card.input_size}; got {sizes}")
+    images = list(zip(options.batch, *_sides(card, options), (3, 3, 3), strict=True))
     profile = builder.create_optimization_profile()
     for i in range(network.num_inputs):
         tensor = network.get_input(i)
-        image = len(tensor.shape) == 4
-        shapes = [(b, *size, 3) if image else (b,) for b, size in zip(options.batch, sizes, strict=True)]
-        profile.set_shape(tensor.name, *shapes)
+        profile.set_shape(tensor.name, *(shape[: len(tensor.shape)] for shape in images))
     return profile
+
+
+def _sides(card: ModelCard, options: PlanOptions) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    height, width = card.input_size
+    heights, widths = options.heights or (height,) * 3, options.widths or (width,) * 3
+    fixed = {*zip(heights, widths, strict=True)} == {card.input_size}
+    if not fixed and not card.dynamic_size:
+        raise ExportError(f"{card.name}: expected its only input size, {height} x {width}; got {heights} x {widths}")
+    if any(side < card.stride or side % card.stride for side in (*heights, *widths)):
+        raise ExportError(f"{card.name}: expected sides in steps of {card.stride}; got {heights} x {widths}")
+    ordered = all(list(three) == sorted(three) for three in (options.batch, heights, widths))
+    if not ordered or options.batch[0] < 1:
+        raise ExportError(f"expected smallest, usual and largest; got batch {options.batch}, {heights} x {widths}")
+    return heights, widths
 
 
 def _capability(trt: Any, text: str) -> Any:

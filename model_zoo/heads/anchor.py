@@ -25,7 +25,8 @@ class AnchorHead(Head):
 
     anchors: Tensor
     prediction: type[nn.Conv2d] = nn.Conv2d
-    class_margin = 0.99999
+    class_margin = 0.99999  # keeps the first class probability, 0.6 / (C - margin), finite for one class
+    multi_label_below = 0.01  # evaluation lists every class of a box, detection its best alone
 
     def __init__(self, channels: Sequence[int], num_classes: int, anchors: Anchors, strides: Sequence[int]) -> None:
         super().__init__()
