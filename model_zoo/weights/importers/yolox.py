@@ -99,11 +99,13 @@ def from_state_dict(variant: str, state: State) -> Detector:
 
 def recognise(state: State) -> Recognition | None:
     """Tell the variant by the stem's width, the bottlenecks of the first stage and the kind of convolution."""
-    if CLASSES in state and FPN in state:
-        return Recognition(DARKNET53, "a decoupled head on Darknet-53 and its top-down path")
     mmdet = MMDET_CLASSES in state
+    if not mmdet and CLASSES not in state:
+        return None
+    if FPN in state:
+        return Recognition(DARKNET53, "a decoupled head on Darknet-53 and its top-down path")
     renamed = rename(state, MMDET if mmdet else CSP)
-    if (not mmdet and CLASSES not in state) or STEM not in renamed:
+    if STEM not in renamed:
         return None
     width, depthwise = np.atleast_1d(renamed[STEM]).shape[0], any(".depthwise." in key for key in renamed)
     blocks = sum(re.fullmatch(r"backbone\.c2\.blocks\.\d+\.conv1\.conv\.weight", key) is not None for key in renamed)
