@@ -38,6 +38,7 @@ _YOLOV4: Order = (
     *("neck.down5", "neck.bottom5", "neck.out5", "head.predict.2"),
 )
 ORDERS: dict[str, Order] = {
+    **dict.fromkeys(("yolov1", "yolov1-tiny", "yolov1-paper", "yolov1-fast", "yolov1-test"), _WHOLE),
     **dict.fromkeys(("yolov2", "yolov2-voc", "yolov2-tiny", "yolov2-tiny-voc", "yolov2-test"), _WHOLE),
     **dict.fromkeys(("yolov3", "yolov3-spp", "yolov3-voc", "yolov3-test"), _YOLOV3),
     **dict.fromkeys(("yolov4", "yolov4-csp", "yolov4-csp-swish", "yolov4-csp-x-mish", "yolov4x-mish"), _YOLOV4),
