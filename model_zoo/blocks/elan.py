@@ -43,14 +43,11 @@ class ELAN(nn.Module):
 
 
 class EELAN(nn.Module):
-    """Extended ELAN: the sum of two.
-
-    The paper's groups, shuffle and merge of cardinality 2 are this, once every group has its own layers (section 5).
-    """
+    """Extended ELAN: the sum of two, which is the paper's groups, shuffle and merge for a cardinality of 2."""
 
     def __init__(
-        self, in_channels: int, hidden: int, out_channels: int, *, blocks: int, depth: int, narrowing: int = 1
-    ):
+        self, in_channels: int, hidden: int, out_channels: int, *, blocks: int = 2, depth: int = 2, narrowing: int = 1
+    ) -> None:
         super().__init__()
         self.first = ELAN(in_channels, hidden, out_channels, blocks=blocks, depth=depth, narrowing=narrowing)
         self.second = ELAN(in_channels, hidden, out_channels, blocks=blocks, depth=depth, narrowing=narrowing)
