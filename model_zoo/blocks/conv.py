@@ -28,6 +28,7 @@ class Conv(nn.Module):
         *,
         padding: int | None = None,
         groups: int = 1,
+        dilation: int = 1,
         bias: bool = False,
         activation: Activation = nn.SiLU,
         eps: float = 1e-3,
@@ -35,7 +36,7 @@ class Conv(nn.Module):
     ) -> None:
         super().__init__()
         pad = kernel // 2 if padding is None else padding
-        self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, pad, groups=groups, bias=bias)
+        self.conv = nn.Conv2d(in_channels, out_channels, kernel, stride, pad, dilation, groups, bias)
         self.bn: nn.Module = nn.BatchNorm2d(out_channels, eps=eps, momentum=momentum)
         self.act = activation()
 
@@ -58,14 +59,16 @@ def fold_batch_norm(conv: nn.Conv2d, bn: nn.BatchNorm2d) -> nn.Conv2d:
     bias = torch.zeros_like(gain) if conv.bias is None else conv.bias.double()
     weight = (conv.weight.double() * gain[:, None, None, None]).to(conv.weight)
     bias = (bn.bias.double() + (bias - bn.running_mean.double()) * gain).to(conv.weight)
-    return fixed_conv(weight, bias, conv.stride, conv.padding, conv.groups)
+    return fixed_conv(weight, bias, conv.stride, conv.padding, conv.groups, conv.dilation)
 
 
-def fixed_conv(weight: Tensor, bias: Tensor, stride: Any, padding: Any, groups: int = 1) -> nn.Conv2d:
+def fixed_conv(
+    weight: Tensor, bias: Tensor, stride: Any, padding: Any, groups: int = 1, dilation: Any = 1
+) -> nn.Conv2d:
     """Return a convolution with the given weight (out, in / groups, height, width) and bias (out,), frozen."""
     kernel = (weight.shape[2], weight.shape[3])
     with torch.device("meta"):  # no numbers to draw: both parameters are replaced
-        conv = nn.Conv2d(weight.shape[1] * groups, weight.shape[0], kernel, stride, padding, groups=groups)
+        conv = nn.Conv2d(weight.shape[1] * groups, weight.shape[0], kernel, stride, padding, dilation, groups)
     conv.weight = nn.Parameter(weight.detach(), requires_grad=False)
     conv.bias = nn.Parameter(bias.detach(), requires_grad=False)
     return conv

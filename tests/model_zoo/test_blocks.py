@@ -24,10 +24,11 @@ def randomise(module: nn.Module) -> nn.Module:
 
 @pytest.mark.parametrize("groups", [1, 4])
 @pytest.mark.parametrize("bias", [False, True])
-@pytest.mark.parametrize("eps", [1e-3, 1e-5])
-def test_folding_keeps_the_numbers(groups, bias, eps):
+@pytest.mark.parametrize(("eps", "dilation"), [(1e-3, 1), (1e-5, 2)])
+def test_folding_keeps_the_numbers(groups, bias, eps, dilation):
     torch.manual_seed(0)
-    block = randomise(Conv(8, 16, 3, 2, groups=groups, bias=bias, eps=eps, activation=partial(nn.LeakyReLU, 0.1)))
+    kind = {"groups": groups, "dilation": dilation, "bias": bias, "eps": eps}
+    block = randomise(Conv(8, 16, 3, 2, **kind, activation=partial(nn.LeakyReLU, 0.1)))
     x = torch.randn(2, 8, 13, 17)
     before = block(x)
     fused = block.fuse()
