@@ -222,7 +222,7 @@ class TestCfg:
     @pytest.mark.parametrize(
         ("before", "after", "answer"),
         [
-            ("classes=80", "classes=many", r"\[yolo\] at line 6: expected a number for classes; got 'many'"),
+            ("classes=80", "classes=many", r"line 9: \[yolo\]: expected a number for classes; got 'many'"),
             ("[net]", "[convolutional]", "begins with"),
             ("width = 320", "width 320", "line 3"),
             ("mask = 6,7,8", "mask = 6,7,9", "masks among them"),
