@@ -82,7 +82,7 @@ class EfficientHead(Head):
         super().__init__()
         self.strides, self.num_classes, self.box_numbers = tuple(strides), num_classes, 4 * bins
         # Constant. The original keeps them twice, used or not, and the sizes it states count both.
-        self.bins = nn.Parameter(torch.arange(float(BINS)).repeat(2, 1), requires_grad=False)
+        self.bins = nn.Parameter(torch.tensor([[float(i) for i in range(BINS)]] * 2), requires_grad=False)
         self.levels = nn.ModuleList(EfficientLevel(c) for c in channels)
         self.predict = nn.ModuleList(Prediction(c, self.box_numbers, num_classes) for c in channels)
         self.added = nn.ModuleList(added)

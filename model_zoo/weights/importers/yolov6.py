@@ -27,7 +27,7 @@ CLASSES, BOX, TAUGHT_BOX = (f"detect.{name}.0.bias" for name in ("cls_preds", "r
 AIDED, TAUGHT = ", aided by anchors", ", to be distilled"
 CONSTANTS = ("detect.proj", "detect.proj_conv.weight")  # 0..16, twice
 STAGE = r"^(backbone\.ERBlock_\d\.1|neck\.Rep_\w+)"
-MOST_BLOCKS = 20
+MOST_BLOCKS = 8  # after the first, in c4 of L
 BLOCKS: Table = (
     (r"(\.block)+\.(conv|bn)\.", r".\2."),  # 3.0 wraps convolutions, 2.0 those of L
     (r"\.(csp)?sppf\.", "."),
@@ -109,14 +109,14 @@ def from_state_dict(variant: str, state: State) -> Detector:
         config = yolov6_v3.VARIANTS[variant]
         taught = require(state, TAUGHT_BOX, variant).size // 4 if config.taught_bins else 0
         detector = yolov6_v3.assemble(variant, replace(config, bins=bins, taught_bins=taught), names)
-    return load(detector, _with_bins(state), _table(state))
+    return load(detector, _with_bins(state), table(state))
 
 
 def recognise(state: State) -> Recognition | None:
     """Tell the variant by the neck and the head, the kind and number of blocks, and the stem's width."""
     if CLASSES not in state or not any(key.startswith("backbone.ERBlock_") for key in state):
         return None
-    found = _facts({key: value.shape for key, value in rename(state, _table(state)).items()})
+    found = _facts({key: value.shape for key, value in rename(state, table(state)).items()})
     for variant, config in CONFIGS.items():
         if found == _facts_of(config):
             return Recognition(variant, str(found))
@@ -162,7 +162,8 @@ def _with_bins(state: State) -> dict[str, NDArray[np.generic]]:
     return kept | ({"head.bins": np.stack(copies)} if len({copy.size for copy in copies}) == 1 else {})
 
 
-def _table(state: State) -> Table:
+def table(state: State) -> Table:
+    """Return the renames for a state dict of its release and number of levels."""
     neck = NECK6 if any(key.startswith("neck.Bifusion2.") for key in state) else NECK
     renames = tuple((rf"^neck\.{original}\.", f"neck.{ours}.") for original, ours in neck.items())
     head = HEAD_V1 if any(key.startswith("detect.obj_preds.") for key in state) else HEAD
