@@ -1,0 +1,82 @@
+"""The main job on real weights and real photos: import, serve, POST; held to numbers of the original program."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from model_zoo.contract.boxes import pairwise_iou
+from tests.conftest import ROOT
+from tests.e2e.server import Server
+
+PHOTOS = ("000000303818", "000000456496")
+
+
+@pytest.fixture(scope="module")
+def server(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server of the official weights, imported by the command that the README names."""
+    models = tmp_path_factory.mktemp("models")
+    weights = shared / "weights" / "yolov5n.pt"
+    command = [sys.executable, "lineage.py", "import", str(weights), "--name", "yolov5n", "--repository", str(models)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    with Server(models) as server:
+        yield server.wait_until_ready()
+
+
+def detect(server: Server, photo: Path, **query: object) -> list[dict[str, Any]]:
+    answer = server.client.post("/detect", params={"model": "yolov5n", **query}, files={"file": photo.read_bytes()})
+    assert answer.status_code == 200, answer.text
+    (result,) = answer.json()["results"]
+    return list(result["detections"])
+
+
+def as_rows(found: list[dict[str, Any]]) -> NDArray[np.float64]:
+    return np.array([[*d["box"], d["score"], d["class_id"]] for d in found])
+
+
+@pytest.mark.parametrize("photo", PHOTOS)
+def test_detections_equal_the_original_program(server: Server, shared: Path, photo: str) -> None:
+    reference = np.load(shared / "weights" / f"yolov5n_{photo}_640.npz")["dets_image"]
+    image = shared / "data" / "coco_mini" / "images" / f"{photo}.jpg"
+    found = as_rows(detect(server, image, score=0.25, iou=0.45, nms="iou"))
+    assert found.shape == reference.shape
+    partner = pairwise_iou(reference[:, :4].astype(np.float64), found[:, :4]).argmax(axis=1)
+    assert sorted(partner) == list(range(len(found)))
+    np.testing.assert_allclose(found[partner, :4], reference[:, :4], atol=1)
+    np.testing.assert_allclose(found[partner, 4], reference[:, 4], atol=0.01)
+    np.testing.assert_array_equal(found[partner, 5], reference[:, 5])
+
+
+def test_average_precision_equals_the_original_program(server: Server, shared: Path) -> None:
+    data = shared / "data" / "coco_mini"
+    expected = json.loads((data / "reference_map.json").read_text())["results"]["val2017"]
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO(str(data / "annotations" / "val2017.json"))
+    categories = {truth.cats[i]["name"]: i for i in truth.getCatIds()}
+    records = []
+    for image_id, image in truth.imgs.items():
+        found = detect(server, data / "images" / image["file_name"], score=0.001, iou=0.6, nms="iou")
+        for d in found:
+            x1, y1, x2, y2 = d["box"]
+            box = [x1, y1, x2 - x1, y2 - y1]
+            category = categories[d["label"]]
+            records.append({"image_id": image_id, "category_id": category, "bbox": box, "score": d["score"]})
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluation = COCOeval(truth, truth.loadRes(records), "bbox")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    assert evaluation.stats[0] == pytest.approx(expected["AP"], abs=0.005)
+    assert evaluation.stats[1] == pytest.approx(expected["AP50"], abs=0.005)
