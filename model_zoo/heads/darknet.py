@@ -1,4 +1,4 @@
-"""Darknet's anchor heads: sizes grow with exp, centres stay in (v2, v3) or near (v4) their cell."""
+"""Darknet's anchor heads: centres stay in (v2, v3) or near (v4) their cell."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from model_zoo.heads.anchor import AnchorHead, Anchors
 class YOLOHead(AnchorHead):
     """The head of YOLOv3 (`yolo`): independent class probabilities, so that one box may carry several labels.
 
-    Centres stay in their cell (arXiv:1612.08242, section 2).
+    Centres stay in their cell and sizes grow with exp (arXiv:1612.08242, section 2).
     """
 
     multi_label_below = 1.0  # Darknet lists every class of a box
@@ -61,3 +61,9 @@ class ReachingYOLOHead(YOLOHead):
         cells, strides, anchors, reach = priors[..., :2], priors[..., 2:3], priors[..., 3:5], priors[..., 5:]
         centres = (reach * raw[..., :2].sigmoid() - (reach - 1) / 2 + cells) * strides
         return centres, raw[..., 2:].exp() * anchors
+
+
+class LogisticYOLOHead(AnchorHead):
+    """The head of Scaled-YOLOv4 (`new_coords`): boxes as YOLOv5 decodes them, labels as Darknet lists them."""
+
+    multi_label_below = 1.0

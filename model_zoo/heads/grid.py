@@ -27,6 +27,8 @@ class GridHead(Head):
     Nothing passes a sigmoid or softmax; x and y are shares of the cell, w and h square roots of shares of the image.
     """
 
+    multi_label_below = 1.0  # Darknet lists every class of a box
+
     def __init__(self, in_features: int, num_classes: int, *, boxes: int, cells: int = 7, stride: int = 64) -> None:
         super().__init__()
         self.strides, self.num_classes = (stride,), num_classes
