@@ -18,8 +18,9 @@ convolution per branch, without anchors; a box is four distances from the cell's
 Two releases share this page: 2.0, the paper's, and 0.1.0 (`-v1`), whose head predicts objectness and boxes as YOLOX
 does. 3.0 is on the next page. L trains with plain convolutions, `yolov6l-relu` with RepVGG blocks.
 
-Where we differ: nothing in the numbers. `yolov6t` is of the published size (depth 0.25, width 0.5; 15.0 M); the
-configuration file that 2.0 ships under this name has another (0.33, 0.375; 9.7 M).
+Where we differ: an untrained head begins near the original's constants, with small random weights where those are zero,
+so that untrained predictions are not all the same. `yolov6t` is of the published size (depth 0.25, width 0.5; 15.0 M);
+the configuration file that 2.0 ships under this name has another (0.33, 0.375; 9.7 M).
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ In training the head may have branches that the deployed form has not (sections 
 and then classes, anchor by anchor (`-fuseab`, anchor-aided training); or, in N and S, boxes as distributions, for
 self-distillation (`-distill`); M and L have those anyway.
 
-Where we differ: nothing in the numbers.
+Where we differ: as in 2.0, where an untrained head begins.
 """
 
 from __future__ import annotations

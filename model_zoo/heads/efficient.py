@@ -33,15 +33,15 @@ class EfficientLevel(nn.Module):
 class Prediction(nn.Module):
     """Predict boxes and classes from their features: (B, box_numbers + class_numbers, h, w).
 
-    Untrained, every box number is 1 and every class has a probability of 0.01.
+    Untrained, every box number is near 1 and every class has a probability near 0.01.
     """
 
     def __init__(self, channels: int, box_numbers: int, class_numbers: int) -> None:
         super().__init__()
         self.box = nn.Conv2d(channels, box_numbers, 1)
         self.classes = nn.Conv2d(channels, class_numbers, 1)
-        begin_constant(self.box, 1.0)
-        begin_constant(self.classes, math.log(PRIOR / (1 - PRIOR)))
+        begin_near(self.box, 1.0)
+        begin_near(self.classes, math.log(PRIOR / (1 - PRIOR)))
 
     def forward(self, boxes: Tensor, classes: Tensor) -> Tensor:
         """Return the raw map of features for boxes and of those for classes."""
@@ -54,7 +54,7 @@ class TaughtDistances(nn.Module):
     def __init__(self, channels: int, bins: int) -> None:
         super().__init__()
         self.box = nn.Conv2d(channels, 4 * bins, 1)
-        begin_constant(self.box, 1.0)
+        begin_near(self.box, 1.0)
 
     def forward(self, boxes: Tensor, _classes: Tensor) -> Tensor:
         """Return (B, 4 * bins, h, w) of features for boxes."""
@@ -126,8 +126,8 @@ class EfficientHead(Head):
         return (raw.unflatten(-1, (4, BINS)).softmax(dim=-1) * self.bins[0]).sum(dim=-1)
 
 
-def begin_constant(conv: nn.Conv2d, value: float) -> None:
-    """Let a convolution begin as a constant."""
+def begin_near(conv: nn.Conv2d, value: float) -> None:
+    """Let a convolution begin near a constant (RetinaNet, arXiv:1708.02002, section 4.1)."""
     assert conv.bias is not None
-    nn.init.zeros_(conv.weight)
+    nn.init.normal_(conv.weight, std=0.01)
     nn.init.constant_(conv.bias, value)

@@ -74,12 +74,11 @@ def test_parameters_and_gflops_are_the_published_ones(variant: str) -> None:
 @pytest.mark.parametrize("variant", BEYOND)
 def test_other_forms_differ_in_the_head_alone(variant: str) -> None:
     plain, more = BEYOND[variant]
-    detector, other = on_meta(variant), on_meta(plain)
-    assert profile(detector).params == profile(other).params + more
-    assert detector.backbone.state_dict().keys() == other.backbone.state_dict().keys()
-    assert detector.neck.state_dict().keys() == other.neck.state_dict().keys()
+    detector = on_meta(variant)
+    assert profile(detector).params == PUBLISHED[plain][0] + more
     if "-v3" in variant:
-        assert detector.head.fuse().state_dict().keys() == other.head.state_dict().keys()
+        detector.head.fuse()
+        assert profile(detector).params == PUBLISHED[plain][0]
 
 
 @pytest.mark.parametrize("variant", PUBLISHED)
@@ -199,19 +198,24 @@ def test_constants_do_not_learn() -> None:
     assert detector.head.bins.tolist() == [list(range(BINS))] * 2
 
 
-@pytest.mark.parametrize("variant", ["yolov6-test", "yolov6-v3-test", "yolov6n-v1"])
-def test_an_untrained_head_expects_a_class_in_one_cell_of_a_hundred(variant: str) -> None:
+@pytest.mark.parametrize(("variant", "cells"), [("yolov6-test", 2.0), ("yolov6-v3-test", BINS - 1.0)])
+@torch.inference_mode()
+def test_an_untrained_head_expects_a_class_in_one_cell_of_a_hundred(variant: str, cells: float) -> None:
+    """Boxes reach a cell to each side, or as far as even distributions say."""
     torch.manual_seed(0)
-    detector = build(variant, 3).eval()
-    with torch.inference_mode():
-        boxes, scores = detector.forward_decoded(torch.zeros(1, 3, 64, 64))
-    if variant.endswith("-v1"):
-        assert scores.mean() < 0.001  # a probability of objectness of about 0.01, times one of the class
-        return
-    torch.testing.assert_close(scores, torch.full_like(scores, 0.01))
-    sizes = boxes[0, :, 2:] - boxes[0, :, :2]
-    cells = 2 if variant == "yolov6-test" else BINS - 1  # a cell to each side, or even distributions
-    torch.testing.assert_close(sizes[0], torch.full((2,), 8.0 * cells))
+    detector = randomise(build(variant, 3))
+    boxes, scores = detector.forward_decoded(torch.rand(1, 3, 64, 64))
+    sizes = boxes[0, :64, 2:] - boxes[0, :64, :2]
+    torch.testing.assert_close(scores, torch.full_like(scores, 0.01), rtol=0.5, atol=0)
+    torch.testing.assert_close(sizes, torch.full_like(sizes, 8 * cells), rtol=0.5, atol=0)
+    assert len(scores.unique()) > 0.9 * scores.numel()
+
+
+def test_an_untrained_head_of_the_first_release_expects_objects_as_rarely() -> None:
+    head = build("yolov6n-v1").head
+    for level in head.levels:
+        for prediction in (level.objectness, level.classes):
+            torch.testing.assert_close(prediction.bias.sigmoid(), torch.full_like(prediction.bias, 0.01))
 
 
 def test_added_maps_follow_the_leads_in_training_and_predict_nothing() -> None:
