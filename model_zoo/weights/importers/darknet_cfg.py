@@ -31,7 +31,7 @@ class Section:
     contested: set[str] = field(default_factory=set)
 
     def integer(self, name: str, default: int | None = None, *, least: int = 0) -> int:
-        """Return an option as a whole number; LineageError if it is absent without default, or none or out of bounds."""
+        """Return an option as a whole number; LineageError if it is absent without default, or no such number."""
         value = self.number(name, default)
         if value % 1 or not least <= value <= MOST:
             raise self.problem(f"expected a whole number from {least} to {MOST} for {name}; got {value:g}", name)
@@ -90,8 +90,8 @@ def detections(sections: Sequence[Section]) -> Detections:
     ends = [section for section in sections if section.kind in DETECTION]
     counts = {section.integer("classes") for section in ends}
     if len(counts) != 1:
-        raise LineageError(
-            f"cfg: expected detection layers of one class count; got {len(ends)} layers: {sorted(counts)}"
+        raise sections[0].problem(
+            f"expected detection layers of one class count; got {len(ends)} layers: {sorted(counts)}"
         )
     net = sections[0]
     size = (net.integer("height"), net.integer("width"))
