@@ -1,6 +1,6 @@
 """Errors that a user can mend.
 
-LineageError            anything wrong with what the user gave; its text says what was expected, what came, how to mend it
+LineageError            what the user gave is wrong; its text says what was expected, what came, how to mend it
 ├── ImageError          the bytes are not a picture that can be used
 │   ├── UnsupportedImage    content of another kind (GIF, PDF, animation, several pages, ...)
 │   └── ImageTooLarge       more bytes, pixels or decoding work than allowed

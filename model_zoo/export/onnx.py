@@ -153,7 +153,7 @@ def _quiet_exporter() -> Iterator[None]:
 
 @contextmanager
 def _no_collection() -> Iterator[None]:
-    """Hold the garbage collector: tracing makes millions of objects that stay; looking at them costs a quarter of it."""
+    """Hold the garbage collector: the millions of objects of a trace stay; looking at them costs a quarter of it."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
