@@ -8,6 +8,7 @@ import torch.nn.functional as F
 
 from model_zoo.class_names import VOC_NAMES
 from model_zoo.contract.errors import LineageError
+from model_zoo.detector import Detector
 from model_zoo.families.yolov1 import LocalConv
 from model_zoo.heads.grid import GridHead
 from model_zoo.profile import profile
@@ -24,7 +25,7 @@ PUBLISHED = {
 HEADER = 16
 
 
-def on_meta(variant: str):
+def on_meta(variant: str) -> Detector:
     with torch.device("meta"):
         return build(variant)
 

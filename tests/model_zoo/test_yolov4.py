@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from model_zoo.blocks.darknet import Residual
+from model_zoo.detector import Detector
 from model_zoo.heads.anchor import AnchorHead
 from model_zoo.profile import profile
 from model_zoo.registry import build, variants
@@ -28,7 +29,7 @@ RAW = 0.7
 LOGISTIC = 1 / (1 + math.exp(-RAW))
 
 
-def on_meta(variant: str):
+def on_meta(variant: str) -> Detector:
     with torch.device("meta"):
         return build(variant)
 
