@@ -11,7 +11,7 @@ LOCK := requirements/lock.txt
 WORK := .venv
 SERVE := .venv-serve
 SERVE_TEST := .venv-serve-test
-PYTEST_ARGS := -q $(ARGS)
+PYTEST_ARGS := -q -n auto --dist loadfile $(ARGS)
 
 .PHONY: install serve test test-all lint check bench lock clean
 
