@@ -70,6 +70,8 @@ class EfficientHead(Head):
     lead's in training mode, predictions come from the lead, and the deployed form has nothing else.
     """
 
+    multi_label_below = 0.01  # as in YOLOv5: evaluation lists every class of a box, detection its best alone
+
     def __init__(
         self,
         channels: Sequence[int],
