@@ -33,10 +33,12 @@ def import_model(
     name: str | None = None,
     repository: Path = Path("models"),
     variant: str | None = None,
+    cfg: Path | None = None,
     image_size: ImageSize = (),
     precision: Literal["fp32", "fp16"] = "fp32",
     candidates: int = MOST_CANDIDATES,
     licence: str = "unknown",
+    explain: bool = False,
 ) -> None:
     """Take official weights into a repository: recognise, convert, export, compare with the model, publish.
 
@@ -45,12 +47,18 @@ def import_model(
         name: Name in the repository; by default the file's.
         repository: Folder of the models; made where it is absent.
         variant: What the network is, where it is not recognised.
+        cfg: Darknet's description of the network of a .weights file; needed where it is none of the known ones.
         image_size: Input size in pixels, one number for a square or height and width; by default the network's own.
         precision: Precision of the network inside the file.
         candidates: Most predictions of one image that enter NMS; a multiple of 128.
         licence: Licence of the weights (SPDX), written into the model card.
+        explain: Tell how the network was recognised, and stop there.
     """
-    detector, weights = _load(source, variant, image_size, licence)
+    detector, weights = _load(source, variant, image_size, licence, cfg)
+    if explain:
+        height, width = detector.input_spec.size
+        print(f"family {detector.family}, variant {detector.variant}, input {height} x {width}; nothing was published")
+        return
     card = describe(detector, name or source.stem, precision=precision, candidates=candidates, weights=weights)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / MODEL
@@ -108,9 +116,9 @@ def export_model(
 
 
 def _load(
-    source: Path, variant: str | None, image_size: ImageSize, licence: str = "unknown"
+    source: Path, variant: str | None, image_size: ImageSize, licence: str = "unknown", cfg: Path | None = None
 ) -> tuple[Detector, WeightsOrigin]:
-    found = load_checkpoint(source, variant)
+    found = load_checkpoint(source, variant, cfg)
     for note in found.notes:
         print(note)
     _resize(found.detector, image_size)

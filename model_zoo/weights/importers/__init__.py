@@ -29,8 +29,9 @@ from model_zoo.weights import store
 from model_zoo.weights.importers import darknet
 from model_zoo.weights.importers.checkpoint import Checkpoint, Recognition, read_checkpoint
 from model_zoo.weights.importers.darknet import from_darknet
+from model_zoo.weights.importers.darknet_net import from_cfg
 
-__all__ = ["ImportedModel", "from_darknet", "from_state_dict", "load_checkpoint"]
+__all__ = ["ImportedModel", "from_cfg", "from_darknet", "from_state_dict", "load_checkpoint"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,28 +67,38 @@ def from_state_dict(variant: str, state: Mapping[str, NDArray[np.generic]]) -> D
     return detector.eval()
 
 
-def load_checkpoint(path: str | Path, variant: str | None = None) -> ImportedModel:
+def load_checkpoint(path: str | Path, variant: str | None = None, cfg: str | Path | None = None) -> ImportedModel:
     """Make a detector from an official `.pt` / `.pth` / `.weights` checkpoint or a `.safetensors` file.
 
-    The variant is recognised from the weights; `variant` overrides. Nothing in the file is executed. Raises
-    LineageError if the file is damaged, hostile, of an unknown network, or does not fit `variant`.
+    The variant is recognised from the weights; `variant` overrides. A `cfg` tells the network of a `.weights` file, or
+    with `variant` its classes, anchors and input size alone. Nothing in the file is executed. Raises LineageError if
+    the file is damaged, hostile, of an unknown network, or does not fit `variant` or `cfg`.
     """
     path = Path(path)
     if not path.is_file():
         raise LineageError(f"expected a checkpoint file; there is none at {path}")
+    if cfg is not None and path.suffix != ".weights":
+        raise LineageError(f"{path.name}: expected a `.weights` file: a cfg describes no other")
     if path.suffix == ".safetensors":
         return _from_safetensors(path, variant)
     if path.suffix == ".weights":
-        return _from_darknet(path, variant)
+        return _from_cfg(path, Path(cfg)) if cfg and not variant else _from_darknet(path, variant, cfg)
     return _imported(read_checkpoint(path), variant, path.name)
 
 
-def _from_darknet(path: Path, variant: str | None) -> ImportedModel:
+def _from_darknet(path: Path, variant: str | None, cfg: str | Path | None) -> ImportedModel:
     recognition = Recognition(variant, "as asked for") if variant else darknet.recognise(path)
     if recognition.variant in CLASSIFIERS:
         raise LineageError(f"{path.name}: expected a detector; {recognition}: a classifier, a backbone to start from")
-    detector = from_darknet(recognition.variant, path)
+    detector = from_darknet(recognition.variant, path, cfg=cfg)
     return ImportedModel(detector, store.sha256(path), (str(recognition), _unnamed(detector)))
+
+
+def _from_cfg(path: Path, cfg: Path) -> ImportedModel:
+    detector = from_cfg(cfg, path)
+    strides = ", ".join(str(stride) for stride in detector.head.strides)
+    told = f"the network that {cfg.name} describes; its head is that of {detector.family}, at strides {strides}"
+    return ImportedModel(detector, store.sha256(path), (f"{detector.variant}: {told}", _unnamed(detector)))
 
 
 def _from_safetensors(path: Path, variant: str | None) -> ImportedModel:

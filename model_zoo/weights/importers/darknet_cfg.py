@@ -56,7 +56,7 @@ class Section:
 
     def problem(self, text: str, option: str = "") -> LineageError:
         """Make an error that says where: the line of the option, or of the section."""
-        return LineageError(f"{self.path}: line {self.lines.get(option, self.line)}: [{self.kind}]: {text}")
+        return LineageError(f"{self.path}: line {self.lines.get(option, self.line)}: [{self.kind[:SHOWN]}]: {text}")
 
 
 def _number(section: Section, name: str, text: str) -> float:
@@ -134,13 +134,14 @@ def _read_line(sections: list[Section], number: int, line: str, path: Path) -> N
     name, separator, value = line.partition("=")
     if not line or line[0] in "#;":
         return
-    if line.startswith("[") and line.endswith("]") and len(sections) < MOST_SECTIONS:
+    if len(sections) > MOST_SECTIONS:
+        raise LineageError(f"{path}: line {number}: expected at most {MOST_SECTIONS} sections; there are more")
+    if line.startswith("[") and line.endswith("]") and line.isprintable():
         sections.append(Section(line[1:-1], path, number))
-    elif separator and sections:
+    elif separator and sections and line.isprintable():
         _keep(sections[-1], number, name, value)
     else:
-        expected = "[section] or option=value" if len(sections) < MOST_SECTIONS else f"at most {MOST_SECTIONS} sections"
-        raise LineageError(f"{path}: line {number}: expected {expected}; got {line[:SHOWN]!r}")
+        raise LineageError(f"{path}: line {number}: expected [section] or option=value; got {line[:SHOWN]!r}")
 
 
 def _keep(section: Section, number: int, name: str, value: str) -> None:

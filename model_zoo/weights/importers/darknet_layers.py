@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from model_zoo.blocks.conv import Activation, Conv
 from model_zoo.blocks.darknet import Reorg, leaky
 from model_zoo.families.yolov1 import LocalConv
-from model_zoo.weights.importers.darknet_cfg import Section
+from model_zoo.weights.importers.darknet_cfg import SHOWN, Section
 from model_zoo.weights.importers.darknet_modules import Pool, Route, Scale, Shortcut, SpaceToDepth
 
 Maps = Sequence[Tensor]
@@ -40,9 +40,9 @@ def make(section: Section, maps: Maps) -> nn.Module:
         raise section.problem(f"expected a section of a detector, one of {', '.join(KINDS)}")
     for name in section.options:
         if name not in kind.options + kind.of_training:
+            known = ", ".join(kind.options) or "no options"
             raise section.problem(
-                f"{name} is not known; known are {', '.join(kind.options) or 'no options'}; if it matters in training "
-                "alone, delete the line",
+                f"{name[:SHOWN]} is not known; known are {known}; if it matters in training alone, delete the line",
                 name,
             )
     for name in section.contested & {*kind.options}:
@@ -178,7 +178,9 @@ def _afford(section: Section, weights: int) -> None:
 def _activation(section: Section, default: str | None = None) -> Activation:
     name = section.options.get("activation", default)
     if name not in ACTIVATIONS:
-        raise section.problem(f"expected an activation, one of {', '.join(ACTIVATIONS)}; got {name!r}", "activation")
+        raise section.problem(
+            f"expected an activation, one of {', '.join(ACTIVATIONS)}; got {str(name)[:SHOWN]!r}", "activation"
+        )
     return ACTIVATIONS[name]
 
 

@@ -64,11 +64,11 @@ def from_cfg(cfg: str | Path, weights: str | Path | None = None, class_names: Se
     """
     path, sections = Path(cfg), read_cfg(cfg)
     told = detections(sections)
-    names = _class_names(path, told.num_classes, class_names)
     steps = plan(sections, told.size)
     by_position = _levels(steps, told)
     ends, levels = list(by_position), list(by_position.values())
     head, family = make_head(levels), family_of(levels)
+    names = _class_names(path, told.num_classes, class_names)
     with torch.device("meta"):
         shape = CfgNetwork(steps, ends).eval()
     numbers = None if weights is None else _numbers(weights, path, count(tensors(shape, WHOLE)))
