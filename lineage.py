@@ -20,19 +20,37 @@ BROKEN_PIPE = 141  # 128 + SIGPIPE
 
 @dataclass(frozen=True)
 class Command:
-    """One command: the function that does it, one line of help, and the extra its packages come with."""
+    """One command: the function that does it, one line of help, and the extra its packages come with.
+
+    `flag`: what is given with the name to mean this command, where another has the name alone.
+    """
 
     name: str
     module: str
     function: str
     help: str
     extra: str
+    flag: str = ""
+
+    @property
+    def words(self) -> str:
+        """What is typed for it."""
+        return f"{self.name} {self.flag}".rstrip()
 
 
 COMMANDS = (
     Command("serve", "service.commands", "serve", "Answer POST /detect with the models of a repository.", "cpu"),
     Command("detect", "service.detect_command", "detect", "Find objects in image files, without a server.", "cpu"),
     Command("models", "service.models_command", "models", "List the models of a repository.", "cpu"),
+    Command(
+        "models",
+        "model_zoo.architectures_command",
+        "architectures",
+        "List the networks that can be built.",
+        "zoo",
+        flag="--architectures",
+    ),
+    Command("pull", "model_zoo.pull_command", "pull", "Download official weights and import them.", "zoo"),
     Command("import", "model_zoo.commands", "import_model", "Take official weights into a repository.", "zoo"),
     Command("export", "model_zoo.commands", "export_model", "Write a model in another form or precision.", "zoo"),
 )
@@ -60,11 +78,13 @@ def _dispatch(arguments: Sequence[str]) -> int:
     if name == "--version":
         print(f"lineage {_version()}")
         return 0
-    command = next((c for c in COMMANDS if c.name == name), None)
-    if command is None:
+    rest = arguments[1:]
+    named = [c for c in COMMANDS if c.name == name and (not c.flag or c.flag in rest)]
+    if not named:
         print(_unknown(name) if name else _help(), file=sys.stderr)
         return USER_ERROR
-    return _run(command, arguments[1:])
+    command = max(named, key=lambda c: len(c.flag))
+    return _run(command, [word for word in rest if word != command.flag])
 
 
 def _run(command: Command, arguments: Sequence[str]) -> int:
@@ -84,7 +104,7 @@ def _call(command: Command, arguments: Sequence[str]) -> int:
 
     function = getattr(importlib.import_module(command.module), command.function)
     flags_without_pairs = (tyro.conf.FlagCreatePairsOff,)  # `--json`, and no `--no-json` beside it
-    result = tyro.cli(function, prog=f"lineage {command.name}", args=arguments, config=flags_without_pairs)
+    result = tyro.cli(function, prog=f"lineage {command.words}", args=arguments, config=flags_without_pairs)
     return int(result or 0)
 
 
@@ -96,7 +116,7 @@ def _is_ours(error: Exception) -> bool:
 def _explain(error: Exception, command: Command) -> str:
     if isinstance(error, ModuleNotFoundError):
         return (
-            f"`lineage {command.name}` needs the package {error.name}, which is not installed here; "
+            f"`lineage {command.words}` needs the package {error.name}, which is not installed here; "
             f"pip install '{DISTRIBUTION}[{command.extra}]'"
         )
     if isinstance(error, OSError) and error.filename:
@@ -105,12 +125,12 @@ def _explain(error: Exception, command: Command) -> str:
 
 
 def _help() -> str:
-    lines = [f"  {c.name:<8}{c.help}" for c in COMMANDS]
+    lines = [f"  {c.words:<24}{c.help}" for c in COMMANDS]
     return "\n".join(
         [
             "usage: lineage <command> [options]     (`lineage <command> --help` tells the options)",
             "",
-            "Eight generations of YOLO: import, export, detect, serve.",
+            "Eight generations of YOLO: pull, import, export, detect, serve.",
             "",
             *lines,
             "",
@@ -120,7 +140,7 @@ def _help() -> str:
 
 
 def _unknown(name: str) -> str:
-    known = [c.name for c in COMMANDS]
+    known = list(dict.fromkeys(c.name for c in COMMANDS))
     close = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean `{close[0]}`?" if close else f"expected one of {', '.join(known)}"
     return f"lineage: no command {name!r}; {hint}"

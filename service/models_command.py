@@ -25,7 +25,8 @@ def models(
 ) -> int:
     """List the models of a repository.
 
-    What cannot be used is reported with the reason, and the exit code is 1.
+    What cannot be used is reported with the reason, and the exit code is 1. What can be built is another list:
+    `lineage models --architectures`.
 
     Args:
         repository: Folder of the models.
