@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 import subprocess
 import sys
@@ -21,9 +22,10 @@ from model_zoo.detector import Detector
 from model_zoo.export.model_file import describe, write_model
 from model_zoo.weights.importers import from_cfg, load_checkpoint
 from model_zoo.weights.importers.darknet import ORDERS
-from model_zoo.weights.importers.darknet_cfg import read_cfg
+from model_zoo.weights.importers.darknet_cfg import MOST_SECTIONS, read_cfg
 from model_zoo.weights.importers.darknet_file import tensors
-from model_zoo.weights.importers.darknet_layers import make
+from model_zoo.weights.importers.darknet_layers import ACTIVATIONS, KINDS, MOST_WEIGHTS, make
+from model_zoo.weights.importers.darknet_plan import MOST_SIDE
 
 HEADER = struct.pack("<3iq", 0, 2, 5, 7)
 ANCHORS = ((10, 14), (23, 27), (37, 58), (30, 20), (12, 40))
@@ -329,6 +331,26 @@ def test_reorg3d_puts_pixels_of_a_block_beside_each_other(tmp_path: Path) -> Non
     torch.testing.assert_close(found, torch.cat(phases, 1), rtol=0, atol=0)
 
 
+FORMULAS = {
+    "leaky": lambda x: torch.where(x > 0, x, 0.1 * x),
+    "linear": lambda x: x,
+    "logistic": lambda x: 1 / (1 + torch.exp(-x)),
+    "mish": lambda x: x * torch.tanh(torch.log1p(torch.exp(x))),
+    "relu": lambda x: x.clamp(min=0),
+    "relu6": lambda x: x.clamp(0, 6),
+    "swish": lambda x: x / (1 + torch.exp(-x)),
+    "tanh": lambda x: (torch.exp(2 * x) - 1) / (torch.exp(2 * x) + 1),
+}
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_activations_are_their_formulas(tmp_path: Path, name: str) -> None:
+    (tmp_path / "x.cfg").write_text(f"{NET}[shortcut]\nfrom=-2,-3\nactivation={name}\n")
+    x = torch.linspace(-3, 3, 64).view(1, 1, 8, 8)
+    shortcut = make(read_cfg(tmp_path / "x.cfg")[1], [x, x, x])
+    torch.testing.assert_close(shortcut(x, x, x), FORMULAS[name](3 * x), rtol=0, atol=1e-5)
+
+
 def test_sam_multiplies_two_maps(tmp_path: Path) -> None:
     same = "[maxpool]\nsize=1\nstride=1\n"
     images = torch.rand(1, 3, 96, 64)
@@ -598,3 +620,15 @@ def test_with_a_variant_a_cfg_tells_anchors_and_size_alone(tmp_path: Path) -> No
     found = load_checkpoint(weights, "yolov3-test", cfg)
     assert (found.variant, found.detector.input_spec.size) == ("yolov3-test", (96, 64))
     assert found.detector.head.anchors.unique().tolist() == [10, 14]
+
+
+def test_the_documented_sections_and_options_are_those_that_are_known() -> None:
+    text = (Path(__file__).resolve().parents[3] / "docs" / "importing.md").read_text(encoding="utf-8")
+    _, _, table = text.partition("### Sections")
+    rows = [line.split("|")[1:3] for line in table.splitlines() if line.startswith("| `")]
+    documented = {re.findall(r"`(\w+)`", kind)[0]: re.findall(r"`(\w+)`", options) for kind, options in rows}
+    assert documented == {kind: known.options for kind, known in KINDS.items()}
+    assert all(f"`{activation}`" in table for activation in ACTIVATIONS)
+    assert (
+        f"{MOST_SECTIONS:,} sections, {MOST_WEIGHTS // 10**6} million weights and inputs of {MOST_SIDE} pixels" in table
+    )
