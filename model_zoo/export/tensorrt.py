@@ -32,7 +32,7 @@ class PlanOptions:
         compute_capability: Of a GPU, such as 8.9, to build ahead of time without one; TensorRT-RTX only.
         workspace_mib: Limit of scratch memory.
         version_compatible: Build a plan that later versions take too; needs the lean runtime.
-        timing_cache: File that keeps measurements from one build to the next.
+        timing_cache: File that keeps measurements from one build to the next; TensorRT alone, RTX measures nothing.
     """
 
     batch: tuple[int, int, int] = (1, 4, 8)
@@ -129,6 +129,8 @@ def _configure(trt: Any, builder: Any, network: Any, card: ModelCard, options: P
     if options.version_compatible:
         config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
     if options.timing_cache:
+        if trt.__name__ == "tensorrt_rtx":
+            raise ExportError("TensorRT-RTX measures nothing while it builds; leave the timing cache out")
         known = options.timing_cache.read_bytes() if options.timing_cache.is_file() else b""
         config.set_timing_cache(config.create_timing_cache(known), ignore_mismatch=False)
     return config

@@ -81,9 +81,12 @@ def test_a_chain_longer_than_a_block_settles() -> None:
     scores = np.zeros((1, ROOM, CLASSES), dtype=np.float32)
     scores[0, :, 1] = np.linspace(0.9, 0.5, ROOM)
     check(tail(), boxes, scores, [Asked(0.1, 0.1, 0.0)], 0.0)
-    detections, counts = tail().run(
-        None, {"boxes": boxes, "scores": scores, **{name: np.float32([0.1 * (name != QUERY[2])]) for name in QUERY}}
-    )
+    query = {
+        "score_threshold": np.float32([0.1]),
+        "iou_threshold": np.float32([0.1]),
+        "distance_weight": np.zeros(1, "f4"),
+    }
+    detections, counts = tail().run(None, {"boxes": boxes, "scores": scores, **query})
     np.testing.assert_array_equal(detections[0, : counts[0], 0], left[0, ::2, 0])
 
 
