@@ -6,7 +6,7 @@ candidates sorted by score is the only solution of
     keep_j = alive_j and not any_{i < j} (keep_i and suppresses_ij)
 
 and iterating the right side from keep = alive reaches it: after n rounds all that hangs on chains of at most n
-suppressions is settled. One round is one small matrix product, so the whole is a Loop of it until nothing changes.
+suppressions is settled. One round is a product and a maximum, so the whole is a Loop of it until nothing changes.
 Candidates are taken in blocks of 128, best first: each block first yields to what earlier blocks keep, then settles
 itself. The Loop over blocks ends where no image of the batch has a candidate above its threshold any more, so a photo
 with 100 of them costs one 128 x 128 matrix, however many the graph has room for.
@@ -67,7 +67,10 @@ def suppresses(a: FLOAT[...], b: FLOAT[...], iou_threshold: FLOAT[...], distance
 
 @script()
 def spared(keep: FLOAT[...], suppression: FLOAT[...]) -> FLOAT[...]:
-    """1 for those that no kept candidate suppresses: keep (B, n), suppression (B, n, m) -> (B, m)."""
+    """1 for those that no kept candidate suppresses: keep (B, n), suppression (B, n, m) -> (B, m).
+
+    A maximum, not a MatMul: TensorRT-RTX has no float32 matrix product for GPUs of compute capability 7.5.
+    """
     hit = op.ReduceMax(op.Unsqueeze(keep, [2]) * suppression, [1], keepdims=0)
     return op.Cast(hit == 0.0, to=1)
 
