@@ -20,7 +20,7 @@ BROKEN_PIPE = 141  # 128 + SIGPIPE
 
 @dataclass(frozen=True)
 class Command:
-    """One command: the function that does it, one line of help, and the extra its packages come with.
+    """One command: the function that does it, one line of help, and the extras its packages come with.
 
     `flag`: what is given with the name to mean this command, where another has the name alone.
     """
@@ -29,7 +29,7 @@ class Command:
     module: str
     function: str
     help: str
-    extra: str
+    extras: str
     flag: str = ""
 
     @property
@@ -50,9 +50,9 @@ COMMANDS = (
         "zoo",
         flag="--architectures",
     ),
-    Command("pull", "model_zoo.pull_command", "pull", "Download official weights and import them.", "zoo"),
-    Command("import", "model_zoo.commands", "import_model", "Take official weights into a repository.", "zoo"),
-    Command("export", "model_zoo.commands", "export_model", "Write a model in another form or precision.", "zoo"),
+    Command("pull", "model_zoo.pull_command", "pull", "Download official weights and import them.", "zoo,cpu"),
+    Command("import", "model_zoo.commands", "import_model", "Take official weights into a repository.", "zoo,cpu"),
+    Command("export", "model_zoo.commands", "export_model", "Write a model in another form or precision.", "zoo,cpu"),
 )
 
 
@@ -117,7 +117,7 @@ def _explain(error: Exception, command: Command) -> str:
     if isinstance(error, ModuleNotFoundError):
         return (
             f"`lineage {command.words}` needs the package {error.name}, which is not installed here; "
-            f"pip install '{DISTRIBUTION}[{command.extra}]'"
+            f"pip install '{DISTRIBUTION}[{command.extras}]'"
         )
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}"

@@ -79,7 +79,7 @@ class ModelCard:
     letterbox: LetterboxPolicy = field(default_factory=LetterboxPolicy)
     thresholds: Thresholds = Thresholds()
     output: Output = "detections"
-    candidates: int = 1000
+    candidates: int = 1024
     max_detections: int = 300
     precision: Precision = "fp32"
     params: int = 0
