@@ -22,6 +22,7 @@ def test_every_variant_of_the_family_is_in_the_table(page: Path) -> None:
     assert sorted(listed) == sorted(name for name in variants(page.stem) if not name.endswith("-test"))
 
 
+@pytest.mark.slow  # builds and deploys every variant; each family's own tests count the published ones
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_sizes_and_work_are_the_codes(page: Path) -> None:
     for variant, size, params, deployed, gflops in ROW.findall(page.read_text(encoding="utf-8")):
