@@ -24,7 +24,6 @@ from service.engines import onnxruntime
 from service.engines.base import Engine, EngineOptions
 from service.loose_model import open_loose
 
-DISTANCE_WEIGHTS: Final = {"diou": 1.0, "iou": 0.0}
 SOME_FAILED: Final = 1
 _ONLY_MODEL: Final = "(default: the only one there is)"
 Item = TypeVar("Item")
@@ -75,7 +74,7 @@ def detect(
         package.card,
         score=score,
         iou=iou,
-        distance_weight=DISTANCE_WEIGHTS[nms] if nms else None,
+        distance_weight=pipeline.DISTANCE_WEIGHTS[nms] if nms else None,
         classes=[name.strip() for name in classes.split(",")] if classes else None,
         max_detections=max_detections,
     )

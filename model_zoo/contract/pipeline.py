@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ from model_zoo.contract.letterbox import Geometry, Size
 
 Feeds = Mapping[str, NDArray[np.generic]]
 Run = Callable[[Feeds], tuple[NDArray[np.float32], NDArray[np.int32]]]
+DISTANCE_WEIGHTS: Final = {"diou": 1.0, "iou": 0.0}  # of the kinds of NMS that a request may name
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,6 @@ from service.schemas import DetectAnswer, DetectQuery, Problem
 from service.state import State
 
 JSON, JPEG = "application/json", "image/jpeg"
-DISTANCE_WEIGHTS: Final = {"diou": 1.0, "iou": 0.0, None: None}
 T = TypeVar("T")
 
 router = APIRouter()
@@ -81,7 +80,7 @@ def _checked(card: ModelCard, query: DetectQuery) -> pipeline.Query:
         card,
         score=query.score,
         iou=query.iou,
-        distance_weight=DISTANCE_WEIGHTS[query.nms],
+        distance_weight=pipeline.DISTANCE_WEIGHTS[query.nms] if query.nms else None,
         classes=query.class_list,
         max_detections=query.max_detections,
     )

@@ -10,16 +10,7 @@ from model_zoo.blocks.conv import Conv, fold_batch_norm
 from model_zoo.blocks.focus import Focus, space_to_depth
 from model_zoo.blocks.scaling import scaled_depth, scaled_width
 from model_zoo.blocks.spp import SPP, SPPF
-
-
-def randomise(module: nn.Module) -> nn.Module:
-    """Give batch norms statistics that a trained network could have; fresh ones hide mistakes."""
-    for norm in (m for m in module.modules() if isinstance(m, nn.BatchNorm2d)):
-        nn.init.uniform_(norm.weight, 0.5, 1.5)
-        nn.init.normal_(norm.bias)
-        norm.running_mean.normal_()
-        norm.running_var.uniform_(0.5, 2)
-    return module.eval().requires_grad_(False)
+from tests.model_zoo.batch_norms import randomise
 
 
 @pytest.mark.parametrize("groups", [1, 4])

@@ -17,6 +17,7 @@ from model_zoo.detector import Detector
 from model_zoo.heads.efficient import BINS, EfficientHead
 from model_zoo.profile import profile
 from model_zoo.registry import build, variants
+from tests.model_zoo.batch_norms import randomise
 
 # Published: parameters of the training form, of the deployed form, GFLOPs deployed and in training, at its own size.
 PUBLISHED = {
@@ -50,15 +51,6 @@ def on_meta(variant: str) -> Detector:
     """Build a detector without memory; tests share it and leave it as it is."""
     with torch.device("meta"):
         return build(variant).eval()
-
-
-def randomise(module: nn.Module) -> nn.Module:
-    for norm in (m for m in module.modules() if isinstance(m, nn.BatchNorm2d)):
-        nn.init.uniform_(norm.weight, 0.5, 1.5)
-        nn.init.normal_(norm.bias)
-        norm.running_mean.normal_()
-        norm.running_var.uniform_(0.5, 2)
-    return module.eval().requires_grad_(False)
 
 
 def test_no_variant_goes_uncounted() -> None:

@@ -1,0 +1,15 @@
+"""Batch norms as a trained network has them."""
+
+from __future__ import annotations
+
+from torch import nn
+
+
+def randomise(module: nn.Module) -> nn.Module:
+    """Give batch norms statistics that a trained network could have; fresh ones hide mistakes."""
+    for norm in (m for m in module.modules() if isinstance(m, nn.BatchNorm2d)):
+        nn.init.uniform_(norm.weight, 0.5, 1.5)
+        nn.init.normal_(norm.bias)
+        norm.running_mean.normal_()
+        norm.running_var.uniform_(0.5, 2)
+    return module.eval().requires_grad_(False)
