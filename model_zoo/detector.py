@@ -29,6 +29,14 @@ class InputSpec:
     dynamic: bool = True
 
 
+def to_network(images: Tensor, spec: InputSpec) -> Tensor:
+    """Bring uint8 (B, H, W, 3) RGB to what a network was trained to see: float32 (B, 3, H, W)."""
+    x = images.float() * spec.scale
+    if spec.colour == "BGR":
+        x = x.flip(3)
+    return x.permute(0, 3, 1, 2)
+
+
 @runtime_checkable
 class Fusible(Protocol):
     """A block that has a simpler form for inference."""

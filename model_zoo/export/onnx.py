@@ -25,7 +25,7 @@ from onnx_ir.passes import common as passes
 from torch import Tensor, nn
 
 from model_zoo.contract.card import ModelCard
-from model_zoo.detector import Detector, InputSpec
+from model_zoo.detector import Detector, to_network
 from model_zoo.export.candidates import candidates
 from model_zoo.export.errors import ExportError
 from model_zoo.export.nms_graph import BLOCK, append_nms
@@ -59,14 +59,6 @@ class Pixels(nn.Module):
         maps = self.network(to_network(images, self.spec))
         rows, priors = self.head.rows(maps), self.head.priors(maps)
         return *candidates(self.head, rows, priors, self.k), *self.head.decode(rows, priors)
-
-
-def to_network(images: Tensor, spec: InputSpec) -> Tensor:
-    """Bring uint8 (B, H, W, 3) RGB to what a network was trained to see: float32 (B, 3, H, W)."""
-    x = images.float() * spec.scale
-    if spec.colour == "BGR":
-        x = x.flip(3)
-    return x.permute(0, 3, 1, 2)
 
 
 def trace(deployed: Detector, card: ModelCard) -> ir.Model:

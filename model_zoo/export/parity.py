@@ -25,10 +25,9 @@ from model_zoo.contract.boxes import Floats
 from model_zoo.contract.card import ModelCard, Precision
 from model_zoo.contract.letterbox import Size
 from model_zoo.contract.nms import nms
-from model_zoo.detector import Detector
+from model_zoo.detector import Detector, to_network
 from model_zoo.export.errors import ExportError
 from model_zoo.export.nms_graph import QUERY
-from model_zoo.export.onnx import to_network
 
 Pictures = NDArray[np.uint8]  # (B, H, W, 3) RGB
 Predictions = tuple[Floats, Floats]  # boxes (B, N, 4), scores (B, N, C)

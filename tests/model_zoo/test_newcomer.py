@@ -18,8 +18,7 @@ from starlette.testclient import TestClient
 
 import lineage
 from model_zoo import registry
-from model_zoo.detector import Detector
-from model_zoo.export.onnx import to_network
+from model_zoo.detector import Detector, to_network
 from model_zoo.export.parity import Asked, expected, pictures
 from model_zoo.weights import store
 from service.app import create_app

@@ -11,10 +11,10 @@ import pytest
 import torch
 
 from model_zoo.contract.card import METADATA_KEY, ModelCard
-from model_zoo.detector import InputSpec
+from model_zoo.detector import InputSpec, to_network
 from model_zoo.export.errors import ExportError
 from model_zoo.export.model_file import describe
-from model_zoo.export.onnx import to_network, trace
+from model_zoo.export.onnx import trace
 from model_zoo.export.parity import pictures, session
 from tests.model_zoo.export.conftest import STRIDE, Exported, exported, feeds, toy
 

@@ -1,0 +1,1 @@
+"""Assigners: which predictions learn which objects."""

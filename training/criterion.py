@@ -1,0 +1,45 @@
+"""The criterion: from raw maps and objects to the losses of one generation."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from training.samples import Targets
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Where in a run a step is.
+
+    epoch: counted from 0, of epochs. images_seen: over the whole run, before this batch. closing: whether these are the
+    last epochs, in which strong augmentation is off (YOLOX adds a loss then).
+    """
+
+    epoch: int = 0
+    epochs: int = 1
+    images_seen: int = 0
+    closing: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Losses:
+    """What one batch costs: `total` to go back from, and its weighted parts by name, detached, that sum to it."""
+
+    total: Tensor
+    parts: Mapping[str, Tensor]
+
+
+class Criterion(nn.Module, ABC):
+    """The losses of one generation and the assigner that decides which predictions learn which objects.
+
+    Computes in the dtype of the maps, float32 or float64, outside autocast. A count that losses are divided by is that
+    of `training.distributed.average_over_processes`, so that several processes learn what one with all images would.
+    """
+
+    @abstractmethod
+    def forward(self, maps: Sequence[Tensor], targets: Targets, moment: Moment) -> Losses:
+        """Return the losses of raw maps as `Detector.forward` gives them in training mode."""

@@ -1,0 +1,49 @@
+"""What a data set is once it has been read, whatever format it came in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_zoo.contract.letterbox import Size
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """One image and its objects.
+
+    size: (height, width) of the image as displayed (after EXIF). boxes: float32 (N, 4) xyxy in its pixels. class_ids:
+    int64 (N,), indices of the data set's class names. crowd: bool (N,), objects that are neither learned nor counted as
+    missed (COCO's iscrowd, VOC's difficult). areas: float32 (N,), of the object in square pixels (COCO's area, or the
+    box's where the format has none). image_id: the format's own, or a running number.
+    """
+
+    path: Path
+    size: Size
+    boxes: NDArray[np.float32]
+    class_ids: NDArray[np.int64]
+    crowd: NDArray[np.bool_]
+    areas: NDArray[np.float32]
+    image_id: int
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """The images of one purpose: train, val or test. fingerprint: sha256 of what was read, labels and image bytes."""
+
+    name: str
+    records: tuple[Record, ...]
+    fingerprint: str
+
+
+@dataclass(frozen=True, eq=False)
+class DataSet:
+    """A data set: its classes, and its splits by name. category_ids: of the format, class by class."""
+
+    root: Path
+    class_names: tuple[str, ...]
+    category_ids: tuple[int, ...]
+    splits: dict[str, Split]

@@ -1,0 +1,1 @@
+"""Losses, and the criterion of each generation."""
