@@ -24,23 +24,30 @@ def nms(
     class_ids: NDArray[np.integer],
     iou_threshold: float,
     distance_weight: float = 1.0,
+    limit: int | None = None,
 ) -> NDArray[np.int64]:
     """Return the indices of the kept candidates, best score first.
 
-    boxes (N, 4) xyxy, scores (N,), class_ids (N,). `distance_weight` 1 is DIoU-NMS, 0 is plain IoU-NMS.
+    boxes (N, 4) xyxy, scores (N,), class_ids (N,). `distance_weight` 1 is DIoU-NMS, 0 is plain IoU-NMS. `limit` is the
+    most that are wanted.
     """
     order = np.argsort(-scores, kind="stable")
     survives = np.zeros(len(order), dtype=bool)
     for class_id in np.unique(class_ids):
         candidates = order[class_ids[order] == class_id]
-        survives[_greedy(boxes, candidates, float(iou_threshold), float(distance_weight))] = True
-    return order[survives[order]]
+        survives[_greedy(boxes, candidates, float(iou_threshold), float(distance_weight), limit or len(order))] = True
+    return order[survives[order]][:limit]
 
 
-def _greedy(boxes: Floats, order: NDArray[np.int64], threshold: float, distance_weight: float) -> NDArray[np.int64]:
-    """Greedy pass over one class, a block of candidates at a time; `order` lists them, best first."""
+def _greedy(
+    boxes: Floats, order: NDArray[np.int64], threshold: float, distance_weight: float, limit: int
+) -> NDArray[np.int64]:
+    """Greedy pass over one class, a block of candidates at a time; `order` lists them, best first.
+
+    It ends once `limit` are kept: what comes later has lower scores.
+    """
     kept = [order[:0]]
-    while order.size:
+    while order.size and sum(map(len, kept)) < limit:
         block, order = order[:_BLOCK], order[_BLOCK:]
         suppresses = pairwise_diou(boxes[block], boxes[block], distance_weight) > threshold
         best = block[_survivors(np.triu(suppresses, k=1))]

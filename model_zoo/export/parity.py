@@ -12,7 +12,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import cv2
 import numpy as np
@@ -24,22 +24,13 @@ from numpy.typing import NDArray
 from model_zoo.contract.boxes import Floats
 from model_zoo.contract.card import ModelCard, Precision
 from model_zoo.contract.letterbox import Size
-from model_zoo.contract.nms import nms
+from model_zoo.contract.select import Asked, alive, select
 from model_zoo.detector import Detector, to_network
 from model_zoo.export.errors import ExportError
 from model_zoo.export.nms_graph import QUERY
 
 Pictures = NDArray[np.uint8]  # (B, H, W, 3) RGB
 Predictions = tuple[Floats, Floats]  # boxes (B, N, 4), scores (B, N, C)
-Indices = NDArray[np.int64]
-
-
-class Asked(NamedTuple):
-    """What is asked of one image."""
-
-    score: float
-    iou: float
-    distance_weight: float
 
 
 @dataclass(frozen=True)
@@ -173,7 +164,7 @@ def _compare_detections(
         thresholds = np.maximum(ranked[np.arange(len(images)), ranks], lost)
         rows, counts = _run(tail, _feeds(images, thresholds, iou, weight))
         for boxes, scores, threshold, found, count in zip(*predictions, thresholds, rows, counts, strict=True):
-            wanted = expected(boxes, scores, Asked(threshold, iou, weight), below)
+            wanted = select(boxes, scores, Asked(threshold, iou, weight), below)
             _require_same(wanted, found[:count])
             compared += int(count)
     if not compared:
@@ -183,24 +174,6 @@ def _compare_detections(
     return Report(detections=compared, lost=lost)
 
 
-def expected(boxes: Floats, scores: Floats, asked: Asked, multi_label_below: float) -> Floats:
-    """Return detections (n, 6) of one image by the contract, from boxes (N, 4) and scores (N, C)."""
-    which, class_ids, values = _alive(scores, asked.score, multi_label_below)
-    kept = nms(boxes[which], values, class_ids, asked.iou, asked.distance_weight)
-    columns = (boxes[which], values[:, None], class_ids[:, None].astype(np.float32))
-    return np.concatenate(columns, axis=1)[kept]
-
-
-def _alive(scores: Floats, threshold: float, multi_label_below: float) -> tuple[Indices, Indices, Floats]:
-    """List predictions strictly above the threshold, with class and score: every class of each or the best alone."""
-    limit = np.float32(threshold)  # as the graph takes it
-    above = scores > limit
-    if limit >= np.float32(multi_label_below):
-        above &= np.arange(scores.shape[1]) == scores.argmax(axis=1)[:, None]
-    which, class_ids = np.nonzero(above)
-    return which, class_ids, scores[which, class_ids]
-
-
 def _lost(
     tail: ort.InferenceSession, images: Pictures, predictions: Predictions, threshold: float, multi_label_below: float
 ) -> float:
@@ -208,7 +181,7 @@ def _lost(
     rows, counts = _run(tail, _feeds(images, np.full(len(images), threshold), 2.0, 0.0))
     highest = 0.0
     for scores, found, count in zip(predictions[1], rows, counts, strict=True):
-        wanted = -np.sort(-_alive(scores, threshold, multi_label_below)[2])
+        wanted = -np.sort(-alive(scores, threshold, multi_label_below)[2])
         room = np.zeros_like(wanted)
         room[:count] = found[:count, 4]
         highest = max(highest, wanted[wanted > room * (1 + 1e-6)].max(initial=0.0))

@@ -93,6 +93,13 @@ def test_suppressing_again_changes_nothing(scene: Scene, threshold: float, weigh
     np.testing.assert_array_equal(again, np.arange(len(kept)))
 
 
+@given(crowds(), thresholds, weights, st.integers(1, 70))
+def test_a_limit_takes_the_first_of_what_is_kept(scene: Scene, threshold: float, weight: float, limit: int) -> None:
+    boxes, scores, class_ids = scene
+    everything = nms(boxes, scores, class_ids, threshold, weight)
+    np.testing.assert_array_equal(nms(boxes, scores, class_ids, threshold, weight, limit), everything[:limit])
+
+
 def test_equal_scores_go_by_index() -> None:
     boxes = np.asarray([[0, 0, 10, 10], [1, 0, 11, 10], [50, 50, 60, 60]], np.float32)
     kept = nms(boxes, np.full(3, 0.5, np.float32), np.zeros(3, np.int64), 0.5)

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from model_zoo.contract.select import Asked, select
 from model_zoo.export.nms_graph import BLOCK, QUERY, append_nms
-from model_zoo.export.parity import Asked, expected, session
+from model_zoo.export.parity import session
 
 ROOM = 3 * BLOCK
 CLASSES = 3
@@ -45,7 +46,7 @@ def check(model: ort.InferenceSession, boxes: np.ndarray, scores: np.ndarray, as
     detections, counts = model.run(None, {"boxes": boxes, "scores": scores, **query})
     assert counts.dtype == np.int32
     for image, one in enumerate(asked):
-        wanted = expected(boxes[image], scores[image], one, below)
+        wanted = select(boxes[image], scores[image], one, below)
         np.testing.assert_array_equal(detections[image, : counts[image]], wanted)
         assert not detections[image, counts[image] :].any()
 
