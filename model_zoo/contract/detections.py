@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_zoo.contract.boxes import xyxy_to_xywh
+
+BOX_DECIMALS = 3
+SCORE_DECIMALS = 6
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,12 +29,17 @@ class Detections:
     def __len__(self) -> int:
         return len(self.scores)
 
+    def only(self, class_ids: Collection[int]) -> Detections:
+        """Leave out what is of another class."""
+        kept = np.isin(self.class_ids, list(class_ids))
+        return Detections(self.boxes[kept], self.scores[kept], self.class_ids[kept])
+
     def to_dict(self, class_names: Sequence[str]) -> list[dict[str, Any]]:
         """List the detections as JSON-ready objects: box, score, class_id, label."""
         return [
             {
-                "box": [round(float(v), 3) for v in box],
-                "score": round(float(score), 6),
+                "box": [round(float(v), BOX_DECIMALS) for v in box],
+                "score": round(float(score), SCORE_DECIMALS),
                 "class_id": int(class_id),
                 "label": class_names[class_id],
             }
@@ -39,13 +47,17 @@ class Detections:
         ]
 
     def to_coco(self, image_id: int, category_ids: Mapping[int, int]) -> list[dict[str, Any]]:
-        """List the detections as COCO result records; `category_ids` maps class_id to the data set's category id."""
+        """List the detections as COCO result records; `category_ids` maps class_id to the data set's category id.
+
+        Numbers are those of `to_dict`, so that a client of the service scores what an evaluation does.
+        """
+        boxes = xyxy_to_xywh(np.round(self.boxes.astype(np.float64), BOX_DECIMALS))
         return [
             {
                 "image_id": image_id,
                 "category_id": category_ids[int(class_id)],
-                "bbox": [float(v) for v in box],
-                "score": float(score),
+                "bbox": box.tolist(),
+                "score": round(float(score), SCORE_DECIMALS),
             }
-            for box, score, class_id in zip(xyxy_to_xywh(self.boxes), self.scores, self.class_ids, strict=True)
+            for box, score, class_id in zip(boxes, self.scores, self.class_ids, strict=True)
         ]
