@@ -39,18 +39,22 @@ class Schedule:
     """How lr and momentum move over a run, as factors of the optimizer's.
 
     kind: linear or cosine from 1 to `final` over the epochs, or step: times `factor` at each of `milestones` (shares of
-    the run). warm-up: `warmup_epochs`, and at least `warmup_least` steps, during which lr rises from 0 by
-    (step / steps) ** warmup_power; biases instead fall from lr `warmup_bias_lr` where that is positive, and momentum
-    rises from `warmup_momentum`. flat_epochs: the last ones keep the final lr.
+    the run). by_step: whether it moves at every step, from the end of the warm-up to the flat epochs (YOLOX, Darknet);
+    otherwise at every epoch, over the whole run (YOLOv5). warm-up: `warmup_epochs`, and at least `warmup_least` steps,
+    during which lr rises from the share `warmup_from` of itself by (step / steps) ** warmup_power; biases instead fall
+    from lr `warmup_bias_lr` where that is positive, and momentum rises from `warmup_momentum`. flat_epochs: the last
+    ones keep the final lr.
     """
 
     kind: Literal["linear", "cosine", "step"] = "linear"
     final: float = 0.01
     milestones: tuple[float, ...] = ()
     factor: float = 0.1
+    by_step: bool = False
     warmup_epochs: float = 3.0
     warmup_least: int = 100
     warmup_power: float = 1.0
+    warmup_from: float = 0.0
     warmup_bias_lr: float = 0.0
     warmup_momentum: float | None = None
     flat_epochs: int = 0
