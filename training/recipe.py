@@ -64,27 +64,44 @@ class Schedule:
 class Augmentation:
     """How a training image is varied; the whole is off where a field is 0.
 
-    mosaic, mixup: probability. mixup_beta: of Beta(b, b); 0 blends half and half. degrees, translate, scale, shear: of
-    the random affine; scale is (low, high), the factor's range. hue, saturation, value: gains. flip: probability of a
-    horizontal flip. crop_jitter: share by which Darknet's random crop moves each side.
-    close_epochs: the last ones without mosaic and mixup. multi_scale: sides vary by this share of the image size, in
-    steps of the stride, every `multi_scale_every` batches.
+    mosaic: probability. mosaic_nine: share of mosaics that have nine images, not four (YOLOv7). mosaic_canvas: its sides
+    in image sizes; 2 where the affine looks at a part of it, 1 for Darknet.
+    mixup: probability that a mosaic is blended. mixup_beta: with another mosaic, by Beta(b, b); 0: half and half with a
+    lone image, scaled by a factor of mixup_scale (YOLOX).
+    degrees, translate, scale, shear, perspective: of the random affine; scale is (low, high), the factor's range.
+    affine: about the `centre` (the YOLOv5 lineage), or about the `corner` and of mosaics alone (YOLOX).
+    least_side, least_area, most_aspect: a box stays if both its sides have more pixels, it has more than that share of its
+    own area left, and one side is less than that many times the other.
+    hue, saturation, value: `gains`: relative, 1 +- gain (YOLOv5); `levels`: added, of 0..180, 0..255, 0..255, each by
+    chance (YOLOX); `factors`: hue +- that share of the circle, the others times or divided by up to that (Darknet).
+    flip: probability of a horizontal flip. crop_jitter: share by which Darknet's random crop moves each side.
+    close_epochs: the last ones without mosaic and mixup. multi_scale: (low, high), the range of sides in image sizes, in
+    steps of the stride, drawn anew every `multi_scale_every` batches.
     """
 
     mosaic: float = 1.0
+    mosaic_nine: float = 0.0
+    mosaic_canvas: Literal[1, 2] = 2
     mixup: float = 0.0
     mixup_beta: float = 32.0
+    mixup_scale: tuple[float, float] = (0.5, 1.5)
     degrees: float = 0.0
     translate: float = 0.1
     scale: tuple[float, float] = (0.5, 1.5)
     shear: float = 0.0
+    perspective: float = 0.0
+    affine: Literal["centre", "corner"] = "centre"
+    least_side: float = 2.0
+    least_area: float = 0.1
+    most_aspect: float = 100.0
+    colour: Literal["gains", "levels", "factors"] = "gains"
     hue: float = 0.015
     saturation: float = 0.7
     value: float = 0.4
     flip: float = 0.5
     crop_jitter: float = 0.0
     close_epochs: int = 0
-    multi_scale: float = 0.0
+    multi_scale: tuple[float, float] = (1.0, 1.0)
     multi_scale_every: int = 10
 
 
