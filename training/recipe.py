@@ -62,21 +62,21 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How a training image is varied; the whole is off where a field is 0.
+    """How a training image is varied; a part is off where its field is 0, or its range is of 1 alone.
 
-    mosaic: probability. mosaic_nine: share of mosaics that have nine images, not four (YOLOv7). mosaic_canvas: its sides
-    in image sizes; 2 where the affine looks at a part of it, 1 for Darknet.
+    mosaic: probability. mosaic_nine: share of mosaics that have nine images, not four (YOLOv7). mosaic_canvas: its
+    sides in image sizes; 2 where the affine looks at a part of it, 1 for Darknet.
     mixup: probability that a mosaic is blended. mixup_beta: with another mosaic, by Beta(b, b); 0: half and half with a
     lone image, scaled by a factor of mixup_scale (YOLOX).
     degrees, translate, scale, shear, perspective: of the random affine; scale is (low, high), the factor's range.
     affine: about the `centre` (the YOLOv5 lineage), or about the `corner` and of mosaics alone (YOLOX).
-    least_side, least_area, most_aspect: a box stays if both its sides have more pixels, it has more than that share of its
-    own area left, and one side is less than that many times the other.
+    least_side, least_area, most_aspect: a box stays if both its sides have more pixels, if more than that share of its
+    area is left, and if one side is less than that many times the other.
     hue, saturation, value: `gains`: relative, 1 +- gain (YOLOv5); `levels`: added, of 0..180, 0..255, 0..255, each by
-    chance (YOLOX); `factors`: hue +- that share of the circle, the others times or divided by up to that (Darknet).
+    chance (YOLOX); `factors`: hue +- that share of the circle, the others times or divided by up to 1 + that (Darknet).
     flip: probability of a horizontal flip. crop_jitter: share by which Darknet's random crop moves each side.
-    close_epochs: the last ones without mosaic and mixup. multi_scale: (low, high), the range of sides in image sizes, in
-    steps of the stride, drawn anew every `multi_scale_every` batches.
+    close_epochs: the last ones without mosaic and mixup. multi_scale: (low, high), the range of sides in image sizes,
+    in steps of the stride, drawn anew every `multi_scale_every` batches.
     """
 
     mosaic: float = 1.0
