@@ -62,16 +62,19 @@ def confusion_matrix(
 
     Detections over `score` are paired with objects of any class over `iou`, closest pairs first.
     """
-    matrix = np.zeros((num_classes + 1, num_classes + 1), dtype=np.int64)
+    background, sides = num_classes, num_classes + 1
+    cells = [np.empty(0, dtype=np.int64)]
     for record, found in zip(records, detections, strict=True):
         boxes, true = record.boxes[~record.crowd], record.class_ids[~record.crowd]
         confident = found.scores > score
-        taken = found.class_ids[confident]
-        pairs = _closest_pairs(pairwise_iou(boxes.astype(np.float64), found.boxes[confident]), iou)
-        np.add.at(matrix, (taken[pairs[:, 1]], true[pairs[:, 0]]), 1)
-        np.add.at(matrix, (num_classes, np.delete(true, pairs[:, 0])), 1)
-        np.add.at(matrix, (np.delete(taken, pairs[:, 1]), num_classes), 1)
-    return matrix
+        detected = found.class_ids[confident]
+        rows, columns = _closest_pairs(pairwise_iou(boxes.astype(np.float64), found.boxes[confident]), iou).T
+        cells += [
+            detected[columns] * sides + true[rows],
+            background * sides + np.delete(true, rows),
+            np.delete(detected, columns) * sides + background,
+        ]
+    return np.bincount(np.concatenate(cells), minlength=sides**2).reshape(sides, sides)
 
 
 def _right(record: Record, found: Detections, iou: float) -> NDArray[np.bool_]:
