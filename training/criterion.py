@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from training.samples import Targets
@@ -31,6 +32,12 @@ class Losses:
 
     total: Tensor
     parts: Mapping[str, Tensor]
+
+    @classmethod
+    def of(cls, parts: Mapping[str, Tensor]) -> Losses:
+        """Sum weighted parts that still have their gradients."""
+        total = torch.stack(list(parts.values())).sum()
+        return cls(total, {name: part.detach() for name, part in parts.items()})
 
 
 class Criterion(nn.Module, ABC):

@@ -73,10 +73,10 @@ def pairwise_iou(a: Tensor, b: Tensor) -> Tensor:
     return iou(a[:, None], b[None])
 
 
-def pairwise_shape_iou(a: Tensor, b: Tensor) -> Tensor:
-    """IoU of every size of `a` (N, 2) with every size of `b` (M, 2), as of boxes with one centre: (N, M)."""
-    inter = torch.minimum(a[:, None], b[None]).prod(-1)
-    return _ratio(inter, a.prod(-1)[:, None] + b.prod(-1)[None] - inter)
+def shape_iou(a: Tensor, b: Tensor) -> Tensor:
+    """IoU of sizes, (..., 2) and (..., 2) -> (...), as of boxes with one centre; rows broadcast."""
+    inter = torch.minimum(a, b).prod(-1)
+    return _ratio(inter, a.prod(-1) + b.prod(-1) - inter)
 
 
 def _overlap(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
