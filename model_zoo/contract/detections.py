@@ -34,6 +34,11 @@ class Detections:
         kept = np.isin(self.class_ids, list(class_ids))
         return Detections(self.boxes[kept], self.scores[kept], self.class_ids[kept])
 
+    def renamed(self, class_ids: Mapping[int, int]) -> Detections:
+        """Give every class another id and leave out those that have none."""
+        kept = self.only(class_ids)
+        return Detections(kept.boxes, kept.scores, np.asarray([class_ids[int(i)] for i in kept.class_ids], np.int64))
+
     def to_dict(self, class_names: Sequence[str]) -> list[dict[str, Any]]:
         """List the detections as JSON-ready objects: box, score, class_id, label."""
         return [

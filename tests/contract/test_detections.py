@@ -36,3 +36,22 @@ def test_nothing_found() -> None:
     assert len(NOTHING) == 0
     assert NOTHING.to_dict([]) == []
     assert NOTHING.to_coco(1, {}) == []
+
+
+def test_only_some_classes() -> None:
+    kept = FOUND.only([0])
+    assert kept.class_ids.tolist() == [0]
+    np.testing.assert_array_equal(kept.boxes, FOUND.boxes[1:])
+
+
+def test_renamed_classes_leave_the_others_out() -> None:
+    assert FOUND.renamed({0: 5, 1: 3}).class_ids.tolist() == [3, 5]
+    assert FOUND.renamed({1: 0}).class_ids.tolist() == [0]
+
+
+def test_a_client_that_reads_to_dict_scores_what_to_coco_does() -> None:
+    listed, records = FOUND.to_dict(["person", "bicycle"]), FOUND.to_coco(7, {0: 0, 1: 1})
+    for shown, record in zip(listed, records, strict=True):
+        left, top, right, bottom = shown["box"]
+        assert record["bbox"] == [left, top, right - left, bottom - top]
+        assert record["score"] == shown["score"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
@@ -60,10 +60,11 @@ class Scored:
     precision: NDArray[np.float64]
 
 
-def score(dataset: DataSet, records: Sequence[Record], results: Sequence[dict[str, Any]]) -> Scored:
-    """Score COCO result records (see `Detections.to_coco`) against the objects of `records`."""
+def score(dataset: DataSet, records: Sequence[Record], detections: Sequence[Detections]) -> Scored:
+    """Score detections, record by record and in the data set's class ids, against the objects of `records`."""
     truth = COCO(ground_truth(dataset, records))
-    evaluation = COCOeval_faster(truth, truth.loadRes(list(results)), iouType="bbox")
+    found = results(records, detections, range(len(dataset.class_names)))
+    evaluation = COCOeval_faster(truth, truth.loadRes(found), iouType="bbox")
     evaluation.evaluate()
     evaluation.accumulate()
     evaluation.summarize()
@@ -78,7 +79,7 @@ def score(dataset: DataSet, records: Sequence[Record], results: Sequence[dict[st
 
 
 def ground_truth(dataset: DataSet, records: Sequence[Record]) -> dict[str, Any]:
-    """Return the objects of `records` as a COCO document, category ids in the order of the classes."""
+    """Return the objects of `records` as a COCO document whose category ids are class ids."""
     annotations: list[dict[str, Any]] = []
     for record in records:
         rows = zip(xyxy_to_xywh(record.boxes), record.class_ids, record.crowd, record.areas, strict=True)
@@ -99,11 +100,12 @@ def ground_truth(dataset: DataSet, records: Sequence[Record]) -> dict[str, Any]:
 
 
 def results(
-    records: Sequence[Record], detections: Sequence[Detections], class_ids: Mapping[int, int]
+    records: Sequence[Record], detections: Sequence[Detections], category_ids: Sequence[int]
 ) -> list[dict[str, Any]]:
-    """List detections as result records; `class_ids` maps the model's classes to the data set's, others are dropped."""
+    """List detections, in the data set's class ids, as COCO result records; `category_ids` class by class."""
+    by_class = dict(enumerate(category_ids))
     pairs = zip(records, detections, strict=True)
-    return [entry for record, found in pairs for entry in found.only(class_ids).to_coco(record.image_id, class_ids)]
+    return [entry for record, found in pairs for entry in found.to_coco(record.image_id, by_class)]
 
 
 def match_classes(class_names: Sequence[str], dataset: DataSet) -> dict[int, int]:

@@ -40,11 +40,10 @@ class Protocol:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What was found on every record, and what it is worth."""
+    """What was found on every record, in the data set's class ids, and what it is worth."""
 
     records: Sequence[Record]
     detections: Sequence[Detections]
-    class_ids: dict[int, int]
     scored: coco.Scored
 
     @property
@@ -104,10 +103,9 @@ def evaluate(
     for items in photos:
         rows, counts = run(pipeline.collate(items, [query] * len(items)))
         found = zip(rows, counts, items, strict=True)
-        detections += [pipeline.finish(r, int(n), item.geometry, query) for r, n, item in found]
+        detections += [pipeline.finish(r, int(n), item.geometry, query).renamed(class_ids) for r, n, item in found]
         progress(len(items))
-    scored = coco.score(dataset, photos.records, coco.results(photos.records, detections, class_ids))
-    return Evaluation(photos.records, detections, class_ids, scored)
+    return Evaluation(photos.records, detections, coco.score(dataset, photos.records, detections))
 
 
 def evaluate_detector(

@@ -62,7 +62,8 @@ def _judge(record: Record, found: Detections, class_id: int) -> tuple[Floats, ND
 
 def _whole(boxes: Floats) -> Floats:
     """Let boxes reach the far side of their last pixel."""
-    return boxes + np.asarray([0.0, 0.0, 1.0, 1.0])
+    whole: Floats = boxes + np.asarray([0.0, 0.0, 1.0, 1.0])
+    return whole
 
 
 def _average(recall: Floats, precision: Floats, year: Year) -> float:

@@ -63,7 +63,6 @@ class Scene:
         split = Split("val", tuple(self.records), "")
         self.dataset = DataSet(folder, names, tuple(categories), {"val": split})
         self.reference: Reference = dict(np.load(folder / "small.npz"))
-        self.identity = {i: i for i in range(len(names))}
 
 
 @pytest.fixture(scope="module")
@@ -72,8 +71,7 @@ def scene(shared: Path) -> Scene:
 
 
 def test_the_twelve_numbers_are_those_of_pycocotools(scene: Scene) -> None:
-    results = coco.results(scene.records, scene.detections, scene.identity)
-    scored = coco.score(scene.dataset, scene.records, results)
+    scored = coco.score(scene.dataset, scene.records, scene.detections)
     np.testing.assert_allclose(astuple(scored.metrics)[:12], scene.reference["stats"], atol=1e-6)
     np.testing.assert_allclose([c.ap for c in scored.metrics.classes], scene.reference["ap_per_category"], atol=1e-6)
     np.testing.assert_allclose(
@@ -91,7 +89,7 @@ def test_any_data_scores_as_with_pycocotools(scene: Scene, seed: int) -> None:
         Detections(d.boxes + rng.normal(0, 3, d.boxes.shape), rng.random(len(d)).round(2), d.class_ids)
         for d in scene.detections
     ]
-    results = coco.results(records, found, scene.identity)
+    results = coco.results(records, found, range(4))
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO()
         truth.dataset = coco.ground_truth(scene.dataset, records)
@@ -100,12 +98,13 @@ def test_any_data_scores_as_with_pycocotools(scene: Scene, seed: int) -> None:
         oracle.evaluate()
         oracle.accumulate()
         oracle.summarize()
-    scored = coco.score(scene.dataset, records, results)
+    scored = coco.score(scene.dataset, records, found)
     np.testing.assert_allclose(astuple(scored.metrics)[:12], oracle.stats, atol=1e-9)
 
 
 def test_nothing_found_scores_zero(scene: Scene) -> None:
-    metrics = coco.score(scene.dataset, scene.records, []).metrics
+    nothing = Detections(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, np.int64))
+    metrics = coco.score(scene.dataset, scene.records, [nothing] * len(scene.records)).metrics
     assert metrics.ap == 0
     assert [c.ap for c in metrics.classes] == [0, 0, 0, 0]
 
