@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import os
 from pathlib import Path
 
 import tyro
 
+from model_zoo.cache_folder import cache_folder
 from model_zoo.commands import import_model
 from model_zoo.contract.errors import LineageError
 from model_zoo.releases import RELEASES, Release
@@ -40,7 +40,7 @@ def pull(
     release = _release(variant)
     print(f"{variant}: {release.reported}")
     print(f"its weights are under {release.licence}, which importing, exporting and serving them does not change")
-    path = _fetch(release, url or release.url, cache or _cache())
+    path = _fetch(release, url or release.url, cache or cache_folder())
     import_model(
         path, name=name or variant, repository=repository, variant=_told(variant, path), licence=release.licence
     )
@@ -71,9 +71,3 @@ def _fetch(release: Release, url: str, cache: Path) -> Path:
 def _told(variant: str, path: Path) -> str | None:
     """Name the variant where the file does not tell it: Darknet's hold numbers alone."""
     return variant if path.suffix == ".weights" else None
-
-
-def _cache() -> Path:
-    if asked := os.environ.get("LINEAGE_CACHE"):
-        return Path(asked)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "yolo-lineage"

@@ -26,17 +26,22 @@ _SHADES = ((0.85, 0.95), (0.60, 1.00), (0.90, 0.70))  # (saturation, value): viv
 
 def draw(image: Image, detections: Detections, class_names: Sequence[str]) -> Image:
     """Return a copy of an RGB image (H, W, 3) with boxes, labels and scores; the best detections lie on top."""
+    found = zip(detections.class_ids.tolist(), detections.scores, strict=True)
+    texts = [f"{class_names[class_id]} {score:.2f}" for class_id, score in found]
+    return draw_boxes(image, detections.boxes, detections.class_ids, texts)
+
+
+def draw_boxes(image: Image, boxes: NDArray[np.float32], class_ids: NDArray[np.int64], texts: Sequence[str]) -> Image:
+    """Return a copy of an RGB image (H, W, 3) with boxes (N, 4) and a text at each; the first lie on top."""
     canvas = np.ascontiguousarray(image).copy()
-    corners = _pixels(detections, canvas)
-    worst_first = range(len(detections))[::-1]
-    for i in worst_first:
+    corners = _pixels(boxes, canvas)
+    colours = [class_colour(class_id) for class_id in class_ids.tolist()]
+    last_first = range(len(corners))[::-1]
+    for i in last_first:
         left, top, right, bottom = corners[i]
-        colour = class_colour(int(detections.class_ids[i]))
-        cv2.rectangle(canvas, (left, top), (right, bottom), colour, _line_width(canvas))
-    for i in worst_first:  # after all boxes, so that no line crosses a label
-        class_id = int(detections.class_ids[i])
-        text = f"{class_names[class_id]} {detections.scores[i]:.2f}"
-        _draw_label(canvas, text, (corners[i][0], corners[i][1]), class_colour(class_id))
+        cv2.rectangle(canvas, (left, top), (right, bottom), colours[i], _line_width(canvas))
+    for i in last_first:  # after all boxes, so that no line crosses a label
+        _draw_label(canvas, texts[i], (corners[i][0], corners[i][1]), colours[i])
     return canvas
 
 
@@ -55,10 +60,10 @@ def text_colour(background: Colour) -> Colour:
     return _BLACK if luminance > 0.179 else _WHITE
 
 
-def _pixels(detections: Detections, canvas: Image) -> list[tuple[int, int, int, int]]:
+def _pixels(boxes: NDArray[np.float32], canvas: Image) -> list[tuple[int, int, int, int]]:
     """Boxes as whole pixels whose outlines lie inside the picture."""
     height, width = canvas.shape[:2]
-    inside = np.clip(np.round(detections.boxes), 0, [width - 1, height - 1] * 2).astype(int)
+    inside = np.clip(np.round(boxes), 0, [width - 1, height - 1] * 2).astype(int)
     return [(left, top, right, bottom) for left, top, right, bottom in inside.tolist()]
 
 

@@ -6,7 +6,7 @@ import re
 import struct
 from collections.abc import Iterator
 from itertools import islice
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from model_zoo.contract.image_tiff import exif_orientation
 from model_zoo.contract.image_types import MAX_PARTS, ImageHeader, Picture, damaged, unsupported
@@ -25,6 +25,9 @@ _MARKER = re.compile(rb"\xff[^\x00\x01\xff\xd0-\xd8]")  # of a segment: TEM, RST
 _END_OF_SCAN = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")  # coded data may hold stuffed 0xFF and restart markers
 # Eight bytes of ones: no code word is all ones, so a decoder that still wants data stops here instead of painting on.
 _PADDING = b"\xff\x00" * 8
+
+
+COLOURS: dict[int, Literal["grey", "rgb", "cmyk"]] = {1: "grey", 3: "rgb", 4: "cmyk"}  # by components
 
 
 class Segment(NamedTuple):
@@ -59,6 +62,7 @@ def read_jpeg(data: bytes) -> Picture:
         orientation=_orientation(segments),
         scans=len(scans),
         work=_work(frame, scans),
+        colours=COLOURS[len(frame.blocks)],
     )
     return Picture(header, _stream(frame, scans, segments))
 

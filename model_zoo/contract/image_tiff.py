@@ -18,6 +18,7 @@ NEEDED = frozenset((*range(256, 260), 262, 266, 273, 277, 278, 279, 284, 317, 32
 COMPRESSIONS = (1, 5, 8, 32773, 32946)  # none, LZW, deflate, PackBits, deflate under its old number
 # Photometric interpretation -> colour channels and the bits per sample it may come in.
 LAYOUTS = {0: (1, (1, 8)), 1: (1, (1, 8, 16)), 2: (3, (8, 16)), 3: (1, (4, 8)), 5: (4, (8,))}
+COLOURS: dict[int, Literal["grey", "cmyk"]] = {0: "grey", 1: "grey", 5: "cmyk"}  # by photometric interpretation
 MAX_PAGES, MAX_ENTRIES = 64, 1024
 MAX_VALUES = 2**19  # more strips or tiles than any picture within the limits can have
 _TYPES = {1: "B", 3: "H", 4: "I"}
@@ -111,6 +112,8 @@ def read_tiff(data: bytes) -> Picture:
         frames=_pages(page),
         # The decoder fills up the last tiles, and goes by way of RGBA.
         work=down * cell_height * across * cell_width * max(bits // 8, 4),
+        colours=COLOURS.get(page.value(PHOTOMETRIC, 0), "rgb"),
+        depth=page.value(BITS, 1),
     )
     return Picture(header, page.reduced_to(NEEDED), alpha)
 

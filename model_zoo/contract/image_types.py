@@ -17,7 +17,8 @@ class ImageHeader:
     """What a file says of its picture.
 
     size: (height, width) in pixels as stored. orientation: EXIF 1..8. frames: pictures in the file. scans: passes over
-    the picture (JPEG). work: bytes of pixels the decoder handles until it is done, the measure of its time.
+    the picture (JPEG). work: bytes of pixels the decoder handles until it is done, the measure of its time. colours and
+    depth (bits a channel): as stored; what is decoded is RGB of eight bits in any case.
     """
 
     format: str
@@ -26,6 +27,8 @@ class ImageHeader:
     frames: int = 1
     scans: int = 1
     work: int = 0
+    colours: Literal["grey", "rgb", "cmyk"] = "rgb"
+    depth: int = 8
 
     @property
     def displayed_size(self) -> Size:
