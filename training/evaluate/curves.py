@@ -22,10 +22,14 @@ SMOOTH: Final = 101  # scores that the mean F1 is averaged over before its best 
 
 @dataclass(frozen=True, eq=False)
 class Curves:
-    """Precision and recall (classes, 1000) at IoU 0.5 over `SCORES`; classes without detections have zeros."""
+    """Precision and recall (classes, 1000) at IoU 0.5 over `SCORES`; objects (classes,) there are.
+
+    Classes without objects or without detections have zeros; the former do not count in the mean.
+    """
 
     precision: NDArray[np.float64]
     recall: NDArray[np.float64]
+    objects: NDArray[np.int64]
 
     @property
     def f1(self) -> NDArray[np.float64]:
@@ -34,9 +38,15 @@ class Curves:
         return np.divide(2 * self.precision * self.recall, total, out=np.zeros_like(total), where=total > 0)
 
     @property
+    def mean_f1(self) -> NDArray[np.float64]:
+        """F1 (1000,), mean over the classes that have objects."""
+        known = self.objects > 0
+        return self.f1[known].mean(axis=0) if known.any() else np.zeros_like(SCORES)
+
+    @property
     def best(self) -> int:
         """Index of the score with the best mean F1, smoothed."""
-        mean = np.pad(self.f1.mean(axis=0), SMOOTH // 2, mode="edge")
+        mean = np.pad(self.mean_f1, SMOOTH // 2, mode="edge")
         return int(np.convolve(mean, np.full(SMOOTH, 1 / SMOOTH), mode="valid").argmax())
 
 
@@ -48,7 +58,7 @@ def curves(records: Sequence[Record], detections: Sequence[Detections], num_clas
     objects = np.bincount(np.concatenate([r.class_ids[~r.crowd] for r in records]), minlength=num_classes)
     rows = [_curve(scores[class_ids == i], right[class_ids == i], int(objects[i])) for i in range(num_classes)]
     precision, recall = (np.stack(row) for row in zip(*rows, strict=True))
-    return Curves(precision, recall)
+    return Curves(precision, recall, objects)
 
 
 def confusion_matrix(
