@@ -22,7 +22,8 @@ BROKEN_PIPE = 141  # 128 + SIGPIPE
 class Command:
     """One command: the function that does it, one line of help, and the extras its packages come with.
 
-    `flag`: what is given with the name to mean this command, where another has the name alone.
+    `flag`: what is given with the name to mean this command, where another has the name alone; `takes_flag`: whether it
+    is also an option of the function.
     """
 
     name: str
@@ -31,11 +32,16 @@ class Command:
     help: str
     extras: str
     flag: str = ""
+    takes_flag: bool = False
 
     @property
     def words(self) -> str:
         """What is typed for it."""
         return f"{self.name} {self.flag}".rstrip()
+
+    def is_meant(self, name: str, rest: Sequence[str]) -> bool:
+        """Whether this is a command that `name` and the words after it may mean."""
+        return name == self.name and any(word.split("=")[0] == self.flag or not self.flag for word in (*rest, ""))
 
 
 COMMANDS = (
@@ -53,6 +59,16 @@ COMMANDS = (
     Command("pull", "model_zoo.pull_command", "pull", "Download official weights and import them.", "zoo,cpu"),
     Command("import", "model_zoo.commands", "import_model", "Take official weights into a repository.", "zoo,cpu"),
     Command("export", "model_zoo.commands", "export_model", "Write a model in another form or precision.", "zoo,cpu"),
+    Command(
+        "export",
+        "training.publish_command",
+        "publish_run",
+        "Publish the best weights of a run.",
+        "training",
+        flag="--name",
+        takes_flag=True,
+    ),
+    Command("evaluate", "training.evaluate_command", "evaluate_model", "Measure how well a model detects.", "training"),
 )
 
 
@@ -79,12 +95,12 @@ def _dispatch(arguments: Sequence[str]) -> int:
         print(f"lineage {_version()}")
         return 0
     rest = arguments[1:]
-    named = [c for c in COMMANDS if c.name == name and (not c.flag or c.flag in rest)]
+    named = [c for c in COMMANDS if c.is_meant(name, rest)]
     if not named:
         print(_unknown(name) if name else _help(), file=sys.stderr)
         return USER_ERROR
     command = max(named, key=lambda c: len(c.flag))
-    return _run(command, [word for word in rest if word != command.flag])
+    return _run(command, [word for word in rest if command.takes_flag or word != command.flag])
 
 
 def _run(command: Command, arguments: Sequence[str]) -> int:
