@@ -100,6 +100,8 @@ def _dispatch(arguments: Sequence[str]) -> int:
         print(_unknown(name) if name else _help(), file=sys.stderr)
         return USER_ERROR
     command = max(named, key=lambda c: len(c.flag))
+    if command.takes_flag and {"-h", "--help"} & {*rest}:
+        rest = ["--help"]  # `export --name --help` would be a model called --help
     return _run(command, [word for word in rest if command.takes_flag or word != command.flag])
 
 
