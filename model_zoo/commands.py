@@ -17,7 +17,8 @@ from model_zoo.export.errors import ExportError
 from model_zoo.export.model_file import describe, write_model
 from model_zoo.export.onnx import MOST_CANDIDATES
 from model_zoo.export.parity import Report
-from model_zoo.export.tensorrt import PlanOptions, build_plan
+from model_zoo.export.plan_cache import plan_for
+from model_zoo.export.tensorrt import PlanOptions
 from model_zoo.registry import build
 from model_zoo.weights.importers import load_checkpoint
 
@@ -171,7 +172,7 @@ def _card_of(path: Path) -> ModelCard:
 
 
 def _write_plan(model: Path, card: ModelCard, target: Path, options: PlanOptions) -> None:
-    target.write_bytes(build_plan(model, card, options, print))
+    target.write_bytes(plan_for(model, card, options, print))
     print(f"wrote {target}, {target.stat().st_size / 1e6:.1f} MB; it has not been run")
 
 

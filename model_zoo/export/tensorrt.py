@@ -1,8 +1,9 @@
 """Build a TensorRT plan from an exported ONNX file, with the subset that TensorRT 10 and TensorRT-RTX share.
 
 Networks are strongly typed: the precision is the file's, the builder changes none. TensorRT 10 builds on the machine
-and GPU that will run the plan; TensorRT-RTX also builds ahead of time, without a GPU, for a named compute capability.
-Whether a plan is right and how fast it is can be told only where it runs; nothing here claims either.
+and GPU that will run the plan, and measures as it builds; TensorRT-RTX builds ahead of time, without a GPU, for named
+compute capabilities or for all from 8.0 on. Whether a plan is right and how fast it is can be told only where it runs;
+nothing here claims either.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from model_zoo.cache_folder import replace_file
 from model_zoo.contract.card import ModelCard
 from model_zoo.export.errors import ExportError
 
-LIBRARIES = ("tensorrt", "tensorrt_rtx")
+TENSORRT, RTX = "tensorrt", "tensorrt_rtx"
 Progress = Callable[[str], None]
+Three = tuple[int, int, int]  # smallest, usual, largest
 
 
 @dataclass(frozen=True)
@@ -29,16 +32,18 @@ class PlanOptions:
         batch: Smallest, usual and largest batch.
         heights: Smallest, usual and largest input height; by default the card's alone.
         widths: Smallest, usual and largest input width; by default the card's alone.
-        compute_capability: Of a GPU, such as 8.9, to build ahead of time without one; TensorRT-RTX only.
+        compute_capabilities: Of GPUs, such as 8.9, to build ahead of time without one; TensorRT-RTX only.
         workspace_mib: Limit of scratch memory.
-        version_compatible: Build a plan that later versions take too; needs the lean runtime.
-        timing_cache: File that keeps measurements from one build to the next; TensorRT alone, RTX measures nothing.
+        version_compatible: Build a plan that later versions take too. It carries the lean runtime, code that runs on
+            the host, which a program must be told to allow; `lineage serve` does not.
+        timing_cache: File that keeps measurements from one build to the next, by default one of the cache folder for
+            each GPU and version; TensorRT only: RTX measures nothing while it builds.
     """
 
-    batch: tuple[int, int, int] = (1, 4, 8)
-    heights: tuple[int, int, int] | None = None
-    widths: tuple[int, int, int] | None = None
-    compute_capability: str | None = None
+    batch: Three = (1, 4, 8)
+    heights: Three | None = None
+    widths: Three | None = None
+    compute_capabilities: tuple[str, ...] = ()
     workspace_mib: int | None = None
     version_compatible: bool = False
     timing_cache: Path | None = None
@@ -46,7 +51,7 @@ class PlanOptions:
 
 def build_plan(model: Path, card: ModelCard, options: PlanOptions, progress: Progress = lambda _: None) -> bytes:
     """Parse and build; returns the serialized plan. ExportError carries what the parser or the builder had to say."""
-    trt = _library(options)
+    trt = library(options)
     complaints = _logger(trt)
     builder = trt.Builder(complaints)
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
@@ -57,17 +62,19 @@ def build_plan(model: Path, card: ModelCard, options: PlanOptions, progress: Pro
     if plan is None:
         raise ExportError(f"{trt.__name__} {trt.__version__} cannot build {model.name}: {complaints.text()}")
     if options.timing_cache:
-        options.timing_cache.write_bytes(bytes(config.get_timing_cache().serialize()))
+        replace_file(options.timing_cache, bytes(config.get_timing_cache().serialize()))
     return bytes(plan)
 
 
-def _library(options: PlanOptions) -> Any:
-    """Import TensorRT, or TensorRT-RTX where it is not there or a compute capability is asked for."""
-    for name in LIBRARIES[1:] if options.compute_capability else LIBRARIES:
+def library(options: PlanOptions) -> Any:
+    """Import TensorRT, or TensorRT-RTX where it is not there or compute capabilities are asked for."""
+    for name in (RTX,) if options.compute_capabilities else (TENSORRT, RTX):
         spec = importlib.util.find_spec(name)
         if spec and spec.origin:  # a folder of type stubs has none
+            if name == RTX and options.timing_cache:
+                raise ExportError("TensorRT-RTX measures nothing while it builds; leave the timing cache out")
             return importlib.import_module(name)
-    wanted = "tensorrt-rtx-cu13" if options.compute_capability else "tensorrt-cu13 or tensorrt-rtx-cu13"
+    wanted = "tensorrt-rtx-cu13" if options.compute_capabilities else "tensorrt-cu13 or tensorrt-rtx-cu13"
     raise ExportError(f"--format tensorrt needs the package {wanted}, which is not installed here")
 
 
@@ -121,24 +128,30 @@ def _parse(trt: Any, network: Any, logger: Any, model: Path) -> None:
 def _configure(trt: Any, builder: Any, network: Any, card: ModelCard, options: PlanOptions) -> Any:
     config = builder.create_builder_config()
     config.add_optimization_profile(_profile(builder, network, card, options))
-    if options.compute_capability:
-        config.num_compute_capabilities = 1
-        config.set_compute_capability(_capability(trt, options.compute_capability), 0)
+    if options.compute_capabilities:
+        config.num_compute_capabilities = len(options.compute_capabilities)
+    for index, text in enumerate(options.compute_capabilities):
+        config.set_compute_capability(_capability(trt, text), index)
     if options.workspace_mib:
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace_mib << 20)
     if options.version_compatible:
         config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
     if options.timing_cache:
-        if trt.__name__ == "tensorrt_rtx":
-            raise ExportError("TensorRT-RTX measures nothing while it builds; leave the timing cache out")
-        known = options.timing_cache.read_bytes() if options.timing_cache.is_file() else b""
-        config.set_timing_cache(config.create_timing_cache(known), ignore_mismatch=False)
+        _recall_timings(config, options.timing_cache)
     return config
+
+
+def _recall_timings(config: Any, path: Path) -> None:
+    """Let the builder begin with what it measured before; what is damaged or of elsewhere is measured again."""
+    for known in (path.read_bytes() if path.is_file() else b"", b""):
+        timings = config.create_timing_cache(known)
+        if timings is not None and config.set_timing_cache(timings, ignore_mismatch=False):
+            return
 
 
 def _profile(builder: Any, network: Any, card: ModelCard, options: PlanOptions) -> Any:
     """Give every input its smallest, usual and largest shape."""
-    images = list(zip(options.batch, *_sides(card, options), (3, 3, 3), strict=True))
+    images = list(zip(options.batch, *input_sides(card, options), (3, 3, 3), strict=True))
     profile = builder.create_optimization_profile()
     for i in range(network.num_inputs):
         tensor = network.get_input(i)
@@ -146,9 +159,10 @@ def _profile(builder: Any, network: Any, card: ModelCard, options: PlanOptions) 
     return profile
 
 
-def _sides(card: ModelCard, options: PlanOptions) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def input_sides(card: ModelCard, options: PlanOptions) -> tuple[Three, Three]:
+    """Return the smallest, usual and largest heights, and widths; ExportError if the model does not take them."""
     height, width = card.input_size
-    heights, widths = options.heights or (height,) * 3, options.widths or (width,) * 3
+    heights, widths = options.heights or (height, height, height), options.widths or (width, width, width)
     fixed = {*zip(heights, widths, strict=True)} == {card.input_size}
     if not fixed and not card.dynamic_size:
         raise ExportError(f"{card.name}: expected its only input size, {height} x {width}; got {heights} x {widths}")

@@ -76,6 +76,14 @@ def exported(detector: Detector, path: Path, **card_fields: object) -> Exported:
     return Exported(detector, card, raw, whole, path)
 
 
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache folder of each test's own, so that plans are built and the user's are left alone."""
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("LINEAGE_CACHE", str(folder))
+    return folder
+
+
 @pytest.fixture(scope="session")
 def toy_file(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     """The toy, in float32, any size."""

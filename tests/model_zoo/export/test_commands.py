@@ -15,7 +15,7 @@ from model_zoo.export.errors import ExportError
 from model_zoo.export.tensorrt import PlanOptions
 from tests.model_zoo.export.conftest import Exported
 
-PLAN = PlanOptions(compute_capability="8.9")
+PLAN = PlanOptions(compute_capabilities=("8.9",))
 
 
 @pytest.fixture

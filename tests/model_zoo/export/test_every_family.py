@@ -23,4 +23,4 @@ def test_tiny_variants_export_and_build(variant: str, tmp_path: Path) -> None:
     card = describe(detector, variant)
     report = write_model(detector, card, tmp_path / "model.onnx")
     assert report.detections > 0
-    assert build_plan(tmp_path / "model.onnx", card, PlanOptions(batch=(1, 1, 2), compute_capability="8.9"))
+    assert build_plan(tmp_path / "model.onnx", card, PlanOptions(batch=(1, 1, 2), compute_capabilities=("8.9",)))

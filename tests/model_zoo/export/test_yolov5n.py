@@ -90,5 +90,5 @@ def test_half_precision_says_the_same_and_becomes_a_plan(
     np.testing.assert_allclose(rows[0, : counts[0], 4], wanted[:, 4], atol=0.01)
     pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is published for x86-64 Linux alone")
     for capability in ("7.5", "8.9"):
-        options = PlanOptions(batch=(1, 4, 8), compute_capability=capability)
+        options = PlanOptions(batch=(1, 4, 8), compute_capabilities=(capability,))
         assert len(build_plan(path, replace(package.card, precision="fp16"), options)) > 1_000_000
