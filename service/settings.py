@@ -18,7 +18,7 @@ from service.engines.base import EngineOptions, Provider, Shapes
 
 PREFIX = "LINEAGE_"
 MEBIBYTE = 1 << 20
-OTHERS = ("debug",)  # of the command line
+OTHERS = ("debug", "cache", "shared")  # of the command line, of what downloads and builds plans, of the tests
 
 
 class SettingsError(LineageError):

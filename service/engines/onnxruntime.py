@@ -7,8 +7,11 @@ batching pays, on GPUs. A session may be run by several threads at a time, so th
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import logging
 import os
+import sys
 from typing import Any, Final
 
 import onnxruntime as ort
@@ -39,6 +42,7 @@ class OnnxRuntimeEngine:
         self.workers = options.workers or (len(os.sched_getaffinity(0)) if on_cpu else 1)
         self.max_batch = options.max_batch or (1 if on_cpu else GPU_BATCH)
         self.canvases = options.canvases(package.card)
+        _load_libraries(provider)
         self._sessions = {size: self._session(package, provider, size) for size in self.canvases}
 
     def run(self, feeds: Feeds) -> Outputs:
@@ -96,6 +100,16 @@ def load(package: Package, options: EngineOptions) -> Engine:
         except EngineUnavailable as error:
             LOG.warning("%s; the CPU is used", error)
     return OnnxRuntimeEngine(package, options, "cpu")
+
+
+def _load_libraries(provider: Provider) -> None:
+    """Load a GPU's libraries from their wheels: outside the container no path of the loader leads there."""
+    if provider in ("cuda", "tensorrt"):
+        with contextlib.redirect_stdout(sys.stderr):  # it prints what it does not find
+            ort.preload_dlls()
+    if provider == "tensorrt":
+        with contextlib.suppress(ImportError):  # it may lie on the loader's path instead
+            importlib.import_module("tensorrt")  # which loads its own
 
 
 def _providers(provider: Provider, size: Size, max_batch: int) -> dict[str, Any]:

@@ -36,7 +36,10 @@ class TensorRTEngine:
         self._runtime = Runtime(Logger(Logger.WARNING))
         self._engine = self._runtime.deserialize_cuda_engine(_read_plan(package))
         if self._engine is None:  # TensorRT logs the reason and returns nothing
-            raise PackageError(f"{_label(package)}: {PLAN} fits another GPU or TensorRT; build it on this machine")
+            raise PackageError(
+                f"{_label(package)}: {PLAN} fits another GPU or TensorRT, or brings a runtime of its own; build it on "
+                "this machine, without --plan.version-compatible"
+            )
         self._context = self._engine.create_execution_context()
         batch, height, width, _ = self._engine.get_tensor_profile_shape("images", 0)[2]  # the largest
         self.max_batch = min(options.max_batch or batch, batch)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -113,3 +115,27 @@ def test_a_provider_that_is_not_there_is_told(toy: Package, provider: str) -> No
         pytest.skip(f"{provider} is there")
     with pytest.raises(EngineUnavailable, match=f"provider {provider}"):
         load(toy, EngineOptions(provider=provider))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("provider", "expected"), [("cpu", []), ("cuda", ["CUDA"]), ("tensorrt", ["CUDA", "TensorRT"])]
+)
+def test_a_gpus_libraries_are_loaded_from_their_wheels(
+    provider: str,
+    expected: list[str],
+    toy: Package,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Stand-ins for the loaders of both; what a machine without a GPU says afterwards is of no account here."""
+    (tmp_path / "tensorrt.py").write_text("import sys; print('TensorRT', file=sys.stderr)")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "tensorrt", raising=False)
+    monkeypatch.setattr(ort, "preload_dlls", lambda: sys.stdout.write("CUDA\n"))
+    with contextlib.suppress(EngineUnavailable):
+        load(toy, EngineOptions(provider=provider))  # type: ignore[arg-type]  # the cases are of the type
+    sys.modules.pop("tensorrt", None)
+    told = capsys.readouterr()
+    assert [line for line in told.err.splitlines() if line in ("CUDA", "TensorRT")] == expected
+    assert not told.out

@@ -53,7 +53,8 @@ def test_settings_that_contradict_each_other_are_refused() -> None:
 
 
 def test_a_variable_that_is_almost_a_setting_is_told() -> None:
-    environment = {"LINEAGE_PROT": "1", "LINEAGE_PORT": "2", "LINEAGE_QWXZ": "3", "LINEAGE_DEBUG": "1", "PATH": "4"}
+    others = dict.fromkeys(("LINEAGE_DEBUG", "LINEAGE_CACHE", "LINEAGE_SHARED", "PATH"), "4")
+    environment = {"LINEAGE_PROT": "1", "LINEAGE_PORT": "2", "LINEAGE_QWXZ": "3", **others}
     assert unknown_variables(environment) == [
         "LINEAGE_PROT is not a setting; did you mean LINEAGE_PORT?",
         "LINEAGE_QWXZ is not a setting",
