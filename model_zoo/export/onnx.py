@@ -32,6 +32,7 @@ from model_zoo.export.nms_graph import BLOCK, append_nms
 from model_zoo.export.precision import in_precision
 
 MOST_CANDIDATES = 3840  # what TensorRT's TopK takes
+MOST_BYTES = 2**31 - 2**25  # of weights: protobuf writes up to 2 GiB, and the graph needs some of it
 OPSET = 20  # the newest that both ONNX Runtime 1.31 and TensorRT 10.16 take whole
 PICKED, ALL = ("candidate_boxes", "candidate_scores"), ("boxes", "scores")
 AXES = {
@@ -108,6 +109,12 @@ def write(proto: onnx.ModelProto, path: Path) -> None:
 def _check(card: ModelCard) -> None:
     if card.candidates % BLOCK or card.candidates > MOST_CANDIDATES:
         raise ExportError(f"candidates: expected a multiple of {BLOCK} up to {MOST_CANDIDATES}; got {card.candidates}")
+    weights = card.params * (2 if card.precision == "fp16" else 4)
+    if weights > MOST_BYTES:
+        raise ExportError(
+            f"{card.variant}: expected weights of at most {MOST_BYTES / 1e9:.2f} GB, which one ONNX file holds; its "
+            f"{card.params:,} parameters take {weights / 1e9:.2f} GB in {card.precision}"
+        )
 
 
 def _example(card: ModelCard) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import onnxruntime as ort
 import pytest
 import torch
 
-from model_zoo.contract.card import METADATA_KEY, ModelCard
+from model_zoo.contract.card import METADATA_KEY, ModelCard, Precision
 from model_zoo.detector import InputSpec, to_network
 from model_zoo.export.errors import ExportError
 from model_zoo.export.model_file import describe
@@ -124,6 +125,16 @@ def test_candidates_come_in_blocks_up_to_a_limit(candidates: int) -> None:
     detector = toy()
     with pytest.raises(ExportError, match=f"multiple of 128 up to 3840; got {candidates}"):
         trace(detector, describe(detector, "toy", candidates=candidates))
+
+
+@pytest.mark.parametrize(("precision", "params"), [("fp32", 540_000_000), ("fp16", 1_060_000_000)])
+def test_what_one_file_cannot_hold_is_refused_before_it_is_traced(precision: Precision, params: int) -> None:
+    detector = toy()
+    card = replace(describe(detector, "toy", precision=precision), params=params)
+    with pytest.raises(
+        ExportError, match=rf"at most 2\.11 GB.* its {params:,} parameters take 2\.1. GB in {precision}"
+    ):
+        trace(detector, card)
 
 
 def test_below_the_cards_score_every_class_counts(toy_file: Exported) -> None:
