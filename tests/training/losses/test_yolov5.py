@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from model_zoo.families.yolov5 import P5_ANCHORS, P6_ANCHORS, VARIANTS
+from tests.training.losses.anchor_cases import Case, bare_detector, close, finite, overfit, scene
+from training.assign.ratio import Levels, Matches, ratio_matches
+from training.criterion import Moment
+from training.losses import yolov5
+from training.losses.yolov5 import Gains, YOLOv5Criterion
+from training.recipes import recipe_of
+from training.samples import Targets
+
+KINDS = {
+    "low": Gains(),
+    "med_high": Gains(classes=0.3, objectness=0.7),
+    "low_smooth0.1": Gains(smoothing=0.1),
+    "low_focal1.5": Gains(focal=1.5),
+    "low_autobalance": Gains(autobalance=True),
+    "low_pw2": Gains(positive_classes=2.0, positive_objectness=1.5),
+}
+CASES = [("basic_nc3", kind) for kind in KINDS] + [("basic_nc80", "low"), ("basic_nc80", "med_high")]
+
+
+def match(boxes: list[list[float]], size: tuple[int, int] = (160, 160), reach: float = 0.5) -> list[tuple[int, ...]]:
+    """Rows (level, anchor, y, x, target) for boxes (cx, cy, w, h) of one image."""
+    maps = [torch.zeros(1, 3, size[0] // s, size[1] // s, 8) for s in (8, 16, 32)]
+    b = torch.tensor(boxes).reshape(-1, 4)
+    xyxy = torch.cat([b[:, :2] - b[:, 2:] / 2, b[:, :2] + b[:, 2:] / 2], dim=1)
+    levels = Levels.of(maps, torch.tensor(P5_ANCHORS), (8, 16, 32))
+    m = ratio_matches(xyxy, torch.zeros(len(b), dtype=torch.int64), levels, reach=reach)
+    return list(zip(*(column.tolist() for column in (m.level, m.anchor, m.y, m.x, m.target)), strict=True))
+
+
+def cells(rows: list[tuple[int, ...]]) -> list[tuple[int, int]]:
+    """(x, y) of the rows of the first level's first anchor."""
+    return [(x, y) for level, anchor, y, x, _ in rows if (level, anchor) == (0, 0)]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("name", ["basic_nc3", "basic_nc80"])
+def test_matches_are_the_original_ones_in_its_order(shared, name, dtype):
+    case = Case(shared, "yolov5", name)
+    targets = case.targets(dtype)
+    levels = Levels.of(case.maps(dtype), case.detector.head.anchors, (8, 16, 32))
+    matches = ratio_matches(targets.boxes, targets.image_index, levels)
+    for i in range(3):
+        rows = torch.stack(matches.pick(matches.level == i)[1:], dim=1)
+        assert rows.tolist() == case.arrays[f"match{i}"].tolist()
+
+
+@pytest.mark.parametrize(("dtype", "rtol", "grad_tol"), [(torch.float32, 1e-6, 2e-6), (torch.float64, 2e-7, 2e-6)])
+@pytest.mark.parametrize(("name", "kind"), CASES)
+def test_losses_and_gradients_are_the_original_ones(shared, name, kind, dtype, rtol, grad_tol):
+    case = Case(shared, "yolov5", name)
+    maps = case.maps(dtype)
+    criterion = YOLOv5Criterion(case.detector, KINDS[kind])
+    case.check(kind, criterion(maps, case.targets(dtype), Moment()), maps, rtol, grad_tol)
+    if kind == "low_autobalance":
+        close(criterion.losses.balance, case.arrays[f"{kind}__balance_after"], 1e-8)
+
+
+def test_a_side_four_times_the_anchor_is_too_much():
+    anchor = {(level, a) for level, a, *_ in match([[20, 20, 39.9, 52]])}
+    assert (0, 0) not in anchor  # 52 = 4 * 13
+    assert (0, 0) in {(level, a) for level, a, *_ in match([[20, 20, 39.9, 51.9]])}
+    assert (0, 0) not in {(level, a) for level, a, *_ in match([[20, 20, 2.5, 13]])}  # 2.5 = 10 / 4
+
+
+@pytest.mark.parametrize(
+    ("centre", "expected"),
+    [
+        ((19, 19), [(2, 2), (1, 2), (2, 1)]),  # 0.375 of a cell past the corner: left and upper
+        ((22, 22), [(2, 2), (3, 2), (2, 3)]),
+        ((20, 20), [(2, 2)]),  # exactly in the middle of the cell
+        ((2, 2), [(0, 0)]),  # no cell beyond the image
+        ((158, 158), [(19, 19)]),
+        ((160, 160), [(19, 19), (19, 19), (19, 19)]),  # on the border: the nearest cells, however often
+        ((0, 0), [(0, 0), (0, 0), (0, 0)]),
+    ],
+)
+def test_the_two_nearest_neighbours_learn_too(centre, expected):
+    assert cells(match([[*centre, 10, 13]])) == expected
+
+
+def test_a_wide_reach_takes_all_four_neighbours():
+    assert cells(match([[19, 19, 10, 13]], reach=1.0)) == [(2, 2), (1, 2), (2, 1), (3, 2), (2, 3)]
+
+
+def test_rows_and_columns_keep_apart_in_an_oblong_image():
+    rows = match([[150, 30, 30, 61]], size=(64, 160))
+    assert {(x, y) for level, _, y, x, _ in rows if level == 1} == {(9, 1), (8, 1), (9, 2)}
+
+
+def test_a_batch_matches_as_its_images_do():
+    maps, targets = scene([5, 0, 7])
+    levels = Levels.of(maps, torch.tensor(P5_ANCHORS), (8, 16, 32))
+    together = ratio_matches(targets.boxes, targets.image_index, levels)
+    for image in range(3):
+        mine = targets.image_index == image
+        alone = ratio_matches(targets.boxes[mine], targets.image_index[mine], levels)
+        ours = together.pick(together.image == image)
+        offset = int((targets.image_index < image).sum())
+        assert all(torch.equal(a, b) for a, b in zip(alone._replace(target=alone.target + offset), ours, strict=True))
+
+
+@pytest.mark.parametrize("objects", [[0, 0], [4, 0], [100, 100], [1]])
+@pytest.mark.parametrize("num_classes", [1, 3])
+def test_any_number_of_objects_has_finite_losses(objects, num_classes):
+    maps, targets = scene(objects, num_classes)
+    losses = finite(YOLOv5Criterion(bare_detector(num_classes)), maps, targets)
+    assert (losses.parts["box"] > 0) == (sum(objects) > 0)
+    assert (losses.parts["classes"] > 0) == (sum(objects) > 0 and num_classes > 1)
+
+
+@pytest.mark.parametrize(
+    "box", [[50, 50, 50, 50], [50, 50, 50.01, 50.01], [10, 50, 150, 51], [0, 0, 160, 160], [159, 0, 160, 1]]
+)
+def test_points_hairs_and_whole_images_have_finite_losses(box):
+    maps, _ = scene([1])
+    finite(
+        YOLOv5Criterion(bare_detector(3)),
+        maps,
+        Targets(torch.tensor([0]), torch.tensor([2]), torch.tensor([box]) * 1.0),
+    )
+
+
+def test_of_objects_that_share_a_cell_the_last_gives_the_objectness():
+    maps, _ = scene([1])
+    near, far = [52.5, 50.0, 72.5, 75.0], [53.0, 52.0, 71.0, 74.0]
+    losses = {}
+    for name, boxes in {"near": [near], "far": [far], "both": [near, far], "turned": [far, near]}.items():
+        n = len(boxes)
+        targets = Targets(torch.zeros(n, dtype=torch.int64), torch.zeros(n, dtype=torch.int64), torch.tensor(boxes))
+        losses[name] = YOLOv5Criterion(bare_detector(3))(maps, targets, Moment()).parts["objectness"]
+    torch.testing.assert_close(losses["both"], losses["far"])
+    torch.testing.assert_close(losses["turned"], losses["near"])
+    assert losses["near"] != losses["far"]
+
+
+def test_objectness_counts_with_the_square_of_the_longer_side():
+    maps, _ = scene([0], size=(64, 160))
+    other, _ = scene([0], size=(64, 320))
+    none = Targets(torch.zeros(0).long(), torch.zeros(0).long(), torch.zeros(0, 4))
+    flat = [torch.zeros_like(m) for m in maps], [torch.zeros_like(m) for m in other]
+    small, large = (YOLOv5Criterion(bare_detector(3))(m, none, Moment()).total for m in flat)
+    torch.testing.assert_close(large, 4 * small)
+
+
+def test_four_levels_have_their_own_balance():
+    criterion = YOLOv5Criterion(bare_detector(3, P6_ANCHORS))
+    maps = [torch.zeros(2, 3, 320 // s, 320 // s, 8) for s in (8, 16, 32, 64)]
+    none = Targets(torch.zeros(0).long(), torch.zeros(0).long(), torch.zeros(0, 4))
+    expected = 2 * 3 / 4 * (320 / 640) ** 2 * (4 + 1 + 0.25 + 0.06) * torch.tensor(2.0).log()
+    torch.testing.assert_close(criterion(maps, none, Moment()).total, expected)
+
+
+def test_two_processes_learn_what_one_would(monkeypatch):
+    """Gradients of both, averaged and multiplied by two as the trainer does for a sum, are those of all four images."""
+    maps, targets = scene([6, 0, 3, 5])
+    criterion = YOLOv5Criterion(bare_detector(3))
+    criterion(maps, targets, Moment()).total.backward()
+    halves = []
+    for first in (0, 2):
+        mine = (targets.image_index >= first) & (targets.image_index < first + 2)
+        part = Targets(targets.image_index[mine] - first, targets.class_ids[mine], targets.boxes[mine])
+        halves.append(([m.detach()[first : first + 2].requires_grad_() for m in maps], part))
+    counts = []
+    monkeypatch.setattr(yolov5, "average_over_processes", lambda value: counts.append(value) or value)
+    for half in halves:
+        criterion(*half, Moment())
+    monkeypatch.setattr(yolov5, "average_over_processes", lambda value: (counts[0] + counts[1]) / 2)
+    for half in halves:
+        criterion(*half, Moment()).total.backward()
+    for level, m in enumerate(maps):
+        torch.testing.assert_close(torch.cat([half[0][level].grad for half in halves]), m.grad)
+
+
+def test_fitted_anchors_are_those_of_the_detector():
+    detector = bare_detector(3)
+    detector.head.anchors.mul_(2)
+    maps, targets = scene([5])
+    moved = YOLOv5Criterion(detector)(maps, targets, Moment()).total
+    assert moved != YOLOv5Criterion(bare_detector(3))(maps, targets, Moment()).total
+
+
+def test_rows_in_another_order_are_not_read():
+    maps, _ = scene([1])
+    column = torch.tensor([0])
+    matches = Matches(*(column for _ in range(6)))
+    torch.testing.assert_close(yolov5.raw_rows(maps, matches), maps[0][0, 0, 0, 0][None])
+
+
+def test_every_variant_has_a_recipe():
+    small = {v for v in VARIANTS if recipe_of(v).schedule.final == 0.01}
+    assert small == {"yolov5n", "yolov5s", "yolov5n6", "yolov5s6", "yolov5s-focus", "yolov5-test"}
+    high = recipe_of("yolov5l")
+    assert (high.augmentation.scale, high.augmentation.mixup, high.schedule.final) == ((0.1, 1.9), 0.1, 0.1)
+    assert high.reduction == "sum"
+    assert high.criterion(bare_detector(3)).losses.gains == Gains(classes=0.3, objectness=0.7)
+
+
+def test_an_image_is_learned_by_heart():
+    overfit("yolov5-test", recipe_of("yolov5-test"), size=128, steps=120, lr=0.01)

@@ -1,0 +1,31 @@
+"""How YOLOv5 is trained (release 7.0; there is no paper): two sets of settings, for small and for larger networks.
+
+Left out, for want of outlines of objects: the copied objects of the larger ones (`copy_paste`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+from training.losses.yolov5 import Gains, YOLOv5Criterion
+from training.recipe import Augmentation, Recipe, Schedule
+
+LOW = Recipe(
+    criterion=partial(YOLOv5Criterion, gains=Gains()),
+    source="YOLOv5 7.0, settings `low`",
+    schedule=Schedule(warmup_bias_lr=0.1, warmup_momentum=0.8),
+)
+HIGH = replace(
+    LOW,
+    criterion=partial(YOLOv5Criterion, gains=Gains(classes=0.3, objectness=0.7)),
+    source="YOLOv5 7.0, settings `high`",
+    schedule=replace(LOW.schedule, final=0.1),
+    augmentation=Augmentation(scale=(0.1, 1.9), mixup=0.1),
+)
+SMALL = ("yolov5n", "yolov5s", "yolov5-test")
+
+
+def recipe(variant: str) -> Recipe:
+    """Return the recipe of a variant of YOLOv5."""
+    return LOW if variant.startswith(SMALL) else HIGH
