@@ -1,0 +1,136 @@
+"""What a run tells while it goes: a live line, one row an epoch in results.csv, metrics.jsonl and TensorBoard."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import resource
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm  # type: ignore[import-untyped]  # it has no types
+
+from training.distributed import average_over_processes
+from training.engine import Learned
+from training.evaluate.coco import NUMBERS, Metrics
+from training.run_folder import write_text
+
+Row = dict[str, Any]
+GIB = 2**30
+
+
+class Tally:
+    """Sums of the losses of an epoch, by name; they stay on the device until they are asked for."""
+
+    def __init__(self, sums: Mapping[str, float], batches: int, images: int) -> None:
+        self._sums = {name: torch.tensor(value) for name, value in sums.items()}
+        self.batches, self.images = batches, images
+
+    def add(self, learned: Learned) -> None:
+        """Count one batch."""
+        for name, part in learned.parts.items():
+            self._sums[name] = part + self._sums[name].to(part.device) if name in self._sums else part
+        self.batches, self.images = self.batches + 1, self.images + len(learned.batch.images)
+
+    def sums(self) -> dict[str, float]:
+        """Return the sums as they are."""
+        return {name: float(value) for name, value in self._sums.items()}
+
+    def means(self, per_image: bool) -> dict[str, float]:
+        """Return the losses of an average image, or batch, of all processes, and their sum."""
+        names = list(self._sums)
+        share = self.images if per_image else self.batches
+        mean = average_over_processes(torch.stack([self._sums[name] for name in names])) / share
+        parts = dict(zip(names, mean.tolist(), strict=True))
+        return {"loss": sum(parts.values()), **{f"loss/{name}": value for name, value in parts.items()}}
+
+
+def metrics_row(metrics: Metrics) -> Row:
+    """Return COCO's numbers and those of the classes."""
+    classes = {c.label: {"ap": c.ap, "ap50": c.ap50, "objects": c.objects} for c in metrics.classes}
+    return {**{name: getattr(metrics, name) for name in NUMBERS}, "classes": classes}
+
+
+def memory_used(device: torch.device) -> float:
+    """Return the most memory that was held so far, of the GPU or of this process, in GiB."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_reserved(device) / GIB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / GIB  # Linux counts it in KiB
+
+
+class Journal:
+    """Tells how a run goes, on the terminal and in its folder; `silent` tells nothing.
+
+    The files are written anew from the history of the run, so that one that was interrupted has each epoch once.
+    """
+
+    def __init__(self, folder: Path, epochs: int, steps_per_epoch: int, begin: int, *, silent: bool) -> None:
+        self.folder, self.epochs, self.steps_per_epoch, self.silent = folder, epochs, steps_per_epoch, silent
+        self._board = None if silent else SummaryWriter(str(folder), purge_step=begin)
+        self._told = begin
+        self._bar: tqdm | None = None
+
+    def begin(self, epoch: int, batch: int) -> None:
+        """Begin the live line of an epoch; on anything but a terminal there is none."""
+        self._bar = tqdm(
+            desc=f"epoch {epoch + 1}/{self.epochs}",
+            total=self.steps_per_epoch,
+            initial=batch,
+            unit="batch",
+            disable=self.silent or not sys.stderr.isatty(),
+            leave=False,
+            dynamic_ncols=True,
+        )
+
+    def show(self, learned: Learned, tally: Tally, memory: Callable[[], float]) -> None:
+        """Bring the live line up to date; numbers leave the device only when they are shown."""
+        assert self._bar is not None
+        if self._bar.update() and tally.batches:
+            losses = {name: f"{value / tally.batches:.3g}" for name, value in tally.sums().items()}
+            self._bar.set_postfix({**losses, "lr": f"{learned.pace.lr:.2g}", "GiB": f"{memory():.2g}"}, refresh=False)
+
+    def end(self, history: Sequence[Row], eta: timedelta) -> None:
+        """End an epoch: one line, and its row in the files."""
+        assert self._bar is not None
+        self._bar.close()
+        if self._board is None:
+            return
+        tqdm.write(_line(history[-1], self.epochs, eta), file=sys.stdout)
+        write_text(self.folder / "results.csv", _csv(history))
+        write_text(self.folder / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in history))
+        for name, value in _numbers(history[-1]).items():
+            self._board.add_scalar(name, value, history[-1]["epoch"])
+        self._board.flush()
+
+    def close(self) -> None:
+        """Close the files."""
+        if self._bar is not None:
+            self._bar.close()
+        if self._board is not None:
+            self._board.close()
+
+
+def _line(row: Row, epochs: int, eta: timedelta) -> str:
+    found = "".join(f"  {name} {row[name]:.3f}" for name in ("ap", "ap50", "ap75") if name in row)
+    parts = " ".join(f"{name.removeprefix('loss/')} {row[name]:.3g}" for name in row if name.startswith("loss/"))
+    speed = f"{row['images_per_second']:.1f} images/s  {row['memory_gib']:.1f} GiB  eta {eta}"
+    return f"epoch {row['epoch']}/{epochs}  loss {row['loss']:.4g} ({parts}){found}  lr {row['lr']:.2g}  {speed}"
+
+
+def _csv(history: Sequence[Row]) -> str:
+    columns = list(dict.fromkeys(name for row in history for name in _numbers(row)))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(_numbers(row) for row in history)
+    return text.getvalue()
+
+
+def _numbers(row: Row) -> Row:
+    return {name: value for name, value in row.items() if not isinstance(value, Mapping)}

@@ -1,0 +1,68 @@
+"""What a run starts from: a detector of the data set's classes, with as much of given weights as fits it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from model_zoo.contract.errors import LineageError
+from model_zoo.detector import Detector
+from model_zoo.heads.anchor import AnchorHead
+from model_zoo.registry import build
+from model_zoo.weights.importers import load_checkpoint
+from model_zoo.weights.importers.darknet import start_backbone
+from training.anchors import box_sizes, suit_anchors
+from training.config import TrainConfig
+from training.data.records import DataSet, Split
+from training.run_folder import weights_in
+
+Say = Callable[[str], object]
+LISTED = 4
+
+
+def new_detector(config: TrainConfig, dataset: DataSet) -> Detector:
+    """Build the variant for the data set's classes and the input size; the seed decides its weights."""
+    torch.manual_seed(config.seed)
+    detector = build(config.model, class_names=dataset.class_names)
+    if config.image_size:
+        detector.resize((config.image_size[0], config.image_size[-1]))
+    return detector
+
+
+def start_weights(detector: Detector, config: TrainConfig, split: Split, say: Say) -> None:
+    """Give a new detector the weights it is to start from, and anchors that suit the data; `say` is told what."""
+    if config.weights:
+        say(take_weights(detector, config.weights))
+    if config.backbone_weights:
+        start_backbone(detector, config.backbone_weights)
+        say(f"{config.backbone_weights.name}: the backbone starts from it")
+    if config.auto_anchor and isinstance(detector.head, AnchorHead):
+        sizes = box_sizes(split.records, max(detector.input_spec.size))
+        if suit_anchors(detector, sizes, seed=config.seed):
+            say(f"anchors were fitted to the data: {detector.head.anchors.round().int().tolist()}")
+
+
+def take_weights(detector: Detector, path: Path) -> str:
+    """Take every tensor of a checkpoint that the detector has in the same shape; tell how many, and what was left.
+
+    path: of an official checkpoint, our own weights or the folder of a run. LineageError where no tensor of the
+    backbone fits: that is another network.
+    """
+    file = weights_in(path) if path.is_dir() else path
+    given = load_checkpoint(file).detector
+    theirs, own = given.state_dict(), detector.state_dict()
+    taken = {k: v for k, v in theirs.items() if k in own and own[k].shape == v.shape}
+    if not any(key.startswith("backbone.") for key in taken):
+        raise LineageError(f"{file}: expected weights of {detector.variant}; got those of {given.variant}: none fits")
+    detector.load_state_dict(taken, strict=False)
+    left = sorted(own.keys() - taken.keys())
+    named = f"; new are {', '.join(left[:LISTED])}{', ...' if len(left) > LISTED else ''}" if left else ""
+    return f"{file.name}: {len(taken)} of {len(own)} tensors are taken over{named}"
+
+
+def frozen_parts(detector: Detector, config: TrainConfig) -> list[nn.Module]:
+    """Return the parts that do not learn."""
+    return [detector.backbone] if config.freeze == "backbone" else []
