@@ -69,6 +69,7 @@ COMMANDS = (
         takes_flag=True,
     ),
     Command("evaluate", "training.evaluate_command", "evaluate_model", "Measure how well a model detects.", "training"),
+    Command("data", "training.data_command", "data", "Check a data set, or tell what is in it.", "training"),
 )
 
 
