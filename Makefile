@@ -13,19 +13,25 @@ SERVE := .venv-serve
 SERVE_TEST := .venv-serve-test
 PYTEST_ARGS := -q -n auto --dist loadfile $(ARGS)
 
-.PHONY: install serve test test-all lint check bench lock clean
+.PHONY: browser install serve test test-all lint check bench lock clean
 
 install: $(WORK)/.ready
 
 serve: $(SERVE)/.ready
 	$(SERVE)/bin/lineage serve $(ARGS)
 
+# The playground is tested in a browser, which only the system can install.
+browser:
+	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	    apt-get update -qq && apt-get install -qq --yes --no-install-recommends chromium >/dev/null; } || \
+	    echo "without Chromium the playground's tests are skipped; on Debian and Ubuntu: apt install chromium" >&2
+
 # The service and the contract run first where torch is not installed, as in production.
-test: $(SERVE_TEST)/.ready $(WORK)/.ready
+test: browser $(SERVE_TEST)/.ready $(WORK)/.ready
 	$(SERVE_TEST)/bin/python -m pytest $(PYTEST_ARGS) -m "not slow" tests/contract tests/service
 	$(WORK)/bin/python -m pytest $(PYTEST_ARGS) -m "not slow"
 
-test-all: $(SERVE_TEST)/.ready $(WORK)/.ready
+test-all: browser $(SERVE_TEST)/.ready $(WORK)/.ready
 	$(SERVE_TEST)/bin/python -m pytest $(PYTEST_ARGS) tests/contract tests/service
 	$(WORK)/bin/python -m pytest $(PYTEST_ARGS)
 

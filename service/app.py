@@ -11,7 +11,6 @@ import cv2
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.responses import RedirectResponse
 
 from model_zoo.contract.errors import LineageError
 from model_zoo.contract.images import ImageLimits
@@ -24,7 +23,7 @@ from service.engines.base import Engine, Loader
 from service.model import Queueing
 from service.observability import RequestContext
 from service.repository import ModelStore
-from service.routes import detect, docs, health, models
+from service.routes import detect, docs, health, models, playground
 from service.settings import Settings
 from service.state import State
 
@@ -62,9 +61,9 @@ def create_app(settings: Settings, load: Loader | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    for room in (detect, models, health, docs):
+    for room in (detect, models, health, docs, playground):
         app.include_router(room.router)
-    app.add_api_route("/", lambda: RedirectResponse("/docs"), include_in_schema=False)
+    app.mount("/playground", playground.files)
     for kind in REFUSALS:
         app.add_exception_handler(kind, errors.handle)
     app.add_middleware(errors.LastResort)

@@ -1,0 +1,193 @@
+"""The playground in a real browser, on a real server: what a person sees, clicks, drops, pastes and types."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from model_zoo.contract.package import Repository
+from tests.e2e.server import Server
+from tests.service.toy import toy_card, toy_onnx
+
+playwright = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+# Nothing of it may go to the network; the sandbox does not work for root, as which a container runs.
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium; on Debian and Ubuntu: apt install chromium")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("models")
+    for name in ("toy", "other"):
+        card, source = toy_card(name), folder / "model.onnx"
+        source.write_bytes(toy_onnx(card))
+        Repository(folder / "repository").publish(card, {"model.onnx": source})
+    with Server(folder / "repository") as server:
+        yield server.wait_until_ready()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as running:
+        chromium = running.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser: Any, server: Server) -> Iterator[Any]:
+    """The playground; what the page complains of fails the test."""
+    with browser.new_context(viewport={"width": 1280, "height": 900}) as context:
+        page, complaints = context.new_page(), list[str]()
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+        page.on("request", lambda request: complaints.append(request.url) if elsewhere(request.url, server) else None)
+        page.goto(address(server))
+        page.wait_for_selector("#model option", state="attached")
+        yield page
+        assert [c for c in complaints if "415" not in c] == []  # the browser reports the refusals that a test provokes
+
+
+@pytest.fixture(scope="module")
+def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Much red, some green, little blue: the toy model finds three objects, of scores 0.8, 0.4 and 0.2."""
+    path = tmp_path_factory.mktemp("pictures") / "it's a colour.png"
+    cv2.imwrite(str(path), np.full((200, 200, 3), (51, 102, 204), dtype=np.uint8))
+    return path
+
+
+def address(server: Server) -> str:
+    return f"http://127.0.0.1:{server.port}/"
+
+
+def elsewhere(url: str, server: Server) -> bool:
+    return not url.startswith((address(server), "data:", "blob:"))
+
+
+def give(page: Any, picture: Path) -> None:
+    page.set_input_files("#file", picture)
+    page.wait_for_selector("#found:not([hidden])")
+
+
+def labels(page: Any) -> list[str]:
+    return [text.split()[0] for text in page.locator(".box span").all_inner_texts()][::-1]
+
+
+def set_score(page: Any, score: float) -> None:
+    page.locator("#score").fill(str(score))
+
+
+def test_an_image_is_answered_with_boxes_and_the_slider_chooses_among_them(page: Any, picture: Path) -> None:
+    give(page, picture)
+    assert labels(page) == ["red", "green"]  # over the score that the page begins with
+    set_score(page, 0.05)
+    assert labels(page) == ["red", "green", "blue"]
+    set_score(page, 0.5)
+    assert labels(page) == ["red"]
+    assert page.inner_text("#status") == "1 detection in it's a colour.png, 200 \N{MULTIPLICATION SIGN} 200"
+    assert page.inner_text("#score-value") == "0.50"
+    assert page.locator("#rows tr").count() == 1
+
+
+def test_boxes_lie_where_the_answer_says(page: Any, picture: Path) -> None:
+    give(page, picture)
+    photo, box = page.locator("#photo").bounding_box(), page.locator(".box").first.bounding_box()
+    left, top, right, bottom = map(float, page.locator("#rows tr td").nth(2).inner_text().split(", "))
+    scale = photo["width"] / 200
+    assert box["x"] - photo["x"] == pytest.approx(left * scale, abs=1.5 * scale)  # the table rounds to pixels
+    assert box["y"] - photo["y"] == pytest.approx(top * scale, abs=1.5 * scale)
+    assert box["width"] == pytest.approx((right - left) * scale, abs=2 * scale)
+    assert box["height"] == pytest.approx((bottom - top) * scale, abs=2 * scale)
+
+
+def test_the_curl_line_gives_the_same_answer(page: Any, picture: Path) -> None:
+    give(page, picture)
+    if shutil.which("curl") is None:
+        pytest.skip("needs curl")
+    line = page.inner_text("#curl")
+    done = subprocess.run(["bash", "-c", line], cwd=picture.parent, capture_output=True, text=True, check=True)
+    assert re.findall(r'"label": "(\w+)"', done.stdout) == ["red", "green"]
+    page.locator("summary").click()
+    assert '"label": "green"' in page.inner_text("#json")
+
+
+def test_classes_can_be_hidden(page: Any, picture: Path) -> None:
+    give(page, picture)
+    page.get_by_role("button", name="red 1").click()
+    assert labels(page) == ["green"]
+    page.get_by_role("button", name="red 1").click()
+    assert labels(page) == ["red", "green"]
+
+
+def test_all_can_be_done_from_the_keyboard(page: Any, picture: Path) -> None:
+    for wanted in ("model", "score", "file"):
+        while page.evaluate("document.activeElement.id") != wanted:
+            page.keyboard.press("Tab")
+    with page.expect_file_chooser() as chooser:
+        page.keyboard.press("Space")
+    chooser.value.set_files(picture)
+    page.wait_for_selector("#found:not([hidden])")
+    page.locator("#score").focus()
+    page.keyboard.press("End")
+    assert labels(page) == []
+    page.keyboard.press("Home")
+    assert labels(page) == ["red", "green", "blue"]
+    page.locator("#rows tr").nth(1).focus()  # a row that is looked at shows its box
+    assert page.locator(".box.lit").count() >= 1
+
+
+@pytest.mark.parametrize("way", ["drop", "paste"])
+def test_an_image_can_be_dropped_and_pasted(page: Any, picture: Path, way: str) -> None:
+    page.evaluate(
+        """([way, bytes]) => {
+            const transfer = new DataTransfer();
+            transfer.items.add(new File([new Uint8Array(bytes)], "given.png", { type: "image/png" }));
+            const event = way === "drop"
+                ? new DragEvent(way, { bubbles: true, cancelable: true, dataTransfer: transfer })
+                : new ClipboardEvent(way, { bubbles: true, clipboardData: transfer });
+            document.body.dispatchEvent(event);
+        }""",
+        [way, list(picture.read_bytes())],
+    )
+    page.wait_for_selector("#found:not([hidden])")
+    assert labels(page) == ["red", "green"]
+
+
+def test_another_model_looks_at_the_same_image(page: Any, picture: Path) -> None:
+    give(page, picture)
+    page.select_option("#model", "other")
+    page.wait_for_function("document.querySelector('#json').textContent.includes('\"name\": \"other\"')")
+    assert labels(page) == ["red", "green"]
+
+
+def test_what_cannot_be_used_is_explained(page: Any, picture: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no picture at all")
+    page.set_input_files("#file", broken)
+    page.wait_for_selector("#problem:not([hidden])")
+    assert "expected" in page.inner_text("#problem")
+    give(page, picture)
+    assert page.locator("#problem").is_hidden()
+
+
+@pytest.mark.parametrize("width", [320, 390, 1280])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_fits_phones_and_both_schemes(browser: Any, server: Server, picture: Path, width: int, scheme: str) -> None:
+    with browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme) as context:
+        page = context.new_page()
+        page.goto(address(server))
+        give(page, picture)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        light = sum(map(int, re.findall(r"\d+", paper)[:3])) > 3 * 128
+        assert light == (scheme == "light")
