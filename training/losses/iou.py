@@ -11,6 +11,7 @@ Sources: GIoU arXiv:1902.09630; DIoU, CIoU arXiv:1911.08287; SIoU arXiv:2205.127
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -53,15 +54,20 @@ def ciou(a: Tensor, b: Tensor) -> Tensor:
     return overlap - _distance(a, b) - alpha * aspect
 
 
-def siou(a: Tensor, b: Tensor) -> Tensor:
+def rising_abs(x: Tensor) -> Tensor:
+    """Absolute value, with the slope 1 at 0 where `torch.abs` has 0."""
+    return torch.where(x < 0, -x, x)
+
+
+def siou(a: Tensor, b: Tensor, absolute: Callable[[Tensor], Tensor] = rising_abs) -> Tensor:
     """IoU - (distance + shape) / 2, the distance cheaper along an axis than askew (2205.12740).
 
     The paper's angle cost 1 - 2 sin^2(asin(x) - pi/4), x the sine of the angle between the line of centres and its
-    nearer axis, is 2 |dx dy| / (dx^2 + dy^2).
+    nearer axis, is 2 |dx dy| / (dx^2 + dy^2). absolute: differs by its slope at 0, where centres are level with one
+    another; YOLOv6 has 1 since 2.0, and `torch.abs` in 0.1.0.
     """
     shift = _shift(a, b)
-    span = torch.where(shift < 0, -shift, shift)  # |shift|, with the slope at 0 that YOLOv6 has
-    askew = _ratio(2 * span.prod(-1), shift.square().sum(-1))[..., None]
+    askew = _ratio(2 * absolute(shift).prod(-1), shift.square().sum(-1))[..., None]
     distance = 1 - torch.exp((askew - 2) * _ratio(shift, _enclosing(a, b)).square())
     size_a, size_b = a[..., 2:] - a[..., :2], b[..., 2:] - b[..., :2]
     shape = (1 - torch.exp(-_ratio((size_a - size_b).abs(), torch.maximum(size_a, size_b)))) ** 4
@@ -70,7 +76,14 @@ def siou(a: Tensor, b: Tensor) -> Tensor:
 
 def pairwise_iou(a: Tensor, b: Tensor) -> Tensor:
     """IoU of every row of `a` (N, 4) with every row of `b` (M, 4): (N, M)."""
-    return iou(a[:, None], b[None])
+    (ax1, ay1, ax2, ay2), (bx1, by1, bx2, by2) = (
+        a.T.contiguous()[..., None],
+        b.T.contiguous(),
+    )  # columns: 5 times faster
+    width = (torch.minimum(ax2, bx2) - torch.maximum(ax1, bx1)).clamp(min=0)
+    height = (torch.minimum(ay2, by2) - torch.maximum(ay1, by1)).clamp(min=0)
+    inter = width * height
+    return _ratio(inter, (ax2 - ax1) * (ay2 - ay1) + (bx2 - bx1) * (by2 - by1) - inter)
 
 
 def shape_iou(a: Tensor, b: Tensor) -> Tensor:
@@ -81,13 +94,12 @@ def shape_iou(a: Tensor, b: Tensor) -> Tensor:
 
 def _overlap(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """Areas of intersection and union."""
-    sides = torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])
-    inter = sides.clamp(min=0).prod(-1)
-    return inter, _area(a) + _area(b) - inter
-
-
-def _area(boxes: Tensor) -> Tensor:
-    return (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
+    # Side by side, not (..., 2) by (..., 2): of many pairs that takes half the time.
+    (left, top, right, bottom), (left_b, top_b, right_b, bottom_b) = a.unbind(-1), b.unbind(-1)
+    width = (torch.minimum(right, right_b) - torch.maximum(left, left_b)).clamp(min=0)
+    height = (torch.minimum(bottom, bottom_b) - torch.maximum(top, top_b)).clamp(min=0)
+    inter = width * height
+    return inter, (right - left) * (bottom - top) + (right_b - left_b) * (bottom_b - top_b) - inter
 
 
 def _enclosing(a: Tensor, b: Tensor) -> Tensor:
