@@ -68,7 +68,13 @@ COMMANDS = (
         flag="--name",
         takes_flag=True,
     ),
+    Command(
+        "train", "training.train_command", "train", "Train a detector by the recipe of its generation.", "training"
+    ),
     Command("evaluate", "training.evaluate_command", "evaluate_model", "Measure how well a model detects.", "training"),
+    Command(
+        "compare", "training.compare_command", "compare", "Train several generations and compare them.", "training"
+    ),
     Command("data", "training.data_command", "data", "Check a data set, or tell what is in it.", "training"),
 )
 
@@ -149,7 +155,7 @@ def _help() -> str:
         [
             "usage: lineage <command> [options]     (`lineage <command> --help` tells the options)",
             "",
-            "Eight generations of YOLO: pull, import, export, detect, serve.",
+            "Eight generations of YOLO: train, pull, import, export, detect, serve.",
             "",
             *lines,
             "",

@@ -31,11 +31,11 @@ class Source(NamedTuple):
     run: Run
 
 
-def open_source(source: str, repository: Path, image_size: Sequence[int] = ()) -> Source:
+def open_source(source: str, repository: Path, image_size: Sequence[int] = (), threads: int | None = None) -> Source:
     """Open what `source` names: a run's folder, a weights file, an .onnx file, or NAME[@VERSION] of the repository.
 
-    image_size: another input size than its own, (height, width) or one number.
-    LineageError where there is none.
+    image_size: another input size than its own, (height, width) or one number. threads: of an exported file's run, by
+    default as many as cores. LineageError where there is no such source.
     """
     path = Path(source)
     if path.is_dir() and not (path / BEST).is_file():
@@ -43,10 +43,10 @@ def open_source(source: str, repository: Path, image_size: Sequence[int] = ()) -
     if path.is_dir() or path.suffix in WEIGHTS:
         return _weights(path / BEST if path.is_dir() else path, image_size)
     if path.suffix == ".onnx":
-        return _file(path, image_size)
+        return _file(path, image_size, threads)
     package = Repository(repository).resolve(source)
     package.verify()
-    return _file(package.model_path, image_size)
+    return _file(package.model_path, image_size, threads)
 
 
 def _weights(path: Path, image_size: Sequence[int]) -> Source:
@@ -57,11 +57,11 @@ def _weights(path: Path, image_size: Sequence[int]) -> Source:
     return Source(card, network_run(detector, card))
 
 
-def _file(path: Path, image_size: Sequence[int]) -> Source:
+def _file(path: Path, image_size: Sequence[int], threads: int | None) -> Source:
     if not path.is_file():
         raise LineageError(f"expected an exported file; there is none at {path}")
     options = ort.SessionOptions()
-    options.intra_op_num_threads = len(os.sched_getaffinity(0))
+    options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
     try:
         session = ort.InferenceSession(str(path), options, providers=ort.get_available_providers())
     except Exception as error:  # ONNX Runtime's exceptions have no base of their own
