@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol, runtime_checkable
 
@@ -80,6 +80,7 @@ class Detector(nn.Module):
     """A detector of any generation.
 
     `forward` gives the raw maps that losses and references speak of; `forward_decoded` gives boxes and scores.
+    `options` is what its builder was told beside variant and class names: see `registry.build`.
     """
 
     def __init__(
@@ -97,6 +98,7 @@ class Detector(nn.Module):
         self.backbone, self.neck, self.head = backbone, neck, head
         self.input_spec = input_spec
         self.class_names = tuple(class_names)
+        self.options: Mapping[str, int] = {}
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Run the network on (B, 3, H, W) in its own units and return the raw maps, by rising stride."""

@@ -7,7 +7,8 @@ detector = build("yolov5s", class_names=["ant", "bee"])      # two of your own
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Sequence
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 
@@ -15,12 +16,12 @@ from model_zoo.class_names import COCO_NAMES
 from model_zoo.contract.errors import LineageError
 from model_zoo.detector import Detector
 
-Builder = Callable[[str, Sequence[str]], Detector]
+Builder = Callable[..., Detector]  # (variant, class_names), and options of its own as whole numbers
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A registered variant: its family, its builder(variant, class_names), and the classes it has by default."""
+    """A registered variant: its family, its builder, and the classes it has by default."""
 
     family: str
     builder: Builder
@@ -33,7 +34,7 @@ _ENTRIES: dict[str, Entry] = {}
 def register(
     family: str, names: Iterable[str], class_names: Sequence[str] = COCO_NAMES
 ) -> Callable[[Builder], Builder]:
-    """Register the decorated builder(variant, class_names) for the variants `names` of `family`."""
+    """Register the decorated builder for the variants `names` of `family`."""
 
     def keep(builder: Builder) -> Builder:
         for name in names:
@@ -45,14 +46,25 @@ def register(
     return keep
 
 
-def build(variant: str, num_classes: int | None = None, class_names: Sequence[str] | None = None) -> Detector:
+def build(
+    variant: str,
+    num_classes: int | None = None,
+    class_names: Sequence[str] | None = None,
+    options: Mapping[str, int] | None = None,
+) -> Detector:
     """Build a detector with random weights.
 
     Classes are those of `class_names`, or `num_classes` unnamed ones, or by default those of the official weights.
-    Raises LineageError if the variant is unknown or the two disagree.
+    `options` are of the variant's builder, such as YOLOv6's `bins`; the detector remembers them. Raises LineageError if
+    the variant or an option is unknown, or the two ways to give classes disagree.
     """
-    entry = _entry(variant)
-    return entry.builder(variant, _names(entry, num_classes, class_names))
+    entry, asked = _entry(variant), dict(options or {})
+    offered = list(inspect.signature(entry.builder).parameters)[2:]
+    if not asked.keys() <= set(offered):
+        raise LineageError(f"{variant}: expected of options {', '.join(offered) or 'none'}; got {', '.join(asked)}")
+    detector = entry.builder(variant, _names(entry, num_classes, class_names), **asked)
+    detector.options = asked
+    return detector
 
 
 def variants(family: str | None = None) -> tuple[str, ...]:

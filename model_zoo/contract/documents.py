@@ -1,7 +1,7 @@
 """Read JSON documents into frozen dataclasses; a mistake is named by its place, what was expected and what came.
 
 Fields may be str, bool, int, float (finite; whole numbers are taken), Literal of strings, tuples of a fixed or any
-length, Mapping[str, ...] and nested dataclasses. That is all a model card and a package need.
+length, Mapping[str, ...], nested dataclasses, and one of these or None. That is all that cards and packages need.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
+from types import UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from model_zoo.contract.errors import LineageError
@@ -53,6 +54,8 @@ def shorten(value: object) -> str:
 
 
 def _read(hint: Any, value: object, where: str) -> Any:
+    if get_origin(hint) is UnionType:
+        return None if value is None else _read(get_args(hint)[0], value, where)
     if isinstance(hint, type) and is_dataclass(hint):
         return hint(**read_fields(hint, value, where))
     if get_origin(hint) is tuple:

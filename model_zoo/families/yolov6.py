@@ -26,7 +26,7 @@ the configuration file that 2.0 ships under this name has another (0.33, 0.375; 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -174,13 +174,10 @@ class RepPAN(nn.Module):
 
 
 @register("yolov6", VARIANTS)
-def yolov6(variant: str, class_names: Sequence[str]) -> Detector:
-    """Build a variant of YOLOv6 0.1.0 or 2.0."""
-    return assemble(variant, VARIANTS[variant], class_names)
-
-
-def assemble(variant: str, config: YOLOv6Config, class_names: Sequence[str]) -> Detector:
-    """Build what `config` describes under the name of `variant`."""
+def yolov6(variant: str, class_names: Sequence[str], bins: int = 0) -> Detector:
+    """Build a variant of YOLOv6 0.1.0 or 2.0, by default with its own bins of a distance."""
+    config = VARIANTS[variant]
+    config = replace(config, bins=bins or config.bins)
     backbone, neck, head = EfficientRep(config), RepPAN(config), _head(config, len(class_names))
     return Detector("yolov6", variant, backbone, neck, head, InputSpec(), class_names)
 

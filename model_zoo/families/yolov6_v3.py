@@ -160,13 +160,10 @@ class RepBiPAN6(nn.Module):
 
 
 @register("yolov6", VARIANTS)
-def yolov6_v3(variant: str, class_names: Sequence[str]) -> Detector:
-    """Build a variant of YOLOv6 3.0."""
-    return assemble(variant, VARIANTS[variant], class_names)
-
-
-def assemble(variant: str, config: YOLOv6V3Config, class_names: Sequence[str]) -> Detector:
-    """Build what `config` describes under the name of `variant`."""
+def yolov6_v3(variant: str, class_names: Sequence[str], bins: int = 0, taught_bins: int = 0) -> Detector:
+    """Build a variant of YOLOv6 3.0, by default with its own bins of a distance and of one that is taught."""
+    config = VARIANTS[variant]
+    config = replace(config, bins=bins or config.bins, taught_bins=taught_bins or config.taught_bins)
     backbone, neck = _body(config)
     size = (1280, 1280) if config.levels == 4 else (640, 640)
     head = _head(config, len(class_names))

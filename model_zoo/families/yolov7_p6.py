@@ -156,10 +156,10 @@ class YOLOv7P6Neck(nn.Module):
 
 
 @register("yolov7", VARIANTS)
-def yolov7_p6(variant: str, class_names: Sequence[str]) -> Detector:
-    """Build a variant of YOLOv7 for 1280 px, with its auxiliary heads."""
+def yolov7_p6(variant: str, class_names: Sequence[str], auxiliary: int = 1) -> Detector:
+    """Build a variant of YOLOv7 for 1280 px; its auxiliary heads are left out where `auxiliary` is 0."""
     config = VARIANTS[variant]
-    auxiliary = [(p, config.width * config.auxiliary * k) for k, p in enumerate(config.neck, 1)]
-    head = AuxiliaryHead([2 * p for p in config.neck], len(class_names), ANCHORS, STRIDES, auxiliary)
+    branches = [(p, config.width * config.auxiliary * k) for k, p in enumerate(config.neck, 1) if auxiliary]
+    head = AuxiliaryHead([2 * p for p in config.neck], len(class_names), ANCHORS, STRIDES, branches)
     backbone, neck = YOLOv7P6Backbone(config), YOLOv7P6Neck(config)
     return Detector("yolov7", variant, backbone, neck, head, InputSpec((1280, 1280)), class_names)

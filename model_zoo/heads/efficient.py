@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from model_zoo.blocks.conv import Conv
+from model_zoo.contract.errors import LineageError
 from model_zoo.detector import Head
 from model_zoo.heads.decoupled import PRIOR, cell_priors
 
@@ -82,6 +83,8 @@ class EfficientHead(Head):
         added: Iterable[nn.Module] = (),
     ) -> None:
         super().__init__()
+        if bins not in (1, BINS):
+            raise LineageError(f"expected 1 or {BINS} bins of a distance; got {bins}")
         self.strides, self.num_classes, self.box_numbers = tuple(strides), num_classes, 4 * bins
         # Constant. The original keeps them twice, used or not, and the sizes it states count both.
         self.bins = nn.Parameter(torch.tensor([[float(i) for i in range(BINS)]] * 2), requires_grad=False)

@@ -57,7 +57,7 @@ class AuxiliaryHead(ImplicitHead):
     ) -> None:
         super().__init__(channels, num_classes, anchors, strides)
         self.auxiliary = nn.ModuleList()
-        for (c, width), stride in zip(auxiliary, strides, strict=True):
+        for (c, width), stride in zip(auxiliary, strides, strict=False):  # none, where they have been dropped
             predict = nn.Conv2d(width, len(anchors[0]) * (5 + num_classes), 1)
             self.init_bias(predict, stride)
             self.auxiliary.append(nn.Sequential(Conv(c, width, 3), predict))

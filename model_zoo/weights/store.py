@@ -12,8 +12,8 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Set
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +24,7 @@ from safetensors.torch import save_file
 
 from model_zoo.contract import documents
 from model_zoo.contract.errors import LineageError
-from model_zoo.contract.letterbox import Size
+from model_zoo.contract.letterbox import LetterboxPolicy, Size
 from model_zoo.detector import Detector
 from model_zoo.registry import build
 
@@ -35,11 +35,18 @@ State = Mapping[str, NDArray[np.generic]]
 
 @dataclass(frozen=True)
 class WeightsCard:
-    """What a file of weights does not say by itself. input_size: (height, width) the network is meant for."""
+    """What a file of weights does not say by itself.
+
+    input_size: (height, width) the network is meant for. letterbox: how images are laid there; by default as the
+    variant has it. options: of the variant's builder. cfg: Darknet's description, of a network that no page has.
+    """
 
     variant: str
     class_names: tuple[str, ...]
     input_size: Size
+    letterbox: LetterboxPolicy | None = None
+    options: Mapping[str, int] = field(default_factory=dict)
+    cfg: str = ""
     schema_version: int = SCHEMA_VERSION
 
 
@@ -49,11 +56,16 @@ def save(detector: Detector, path: str | Path) -> None:
     Raises LineageError if the detector is deployed: that form cannot be trained on, and is made anew when needed.
     """
     state = {key: value.contiguous().cpu() for key, value in detector.state_dict().items()}
-    with torch.device("meta"):
-        training_form = build(detector.variant, class_names=detector.class_names).state_dict()
-    if state.keys() != training_form.keys():
+    card = WeightsCard(
+        detector.variant,
+        detector.class_names,
+        detector.input_spec.size,
+        letterbox=detector.input_spec.letterbox,
+        options=detector.options,
+        cfg=getattr(detector.backbone, "cfg", ""),
+    )
+    if state.keys() != _keys(card):
         raise LineageError(f"expected a detector in its training form; got another form of {detector.variant}")
-    card = WeightsCard(detector.variant, detector.class_names, detector.input_spec.size)
     path = Path(path)
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     save_file(state, aside, metadata={METADATA_KEY: json.dumps(asdict(card), ensure_ascii=False)})
@@ -85,8 +97,7 @@ def read(path: str | Path) -> tuple[State, WeightsCard | None]:
 
 def restore(state: State, card: WeightsCard) -> Detector:
     """Make the detector that `state`, with our own keys, and `card` describe; in evaluation mode."""
-    detector = build(card.variant, class_names=card.class_names)
-    detector.resize(card.input_size)
+    detector = _untrained(card)
     expected = {key: tuple(value.shape) for key, value in detector.state_dict().items()}
     wrong = sorted(key for key in expected.keys() | state if expected.get(key) != _shape(state, key))
     if wrong:
@@ -95,15 +106,36 @@ def restore(state: State, card: WeightsCard) -> Detector:
     return detector.eval()
 
 
-def has_own_keys(state: State) -> bool:
-    """Tell our own keys from those of the original programs."""
-    return any(key.startswith("head.") for key in state)
+def has_own_keys(state: State, card: WeightsCard) -> bool:
+    """Tell our own keys from those of the original programs, of which some begin alike."""
+    ours = _keys(card)
+    return 2 * len(ours & state.keys()) > len(ours)
 
 
 def sha256(path: Path) -> str:
     """Return the digest of a file, as the model card records it."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _untrained(card: WeightsCard) -> Detector:
+    """Build what the card describes."""
+    if card.cfg:
+        from model_zoo.weights.importers.darknet_net import from_text  # here, for the importers import this module
+
+        detector = from_text(card.cfg, Path(f"{card.variant}.cfg"), class_names=card.class_names)
+    else:
+        detector = build(card.variant, class_names=card.class_names, options=card.options)
+    detector.resize(card.input_size)
+    if card.letterbox:
+        detector.input_spec = replace(detector.input_spec, letterbox=card.letterbox)
+    return detector
+
+
+def _keys(card: WeightsCard) -> Set[str]:
+    """Return the keys of the training form, in no time."""
+    with torch.device("meta"):
+        return _untrained(card).state_dict().keys()
 
 
 def _card(document: str) -> WeightsCard:

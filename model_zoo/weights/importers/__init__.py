@@ -108,7 +108,7 @@ def _from_safetensors(path: Path, variant: str | None) -> ImportedModel:
         return _imported(Checkpoint(state, digest), variant, path.name)
     if variant not in (None, card.variant):
         raise LineageError(f"{path.name}: expected {variant}; its card says {card.variant}")
-    if store.has_own_keys(state):
+    if store.has_own_keys(state, card):
         return ImportedModel(store.restore(state, card), digest, (f"{card.variant}, as its card says",))
     found = _imported(Checkpoint(state, digest, card.class_names), card.variant, path.name)
     found.detector.resize(card.input_size)

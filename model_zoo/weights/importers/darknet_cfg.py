@@ -109,17 +109,22 @@ def _anchors(section: Section) -> Anchors:
 
 def read_cfg(path: str | Path) -> list[Section]:
     """Read the sections of a `.cfg` file; LineageError names the line that is not understood."""
-    path = Path(path)
+    return parse_cfg(read_text(path), Path(path))
+
+
+def parse_cfg(text: str, path: Path) -> list[Section]:
+    """Read the sections of a text that is, or was, in the file `path`; LineageError as `read_cfg` raises it."""
     sections: list[Section] = []
-    for number, line in enumerate(_text(path).splitlines(), start=1):
+    for number, line in enumerate(text.splitlines(), start=1):
         _read_line(sections, number, "".join(line.split()), path)
     if not sections or sections[0].kind not in ("net", "network"):
         raise LineageError(f"{path}: expected a Darknet cfg, which begins with [net]")
     return sections
 
 
-def _text(path: Path) -> str:
-    """Read the file; comments may be of any encoding, what counts is ASCII."""
+def read_text(path: str | Path) -> str:
+    """Read a `.cfg` file as text; comments may be of any encoding, what counts is ASCII."""
+    path = Path(path)
     try:
         with path.open("rb") as file:
             data = file.read(MOST_BYTES + 1)

@@ -22,7 +22,7 @@ from model_zoo.contract.letterbox import Size
 from model_zoo.detector import Detector, InputSpec
 from model_zoo.families.yolov3 import DARKNET_LETTERBOX
 from model_zoo.families.yolov4 import STRETCH
-from model_zoo.weights.importers.darknet_cfg import DETECTION, Detections, Section, detections, read_cfg
+from model_zoo.weights.importers.darknet_cfg import DETECTION, Detections, Section, detections, parse_cfg, read_text
 from model_zoo.weights.importers.darknet_file import count, fill, read_weights, tensors
 from model_zoo.weights.importers.darknet_heads import Level, family_of, make_head
 from model_zoo.weights.importers.darknet_layers import make
@@ -33,10 +33,11 @@ NAMES = {len(names): names for names in (COCO_NAMES, VOC_NAMES)}
 
 
 class CfgNetwork(nn.Module):
-    """The layers of a cfg, from images (B, 3, H, W) to the maps at the positions `ends`."""
+    """The layers of a cfg, from images (B, 3, H, W) to the maps at the positions `ends`; `cfg` is the text itself."""
 
-    def __init__(self, steps: Sequence[Step], ends: Sequence[int]) -> None:
+    def __init__(self, steps: Sequence[Step], ends: Sequence[int], cfg: str) -> None:
         super().__init__()
+        self.cfg = cfg
         self.layers = nn.ModuleList(make(step.section, step.inputs) for step in steps)
         self.sources = [step.sources for step in steps]
         self.ends = tuple(ends)
@@ -62,7 +63,14 @@ def from_cfg(cfg: str | Path, weights: str | Path | None = None, class_names: Se
     classes and VOC's for 20, unless given. Raises LineageError with file and line where the cfg has what is not known,
     before anything large is allocated, and with both counts where the weights are of another network.
     """
-    path, sections = Path(cfg), read_cfg(cfg)
+    return from_text(read_text(cfg), Path(cfg), weights, class_names)
+
+
+def from_text(
+    text: str, path: Path, weights: str | Path | None = None, class_names: Sequence[str] | None = None
+) -> Detector:
+    """Build the detector of a cfg's text, which is, or was, in the file `path`; otherwise as `from_cfg`."""
+    sections = parse_cfg(text, path)
     told = detections(sections)
     steps = plan(sections, told.size)
     by_position = _levels(steps, told)
@@ -70,9 +78,9 @@ def from_cfg(cfg: str | Path, weights: str | Path | None = None, class_names: Se
     head, family = make_head(levels), family_of(levels)
     names = _class_names(path, told.num_classes, class_names)
     with torch.device("meta"):
-        shape = CfgNetwork(steps, ends).eval()
+        shape = CfgNetwork(steps, ends, text).eval()
     numbers = None if weights is None else _numbers(weights, path, count(tensors(shape, WHOLE)))
-    network = CfgNetwork(steps, ends)
+    network = CfgNetwork(steps, ends, text)
     if numbers is not None:
         fill(tensors(network, WHOLE), numbers)
     spec = _input_spec(sections[0], told.size, family, _is_dynamic(shape, levels, told.size))

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from model_zoo import registry
@@ -18,7 +17,6 @@ from model_zoo.detector import Detector
 from model_zoo.families import yolov6, yolov6_v3
 from model_zoo.families.yolov6 import YOLOv6Config
 from model_zoo.families.yolov6_v3 import YOLOv6V3Config
-from model_zoo.heads.efficient import BINS
 from model_zoo.weights.importers.checkpoint import Recognition
 from model_zoo.weights.importers.renaming import State, Table, load, rename, require
 
@@ -98,17 +96,12 @@ class Facts:
 
 def from_state_dict(variant: str, state: State) -> Detector:
     """Build `variant` with the class count of the state, and with distances as it has them, distributions or not."""
-    with torch.device("meta"):  # for its class names alone
-        names = registry.build(variant, num_classes=require(state, CLASSES, variant).size).class_names
-    bins = require(state, BOX, variant).size // 4
-    if bins not in (1, BINS):
-        raise LineageError(f"{BOX}: expected 4 or {4 * BINS} numbers; got {4 * bins}")
-    if variant in yolov6.VARIANTS:
-        detector = yolov6.assemble(variant, replace(yolov6.VARIANTS[variant], bins=bins), names)
-    else:
-        config = yolov6_v3.VARIANTS[variant]
-        taught = require(state, TAUGHT_BOX, variant).size // 4 if config.taught_bins else 0
-        detector = yolov6_v3.assemble(variant, replace(config, bins=bins, taught_bins=taught), names)
+    config = CONFIGS[variant]
+    found = {"bins": require(state, BOX, variant).size // 4}
+    if isinstance(config, YOLOv6V3Config) and config.taught_bins:
+        found["taught_bins"] = require(state, TAUGHT_BOX, variant).size // 4
+    other = {name: bins for name, bins in found.items() if bins != getattr(config, name)}
+    detector = registry.build(variant, num_classes=require(state, CLASSES, variant).size, options=other)
     return load(detector, _with_bins(state), table(state))
 
 

@@ -64,9 +64,8 @@ def from_state_dict(variant: str, state: State) -> Detector:
     index = _head_index(state)
     head = f"model.{HEADS[variant][0] if index is None else index}"
     bias = require(state, f"{head}.m.0.bias", variant)
-    detector = registry.build(variant, num_classes=bias.size // 3 - 5)
-    if isinstance(detector.head, AuxiliaryHead) and index == HEADS[variant][1]:
-        detector.head.fuse()
+    options = {"auxiliary": 0} if variant in yolov7_p6.VARIANTS and index == HEADS[variant][1] else {}
+    detector = registry.build(variant, num_classes=bias.size // 3 - 5, options=options)
     kept = {key: value for key, value in state.items() if not key.endswith(".anchor_grid")}  # the anchors again
     kept[f"{head}.anchors"] = anchors_in_pixels(state, f"{head}.anchors", detector)
     if not any(key.startswith(f"{head}.i") for key in state):

@@ -15,6 +15,8 @@ from torch import nn
 
 from model_zoo.detector import Detector
 from model_zoo.registry import build
+from model_zoo.weights import store
+from model_zoo.weights.importers import load_checkpoint
 from model_zoo.weights.importers import yolov5 as keys
 
 SILU = nn.SiLU()
@@ -108,6 +110,20 @@ def network(
     net.yaml = {"nc": len(detector.class_names), "anchors": 3, "backbone": [[-1, 1, "Conv", [64, 6, 2, 2]]]}
     net.model._modules["0"].act = activation
     return net
+
+
+def assert_kept(detector: Detector, folder: Path) -> None:
+    """Keep a detector as safetensors: read again, as by `lineage import`, it is the same in all that counts."""
+    path = folder / "kept.safetensors"
+    store.save(detector, path)
+    found = load_checkpoint(path).detector
+    for name in ("family", "variant", "class_names", "input_spec", "options"):
+        assert getattr(found, name) == getattr(detector, name), name
+    state = detector.state_dict()
+    assert found.state_dict().keys() == state.keys()
+    assert [key for key, value in found.state_dict().items() if not torch.equal(value, state[key])] == []
+    images = torch.rand(1, 3, *detector.input_spec.size)
+    torch.testing.assert_close(found.forward_decoded(images), detector.forward_decoded(images), rtol=0, atol=0)
 
 
 def checkpoint(version: str, model: object, ema: object = None) -> dict[str, Any]:

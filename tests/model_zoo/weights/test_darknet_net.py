@@ -20,12 +20,14 @@ from model_zoo.contract.errors import LineageError
 from model_zoo.contract.package import Repository
 from model_zoo.detector import Detector
 from model_zoo.export.model_file import describe, write_model
+from model_zoo.weights import store
 from model_zoo.weights.importers import from_cfg, load_checkpoint
 from model_zoo.weights.importers.darknet import ORDERS
 from model_zoo.weights.importers.darknet_cfg import MOST_SECTIONS, read_cfg
 from model_zoo.weights.importers.darknet_file import tensors
 from model_zoo.weights.importers.darknet_layers import ACTIVATIONS, KINDS, MOST_WEIGHTS, make
 from model_zoo.weights.importers.darknet_plan import MOST_SIDE
+from tests.model_zoo.weights.originals import assert_kept
 
 HEADER = struct.pack("<3iq", 0, 2, 5, 7)
 ANCHORS = ((10, 14), (23, 27), (37, 58), (30, 20), (12, 40))
@@ -435,6 +437,17 @@ def test_the_letterbox_is_the_cfgs_or_the_generations(tmp_path: Path, option: st
     assert detector_of(tmp_path, layers, NET + option).input_spec.letterbox.align == (align or "centre")
     layers += "scale_x_y=1.05\n"
     assert detector_of(tmp_path, layers, NET + option).input_spec.letterbox.align == (align or "stretch")
+
+
+@torch.inference_mode()
+def test_it_is_kept_with_its_cfg(tmp_path: Path) -> None:
+    (tmp_path / "my.v2.cfg").write_text(NET + "letter_box=0\n" + SEPARABLE)
+    detector = from_cfg(tmp_path / "my.v2.cfg", class_names=["ant", "bée"])
+    (tmp_path / "my.v2.cfg").unlink()
+    detector.resize((64, 128))
+    assert_kept(detector, tmp_path)
+    with pytest.raises(LineageError, match="expected a detector in its training form"):
+        store.save(detector.deploy(), tmp_path / "deployed.safetensors")
 
 
 END = CONV.format(7, "linear") + YOLO

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from model_zoo.registry import build, variants
 from model_zoo.weights.importers import from_state_dict, load_checkpoint
 from model_zoo.weights.importers.renaming import State, rename
 from model_zoo.weights.importers.yolov6 import recognise, table
-from tests.model_zoo.weights.originals import Originals, randomised
+from tests.model_zoo.weights.originals import Originals, assert_kept, randomised
 
 REP = ((r"\.dense\.", ".rbr_dense."), (r"\.pointwise\.", ".rbr_1x1."), (r"\.identity\.", ".rbr_identity."))
 STAGES = (
@@ -153,14 +154,16 @@ def test_states_come_in_whole(variant: str) -> None:
     assert_same(from_state_dict(variant, arrays(original_state(detector))), detector)
 
 
-def test_a_small_variant_may_learn_distances_as_distributions() -> None:
+@torch.inference_mode()
+def test_a_small_variant_may_learn_distances_as_distributions(tmp_path: Path) -> None:
     """As the original's configuration does before a distillation."""
     state = arrays(original_state(build("yolov6-test").eval().requires_grad_(False)))
     for level, channels in enumerate((8, 8, 16)):
         state[f"detect.reg_preds.{level}.weight"] = np.ones((68, channels, 1, 1), np.float32)
         state[f"detect.reg_preds.{level}.bias"] = np.ones(68, np.float32)
-    with torch.inference_mode():
-        boxes, _ = from_state_dict("yolov6-test", state).forward_decoded(torch.rand(1, 3, 64, 64))
+    detector = from_state_dict("yolov6-test", state)
+    boxes, _ = detector.forward_decoded(torch.rand(1, 3, 64, 64))
+    assert_kept(detector, tmp_path)
     expected = torch.tensor([8.0] * 64 + [16.0] * 16 + [32.0] * 4) * 16  # even distributions: 8 cells to each side
     torch.testing.assert_close(boxes[0, :, 2] - boxes[0, :, 0], expected)
 
@@ -172,7 +175,7 @@ def test_states_that_do_not_fit_are_described() -> None:
     with pytest.raises(LineageError, match=r"1 missing: head\.bins"):
         from_state_dict("yolov6-test", {key: value for key, value in state.items() if "proj" not in key})
     state["detect.reg_preds.0.bias"] = np.ones(20, np.float32)
-    with pytest.raises(LineageError, match="expected 4 or 68 numbers; got 20"):
+    with pytest.raises(LineageError, match="expected 1 or 17 bins of a distance; got 5"):
         from_state_dict("yolov6-test", state)
 
 

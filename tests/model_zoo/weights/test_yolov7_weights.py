@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from model_zoo.detector import Detector
 from model_zoo.registry import build
 from model_zoo.weights.importers import from_state_dict, load_checkpoint
 from model_zoo.weights.importers.yolov7 import HEADS, places, recognise
-from tests.model_zoo.weights.originals import Originals, checkpoint, randomised
+from tests.model_zoo.weights.originals import Originals, assert_kept, checkpoint, randomised
 
 BLOCKS = (
     (r"(model\.\d+)\.conv([1-7])\.", r"\1.cv\2."),
@@ -104,13 +105,14 @@ def test_training_states_come_in_whole(variant: str) -> None:
 
 @pytest.mark.parametrize("variant", ["yolov7-test", "yolov7-p6-test"])
 @torch.inference_mode()
-def test_deployment_states_give_the_same_predictions(variant: str) -> None:
+def test_deployment_states_give_the_same_predictions(variant: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     detector = build(variant, 2).eval()
     state = arrays(deployment_state(detector))
     assert not any(re.search(r"\.(ia|im|m2)\.", key) for key in state)
     assert f"{recognise(state)}".startswith(f"{variant}: deployment form, prediction at {HEADS[variant][1]}")
     found = from_state_dict(variant, state)
+    assert_kept(found, tmp_path)
     x = torch.rand(1, 3, 64, 128)
     found.head.train()
     assert len(found(x)) == len(detector.head.strides)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from itertools import chain
 from pathlib import Path
@@ -9,12 +10,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from model_zoo.contract.errors import LineageError
 from model_zoo.detector import Detector
 from model_zoo.registry import build
 from model_zoo.weights.importers import from_state_dict, load_checkpoint
 from model_zoo.weights.importers.yolox import recognise
+from tests.model_zoo.weights.originals import assert_kept
 
 # The original's modules and ours.
 MODULES = {
@@ -99,6 +102,24 @@ def test_both_layouts_are_recognised_and_read(variant: str, mmdet: bool) -> None
     found = from_state_dict(variant, state)
     assert found.class_names == ("class0", "class1")
     assert_same(found, detector)
+
+
+@torch.inference_mode()
+def test_mmdetections_way_of_resizing_is_kept_with_its_weights(tmp_path: Path) -> None:
+    detector = from_state_dict("yolox-test", mmdet_state(original_state(build("yolox-test").eval())))
+    assert detector.input_spec.letterbox.rounding == "round"
+    assert_kept(detector, tmp_path)
+
+
+def test_original_keys_with_a_card_are_told_from_ours_though_both_have_a_head(tmp_path: Path) -> None:
+    detector = randomised("yolox-test")
+    path = tmp_path / "original.safetensors"
+    save_file({key: torch.from_numpy(value) for key, value in original_state(detector).items()}, path)
+    card = {"variant": "yolox-test", "class_names": ["ant", "bee"], "input_size": [320, 320]}
+    path.with_name(f"{path.name}.json").write_text(json.dumps(card))
+    found = load_checkpoint(path)
+    assert (found.class_names, found.detector.input_spec.size) == (("ant", "bee"), (320, 320))
+    assert_same(found.detector, detector)
 
 
 @pytest.mark.parametrize(("variant", "shape"), [("yolox-l", (64, 3)), ("yolox-x", (80, 4))])
