@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from model_zoo.contract.errors import LineageError
 from model_zoo.contract.letterbox import Size
+
+# What splits of one purpose are called; VOC's test set is what its networks are validated on.
+CONVENTIONS = {
+    "train": (r"train(val|ing)?[-_]?\d*",),
+    "val": (r"(val|valid|validation|minival)[-_]?\d*", r"test(ing)?[-_]?\d*"),
+    "test": (r"test(ing)?[-_]?\d*",),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,3 +56,21 @@ class DataSet:
     class_names: tuple[str, ...]
     category_ids: tuple[int, ...]
     splits: dict[str, Split]
+
+    def split(self, name: str) -> Split:
+        """Return the split of that name; train, val and test also mean the one that is conventionally called so.
+
+        train: train, training, trainval; val: val, valid, validation, minival, or else a test split; test: test,
+        testing; each with a year or number behind it. Raises LineageError where there is none, or several.
+        """
+        if name in self.splits:
+            return self.splits[name]
+        found: list[str] = []
+        for convention in CONVENTIONS.get(name, ()):
+            found = found or [known for known in self.splits if re.fullmatch(convention, known, re.IGNORECASE)]
+        if len(found) == 1:
+            return self.splits[found[0]]
+        there = f"expected the name of one of its splits: {', '.join(self.splits) or 'there are none'}"
+        if found:
+            raise LineageError(f"{self.root}: {' and '.join(found)} may be meant by split {name!r}; {there}")
+        raise LineageError(f"{self.root}: no split {name!r}; {there}")

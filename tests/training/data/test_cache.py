@@ -1,0 +1,217 @@
+"""What is kept of a data set: never stale, mended where it is damaged, and never needed."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.training.data.sets import make_coco, make_voc, make_yolo, noise, replace_line, write_image, yolo_line
+from training.data import cache, coco, pictures, voc, yolo
+from training.data.check import check_dataset
+from training.data.findings import UnsoundDataSet
+from training.data.open import open_dataset
+
+MAKERS = (make_coco, make_yolo, make_voc)
+Forbid = Callable[[], None]
+
+
+@pytest.fixture(autouse=True)
+def trust_young_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "SETTLED", 0.0)
+
+
+@pytest.fixture
+def forbid_reading(monkeypatch: pytest.MonkeyPatch) -> Forbid:
+    """From then on, neither labels are parsed nor images read."""
+
+    def fail(*arguments: object) -> object:
+        raise AssertionError("read again")
+
+    def forbid() -> None:
+        for module in (coco, yolo, voc):
+            monkeypatch.setattr(module, "parse", fail)
+        monkeypatch.setattr(pictures, "_header", fail)
+        monkeypatch.setattr(pictures, "_look", fail)
+
+    return forbid
+
+
+def prints(root: Path) -> list[str]:
+    return [split.fingerprint for split in open_dataset(root).splits.values()]
+
+
+def kept_files(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.rglob("*") if path.is_file())
+
+
+def overwrite_unnoticed(path: Path, write: Callable[[], object]) -> None:
+    """Change a file's content, and set size and time of modification to what they were."""
+    before = path.stat()
+    write()
+    data = path.read_bytes()
+    assert len(data) <= before.st_size
+    path.write_bytes(data + bytes(before.st_size - len(data)))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_what_has_not_changed_is_not_read_again(
+    make: Callable[[Path], Path], tmp_path: Path, forbid_reading: Forbid
+) -> None:
+    root = make(tmp_path / "set")
+    assert check_dataset(root) == []
+    before = prints(root)
+    forbid_reading()
+    assert check_dataset(root) == []
+    assert prints(root) == before
+
+
+def test_labels_that_look_unchanged_are_read_again(tmp_path: Path) -> None:
+    root = make_yolo(tmp_path / "set")
+    before = prints(root)
+    file = root / "labels/train/train_0.txt"
+    overwrite_unnoticed(file, lambda: file.write_text(yolo_line(1, (8, 6, 40, 30))))
+    assert open_dataset(root).split("train").records[0].class_ids.tolist() == [1]
+    assert prints(root) != before
+
+
+def test_images_that_look_unchanged_are_read_again(tmp_path: Path) -> None:
+    root = make_coco(tmp_path / "set")
+    before = prints(root)
+    file = root / "images/train_0.jpg"
+    shutil.copy(root / "images/train_1.jpg", tmp_path / "other.jpg")
+    with file.open("ab") as stream:
+        stream.write(bytes(4000))  # room for the other
+    changed = prints(root)
+    overwrite_unnoticed(file, lambda: shutil.copyfile(tmp_path / "other.jpg", file))
+    assert len({*map(tuple, (before, changed, prints(root)))}) == 3
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda root: write_image(root / "images/train/new.jpg", noise(60)),
+        lambda root: (root / "images/train/train_2.jpg").rename(root / "images/train/train_9.jpg"),
+        lambda root: (root / "labels/train/train_2.txt").write_text(yolo_line(0, (0, 0, 9, 9))),
+        lambda root: (root / "data.yaml").write_text("train: images/val\nval: images/train\nnames: [ant, bee]\n"),
+        lambda root: (root / "data.yaml").write_text("train: images/train\nval: images/val\nnames: [bee, ant]\n"),
+        lambda root: (root / "images/train/train_0.jpg").unlink(),
+    ],
+    ids=["image added", "image renamed", "labels added", "splits swapped", "classes swapped", "image deleted"],
+)
+def test_changes_are_noticed(change: Callable[[Path], object], tmp_path: Path) -> None:
+    root = make_yolo(tmp_path / "set")
+
+    def content() -> list[object]:
+        dataset = open_dataset(root)
+        return [
+            (dataset.class_names, name, r.path, r.class_ids.tolist())
+            for name, s in dataset.splits.items()
+            for r in s.records
+        ]
+
+    before = content()
+    change(root)
+    assert content() != before
+
+
+def test_images_that_move_are_found_again(tmp_path: Path) -> None:
+    root = make_coco(tmp_path / "set")
+    before = prints(root)
+    for split in ("train", "val"):
+        (root / split).mkdir()
+        for path in root.glob(f"images/{split}_*"):
+            path.rename(root / split / path.name)
+    assert prints(root) == before
+
+
+def test_files_that_were_just_written_are_not_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cache, "SETTLED", 3600.0)
+    root = make_coco(tmp_path / "set")
+    open_dataset(root)
+    read: list[Path] = []
+    header = pictures._header
+    monkeypatch.setattr(pictures, "_header", lambda path: read.append(path) or header(path))
+    open_dataset(root)
+    assert len(read) == 5
+
+
+def test_labels_with_faults_are_told_every_time(tmp_path: Path) -> None:
+    root = make_yolo(tmp_path / "set")
+    replace_line(root / "labels/train/train_0.txt", 1, "0 1 2")
+    for _ in range(2):
+        with pytest.raises(UnsoundDataSet, match=r"train_0\.txt:1: expected class cx"):
+            open_dataset(root)
+
+
+@pytest.mark.parametrize("damage", [lambda data: b"", lambda data: data[: len(data) // 2], lambda data: b"garbage"])
+@pytest.mark.parametrize("make", MAKERS)
+def test_a_damaged_cache_is_made_anew_and_said_so(
+    make: Callable[[Path], Path],
+    damage: Callable[[bytes], bytes],
+    tmp_path: Path,
+    cache_folder: Path,
+    caplog: pytest.LogCaptureFixture,
+    forbid_reading: Forbid,
+) -> None:
+    root = make(tmp_path / "set")
+    check_dataset(root)
+    before = prints(root)
+    files = list(kept_files(cache_folder))
+    assert {path.name for path in files} == {"headers.json", "looks.json", "labels-train.npz", "labels-val.npz"}
+    for path in files:
+        path.write_bytes(damage(path.read_bytes()))
+    with caplog.at_level(logging.WARNING):
+        assert check_dataset(root) == []
+    assert len([message for message in caplog.messages if "the cache is damaged and made anew" in message]) >= 4
+    forbid_reading()
+    assert prints(root) == before
+
+
+def test_another_reader_reads_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forbid_reading: Forbid) -> None:
+    root = make_coco(tmp_path / "set")
+    open_dataset(root)
+    forbid_reading()
+    monkeypatch.setattr(cache, "READER", "2")
+    with pytest.raises(AssertionError, match="read again"):
+        open_dataset(root)
+
+
+def test_a_cache_that_cannot_be_written_is_done_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    monkeypatch.setenv("LINEAGE_CACHE", str(tmp_path / "file" / "cache"))
+    assert check_dataset(make_coco(tmp_path / "set")) == []
+    assert any("nothing is kept for the next time" in message for message in caplog.messages)
+
+
+def test_what_is_known_when_reading_stops_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = make_coco(tmp_path / "set")
+    header, read = pictures._header, list[Path]()
+
+    def stop_at_the_second(path: Path) -> pictures.Header:
+        read.append(path)
+        if path.name == "train_1.jpg":
+            raise KeyboardInterrupt
+        return header(path)
+
+    monkeypatch.setattr(pictures, "_header", stop_at_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        open_dataset(root)
+    read.clear()
+    monkeypatch.setattr(pictures, "_header", lambda path: read.append(path) or header(path))
+    open_dataset(root)
+    assert "train_0.jpg" not in {path.name for path in read}
+
+
+def test_two_sets_do_not_share_a_cache(tmp_path: Path) -> None:
+    first, second = make_coco(tmp_path / "a"), make_yolo(tmp_path / "b")
+    assert cache.folder_of(first) != cache.folder_of(second)
+    assert cache.folder_of(first) == cache.folder_of(Path(os.path.relpath(first)))
