@@ -126,16 +126,19 @@ class EfficientRep(nn.Module):
         return c2, c3, c4, self.pyramid(c5)
 
 
-class UpMerge(nn.Module):
-    """Enlarge a deep map, join it with the backbone's map of that size, merge both."""
+Up = Callable[[int, int, int, YOLOv6Config], nn.Module]  # (deep, same, finer channels, config)
 
-    def __init__(self, deep: int, skip: int, out_channels: int, config: YOLOv6Config) -> None:
+
+class UpMerge(nn.Module):
+    """Enlarge a deep map, join it with the backbone's of that size, merge both; the finer one has no part in it."""
+
+    def __init__(self, deep: int, same: int, _finer: int, config: YOLOv6Config) -> None:
         super().__init__()
         self.upsample = nn.ConvTranspose2d(deep, deep, 2, 2)
-        self.merge = config.stage(deep + skip, out_channels, 12)
+        self.merge = config.stage(deep + same, deep, 12)
 
-    def forward(self, deep: Tensor, skip: Tensor) -> Tensor:
-        return self.merge(torch.cat([self.upsample(deep), skip], dim=1))
+    def forward(self, deep: Tensor, same: Tensor, _finer: Tensor) -> Tensor:
+        return self.merge(torch.cat([self.upsample(deep), same], dim=1))
 
 
 class DownMerge(nn.Module):
@@ -151,24 +154,24 @@ class DownMerge(nn.Module):
 
 
 class RepPAN(nn.Module):
-    """Top-down, then bottom-up: (c2, c3, c4, c5) -> (p3, p4, p5); c2 has no part in it."""
+    """Top-down, then bottom-up: (c2, c3, c4, c5) -> (p3, p4, p5); `up` makes the fusions on the way down."""
 
-    def __init__(self, config: YOLOv6Config) -> None:
+    def __init__(self, config: YOLOv6Config, up: Up = UpMerge) -> None:
         super().__init__()
-        w3, w4, w5 = config.channels(256, 512, 1024)
+        w2, w3, w4, w5 = config.channels(128, 256, 512, 1024)
         p3, p4, p5 = config.channels(128, 256, 512)
         self.reduce5 = SimConv(w5, p4)
-        self.up4 = UpMerge(p4, w4, p4, config)
+        self.up4 = up(p4, w4, w3, config)
         self.reduce4 = SimConv(p4, p3)
-        self.up3 = UpMerge(p3, w3, p3, config)
+        self.up3 = up(p3, w3, w2, config)
         self.down4 = DownMerge(p3, p3, p4, config)
         self.down5 = DownMerge(p4, p4, p5, config)
 
     def forward(self, maps: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        _, c3, c4, c5 = maps
+        c2, c3, c4, c5 = maps
         t5 = self.reduce5(c5)
-        t4 = self.reduce4(self.up4(t5, c4))
-        p3 = self.up3(t4, c3)
+        t4 = self.reduce4(self.up4(t5, c4, c3))
+        p3 = self.up3(t4, c3, c2)
         p4 = self.down4(p3, t4)
         return p3, p4, self.down5(p4, t5)
 

@@ -31,7 +31,17 @@ from model_zoo.blocks.bi_fusion import BiFusion
 from model_zoo.blocks.cspsppf import SimCSPSPPF
 from model_zoo.blocks.rep_block import SimConv
 from model_zoo.detector import Detector, InputSpec
-from model_zoo.families.yolov6 import MEDIUM, SCALES, Blocks, DownMerge, EfficientRep, YOLOv6Config, large, plain
+from model_zoo.families.yolov6 import (
+    MEDIUM,
+    SCALES,
+    Blocks,
+    DownMerge,
+    EfficientRep,
+    RepPAN,
+    YOLOv6Config,
+    large,
+    plain,
+)
 from model_zoo.heads.anchor import Anchors
 from model_zoo.heads.efficient import BINS, EfficientHead, Prediction, TaughtDistances
 from model_zoo.registry import register
@@ -99,36 +109,13 @@ class EfficientRep6(nn.Module):
 class BiUpMerge(nn.Module):
     """Fuse three maps to the size of the middle one, then merge; channels are those of the deep map."""
 
-    def __init__(self, deep: int, same: int, shallow: int, config: YOLOv6Config) -> None:
+    def __init__(self, deep: int, same: int, finer: int, config: YOLOv6Config) -> None:
         super().__init__()
-        self.fusion = BiFusion(deep, same, shallow)
+        self.fusion = BiFusion(deep, same, finer)
         self.merge = config.stage(deep, deep, 12)
 
-    def forward(self, deep: Tensor, same: Tensor, shallow: Tensor) -> Tensor:
-        return self.merge(self.fusion(deep, same, shallow))
-
-
-class RepBiPAN(nn.Module):
-    """Top-down, then bottom-up: (c2, c3, c4, c5) -> (p3, p4, p5)."""
-
-    def __init__(self, config: YOLOv6Config) -> None:
-        super().__init__()
-        w2, w3, w4, w5 = config.channels(128, 256, 512, 1024)
-        p3, p4, p5 = config.channels(128, 256, 512)
-        self.reduce5 = SimConv(w5, p4)
-        self.up4 = BiUpMerge(p4, w4, w3, config)
-        self.reduce4 = SimConv(p4, p3)
-        self.up3 = BiUpMerge(p3, w3, w2, config)
-        self.down4 = DownMerge(p3, p3, p4, config)
-        self.down5 = DownMerge(p4, p4, p5, config)
-
-    def forward(self, maps: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        c2, c3, c4, c5 = maps
-        t5 = self.reduce5(c5)
-        t4 = self.reduce4(self.up4(t5, c4, c3))
-        p3 = self.up3(t4, c3, c2)
-        p4 = self.down4(p3, t4)
-        return p3, p4, self.down5(p4, t5)
+    def forward(self, deep: Tensor, same: Tensor, finer: Tensor) -> Tensor:
+        return self.merge(self.fusion(deep, same, finer))
 
 
 class RepBiPAN6(nn.Module):
@@ -173,7 +160,7 @@ def yolov6_v3(variant: str, class_names: Sequence[str], bins: int = 0, taught_bi
 def _body(config: YOLOv6V3Config) -> tuple[nn.Module, nn.Module]:
     if config.levels == 4:
         return EfficientRep6(config), RepBiPAN6(config)
-    return EfficientRep(config), RepBiPAN(config)
+    return EfficientRep(config), RepPAN(config, up=BiUpMerge)
 
 
 def _head(config: YOLOv6V3Config, num_classes: int) -> EfficientHead:

@@ -23,6 +23,11 @@ def rename(state: State, table: Table) -> dict[str, NDArray[np.generic]]:
     return {_renamed(key, table): value for key, value in state.items()}
 
 
+def by_level(original: str, ours: str, names: Mapping[str, str]) -> Table:
+    """Return rules from `<original>.<name>.<level>.` to `<ours>.<level>.<our name>.`, for both names of `names`."""
+    return tuple((rf"^{original}\.{name}\.(\d)\.", rf"{ours}.\1.{our}.") for name, our in names.items())
+
+
 def load(detector: Detector, state: State, table: Table) -> Detector:
     """Fill `detector` with `state`, renamed by `table`, as float32; LineageError lists what does not fit.
 

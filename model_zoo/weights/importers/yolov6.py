@@ -18,7 +18,7 @@ from model_zoo.families import yolov6, yolov6_v3
 from model_zoo.families.yolov6 import YOLOv6Config
 from model_zoo.families.yolov6_v3 import YOLOv6V3Config
 from model_zoo.weights.importers.checkpoint import Recognition
-from model_zoo.weights.importers.renaming import State, Table, load, rename, require
+from model_zoo.weights.importers.renaming import State, Table, by_level, load, rename, require
 
 CONFIGS = {**yolov6.VARIANTS, **yolov6_v3.VARIANTS}
 CLASSES, BOX, TAUGHT_BOX = (f"detect.{name}.0.bias" for name in ("cls_preds", "reg_preds", "reg_preds_dist"))
@@ -58,22 +58,14 @@ NECK6 = {
     **{"downsample0": "down6.down", "Rep_n6": "down6.merge"},
 }
 HEAD: Table = (
-    (r"^detect\.stems\.(\d)\.", r"head.levels.\1.stem."),
-    (r"^detect\.cls_convs\.(\d)\.", r"head.levels.\1.class_branch."),
-    (r"^detect\.reg_convs\.(\d)\.", r"head.levels.\1.box_branch."),
-    (r"^detect\.cls_preds\.(\d)\.", r"head.predict.\1.classes."),
-    (r"^detect\.reg_preds\.(\d)\.", r"head.predict.\1.box."),
-    (r"^detect\.cls_preds_ab\.(\d)\.", r"head.added.\1.classes."),
-    (r"^detect\.reg_preds_ab\.(\d)\.", r"head.added.\1.box."),
-    (r"^detect\.reg_preds_dist\.(\d)\.", r"head.added.\1.box."),
+    *by_level("detect", "head.levels", {"stems": "stem", "cls_convs": "class_branch", "reg_convs": "box_branch"}),
+    *by_level("detect", "head.predict", {"cls_preds": "classes", "reg_preds": "box"}),
+    *by_level("detect", "head.added", {"cls_preds_ab": "classes", "reg_preds_ab": "box", "reg_preds_dist": "box"}),
 )
-HEAD_V1: Table = (
-    (r"^detect\.stems\.(\d)\.", r"head.levels.\1.stem."),
-    (r"^detect\.cls_convs\.(\d)\.", r"head.levels.\1.class_branch.0."),
-    (r"^detect\.reg_convs\.(\d)\.", r"head.levels.\1.box_branch.0."),
-    (r"^detect\.cls_preds\.(\d)\.", r"head.levels.\1.classes."),
-    (r"^detect\.reg_preds\.(\d)\.", r"head.levels.\1.box."),
-    (r"^detect\.obj_preds\.(\d)\.", r"head.levels.\1.objectness."),
+HEAD_V1 = by_level(
+    *("detect", "head.levels"),
+    {"stems": "stem", "cls_convs": "class_branch.0", "reg_convs": "box_branch.0"}
+    | {"cls_preds": "classes", "reg_preds": "box", "obj_preds": "objectness"},
 )
 
 

@@ -15,20 +15,17 @@ from model_zoo.contract.errors import LineageError
 from model_zoo.detector import Detector
 from model_zoo.families.yolox import DARKNET53, VARIANTS, DepthwiseConv
 from model_zoo.weights.importers.checkpoint import Recognition
-from model_zoo.weights.importers.renaming import State, Table, load, rename, require
+from model_zoo.weights.importers.renaming import State, Table, by_level, load, rename, require
 
 CLASSES = "head.cls_preds.0.bias"
 MMDET_CLASSES = "bbox_head.multi_level_conv_cls.0.bias"
 FPN = "backbone.out1_cbl.conv.weight"  # of the variant with YOLOv3's backbone alone
 STEM = "backbone.stem.conv.conv.weight"  # our name
 
-HEAD: Table = (
-    (r"^head\.stems\.(\d)\.", r"head.levels.\1.stem."),
-    (r"^head\.cls_convs\.(\d)\.", r"head.levels.\1.class_branch."),
-    (r"^head\.reg_convs\.(\d)\.", r"head.levels.\1.box_branch."),
-    (r"^head\.cls_preds\.(\d)\.", r"head.levels.\1.classes."),
-    (r"^head\.reg_preds\.(\d)\.", r"head.levels.\1.box."),
-    (r"^head\.obj_preds\.(\d)\.", r"head.levels.\1.objectness."),
+HEAD = by_level(
+    *("head", "head.levels"),
+    {"stems": "stem", "cls_convs": "class_branch", "reg_convs": "box_branch"}
+    | {"cls_preds": "classes", "reg_preds": "box", "obj_preds": "objectness"},
 )
 CSP: Table = (
     (r"^backbone\.backbone\.stem\.", "backbone.stem."),
@@ -63,6 +60,10 @@ FPN53: Table = (  # a stage is one list: the strided convolution, the residuals,
     (r"^backbone\.out2\.", "neck.set3."),
     *HEAD,
 )
+MMDET_HEAD = {"multi_level_cls_convs": "class_branch", "multi_level_reg_convs": "box_branch"} | {
+    f"multi_level_conv_{original}": ours
+    for original, ours in (("cls", "classes"), ("reg", "box"), ("obj", "objectness"))
+}
 MMDET: Table = (  # levels of the neck count from the coarsest on the way down, from the finest on the way up
     *((rf"^backbone\.stage{i}\.0\.", f"backbone.down{i + 1}.") for i in range(1, 5)),
     *((rf"^backbone\.stage{i}\.1\.", f"backbone.c{i + 1}.") for i in range(1, 4)),
@@ -78,11 +79,7 @@ MMDET: Table = (  # levels of the neck count from the coarsest on the way down, 
     (r"\.depthwise_conv\.", ".depthwise."),
     (r"\.pointwise_conv\.", ".pointwise."),
     (r"^neck\.out_convs\.(\d)\.", r"head.levels.\1.stem."),
-    (r"^bbox_head\.multi_level_cls_convs\.(\d)\.", r"head.levels.\1.class_branch."),
-    (r"^bbox_head\.multi_level_reg_convs\.(\d)\.", r"head.levels.\1.box_branch."),
-    (r"^bbox_head\.multi_level_conv_cls\.(\d)\.", r"head.levels.\1.classes."),
-    (r"^bbox_head\.multi_level_conv_reg\.(\d)\.", r"head.levels.\1.box."),
-    (r"^bbox_head\.multi_level_conv_obj\.(\d)\.", r"head.levels.\1.objectness."),
+    *by_level("bbox_head", "head.levels", MMDET_HEAD),
 )
 
 
