@@ -17,8 +17,8 @@ class MaxIoUGrid:
     """Let anchors learn the objects whose boxes they are like; only those in cells that hold an object's centre.
 
     Of these, an anchor whose best overlap is above `positive` learns that object; and an object is always learned by
-    the anchor that overlaps it most, if only a little, and by all that do equally, even in another object's cell. Of
-    several such objects the last counts. All anchors whose best overlap is not above `negative` are negatives.
+    the anchor that overlaps it most, if only a little, and by all that do equally. Of several such objects the last
+    counts. Anchors anywhere are negatives if their best overlap is not above `negative`.
     """
 
     positive: float = 0.5
@@ -32,9 +32,9 @@ class MaxIoUGrid:
         overlap = best_overlaps(anchors.expand_as(predictions.boxes), targets)
         owners = torch.full_like(overlap, -1, dtype=torch.int64)
         for owner, objects in zip(owners, by_image(targets, len(owners)), strict=True):
-            boxes = targets.boxes[objects]
-            rows = slot_rows(predictions.levels, boxes).unique()
-            owner[rows] = self._owners(pairwise_iou(boxes, anchors[rows]), objects)
+            if len(objects):
+                rows = slot_rows(predictions.levels, targets.boxes[objects]).unique()
+                owner[rows] = self._owners(pairwise_iou(targets.boxes[objects], anchors[rows]), objects)
         image, row = (owners >= 0).nonzero(as_tuple=True)
         return SlotAssignment(image, row, owners[image, row], overlap > self.negative)
 

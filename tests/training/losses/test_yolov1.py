@@ -1,0 +1,95 @@
+"""The criterion of YOLOv1: Darknet's gradients, and scenes that it never saw."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from model_zoo.heads.grid import GridHead
+from tests.training.cell_cases import SCENES, learn
+from tests.training.cell_cases import targets_of as boxes_of
+from tests.training.losses.darknet_cases import DTYPES, Layer, assert_delta, bare, of_image, targets_of
+from training.criterion import Moment
+from training.losses.yolov1 import Gains, YOLOv1Criterion
+from training.recipes import recipe_of
+from training.samples import Targets
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", ["v1_paper_head", "v1_cfg_head", "v1_nosqrt_norescore", "v1_far"])
+def test_gradients_are_darknets(shared: Path, name: str, dtype: torch.dtype) -> None:
+    layer = Layer(shared, name)
+    gains = Gains(rescore=bool(layer.options["rescore"]), roots=bool(layer.options["sqrt"]))
+    raw = torch.from_numpy(layer.raw).to(dtype).requires_grad_()
+    YOLOv1Criterion(bare(layer.grid_head()), gains)([raw], layer.targets, Moment()).total.backward()
+    assert raw.grad is not None
+    assert_delta(raw.grad, layer.delta)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_gradients_of_listed_objects_are_darknets(shared: Path, dtype: torch.dtype) -> None:
+    with np.load(shared / "parity/training/yolov1_loss/basic_b2.npz") as file:
+        case = dict(file)
+    raw = torch.from_numpy(case["pred"]).to(dtype).requires_grad_()
+    criterion = YOLOv1Criterion(bare(GridHead(1, 20, boxes=2)))
+    criterion([raw], targets_of(case["targets"], (448, 448)), Moment()).total.backward()
+    assert raw.grad is not None
+    assert_delta(raw.grad, case["delta"])
+
+
+def test_parts_are_the_halves_of_squared_errors() -> None:
+    """One cell, one predictor, one class: everything can be said by hand."""
+    head = GridHead(1, 1, boxes=1, cells=1, stride=100)
+    raw = torch.tensor([[0.25, 0.5, 0.5, 0.5, 0.6, 0.8]])  # class, confidence, x, y, roots of w and h
+    targets = Targets(torch.tensor([0]), torch.tensor([0]), torch.tensor([[32.0, 18.0, 68.0, 82.0]]))
+    parts = YOLOv1Criterion(bare(head))([raw], targets, Moment()).parts
+    assert {name: float(part) for name, part in parts.items()} == pytest.approx(
+        {"box": 0, "objectness": 0.5**2 / 2, "classes": 0.75**2 / 2}, abs=1e-6
+    )
+    moved = YOLOv1Criterion(bare(head))([raw + torch.tensor([0, 0, 0.1, 0, 0, -0.2])], targets, Moment()).parts
+    assert float(moved["box"]) == pytest.approx(5 * (0.1**2 + 0.2**2) / 2, abs=1e-6)
+
+
+def test_each_gain_scales_its_part() -> None:
+    head = GridHead(1, 3, boxes=2, cells=5, stride=32)
+    raw, targets = (
+        torch.randn(2, 5 * 5 * 13, generator=torch.Generator().manual_seed(0)),
+        boxes_of(SCENES["one object"]),
+    )
+    once = YOLOv1Criterion(bare(head))([raw], targets, Moment()).parts
+    twice = YOLOv1Criterion(bare(head), Gains(10, 2, 1, 2))([raw], targets, Moment()).parts
+    assert {name: float(part) for name, part in twice.items()} == pytest.approx(
+        {k: 2 * float(v) for k, v in once.items()}
+    )
+
+
+@pytest.mark.parametrize("scene", SCENES)
+@pytest.mark.parametrize("num_classes", [1, 3])
+def test_any_scene_has_finite_losses(scene: str, num_classes: int) -> None:
+    raw = torch.randn(2, 5 * 5 * (num_classes + 10), generator=torch.Generator().manual_seed(0)).requires_grad_()
+    criterion = YOLOv1Criterion(bare(GridHead(1, num_classes, boxes=2, cells=5, stride=32)))
+    losses = learn(criterion, [raw], boxes_of(SCENES[scene]))
+    assert (losses.parts["box"] > 0) == bool(SCENES[scene])
+
+
+def test_a_batch_costs_what_its_images_do() -> None:
+    raw = torch.randn(2, 5 * 5 * 13, generator=torch.Generator().manual_seed(0))
+    criterion = YOLOv1Criterion(bare(GridHead(1, 3, boxes=2, cells=5, stride=32)))
+    targets = boxes_of(SCENES["crowded"])
+    alone = [criterion([raw[i : i + 1]], of_image(targets, i), Moment()).total for i in range(2)]
+    torch.testing.assert_close(criterion([raw], targets, Moment()).total, torch.stack(alone).sum())
+
+
+def test_the_recipe_is_the_papers() -> None:
+    recipe = recipe_of("yolov1-paper")
+    assert (recipe.epochs, recipe.reduction, recipe.optimizer.lr, recipe.optimizer.nominal_batch) == (
+        135,
+        "per_image",
+        1e-2,
+        64,
+    )
+    assert recipe.schedule.warmup_from * recipe.optimizer.lr == pytest.approx(1e-3)
+    assert [round(share * 135) for share in recipe.schedule.milestones] == [75, 105]

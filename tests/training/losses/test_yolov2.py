@@ -1,0 +1,127 @@
+"""The criterion of YOLOv2: Darknet's gradients, of both programs, and scenes that it never saw."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from model_zoo.families.yolov2 import VOC_CELLS
+from model_zoo.heads.darknet import RegionHead
+from tests.training.cell_cases import SCENES, learn
+from tests.training.cell_cases import targets_of as boxes_of
+from tests.training.losses.anchor_cases import overfit
+from tests.training.losses.darknet_cases import (
+    DTYPES,
+    Layer,
+    as_maps,
+    assert_delta,
+    bare,
+    of_image,
+    random_maps,
+    targets_of,
+)
+from training.assign.best_anchor import BestAnchor
+from training.criterion import Moment
+from training.losses.yolov2 import Gains, YOLOv2Criterion
+from training.recipes import recipe_of
+
+LAYERS = ["v2_pj", "v2_pj_warmup", "v2_pj_norescore_nobiasmatch", "v2_ab", "v2_ab_warmup"]
+LATER = Moment(images_seen=12800)
+
+
+def region_head(num_classes: int = 3, cells: tuple[tuple[float, float], ...] = VOC_CELLS) -> RegionHead:
+    return RegionHead((1,), num_classes, (tuple((32 * w, 32 * h) for w, h in cells),), (32,))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", LAYERS)
+def test_gradients_are_darknets(shared: Path, name: str, dtype: torch.dtype) -> None:
+    layer, old = Layer(shared, name), name.startswith("v2_ab")
+    head = layer.region_head()
+    assigner = BestAnchor(layer.options["thresh"], by_prediction=not layer.options["bias_match"])
+    gains = Gains(rescore=bool(layer.options["rescore"]), squared=old)
+    layer.check(YOLOv2Criterion(bare(head), assigner, gains), dtype, head.strides)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", ["basic_voc", "basic_voc_seen0"])
+def test_gradients_of_a_square_map_are_darknets(shared: Path, name: str, dtype: torch.dtype) -> None:
+    path = shared / "parity/training/yolov2_loss" / f"{name}.npz"
+    with np.load(path) as file:
+        case = dict(file)
+    seen = json.loads(path.with_suffix(".json").read_text())["hyper"]["seen"]
+    raw = torch.from_numpy(case["pred"]).to(dtype).requires_grad_()
+    criterion = YOLOv2Criterion(bare(region_head(20, tuple(map(tuple, case["anchors_cells"].tolist())))))
+    criterion(as_maps([raw]), targets_of(case["targets"], (224, 224)), Moment(images_seen=seen)).total.backward()
+    assert raw.grad is not None
+    assert_delta(raw.grad, case["delta"])
+    silent = (raw.grad[:, :, 4] == 0).nonzero()
+    assert silent.tolist() == case["obj_zero"].tolist()
+
+
+def test_boxes_are_pulled_to_their_anchors_only_at_the_start() -> None:
+    head = region_head()
+    maps, criterion = random_maps(head), YOLOv2Criterion(bare(head))
+    parts = [criterion(maps, boxes_of([]), Moment(images_seen=seen)).parts for seen in (0, 12799, 12800)]
+    assert ["warm_start" in each for each in parts] == [True, True, False]
+    at_rest = [torch.zeros_like(m) for m in maps]
+    assert criterion(at_rest, boxes_of([]), Moment()).parts["warm_start"] == pytest.approx(
+        0.01 * 2 * 125 * 2 * np.log(2), rel=1e-6
+    )
+
+
+def test_each_gain_scales_its_part() -> None:
+    head = region_head()
+    maps, targets = random_maps(head), boxes_of(SCENES["one object"])
+    once = YOLOv2Criterion(bare(head))(maps, targets, Moment()).parts
+    twice = YOLOv2Criterion(bare(head), gains=Gains(2, 10, 2, 2, 0.02))(maps, targets, Moment()).parts
+    assert {k: float(v) for k, v in twice.items()} == pytest.approx({k: 2 * float(v) for k, v in once.items()})
+
+
+def test_a_prediction_learns_the_last_of_its_objects() -> None:
+    head = region_head()
+    maps, criterion = random_maps(head), YOLOv2Criterion(bare(head))
+    rows = [[0, 0, 40, 40, 100, 100], [0, 1, 42, 42, 98, 98]]
+    both, last = (criterion(maps, boxes_of(some), LATER).parts for some in (rows, rows[1:]))
+    assert both["box"] == last["box"]
+    assert both["classes"] == last["classes"]
+
+
+@pytest.mark.parametrize("scene", SCENES)
+@pytest.mark.parametrize("num_classes", [1, 3])
+def test_any_scene_has_finite_losses(scene: str, num_classes: int) -> None:
+    head = region_head(num_classes)
+    losses = learn(YOLOv2Criterion(bare(head)), random_maps(head), boxes_of(SCENES[scene]))
+    assert (losses.parts["box"] > 0) == bool(SCENES[scene])
+
+
+def test_a_batch_costs_what_its_images_do() -> None:
+    head = region_head()
+    maps, criterion, targets = random_maps(head), YOLOv2Criterion(bare(head)), boxes_of(SCENES["crowded"])
+    alone = [criterion([m[i : i + 1] for m in maps], of_image(targets, i), LATER).total for i in range(2)]
+    torch.testing.assert_close(criterion(maps, targets, LATER).total, torch.stack(alone).sum())
+
+
+def test_fitted_anchors_are_those_of_the_detector() -> None:
+    head = region_head()
+    criterion, maps, targets = YOLOv2Criterion(bare(head)), random_maps(head), boxes_of(SCENES["one object"])
+    before = criterion(maps, targets, LATER).total
+    head.anchors.mul_(1.5)
+    assert criterion(maps, targets, LATER).total != before
+    assert not list(criterion.parameters()), "a criterion owns no head"
+
+
+def test_the_recipe_is_the_papers() -> None:
+    recipe = recipe_of("yolov2-voc")
+    assert (recipe.epochs, recipe.reduction, recipe.optimizer.lr) == (160, "per_image", 1e-3)
+    assert [round(share * 160) for share in recipe.schedule.milestones] == [60, 90]
+    assert [round(416 * share) for share in recipe.augmentation.multi_scale] == [320, 608]
+    assert recipe.augmentation.mosaic == 0
+
+
+def test_an_image_is_learned_by_heart() -> None:
+    overfit("yolov2-test", recipe_of("yolov2-test"), size=64, steps=100)
