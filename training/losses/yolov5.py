@@ -73,34 +73,42 @@ class AnchorLosses(nn.Module):
         counts = torch.bincount(matches.level, minlength=len(maps))
         counts = average_over_processes(F.pad(counts, (0, 1), value=len(maps[0])).to(maps[0].dtype))
         rows, batch = counts[:-1], counts[-1]
-        raw, share = raw_rows(maps, matches), (1 / rows)[matches.level]
-        overlap = self._overlap(raw, targets, self.levels(maps), matches)
-        objectness = self._objectness(maps, matches, overlap.detach().clamp(min=0), batch)
+        share = (1 / rows)[matches.level]
+        # Split first: the gradient of a split is put together in one go, that of overlapping views is added up.
+        split = [as_convolved(m).split([4, 1, self.num_classes], dim=2) for m in maps]
+        boxes, objectness, classes = zip(*split, strict=True)
+        overlap = self._overlap(raw_rows(boxes, matches), targets, self.levels(maps), matches)
         scale, pixels = 3 / len(maps) * batch, self.strides[0] * max(maps[0].shape[2:4])
-        return {
-            "box": self.gains.box * scale * ((1 - overlap) * share).sum(),
-            "objectness": self.gains.objectness * (pixels / 640) ** 2 * scale * objectness,
-            "classes": self.gains.classes * self.num_classes / 80 * scale * self._classes(raw, targets, matches, share),
+        weights = {
+            "box": self.gains.box * scale,
+            "objectness": self.gains.objectness * (pixels / 640) ** 2 * scale,
+            "classes": self.gains.classes * self.num_classes / 80 * scale,
         }
+        losses = {
+            "box": ((1 - overlap) * share).sum(),
+            "objectness": self._objectness(objectness, matches, overlap.detach().clamp(min=0), batch),
+            "classes": self._classes(raw_rows(classes, matches), targets.class_ids[matches.target], share),
+        }
+        return {name: weights[name] * loss for name, loss in losses.items()}
 
-    def _overlap(self, raw: Tensor, targets: Targets, levels: Levels, matches: Matches) -> Tensor:
+    def _overlap(self, boxes: Tensor, targets: Targets, levels: Levels, matches: Matches) -> Tensor:
         """CIoU (R,) of predictions with their objects, in cells and from the corner of the prediction's cell."""
         stride = levels.strides[matches.level, None]
         anchors = levels.anchors[matches.level, matches.anchor] / stride
         origin = torch.zeros_like(anchors)
-        predicted = torch.cat(self.locate(raw[:, :4], torch.cat([origin, origin[:, :1] + 1, anchors], 1)), 1)
+        predicted = torch.cat(self.locate(boxes, torch.cat([origin, origin[:, :1] + 1, anchors], 1)), 1)
         corner = torch.stack([matches.x, matches.y], 1).repeat(1, 2)
         return ciou(cxcywh_to_xyxy(predicted), targets.boxes[matches.target] / stride - corner)
 
     def _objectness(self, maps: Sequence[Tensor], matches: Matches, overlap: Tensor, batch: Tensor) -> Tensor:
-        """Loss of the objectness of all cells; where matches share a cell, it learns the overlap of the last."""
-        raw = torch.cat([as_convolved(m)[:, :, 4].flatten() for m in maps])
+        """Loss of the objectness (B, A, 1, h, w) of all cells; where matches share one, it learns the last overlap."""
+        raw = torch.cat([m.flatten() for m in maps])
         last = torch.zeros_like(raw, dtype=torch.int64)
         numbers = torch.arange(1, len(overlap) + 1, device=raw.device)
         last.scatter_reduce_(0, _cell_numbers(maps, matches), numbers, "amax")
         goals = F.pad(overlap, (1, 0))[last]
         losses = self._bce(raw, goals, self.gains.positive_objectness)
-        per_image = [m.shape[1] * m.shape[2] * m.shape[3] for m in maps]
+        per_image = [m[0].numel() for m in maps]
         sums = torch.stack([part.sum() for part in losses.split([len(maps[0]) * n for n in per_image])])
         by_level = sums / (batch * sums.new_tensor(per_image))
         total = (by_level * self.balance.to(by_level)).sum()
@@ -108,13 +116,13 @@ class AnchorLosses(nn.Module):
             self._rebalance(average_over_processes(by_level.detach()))
         return total
 
-    def _classes(self, raw: Tensor, targets: Targets, matches: Matches, share: Tensor) -> Tensor:
-        """Loss of the classes of matches; a single class learns nothing."""
+    def _classes(self, raw: Tensor, class_ids: Tensor, share: Tensor) -> Tensor:
+        """Loss of the classes (R, C) of matches; a single class learns nothing."""
         if self.num_classes == 1:
             return raw.new_zeros(())
-        wanted = F.one_hot(targets.class_ids[matches.target], self.num_classes).to(raw.dtype)
+        wanted = F.one_hot(class_ids, self.num_classes).to(raw.dtype)
         goals = wanted * (1 - self.gains.smoothing) + self.gains.smoothing / 2
-        return (self._bce(raw[:, 5:], goals, self.gains.positive_classes).mean(1) * share).sum()
+        return (self._bce(raw, goals, self.gains.positive_classes).mean(1) * share).sum()
 
     def _bce(self, raw: Tensor, goals: Tensor, positive: float) -> Tensor:
         """Binary cross-entropy, element by element; the focal loss where it is asked for."""
@@ -146,26 +154,26 @@ class YOLOv5Criterion(Criterion):
 
 
 def raw_rows(maps: Sequence[Tensor], matches: Matches) -> Tensor:
-    """Return the raw numbers (R, 5 + C) of matches, which must be in the order of levels."""
+    """Return the numbers (R, N) that maps (B, A, N, h, w) have for matches, which must be in the order of levels."""
     counts = torch.bincount(matches.level, minlength=len(maps)).tolist()
     places = [column.split(counts) for column in (matches.image, matches.anchor, matches.y, matches.x)]
-    levels = zip(map(as_convolved, maps), *places, strict=True)
+    levels = zip(maps, *places, strict=True)
     return torch.cat([m[image, anchor, :, y, x] for m, image, anchor, y, x in levels])
 
 
 def as_convolved(raw_map: Tensor) -> Tensor:
     """View a raw map (B, A, h, w, 5 + C) as its convolution gave it, (B, A, 5 + C, h, w).
 
-    Gradients take the order of what is indexed; in the convolution's own they need not be turned, which takes longer
-    than all the losses.
+    Gradients have the order of what is indexed. In the convolution's own they need not be turned, which would take
+    longer than all the losses.
     """
     return raw_map.movedim(4, 2)
 
 
 def _cell_numbers(maps: Sequence[Tensor], matches: Matches) -> Tensor:
-    """Return the number (R,) of each match's prediction, all predictions counted level by level."""
-    shapes = torch.tensor([m.shape[:4] for m in maps], device=matches.level.device)
+    """Return the number (R,) of each match's prediction, those of maps (B, A, 1, h, w) counted level by level."""
+    shapes = torch.tensor([m.shape for m in maps], device=matches.level.device)
     ends = shapes.prod(1).cumsum(0)
-    _, anchors, height, width = shapes[matches.level].unbind(1)
+    _, anchors, _, height, width = shapes[matches.level].unbind(1)
     place = ((matches.image * anchors + matches.anchor) * height + matches.y) * width + matches.x
     return F.pad(ends, (1, 0))[matches.level] + place

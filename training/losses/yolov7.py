@@ -12,7 +12,7 @@ from training.assign.ota import ota_matches
 from training.assign.ratio import Matches, ratio_matches
 from training.criterion import Criterion, Losses, Moment
 from training.losses.iou import cxcywh_to_xyxy
-from training.losses.yolov5 import AnchorLosses, Gains, raw_rows
+from training.losses.yolov5 import AnchorLosses, Gains, as_convolved, raw_rows
 from training.samples import Targets
 
 AUXILIARY_WEIGHT = 0.25
@@ -47,7 +47,7 @@ class YOLOv7Criterion(Criterion):
         """Match objects with the best of the predictions in cells that their centres reach."""
         levels = self.lead.levels(maps)
         candidates = ratio_matches(targets.boxes, targets.image_index, levels, reach=reach)
-        raw = raw_rows(maps, candidates)
+        raw = raw_rows([as_convolved(m) for m in maps], candidates)
         cells = torch.stack([candidates.x, candidates.y], 1)
         anchors = levels.anchors[candidates.level, candidates.anchor]
         priors = torch.cat([cells, levels.strides[candidates.level, None], anchors], 1)

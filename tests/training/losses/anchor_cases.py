@@ -96,7 +96,7 @@ def finite(criterion: Criterion, maps: Sequence[Tensor], targets: Targets) -> Lo
     return losses
 
 
-def overfit(variant: str, recipe: Recipe, size: int, steps: int) -> None:
+def overfit(variant: str, recipe: Recipe, size: int, steps: int, lr: float) -> None:
     """Learn one made-up image of two objects by heart: it must be detected as it is, and nothing else."""
     torch.manual_seed(0)
     detector = build(variant, num_classes=3).train()
@@ -106,7 +106,7 @@ def overfit(variant: str, recipe: Recipe, size: int, steps: int) -> None:
         image[:, y1:y2, x1:x2] = torch.tensor(colour, dtype=torch.uint8)
     x, targets = to_network(image, detector.input_spec), Targets(torch.zeros(2).long(), torch.tensor([0, 2]), boxes)
     criterion = recipe.criterion(detector)
-    optimizer = torch.optim.Adam(detector.parameters(), 0.02)
+    optimizer = torch.optim.Adam(detector.parameters(), lr)
     for step in range(steps):
         losses = criterion(detector(x), targets, Moment(step, steps))
         optimizer.zero_grad()

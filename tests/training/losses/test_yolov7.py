@@ -182,8 +182,8 @@ def test_every_variant_has_a_recipe():
 
 
 def test_an_image_is_learned_by_heart():
-    overfit("yolov7-test", recipe_of("yolov7-test"), size=64, steps=120)
+    overfit("yolov7-test", recipe_of("yolov7-test"), size=64, steps=160, lr=0.01)
 
 
 def test_an_image_is_learned_by_heart_with_auxiliary_heads():
-    overfit("yolov7-p6-test", recipe_of("yolov7-p6-test"), size=128, steps=80)
+    overfit("yolov7-p6-test", recipe_of("yolov7-p6-test"), size=128, steps=140, lr=0.02)
