@@ -21,7 +21,7 @@ from model_zoo.contract.letterbox import Size
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}  # by colour type
-PNG_GREY = (0, 4)
+PNG_GREY, PNG_PALETTE = (0, 4), 3
 PNG_NEEDED = frozenset((b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"))
 VP8X_ALPHA = 0x10
 BMP_HEADERS = (40, 52, 56, 108, 124)
@@ -58,7 +58,7 @@ def read_png(data: bytes) -> Picture:
         # The decoder writes three bytes a pixel at least; the seven passes of Adam7 take twice the time.
         work=height * max(row, 3 * width) * (2 if interlaced else 1),
         colours="grey" if colour in PNG_GREY else "rgb",
-        depth=depth,
+        depth=8 if colour == PNG_PALETTE else depth,
     )
     transparency = first.get(b"tRNS")
     has_alpha = colour in (4, 6) or (colour in (2, 3) and transparency is not None)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from model_zoo.contract.detections import Detections
-from model_zoo.contract.drawing import Colour, class_colour, draw, text_colour
+from model_zoo.contract.drawing import Colour, class_colour, draw, draw_boxes, text_colour
 
 NAMES = ("person", "a very long class name indeed", "naïve 人 кот", "")
 
@@ -72,6 +72,13 @@ def test_a_label_at_the_border_moves_into_the_picture(box: tuple[float, ...]) ->
 def test_the_best_detection_lies_on_top() -> None:
     drawn = draw(grey(480, 640), found([50, 50, 200, 200, 0.9, 0], [50, 50, 200, 200, 0.3, 1]), NAMES)
     assert tuple(drawn[125, 50]) == class_colour(0)
+
+
+def test_boxes_can_be_drawn_with_any_text() -> None:
+    detections = found([50, 50, 200, 200, 0.9, 0], [60, 250, 300, 300, 0.25, 3])
+    texts = ["person 0.90", " 0.25"]
+    drawn = draw_boxes(grey(480, 640), detections.boxes, detections.class_ids, texts)
+    assert (drawn == draw(grey(480, 640), detections, NAMES)).all()
 
 
 def test_lines_and_letters_grow_with_the_picture() -> None:

@@ -287,6 +287,23 @@ def test_probe_decodes_nothing(name: str, header: ImageHeader, monkeypatch: pyte
     )
 
 
+@pytest.mark.parametrize(
+    ("data", "colours", "depth"),
+    [
+        *((data, "cmyk" if name == "jpeg cmyk" else "rgb", 8) for name, data in ordinary_files().items()),
+        *((encode(photo().convert("L"), kind), "grey", 8) for kind in ("JPEG", "PNG", "TIFF")),
+        (encode(photo().convert("LA"), "PNG"), "grey", 8),
+        (encode(photo().convert("1"), "PNG"), "grey", 1),
+        (encode(photo().convert("CMYK"), "TIFF"), "cmyk", 8),
+        (png(np.zeros((3, 4, 3), np.uint16), 2), "rgb", 16),
+        (tiff(np.zeros((3, 4), np.uint16)), "grey", 16),
+    ],
+)
+def test_the_header_tells_colours_and_depth(data: bytes, colours: str, depth: int) -> None:
+    header = probe(data)
+    assert (header.colours, header.depth) == (colours, depth)
+
+
 class TestLimits:
     def test_bytes(self) -> None:
         data = ordinary_files()["png"]

@@ -56,9 +56,9 @@ def _masks(labels: Labels, boxes: Boxes, limits: Boxes) -> dict[str, Mask]:
 def _repeated(labels: Labels, boxes: Boxes) -> Mask:
     """Tell the objects of which there is another before with the same image, class and box."""
     rows = np.column_stack((labels.image_index, labels.categories, boxes))
-    _, first = np.unique(rows, axis=0, return_index=True)
-    repeated = np.ones(len(rows), dtype=np.bool_)
-    repeated[first] = False
+    order = np.lexsort(rows.T)  # leaves equals in their order; several times as fast as np.unique of rows
+    repeated = np.zeros(len(rows), dtype=np.bool_)
+    repeated[order[1:]] = (rows[order[1:]] == rows[order[:-1]]).all(axis=1)
     return repeated
 
 

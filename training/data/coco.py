@@ -179,7 +179,7 @@ def _object(entry: Any, at: int, images: Mapping[int, int], classes: Mapping[int
     box = entry.get("bbox")
     if not isinstance(box, list) or len(box) != 4:
         raise Fault("field-missing", f"{name}: bbox: expected [x, y, width, height]; got {shorten(box)}; add it")
-    if not all(_is_number(value) for value in box):
+    if not all(map(_is_number, box)):
         raise Fault("number", f"{name}: bbox: expected four finite numbers; got {shorten(box)}; write it again")
     x, y, width, height = box
     area = entry.get("area")
