@@ -72,7 +72,8 @@ class TrainingLoader:
         One epoch at a time. Raises LineageError for an image that is gone or damaged, and where workers lack room.
         """
         self._tickets[:] = self._sampler.tickets(epoch, closing, start_step)
-        self._batches = self._batches or self._start()
+        if self._batches is None:
+            self._batches = self._start()
         for batch in self._batches:
             if isinstance(batch, LineageError):
                 raise batch
@@ -84,24 +85,20 @@ class TrainingLoader:
 
     def _start(self) -> DataLoader[Sample | LineageError]:
         """Set up the workers, which live for all epochs: each reads the tickets of a batch and gives that back."""
-        own = torch.Generator()  # or else each epoch would take a number from the generator that all share
-        pin = torch.cuda.is_available()
-        if self._workers == 0:
-            return DataLoader(
-                self._samples, batch_sampler=self._tickets, collate_fn=_collate, generator=own, pin_memory=pin
-            )
-        self._check_room()
+        workers = self._workers
+        if workers:
+            self._check_room()
         return DataLoader(
             self._samples,
             batch_sampler=self._tickets,
+            num_workers=workers,
             collate_fn=_collate,
-            generator=own,
-            pin_memory=pin,
-            num_workers=self._workers,
-            multiprocessing_context=_context(),
+            pin_memory=torch.cuda.is_available(),
             worker_init_fn=_begin_worker,
-            prefetch_factor=PREFETCH,
-            persistent_workers=True,
+            multiprocessing_context=_context() if workers else None,
+            generator=torch.Generator(),  # or else each epoch would take a number from the one that all share
+            prefetch_factor=PREFETCH if workers else None,
+            persistent_workers=workers > 0,
         )
 
     def _check_room(self) -> None:
