@@ -33,7 +33,7 @@ KINDS = {
     "invalid-text": Kind("error", "a label file that is not text in UTF-8"),
     "field-missing": Kind("error", "a field that the format needs is not there, or of another type"),
     "classes": Kind("error", "class names that are missing, empty, given twice or numbered with gaps"),
-    "classes-nc": Kind("error", "`nc` is not the number of names"),
+    "classes-nc": Kind("error", "nc is not the number of names"),
     "classes-differ": Kind("error", "files of one set give a class different names or ids"),
     "split-missing": Kind("error", "a folder or list of a split is not there"),
     "test-missing": Kind("warning", "the test split, or all its labels, is not there; left out"),
