@@ -19,6 +19,7 @@ from training.augment.canvas import draw_crop
 from training.augment.colour import by_gains, draw_colour, recolour
 from training.augment.geometry import Affine, about_centre, warp_boxes
 from training.recipe import Augmentation
+from training.recipes import recipe_of
 from training.samples import Sample
 
 SIZE = (128, 160)
@@ -36,14 +37,20 @@ YOLOX = replace(
     least_area=0,
     most_aspect=np.inf,
 )
-DARKNET = replace(OFF, crop_jitter=0.3, colour="factors", hue=0.1, saturation=0.5, value=0.5, flip=0.5)
-RECIPES = {
-    "v5": Augmentation(),
-    "v7": Augmentation(mosaic_nine=0.5, mixup=0.5, mixup_beta=8, translate=0.2, scale=(0.1, 2.0), most_aspect=20),
-    "X": replace(YOLOX, colour="levels", hue=5, saturation=30, value=30, flip=0.5),
-    "v3": DARKNET,
-    "v4": replace(DARKNET, mosaic=1, mosaic_canvas=1),
-    "tilted": Augmentation(degrees=45, shear=10, perspective=0.001),
+VARIANTS = (
+    "yolov1",
+    "yolov2-voc",
+    "yolov3",
+    "yolov3-mmdet",
+    "yolov4",
+    "yolov5n",
+    "yolov5l",
+    "yolov6n",
+    "yolov7",
+    "yolox-s",
+)
+RECIPES = {variant: recipe_of(variant).augmentation for variant in VARIANTS} | {
+    "tilted": Augmentation(degrees=45, shear=10, perspective=0.001, mosaic_nine=0.5)
 }
 COLOURS = np.uint8([[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 0], [0, 255, 255], [255, 0, 255]])
 
