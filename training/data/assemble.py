@@ -138,7 +138,11 @@ def _notes(labels: Labels, headers: Sequence[Header]) -> list[Finding]:
     """Tell what is particular about some of the pictures, once for each kind."""
     grey = [header.colours == "grey" for header in headers]
     particular = (
-        ("image-rotated", [h.orientation != 1 for h in headers], "turned by EXIF, its boxes meant as displayed"),
+        (
+            "image-rotated",
+            [h.orientation != 1 for h in headers],
+            "turned by EXIF, its boxes turned along",
+        ),
         ("image-16-bit", [h.depth > 8 for h in headers], "more than 8 bits a channel, rounded to 8"),
         ("image-grey", grey if not all(grey) else [], "greyscale among others in colour, read as RGB"),
         ("image-cmyk", [h.colours == "cmyk" for h in headers], "CMYK, read as RGB"),

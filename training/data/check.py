@@ -55,23 +55,23 @@ def _split(dataset: DataSet, name: str) -> Split | None:
 
 
 def _content(dataset: DataSet, train: Split | None) -> list[Finding]:
-    """Tell what a data set without errors may still lack."""
+    """Tell what a data set without errors may still lack, most of all where it is trained on."""
     root = dataset.root
     counts = {name: _class_counts(split, len(dataset.class_names)) for name, split in dataset.splits.items()}
-    if not sum(count.sum() for count in counts.values()):
-        return [Finding("no-objects", root, 0, "expected objects; no image of the set has one; label some")]
+    count = counts[train.name] if train else np.sum([*counts.values(), np.zeros(len(dataset.class_names))], axis=0)
+    where = f"split {train.name!r}" if train else "the set"
+    if not count.sum():
+        return [Finding("no-objects", root, 0, f"{where}: expected objects; no image has one; label some")]
     findings = [
         Finding("split-without-objects", root, 0, f"split {name!r}: expected objects; none of its images has one")
-        for name, count in counts.items()
-        if not count.sum()
+        for name, number in counts.items()
+        if not number.sum()
     ]
-    if train is None:
+    if train is None and root.is_dir():
         text = f"expected a split train; got {', '.join(counts)}; without one, name the split to train on"
         findings.append(Finding("no-train", root, 0, text))
-    count = counts[train.name] if train else np.sum(list(counts.values()), axis=0)
     missing = [name for name, number in zip(dataset.class_names, count, strict=True) if not number]
     if missing:
-        where = f"split {train.name!r}" if train else "the set"
         names = ", ".join(missing[:NAMED]) + (f" and {len(missing) - NAMED:,} more" if len(missing) > NAMED else "")
         text = f"{len(missing):,} of {len(count):,} classes have no object in {where}: {names}"
         findings.append(Finding("class-without-objects", root, 0, f"{text}; label some, or take the names away"))

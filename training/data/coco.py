@@ -72,7 +72,7 @@ def _read_split(path: Path, root: Path, split: str, file: Path) -> Labels:
 
 
 def _image_folder(root: Path, split: str, file: Path, names: NDArray[np.str_]) -> Path:
-    """Return the first of the usual folders that holds some of the images."""
+    """Return the first of the usual folders that holds some of the images, or the most usual one."""
     usual = (root / "images", root / split, root / "images" / split, file.parent, root / "data", root)
     holding = (folder for folder in usual if any((folder / str(name)).is_file() for name in names[:TRIED]))
     return next(holding, usual[0])
@@ -103,8 +103,8 @@ def _document(text: str) -> dict[str, list[Any]]:
         cut = " (the file may be cut short)" if error.pos >= len(text.rstrip()) - 1 else ""
         wrong = f"expected JSON; {error.msg} at column {error.colno}{cut}; write the file again"
         raise Fault("invalid-json", wrong, error.lineno) from None
-    except RecursionError:
-        raise Fault("invalid-json", "expected JSON of a few levels; it is nested too deeply; write it again") from None
+    except (RecursionError, ValueError) as error:  # lists in lists in lists, or a number of thousands of digits
+        raise Fault("invalid-json", f"expected JSON of a data set; {error}; write the file again") from None
     if not isinstance(document, dict):
         raise Fault("field-missing", "expected an object with images, annotations and categories; got something else")
     for section in SECTIONS:
@@ -193,6 +193,8 @@ def _is_number(value: object) -> bool:
 
 def _whole(entry: Any, field: str) -> int:
     value = entry.get(field) if isinstance(entry, dict) else None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63:
         return value
     came = shorten(value) if isinstance(entry, dict) and field in entry else f"{shorten(entry)} without it"

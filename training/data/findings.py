@@ -39,7 +39,7 @@ KINDS = {
     "test-missing": Kind("warning", "the test split, or all its labels, is not there; left out"),
     "split-empty": Kind("error", "a split without images"),
     "no-train": Kind("warning", "no split has a name of training data"),
-    "no-objects": Kind("error", "no image of the set has an object"),
+    "no-objects": Kind("error", "no image that is trained on has an object"),
     "split-without-objects": Kind("warning", "no image of a split has an object"),
     "class-without-objects": Kind("warning", "classes that no object has"),
     "labels-missing": Kind("error", "not one image of a split has a label file"),

@@ -15,9 +15,8 @@ from training.data.records import Split
 # brighter differ in up to 16 bits, of those cropped by some pixels in up to 25. Different photos differ in 66 and more,
 # save two of one place on a slide, which differ in 27.
 NEAR = 24
-WORDS = 4  # of 64 bits
 CHUNK = 2**22  # pairs that are compared at a time
-Bits = NDArray[np.uint64]
+Signs = NDArray[np.float32]  # (images, 256) of -1 and 1: products of these tell how many bits differ
 Facts = Mapping[Path, str]  # the hash of an image file's bytes, or the digits of how it looks
 
 
@@ -58,7 +57,7 @@ def find_near_leaks(train: Split, other: Split, hashes: Facts, looks: Facts) -> 
     unknown = [r.path for r in other.records if looks[r.path] and hashes[r.path] not in trained]
     if not known or not unknown:
         return []
-    nearest, distances = _nearest(_bits(known, looks), _bits(unknown, looks))
+    nearest, distances = _nearest(_signs(known, looks), _signs(unknown, looks))
     expected = f"expected an image unlike those of split {train.name!r}"
     return [
         Finding("leak-near", path, 0, f"{expected}; {known[i]} looks the same; take one out if it is")
@@ -67,17 +66,17 @@ def find_near_leaks(train: Split, other: Split, hashes: Facts, looks: Facts) -> 
     ]
 
 
-def _bits(paths: Sequence[Path], looks: Facts) -> Bits:
-    joined = bytes.fromhex("".join(looks[path] for path in paths))
-    return np.frombuffer(joined, dtype=np.uint64).reshape(-1, WORDS)
+def _signs(paths: Sequence[Path], looks: Facts) -> Signs:
+    joined = np.frombuffer(bytes.fromhex("".join(looks[path] for path in paths)), dtype=np.uint8)
+    return np.unpackbits(joined.reshape(len(paths), -1), axis=1).astype(np.float32) * 2 - 1
 
 
-def _nearest(known: Bits, unknown: Bits) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
+def _nearest(known: Signs, unknown: Signs) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
     """Return for each unknown picture the nearest known one, and the number of bits in which they differ."""
     rows = max(CHUNK // len(known), 1)
-    nearest, distances = [], []
+    nearest, products = [], []
     for start in range(0, len(unknown), rows):
-        differing = np.bitwise_count(unknown[start : start + rows, None] ^ known).sum(axis=2, dtype=np.int64)
-        nearest.append(differing.argmin(axis=1))
-        distances.append(differing.min(axis=1))
-    return np.concatenate(nearest), np.concatenate(distances)
+        product = unknown[start : start + rows] @ known.T
+        nearest.append(product.argmax(axis=1))
+        products.append(product.max(axis=1))
+    return np.concatenate(nearest), (known.shape[1] - np.concatenate(products)) / 2

@@ -57,7 +57,12 @@ def read_voc(path: Path) -> Reading:
 def _lists(root: Path) -> list[Path]:
     """Return the lists of ids; those of single classes have a second column and are passed over."""
     files = sorted((root / "ImageSets" / "Main").glob("*.txt"))
-    return [file for file in files if len(file.read_text(encoding="utf-8-sig").split("\n", 1)[0].split()) < 2]
+    return [file for file in files if len(_text(file).split("\n", 1)[0].split()) < 2]
+
+
+def _text(file: Path) -> str:
+    """Return the text of a list; what is not UTF-8 in it becomes a name that is not found."""
+    return file.read_text(encoding="utf-8-sig", errors="replace")
 
 
 def _read_split(path: Path, split: str, files: Sequence[Path]) -> Labels:
@@ -70,7 +75,7 @@ def _read_items(file: Path) -> Iterator[Item]:
     root = file.parents[2]
     folder = root / "JPEGImages"
     images = {image.stem: image for image in sorted(folder.iterdir())} if folder.is_dir() else {}
-    for line, text in enumerate(file.read_text(encoding="utf-8-sig").splitlines(), 1):
+    for line, text in enumerate(_text(file).splitlines(), 1):
         if name := text.strip():
             labels = root / "Annotations" / f"{name}.xml"
             data = labels.read_bytes() if labels.is_file() else None
@@ -150,7 +155,7 @@ def _with_classes(listed: Path, splits: dict[str, Labels]) -> Reading:
     occurring = {name for labels in splits.values() for name in labels.class_names.tolist()}
     names = tuple(sorted(occurring))
     if listed.is_file():
-        names = tuple(filter(None, map(str.strip, listed.read_text(encoding="utf-8-sig").splitlines())))
+        names = tuple(filter(None, map(str.strip, _text(listed).splitlines())))
     numbers = {name: i for i, name in enumerate(names)}
     ordered = {split: _renumbered(labels, numbers, listed) for split, labels in splits.items()}
     findings = (

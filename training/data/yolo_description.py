@@ -56,6 +56,8 @@ def _load(text: str) -> tuple[dict[str, Any], dict[str, int]]:
     try:
         node = yaml.compose(text, Loader=yaml.BaseLoader)
         entries = yaml.load(text, Loader=yaml.BaseLoader)  # makes nothing but text, lists and dictionaries
+    except RecursionError:
+        raise Fault("invalid-yaml", "expected a few lines of YAML; it is nested too deeply; write it again") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         problem = getattr(error, "problem", None) or str(error)

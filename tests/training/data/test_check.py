@@ -150,7 +150,10 @@ CASES = (
     Case("file-empty", voc(lambda root: (root / "Annotations/train_0.xml").write_text("")), "train_0.xml"),
     Case("invalid-json", broken_coco(lambda r: cut(r / "annotations/train.json", 0.5)), "train.json:8", "cut short"),
     Case("invalid-json", broken_coco(lambda r: replace_line(r / "annotations/train.json", 3, "{,")), "train.json:3"),
+    Case("invalid-json", broken_coco(lambda r: (r / "annotations/val.json").write_text("[" * 100_000)), "val.json"),
+    Case("invalid-json", broken_coco(lambda r: (r / "annotations/val.json").write_text("9" * 9_999)), "val.json"),
     Case("invalid-yaml", described("names: [ant, bee\ntrain: images/train\n"), "data.yaml:2"),
+    Case("invalid-yaml", described("[" * 9_999), "data.yaml"),
     Case("invalid-xml", voc(lambda root: cut(root / "Annotations/train_0.xml", 0.9)), "train_0.xml:4"),
     Case(
         "invalid-xml",
@@ -191,6 +194,7 @@ CASES = (
     Case("split-empty", coco(lambda d: d["val"].update(images=[], annotations=[])), "", "split 'val'"),
     Case("no-train", broken_coco(no_train), "", "got val, wildlife"),
     Case("no-objects", coco(forget_objects("train", "val")), ""),
+    Case("no-objects", coco(forget_objects("train")), "", "split 'train'"),
     Case("split-without-objects", coco(forget_objects("val")), "", "split 'val'"),
     Case("class-without-objects", coco(only_ants), "", "bee"),
     # Labels

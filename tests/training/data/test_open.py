@@ -30,6 +30,7 @@ from tests.training.data.sets import (
     write_image,
     yolo_line,
 )
+from training.data.check import check_dataset
 from training.data.open import open_dataset
 from training.data.records import DataSet, Record, Split
 
@@ -117,11 +118,19 @@ class TestCoco:
         assert dataset.class_names == ("ant", "bee")
         assert dataset.split("val").records[0].class_ids.tolist() == [1]
 
+    def test_whole_numbers_may_be_written_with_a_point(self, tmp_path: Path) -> None:
+        def change(documents: Documents) -> None:
+            documents["train"]["images"][0]["width"] = float(WIDTH)
+            documents["train"]["annotations"][0]["category_id"] = 3.0
+
+        assert open_dataset(make_coco(tmp_path / "set", change)).split("train").records[0].class_ids.tolist() == [0]
+
     def test_a_single_file_is_a_split_named_by_it(self, tmp_path: Path) -> None:
         root = make_coco(tmp_path / "set")
         dataset = open_dataset(root / "annotations" / "val.json")
         assert list(dataset.splits) == ["val"]
         assert len(dataset.split("val").records) == 2
+        assert check_dataset(root / "annotations" / "val.json") == []
 
     def test_the_folders_of_coco_itself(self, tmp_path: Path) -> None:
         root = make_coco(tmp_path / "set")
@@ -282,6 +291,13 @@ class TestVoc:
         root = make_voc(tmp_path / "set")
         (root / "ImageSets/Main/ant_train.txt").write_text("train_0  1\ntrain_1 -1\n")
         assert sorted(open_dataset(root).splits) == ["train", "val"]
+
+    def test_a_list_in_another_encoding_names_what_is_not_there(self, tmp_path: Path) -> None:
+        root = make_voc(tmp_path / "set")
+        with (root / "ImageSets/Main/val.txt").open("ab") as file:
+            file.write(b"caf\xe9\n")
+        with pytest.raises(LineageError, match=r"val\.txt:3: expected the image"):
+            open_dataset(root)
 
     def test_several_years_are_one_set(self, tmp_path: Path) -> None:
         make_voc(tmp_path / "kit" / "VOC2007")
