@@ -96,14 +96,14 @@ class Engine:
             complete = len(self._pending) + 1 >= pace.accumulate or number + 1 == self.timetable.steps_per_epoch
             # 2) from pixels to losses and back to gradients
             moment = Moment(epoch, self.timetable.epochs, self.images_seen, closing)
-            parts = self._learn_from(batch, moment, complete)
+            parts = self._learn_from(number, batch, moment, complete)
             self.images_seen += len(batch.images) * self.processes.world
             # 3) move the weights, and the average after them
             if complete:
                 self._step()
             yield Learned(batch, number, complete, parts, pace)
 
-    def _learn_from(self, batch: Batch, moment: Moment, complete: bool) -> dict[str, Tensor]:
+    def _learn_from(self, number: int, batch: Batch, moment: Moment, complete: bool) -> dict[str, Tensor]:
         """Add the gradients of one batch; return its losses by name."""
         device = self.arithmetic.device
         with nullcontext() if complete else self.processes.hold(self.network):
@@ -113,7 +113,7 @@ class Engine:
             losses = self.criterion([m.float() for m in maps], batch.targets.to(device), moment)
             self._backward(losses.total, maps)
         parts = dict(losses.parts)
-        self._pending.append(Tried(batch, losses.total.detach(), parts))
+        self._pending.append(Tried(number, batch, losses.total.detach(), parts))
         return parts
 
     def _backward(self, total: Tensor, maps: Sequence[Tensor]) -> None:

@@ -18,8 +18,9 @@ from training.samples import Batch
 
 @dataclass(frozen=True, eq=False)
 class Tried:
-    """A batch that was learned from, and what it cost."""
+    """A batch that was learned from, its number in the epoch, and what it cost."""
 
+    number: int
     batch: Batch
     total: Tensor
     parts: Mapping[str, Tensor]

@@ -49,12 +49,11 @@ def _introduction(session: Session) -> str:
     engine, config = session.trainer.engine, session.trainer.config
     timetable, (height, width) = engine.timetable, engine.detector.input_spec.size
     images, classes = len(session.dataset.split(config.train_split).records), len(session.dataset.class_names)
-    where = f"{engine.arithmetic.device}, {config.precision}"
-    if engine.processes.world > 1:
-        where += f", {engine.processes.world} processes"
+    processes = f", {engine.processes.world} processes" if engine.processes.world > 1 else ""
     return (
-        f"{engine.detector.variant}: {images} images of {height} x {width}, {classes} classes, {timetable.epochs} epochs of "
-        f"{timetable.steps_per_epoch} batches of {timetable.batch}; {where}\n"
+        f"{engine.detector.variant} on {engine.arithmetic.device}, {config.precision}{processes}: {images} images of "
+        f"{height} x {width}, {classes} classes, {timetable.epochs} epochs of {timetable.steps_per_epoch} batches of "
+        f"{timetable.batch}\n"
         f"recipe: {engine.recipe.source}\n"
         f"run: {session.trainer.folder}"
     )

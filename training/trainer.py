@@ -16,13 +16,16 @@ from model_zoo.weights import store
 from training import checkpoint
 from training.checkpoint import State
 from training.config import TrainConfig
-from training.engine import Engine, Loader
+from training.engine import Engine, Learned, Loader
 from training.evaluate.coco import Metrics
 from training.failure import BrokenStep, lay_down
 from training.progress import Journal, Row, Tally, memory_used, metrics_row
+from training.report.pictures import batch_sheet, jpeg
+from training.report.run import BATCHES
 from training.run_folder import BEST, BROKEN, CHECKPOINT, LAST
 
 Evaluate = Callable[[Detector], Metrics]
+PICTURED = 3  # batches
 FINISHED, NO_BETTER, OUT_OF_TIME, INTERRUPTED = "finished", "no better", "out of time", "interrupted"
 
 
@@ -64,6 +67,7 @@ class Trainer:
         for learned in self.engine.learn(self.loader, self.state.epoch, self.state.batch):
             self._tally.add(learned)
             journal.show(learned, self._tally, self._memory)
+            self._picture(learned)
             if learned.complete and not self._go_on(interrupted):
                 return False
         return True
@@ -74,6 +78,13 @@ class Trainer:
         if self.processes.main and (stop or time.monotonic() - self._saved > 60 * self.config.save_minutes):
             self._save()
         return not stop
+
+    def _picture(self, learned: Learned) -> None:
+        """Keep pictures of the first batches: what is wrong with images or boxes is seen there."""
+        if self.processes.main and self.state.epoch == 0 and learned.number < PICTURED:
+            path = self.folder / BATCHES / f"{learned.number + 1}.jpg"
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(jpeg(batch_sheet(learned.batch, self.engine.detector.class_names)))
 
     def _end_epoch(self, journal: Journal) -> None:
         """Evaluate, keep what is worth keeping, and decide whether that was the last epoch."""
@@ -143,7 +154,7 @@ class Trainer:
         """Lay the batch down that broke the run, and say where and what can be done."""
         rank = f"-{self.processes.rank}" if self.processes.rank else ""
         folder = self.folder / f"{BROKEN}{rank}"
-        where = {"epoch": self.state.epoch + 1, "batch": self._tally.batches + 1}
+        where = {"epoch": self.state.epoch + 1, "batch": broken.tried.number + 1}
         lay_down(broken, folder, where)
         return LineageError(
             f"epoch {where['epoch']}, batch {where['batch']}: {broken}; its images and objects are in {folder}. "
