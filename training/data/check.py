@@ -34,15 +34,15 @@ def check_dataset(path: Path) -> list[Finding]:
 
 
 def require_sound(dataset: DataSet, train: str = "train", val: str = "val") -> list[Finding]:
-    """Decode the images of two splits of a data set that was opened, and refuse it where some are broken.
+    """Decode the images of the splits of a run, of a data set that was opened, and refuse it where some are broken.
 
-    Returns what else there is to tell: warnings and notes. Raises UnsoundDataSet, which lists the first errors and
-    counts the rest, and LineageError where there is no such split.
+    val may be "", where nothing is measured. Returns what else there is to tell: warnings. Raises UnsoundDataSet, which
+    lists the first errors and counts the rest, and LineageError where there is no such split.
     """
-    learned, measured = dataset.split(train), dataset.split(val)
+    learned, others = dataset.split(train), {val: dataset.split(val)} if val else {}
     findings = _content(dataset, learned)
-    findings += _images(dataset, [learned, measured])
-    findings += _leaks(dataset, learned, {val: measured})
+    findings += _images(dataset, [learned, *others.values()])
+    findings += _leaks(dataset, learned, others)
     refuse_errors(dataset.root, findings)
     return findings
 
@@ -94,6 +94,8 @@ def _images(dataset: DataSet, splits: Sequence[Split]) -> list[Finding]:
 
 def _leaks(dataset: DataSet, train: Split, others: Mapping[str, Split]) -> list[Finding]:
     """Tell the images that are both trained on and measured with."""
+    if not others:
+        return []
     paths = _paths([train, *others.values()])
     hashes = _hashes(dataset, paths)
     looks = dict(zip(paths, (look.bits for look in pictures.looks(dataset.root, paths)), strict=True))

@@ -354,8 +354,11 @@ def test_requiring_soundness_looks_at_the_splits_that_are_used(tmp_path: Path) -
     cut(root / "images/broken.jpg", 0.7)
     dataset = open_dataset(root)
     assert require_sound(dataset) == []
+    assert require_sound(dataset, val="") == []
     with pytest.raises(UnsoundDataSet, match=r"broken\.jpg"):
         require_sound(dataset, train="extra")
+    with pytest.raises(UnsoundDataSet, match=r"broken\.jpg"):
+        require_sound(dataset, val="extra")
 
 
 class TestCommand:
