@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -18,12 +16,12 @@ from model_zoo.contract.images import decode_image
 from training.data.records import DataSet, Record, Split
 from training.data.statistics import SplitStatistics, boxes_and_sizes
 from training.report.pictures import sheet
+from training.report.png import figure_png
 
 MOST_CLASSES = 100  # that are drawn; of more, the most frequent
 SAMPLE = 16  # images on a sheet
 GRID = 32  # cells along a side of the map of centres
 SIDES = (32, 96)  # of COCO's small and large objects, in pixels
-DPI = 110
 
 
 def class_figure(class_names: Sequence[str], counts: Sequence[SplitStatistics]) -> Figure:
@@ -37,8 +35,6 @@ def class_figure(class_names: Sequence[str], counts: Sequence[SplitStatistics]) 
         objects = np.array(count.class_objects)[shown]
         axes.barh(np.arange(len(shown)) + i * thickness, objects, thickness, label=count.name)
     axes.set_yticks(np.arange(len(shown)) + 0.4 - thickness / 2, [class_names[i] for i in shown])
-    for label in axes.get_yticklabels():
-        label.set_parse_math(False)  # a class may be called `$`
     left_out = len(class_names) - len(shown)
     axes.set(xlabel="objects" + (f", the {left_out:,} rarest classes left out" if left_out else ""))
     axes.margins(y=0.01)
@@ -98,9 +94,8 @@ def write_plots(dataset: DataSet, counts: Sequence[SplitStatistics], folder: Pat
         "centres": centre_figure(splits),
     }
     paths = [folder / f"{name}.png" for name in figures]
-    with _any_letters():
-        for figure, path in zip(figures.values(), paths, strict=True):
-            figure.savefig(path, dpi=DPI)
+    for figure, path in zip(figures.values(), paths, strict=True):
+        path.write_bytes(figure_png(figure))
     for split in splits:
         if split.records:
             paths.append(folder / f"sample_{split.name}.png")
@@ -114,7 +109,7 @@ def _panels(splits: Sequence[Split]) -> tuple[Figure, list[Axes]]:
     figure = Figure(figsize=(1 + 4 * max(len(splits), 1), 4.5), layout="constrained")
     panels = list(figure.subplots(1, max(len(splits), 1), squeeze=False)[0])
     for axes, split in zip(panels, splits, strict=False):
-        axes.set_title(split.name, parse_math=False)
+        axes.set_title(split.name)
     return figure, panels
 
 
@@ -123,11 +118,3 @@ def _drawn(record: Record, class_names: Sequence[str]) -> NDArray[np.uint8]:
     crowd = (" (crowd)" if is_crowd else "" for is_crowd in record.crowd.tolist())
     texts = [class_names[i] + mark for i, mark in zip(record.class_ids.tolist(), crowd, strict=True)]
     return draw_boxes(image, record.boxes, record.class_ids, texts)
-
-
-@contextmanager
-def _any_letters() -> Iterator[None]:
-    """Let names be written in scripts that the font does not have; they show as empty frames."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
-        yield

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import base64
 import html
-import io
 from collections.abc import Iterable, Sequence
 
 from matplotlib.figure import Figure
+
+from training.report.png import figure_png
 
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; }
@@ -49,7 +50,7 @@ class Page:
 
     def plots(self, figures: Iterable[tuple[str, Figure]]) -> None:
         """Add plots side by side, each with a caption."""
-        cells = "".join(_figure(_png(figure), "image/png", caption) for caption, figure in figures)
+        cells = "".join(_figure(figure_png(figure), "image/png", caption) for caption, figure in figures)
         self._parts.append(f'<div class="plots">{cells}</div>')
 
     def picture(self, caption: str, jpeg: bytes) -> None:
@@ -71,12 +72,6 @@ def _cell(value: object) -> str:
     if isinstance(value, float):
         return "\N{EN DASH}" if value == -1 else f"{value:.4f}"
     return html.escape(str(value))
-
-
-def _png(figure: Figure) -> bytes:
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=110)
-    return stream.getvalue()
 
 
 def _figure(image: bytes, kind: str, caption: str) -> str:

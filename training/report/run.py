@@ -7,8 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from matplotlib.figure import Figure
+
 from model_zoo.contract.errors import LineageError
+from training.data.plots import box_size_figure, centre_figure, class_figure
 from training.data.records import DataSet
+from training.data.statistics import count_dataset
 from training.evaluate.curves import SCORES, confusion_matrix, curves
 from training.evaluate.detector import Evaluation
 from training.report import plots
@@ -17,6 +21,7 @@ from training.report.pictures import comparison_sheet, jpeg
 
 REPORT = "report.html"
 HISTORY = "metrics.jsonl"
+LABELS_AT = 640  # pixels of the longer side of the images whose boxes are drawn
 BATCHES = "batches"  # JPEGs of the first batches, written when a run begins
 
 
@@ -31,6 +36,8 @@ def write_report(run: Path, dataset: DataSet, evaluation: Evaluation) -> Path:
     page.plots(zip(("Losses", "Average precision", "Learning rate"), figures, strict=True))
     for path in sorted((run / BATCHES).glob("*.jpg")):
         page.picture(f"Training batch {path.stem}, with the boxes that are learned", path.read_bytes())
+    page.heading("Data")
+    page.plots(label_plots(dataset))
     page.heading("Configuration")
     config = json.loads((run / "config.json").read_text(encoding="utf-8"))
     page.table(("option", "value"), flatten(config))
@@ -71,6 +78,16 @@ def add_evaluation(page: Page, dataset: DataSet, evaluation: Evaluation) -> None
     page.table(("class", "objects", "AP", "AP50"), [[c.label, c.objects, c.ap, c.ap50] for c in present])
     sheet = comparison_sheet(evaluation.records, evaluation.detections, names, score)
     page.picture(f"Truth on the left, detections over score {score:.2f} on the right", jpeg(sheet))
+
+
+def label_plots(dataset: DataSet) -> list[tuple[str, Figure]]:
+    """Draw what the objects of a data set are: how many of each class, how large, where."""
+    splits = list(dataset.splits.values())
+    return [
+        ("Objects of every class", class_figure(dataset.class_names, count_dataset(dataset))),
+        ("Sizes of boxes", box_size_figure(splits, LABELS_AT)),
+        ("Where their centres lie", centre_figure(splits)),
+    ]
 
 
 def read_history(run: Path) -> list[dict[str, Any]]:
