@@ -29,13 +29,15 @@ OBJECTS: Final = 50  # in each image that is tried
 def fitting_batch(memory_of: Callable[[int], int | None], budget: int) -> int:
     """Return the largest batch that should stay within `budget` bytes, at least 1, in steps of 4 from 8 on.
 
-    memory_of: bytes that a batch takes at its peak, None where it does not fit at all. Bytes grow in proportion to
-    images from some base on; the steepest growth seen is what is reckoned with.
+    memory_of: bytes that a batch takes at its peak, None where it does not fit at all; then the last that did is taken.
+    Bytes grow in proportion to images from some base on; the steepest growth seen is what is reckoned with.
     """
     seen: list[tuple[int, int]] = []
     for batch in TRIED:
         used = memory_of(batch)
-        if used is None or used > budget:
+        if used is None:
+            return seen[-1][0] if seen else 1
+        if used > budget:
             break
         seen.append((batch, used))
     if len(seen) < 2:

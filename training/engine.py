@@ -70,7 +70,9 @@ class Engine:
         frozen: Sequence[nn.Module] = (),
     ) -> None:
         self.detector = detector.to(arithmetic.device)
-        self.detector.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stubs lack it
+        for parameter in detector.parameters():
+            if parameter.ndim == 4:  # as images come, (B, H, W, C) in memory: faster, on CPUs too
+                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
         self.recipe, self.timetable, self.arithmetic, self.processes = recipe, timetable, arithmetic, processes
         self.seed, self.frozen, self.images_seen = seed, frozen, 0
         for part in frozen:

@@ -60,7 +60,7 @@ def numbers_of(recipe: Recipe) -> dict[str, Any]:
     """Return a recipe as JSON has it; the criterion goes by its source."""
     fields = asdict(recipe)
     del fields["criterion"]
-    numbers: dict[str, Any] = json.loads(json.dumps(fields))
+    numbers: dict[str, Any] = json.loads(json.dumps(fields), parse_constant=str)  # JSON has no infinity
     return numbers
 
 

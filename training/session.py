@@ -13,6 +13,8 @@ from training import checkpoint
 from training.autobatch import batch_for
 from training.checkpoint import State
 from training.config import TrainConfig, default_workers, recipe_for, resumed
+from training.data.check import require_sound
+from training.data.findings import LISTED
 from training.data.loader import TrainingLoader
 from training.data.open import open_dataset
 from training.data.records import DataSet
@@ -46,7 +48,7 @@ class Session:
 
 def begin(config: TrainConfig, processes: Processes, say: Say) -> Session:
     """Set up a new run and make its folder; `say` is told what was decided."""
-    dataset = _open(config)
+    dataset = _open(config, processes, say)
     detector = new_detector(config, dataset)
     recipe = recipe_for(config, recipe_of(config.model))
     start_weights(detector, config, dataset.split(config.train_split), say)
@@ -69,7 +71,7 @@ def go_on(asked: TrainConfig, processes: Processes, say: Say) -> Session:
         raise LineageError(f"{asked.resume}: it began with another recipe than this version has; begin it anew")
     tensors, state = checkpoint.read(asked.resume / CHECKPOINT)
     state = _go_on_from(state, config, recipe.epochs, asked.resume)
-    dataset = _open(config)
+    dataset = _open(config, processes, say)
     _expect_same(dataset, config, document)
     detector = new_detector(config, dataset)
     detector.load_state_dict(checkpoint.part(tensors, "detector"))  # its anchors above all: the criterion asks for them
@@ -79,9 +81,18 @@ def go_on(asked: TrainConfig, processes: Processes, say: Say) -> Session:
     return session
 
 
-def _open(config: TrainConfig) -> DataSet:
+def _open(config: TrainConfig, processes: Processes, say: Say) -> DataSet:
+    """Open the data set; process 0 looks it through, and `say` is told what is doubtful."""
     assert config.data
-    return open_dataset(config.data)
+    dataset = open_dataset(config.data)
+    if processes.main and config.val_split:
+        warnings = [f for f in require_sound(dataset, config.train_split, config.val_split) if f.severity == "warning"]
+        for finding in warnings[:LISTED]:
+            say(f"warning: {finding}")
+        if len(warnings) > LISTED:
+            say(f"and {len(warnings) - LISTED} more warnings; `lineage data check {config.data}` lists them")
+    processes.tell(None)  # the others wait: a data set that is refused ends them all
+    return dataset
 
 
 def _batch(config: TrainConfig, recipe: Recipe, detector: Detector, processes: Processes) -> int:

@@ -1,0 +1,112 @@
+"""What may be asked of a run, and what becomes of it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from model_zoo.contract.errors import LineageError
+from training.config import ADAPTER, TrainConfig, checked, default_workers, parse, recipe_for, resumed
+from training.recipes import recipe_of
+from training.run_folder import new_folder, numbers_of, weights_in
+
+ASKED = TrainConfig(model="yolov5n", data=Path("data"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"epochs": 0}, "--epochs: .*greater than 0; got 0"),
+        ({"batch": -4}, "--batch: .*got -4"),
+        ({"lr": -0.1}, "--lr: "),
+        ({"patience": -1}, "--patience: "),
+        ({"save_minutes": 0.0}, "--save-minutes: "),
+        ({"image_size": (64, 64, 64)}, "--image-size: expected one number, or height and width"),
+        ({"model": ""}, "expected --model and --data, or --resume"),
+        ({"data": None}, "expected --model and --data, or --resume"),
+        ({"optimizer": "adamw"}, "--optimizer adamw: expected --lr with it"),
+    ],
+)
+def test_a_mistake_is_named_by_its_flag(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(LineageError, match=message):
+        checked(replace(ASKED, **changes))  # type: ignore[arg-type]  # mistakes
+
+
+def test_a_config_survives_json() -> None:
+    config = replace(ASKED, batch=4, image_size=(320, 640), multi_scale=(0.5, 1.5), weights=Path("a.pt"), lr=1 / 3)
+    assert parse(json.loads(json.dumps(ADAPTER.dump_python(config, mode="json")))) == config
+
+
+def test_what_is_left_out_is_the_recipes() -> None:
+    recipe = recipe_of("yolox-s")
+    assert recipe_for(ASKED, recipe) == recipe
+
+
+def test_what_is_given_is_not() -> None:
+    config = replace(ASKED, epochs=40, optimizer="adamw", lr=0.001, ema=False, multi_scale=(0.8, 1.2), close_mosaic=3)
+    recipe = recipe_for(config, recipe_of("yolox-s"))
+    assert (recipe.epochs, recipe.optimizer.name, recipe.optimizer.lr, recipe.ema_decay) == (40, "adamw", 0.001, 0.0)
+    assert (recipe.augmentation.multi_scale, recipe.augmentation.close_epochs) == ((0.8, 1.2), 3)
+
+
+def test_a_short_run_is_not_all_without_mosaic() -> None:
+    assert recipe_for(replace(ASKED, epochs=10), recipe_of("yolox-s")).augmentation.close_epochs == 5
+
+
+def test_the_numbers_of_a_recipe_are_strict_json() -> None:
+    def refuse(constant: str) -> None:
+        raise AssertionError(constant)
+
+    for variant in ("yolov1", "yolov5n", "yolov6n", "yolox-s"):
+        numbers = numbers_of(recipe_of(variant))
+        assert json.loads(json.dumps(numbers), parse_constant=refuse) == numbers
+        assert "criterion" not in numbers
+
+
+BEGAN = replace(ASKED, epochs=10, batch=8, seed=3, image_size=(320, 320), precision="bf16")
+
+
+def test_a_run_is_gone_on_with_as_it_began() -> None:
+    asked = TrainConfig(resume=Path("runs/a"))
+    assert resumed(asked, BEGAN) == replace(BEGAN, resume=Path("runs/a"))
+    assert resumed(replace(asked, epochs=10), BEGAN).epochs == 10
+
+
+def test_what_does_not_change_what_is_learned_may_change() -> None:
+    asked = TrainConfig(resume=Path("runs/a"), data=Path("moved"), workers=5, patience=0, hours=2.0, device="cpu")
+    config = resumed(asked, BEGAN)
+    assert (config.data, config.workers, config.patience, config.hours, config.device) == (
+        Path("moved"), 5, 0, 2.0, "cpu"
+    )  # fmt: skip
+
+
+def test_what_would_make_it_another_run_is_refused() -> None:
+    asked = TrainConfig(resume=Path("runs/a"), epochs=20, lr=0.1, workers=5)
+    with pytest.raises(LineageError, match=r"--epochs, --lr would make it another.*--weights runs/a"):
+        resumed(asked, BEGAN)
+
+
+def test_one_core_is_left_to_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    for cores, expected in ((1, 1), (2, 1), (4, 3), (64, 8)):
+        monkeypatch.setattr("os.sched_getaffinity", lambda _, n=cores: set(range(n)))
+        assert default_workers() == expected
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "16")
+    assert default_workers() == 3
+
+
+def test_no_run_takes_the_place_of_another(tmp_path: Path) -> None:
+    names = [new_folder(tmp_path / "runs", "yolov5n").name for _ in range(3)]
+    assert names == ["yolov5n", "yolov5n-2", "yolov5n-3"]
+
+
+def test_a_run_is_known_by_its_best_weights(tmp_path: Path) -> None:
+    with pytest.raises(LineageError, match="expected a run with weights"):
+        weights_in(tmp_path)
+    (tmp_path / "last.safetensors").touch()
+    assert weights_in(tmp_path).name == "last.safetensors"
+    (tmp_path / "best.safetensors").touch()
+    assert weights_in(tmp_path).name == "best.safetensors"
