@@ -55,9 +55,7 @@ def test_the_report_holds_what_was_measured(run: Path, dataset: DataSet) -> None
     page = write_report(run, dataset, evaluation(dataset)).read_text()
     assert "<td>cell</td><td>3</td><td>1.0000</td><td>1.0000</td>" in page
     assert "<td>&lt;b&gt;bold&lt;/b&gt;</td><td>3</td><td>0.0000</td>" in page
-    assert (
-        "absent" not in page.partition("<h2>Data")[0].partition("<table>")[2].rpartition("</table>")[0]
-    )  # a class without objects has nothing to show
+    assert "absent" not in page  # a class without objects has nothing to show
     assert "<td>recipe.epochs</td><td>4</td>" in page
 
 
