@@ -64,8 +64,8 @@ def aligned_diou(a: Floats, b: Floats, distance_weight: float = 1.0) -> Floats:
     rho is the distance of the centres, c the diagonal of the smallest enclosing box. This is the measure of DIoU-NMS;
     `distance_weight` 0 makes it plain IoU.
     """
-    inter, union = _overlap(a, b)
-    return _ratio(inter, union) - distance_weight * _centre_penalty(a, b)
+    iou = aligned_iou(a, b)
+    return iou - distance_weight * _centre_penalty(a, b) if distance_weight else iou
 
 
 def aligned_ciou(a: Floats, b: Floats) -> Floats:

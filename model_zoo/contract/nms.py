@@ -46,14 +46,13 @@ def _greedy(
 
     It ends once `limit` are kept: what comes later has lower scores.
     """
-    kept = [order[:0]]
-    while order.size and sum(map(len, kept)) < limit:
+    kept = order[:0]
+    while order.size and len(kept) < limit:
         block, order = order[:_BLOCK], order[_BLOCK:]
+        block = block[~(pairwise_diou(boxes[kept], boxes[block], distance_weight) > threshold).any(axis=0)]
         suppresses = pairwise_diou(boxes[block], boxes[block], distance_weight) > threshold
-        best = block[_survivors(np.triu(suppresses, k=1))]
-        order = order[~(pairwise_diou(boxes[best], boxes[order], distance_weight) > threshold).any(axis=0)]
-        kept.append(best)
-    return np.concatenate(kept)
+        kept = np.concatenate([kept, block[_survivors(np.triu(suppresses, k=1))]])
+    return kept
 
 
 def _survivors(suppresses: NDArray[np.bool_]) -> NDArray[np.bool_]:
