@@ -52,7 +52,7 @@ class Processes:
         """Return a network whose gradients are averaged and whose batch norms are synchronised; it shares weights."""
         if self.world == 1:
             return network
-        return DistributedDataParallel(synchronise(network), broadcast_buffers=False)
+        return DistributedDataParallel(synchronise(network), forward_sync_buffers=False)
 
     def hold(self, network: nn.Module) -> AbstractContextManager[Any]:
         """Leave gradients unaveraged for now: more will be added to them."""
@@ -128,7 +128,7 @@ class SyncedBatchNorm2d(nn.BatchNorm2d):
         """Normalise (B, C, H, W) by the statistics of all processes; in evaluation mode by the running ones."""
         if not self.training:
             return super().forward(x)
-        variance, mean = torch.var_mean(x.float(), (0, 2, 3), correction=0)
+        variance, mean = torch.var_mean(x.to(torch.promote_types(x.dtype, torch.float32)), (0, 2, 3), correction=0)
         count = mean.new_tensor([x.numel() // x.shape[1]])
         centre, total = sum_over_processes(torch.cat([mean * count, count])).split([len(mean), 1])
         centre = centre / total.detach()

@@ -40,7 +40,11 @@ class ToyCriterion(Criterion):
 
     def forward(self, maps: Sequence[Tensor], targets: Targets, moment: Moment) -> Losses:
         sizes = targets.boxes[:, 2:] - targets.boxes[:, :2]
-        covered = maps[0].new_zeros(len(maps[0])).index_add(0, targets.image_index, sizes.prod(1) / SIDE**2)
+        covered = (
+            maps[0]
+            .new_zeros(len(maps[0]))
+            .index_add(0, targets.image_index, (sizes.prod(1) / SIDE**2).to(maps[0].dtype))
+        )
         parts = {f"level{i}": self._part(m, covered) for i, m in enumerate(maps)}
         return Losses(torch.stack(list(parts.values())).sum(), {k: v.detach() for k, v in parts.items()})
 
