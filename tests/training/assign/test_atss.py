@@ -1,0 +1,82 @@
+"""Adaptive training sample selection: the original's, the rule written out, and scenes that no reference has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.training.cell_cases import (
+    DTYPES,
+    GRIDS,
+    SCENES,
+    Case,
+    boxes_of_distances,
+    object_of_cells,
+    square_predictions,
+    targets_of,
+)
+from training.assign.atss import ATSS
+from training.assign.grids import Grid, centres_of
+from training.losses.iou import iou, pairwise_iou
+from training.samples import Targets
+
+
+def written_out(wanted: Tensor) -> Tensor:
+    """Follow the rule for one image; return the owner of each cell, -1 for none."""
+    points, anchors = centres_of(GRIDS, wanted), square_predictions().boxes[0]
+    overlaps = pairwise_iou(wanted, anchors)
+    taken = torch.zeros_like(overlaps, dtype=torch.bool)
+    for i, box in enumerate(wanted):
+        candidates = []
+        for level in torch.arange(525).split([400, 100, 25]):
+            distances = (points[level] - (box[:2] + box[2:]) / 2).square().sum(1)
+            candidates += level[distances.argsort()[:9]].tolist()
+        least = overlaps[i, candidates].mean() + overlaps[i, candidates].std()
+        for cell in candidates:
+            inside = bool(((points[cell] > box[:2]) & (points[cell] < box[2:])).all())
+            taken[i, cell] = inside and bool(overlaps[i, cell] > least)
+    return torch.where(taken.sum(0) > 1, overlaps.argmax(0), taken.int().argmax(0)).where(taken.any(0), -1)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("name", "kind"), [("basic_nc3", ""), ("basic_nc3", "_dfl"), ("basic_nc80", "")])
+def test_assignments_are_the_originals(shared: Path, name: str, kind: str, dtype: torch.dtype) -> None:
+    case = Case(shared, "yolov6_loss", name)
+    found = ATSS()(boxes_of_distances(case.get(f"reg{kind}", dtype)), GRIDS, case.targets(dtype))
+    assert object_of_cells(found).tolist() == case.arrays[f"atss{kind}__gt_index"].tolist()
+    scores = torch.zeros(2, 525, dtype=dtype)
+    scores[tuple(case.get(f"atss{kind}__fg", torch.int64).T)] = case.get(f"atss{kind}__fg_score", dtype)
+    tolerance = 1e-5 if dtype == torch.float32 else 1e-10
+    torch.testing.assert_close(found.scores, scores.flatten()[found.predictions], rtol=tolerance, atol=0)
+
+
+@pytest.mark.parametrize(("objects", "seed"), [(1, 0), (6, 1), (60, 2)])
+def test_any_scene_is_assigned_as_the_rule_written_out(objects: int, seed: int) -> None:
+    g = torch.Generator().manual_seed(seed)
+    centres, halves = torch.rand(objects, 2, generator=g) * 160, torch.rand(objects, 2, generator=g) * 40 + 2
+    targets = Targets(
+        torch.zeros(objects).long(), torch.zeros(objects).long(), torch.cat([centres - halves, centres + halves], 1)
+    )
+    boxes = boxes_of_distances(torch.rand(1, 525, 4, generator=g) * 4)
+    found = ATSS()(boxes, GRIDS, targets)
+    assert object_of_cells(found, images=1)[0].tolist() == written_out(targets.boxes).tolist()
+    torch.testing.assert_close(found.scores, iou(boxes[0, found.predictions], targets.boxes[found.objects]))
+
+
+@pytest.mark.parametrize("scene", SCENES)
+def test_unusual_scenes_are_assigned(scene: str) -> None:
+    targets = targets_of(SCENES[scene])
+    found = ATSS()(square_predictions(images=2).boxes, GRIDS, targets)
+    assert (found.predictions.diff() > 0).all()
+    assert (found.predictions // 525 == targets.image_index[found.objects]).all()
+    assert bool(len(found.predictions)) == (scene not in ("no objects", "outside", "tiny", "thin"))  # no centre inside
+
+
+def test_a_level_of_few_cells_gives_all_of_them() -> None:
+    small = [Grid(8, 8, 8), Grid(4, 4, 16), Grid(2, 2, 32)]
+    boxes = square_predictions().boxes[:, : 64 + 16 + 4]
+    found = ATSS()(boxes, small, targets_of([[0, 0, 12, 12, 52, 52]]))
+    assert len(found.predictions)

@@ -1,0 +1,156 @@
+"""SimOTA: the originals' assignments, the rule written out, and scenes that no reference has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from model_zoo.heads.decoupled import cell_priors
+from tests.training.cell_cases import (
+    DTYPES,
+    GRIDS,
+    SCENES,
+    Case,
+    object_of_cells,
+    square_predictions,
+    targets_of,
+    within_image,
+)
+from training.assign import grids, simota
+from training.assign.grids import centres_of, strides_of
+from training.assign.simota import FIRST_RELEASES, Predictions, SimOTA
+from training.losses.iou import cxcywh_to_xyxy, pairwise_iou
+from training.samples import Targets
+
+MMDETECTION = SimOTA(2.5, or_inside=True, penalty=1e5, iou_floor=1e-7)
+REFERENCES = [
+    ("yolox_loss", "basic_nc3", "l1off__match", SimOTA()),
+    ("yolox_loss", "basic_nc80", "l1off__match", SimOTA()),
+    ("yolox_loss", "basic_nc3", "r030_l1off__match", FIRST_RELEASES),
+    ("yolox_loss", "basic_nc80", "r030_l1off__match", FIRST_RELEASES),
+    ("mmdet_yolox_loss", "basic_nc3", "gt_inds", MMDETECTION),
+    ("yolov6_loss", "simota_r010_nc3", "match", FIRST_RELEASES),
+]
+RULES = pytest.mark.parametrize("rule", [SimOTA(), FIRST_RELEASES], ids=["near", "near or inside"])
+
+
+def predictions_of(case: Case, dtype: torch.dtype) -> Predictions:
+    if "pred0" in case.arrays:
+        maps = [case.get(f"pred{i}", dtype)[:, 0].permute(0, 3, 1, 2) for i in range(3)]
+    else:
+        maps = [torch.cat([case.get(f"{part}{i}", dtype) for part in ("reg", "obj", "cls")], 1) for i in range(3)]
+    rows = torch.cat([m.flatten(2) for m in maps], 2).transpose(1, 2)
+    priors = cell_priors(maps, (8, 16, 32)).to(dtype)
+    boxes = torch.cat([rows[..., :2] + priors[:, :2], rows[..., 2:4].exp()], 2) * priors[:, 2:]
+    return Predictions(cxcywh_to_xyxy(boxes), rows[..., 5:], rows[..., 4])
+
+
+def random_case(objects: int, classes: int, seed: int) -> tuple[Predictions, Targets]:
+    """Two images with so many objects each, a few of them at the borders, and predictions of all kinds."""
+    g = torch.Generator().manual_seed(seed)
+    centres, strides = centres_of(GRIDS, torch.zeros(1)), strides_of(GRIDS, torch.zeros(1))
+    sides = torch.exp(torch.randn(2, len(centres), 2, generator=g)) * strides * 2
+    shifted = centres + torch.randn(2, len(centres), 2, generator=g) * strides / 2
+    logits = torch.randn(2, len(centres), classes + 1, generator=g) - 2
+    corners = torch.rand(2 * objects, 2, generator=g) * 176 - 8
+    halves = torch.exp(torch.rand(2 * objects, 2, generator=g) * 3 + 0.5)
+    boxes = torch.cat([corners - halves, corners + halves], 1).clamp(0, 160)
+    image = torch.arange(2).repeat_interleave(objects)
+    targets = Targets(image, torch.randint(classes, (2 * objects,), generator=g), boxes)
+    predicted = torch.cat([shifted - sides / 2, shifted + sides / 2], 2)
+    return Predictions(predicted, logits[..., 1:], logits[..., 0]), targets
+
+
+def written_out(rule: SimOTA, predictions: Predictions, image: int, boxes: Tensor, class_ids: Tensor) -> Tensor:
+    """Follow the rule for one image, object by object, with all classes in the cost; the owner of each cell or -1."""
+    boxes, predicted = boxes.double(), predictions.boxes[image].double()
+    scores = predictions.classes[image].double().sigmoid() * predictions.objectness[image].double().sigmoid()[:, None]
+    points, strides = centres_of(GRIDS, boxes), strides_of(GRIDS, boxes)
+    near = torch.stack([((points - (b[:2] + b[2:]) / 2).abs() < rule.radius * strides).all(1) for b in boxes])
+    inside = torch.stack([((points > b[:2]) & (points < b[2:])).all(1) for b in boxes])
+    wanted, own = (near | inside, near & inside) if rule.or_inside else (near, near)
+    candidates = wanted.any(0).nonzero()[:, 0]
+    overlaps = pairwise_iou(boxes, predicted[candidates])
+    one_hot = torch.nn.functional.one_hot(class_ids, scores.shape[1]).double()[:, None].expand(-1, len(candidates), -1)
+    chance = scores[candidates].sqrt().expand_as(one_hot)
+    costs = torch.nn.functional.binary_cross_entropy(chance, one_hot, reduction="none").sum(2)
+    costs = costs - 3 * (overlaps + rule.iou_floor).log() + rule.penalty * ~own[:, candidates]
+    taken = torch.zeros_like(costs, dtype=torch.bool)
+    for i, row in enumerate(costs):
+        count = max(int(overlaps[i].sort(descending=True).values[:10].sum()), 1)
+        taken[i, row.argsort()[:count]] = True
+    owners = torch.where(taken.sum(0) > 1, costs.argmin(0), taken.int().argmax(0))
+    table = torch.full((len(points),), -1)
+    table[candidates[taken.any(0)]] = owners[taken.any(0)]
+    return table
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("folder", "name", "key", "rule"), REFERENCES)
+def test_assignments_are_the_originals(
+    shared: Path, folder: str, name: str, key: str, rule: SimOTA, dtype: torch.dtype
+) -> None:
+    case = Case(shared, folder, name)
+    targets = case.targets(dtype)
+    found = rule(predictions_of(case, dtype), GRIDS, targets)
+    expected = case.arrays[key] - (key == "gt_inds")  # MMDetection counts from 1
+    assert within_image(object_of_cells(found), targets).tolist() == expected.tolist()
+    if f"{key}_iou" in case.arrays:
+        overlaps = case.get(f"{key}_iou", dtype).flatten()[found.predictions]
+        torch.testing.assert_close(found.scores, overlaps, rtol=1e-5 if dtype == torch.float32 else 1e-12, atol=0)
+
+
+@RULES
+@pytest.mark.parametrize(("objects", "classes", "seed"), [(1, 1, 0), (6, 3, 1), (40, 5, 2), (120, 1, 3)])
+def test_any_scene_is_assigned_as_the_rule_written_out(rule: SimOTA, objects: int, classes: int, seed: int) -> None:
+    predictions, targets = random_case(objects, classes, seed)
+    found = within_image(object_of_cells(rule(predictions, GRIDS, targets)), targets)
+    for image in range(2):
+        mine = targets.image_index == image
+        expected = written_out(rule, predictions, image, targets.boxes[mine], targets.class_ids[mine])
+        assert found[image].tolist() == expected.tolist()
+
+
+@RULES
+def test_many_pairs_are_taken_in_parts_without_a_difference(rule: SimOTA, monkeypatch: pytest.MonkeyPatch) -> None:
+    predictions, targets = random_case(50, 2, 4)
+    whole = rule(predictions, GRIDS, targets)
+    monkeypatch.setattr(simota, "PAIRS", 1000)
+    monkeypatch.setattr(grids, "PAIRS", 100)
+    for ours, theirs in zip(rule(predictions, GRIDS, targets), whole, strict=True):
+        assert torch.equal(ours, theirs)
+
+
+@RULES
+@pytest.mark.parametrize("scene", SCENES)
+def test_unusual_scenes_are_assigned(rule: SimOTA, scene: str) -> None:
+    targets = targets_of(SCENES[scene])
+    found = rule(square_predictions(images=2), GRIDS, targets)
+    assert (found.predictions.diff() > 0).all()
+    assert (found.predictions // 525 == targets.image_index[found.objects]).all()
+    assert bool(len(found.predictions)) == (scene not in ("no objects", "outside"))
+
+
+def test_an_object_takes_as_many_as_its_best_overlaps_sum_to() -> None:
+    targets = targets_of([[0, 0, 60, 60, 100, 100]])  # equal to a prediction of stride 8 but for a shift of 4
+    predictions = square_predictions()
+    own = pairwise_iou(targets.boxes, predictions.boxes[0])[0]
+    near = ((centres_of(GRIDS, own) - 80).abs() < 1.5 * strides_of(GRIDS, own)).all(1)
+    count = int(own[near].sort(descending=True).values[:10].sum())
+    assert count > 1
+    assert len(SimOTA()(predictions, GRIDS, targets).predictions) == count
+
+
+def test_what_the_penalty_makes_dear_is_still_ranked_by_cost() -> None:
+    """In float32, 1e6 + 3.00 and 1e6 + 3.02 are one number."""
+    targets = targets_of([[0, 0, -14, -14, -6, -6], [0, 0, 0, 0, 160, 160]])
+    predictions = square_predictions()
+    predictions.boxes[0] = targets.boxes[0]  # so that the first object wants ten cells, but is near two alone
+    points, strides = centres_of(GRIDS, predictions.boxes), strides_of(GRIDS, predictions.boxes)
+    dear = ((points - 80).abs() < 1.5 * strides).all(1).nonzero()[:, 0]  # near the second object
+    predictions.classes[0, dear, 0] = torch.linspace(1, 0.9, len(dear))
+    owners = object_of_cells(SimOTA()(predictions, GRIDS, targets), images=1)[0, dear].tolist()
+    assert owners == [1] + [0] * 7 + [-1] * (len(dear) - 8)  # the cheapest is cheaper still for the second object
