@@ -26,13 +26,15 @@ class RepConv(nn.Module):
     ) -> None:
         super().__init__()
         self.dense = Conv(in_channels, out_channels, 3, stride, activation=nn.Identity)
-        self.pointwise = Conv(in_channels, out_channels, 1, stride, activation=nn.Identity)
+        self.stride = stride
+        self.pointwise = Conv(in_channels, out_channels, 1, activation=nn.Identity)
         keeps_shape = in_channels == out_channels and stride == 1
         self.identity = nn.BatchNorm2d(out_channels, eps=1e-3, momentum=0.03) if keeps_shape else None
         self.act = activation()
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.dense(x) + self.pointwise(x)
+        # Not a 1x1 convolution of stride 2: its gradient in channels-last float32 corrupts memory (torch 2.13, CPU).
+        y = self.dense(x) + self.pointwise(x[..., :: self.stride, :: self.stride])
         return self.act(y if self.identity is None else y + self.identity(x))
 
     def fuse(self) -> nn.Module:
