@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from model_zoo.heads.grid import GridHead
+from model_zoo.registry import build
 from tests.training.cell_cases import SCENES, learn
 from tests.training.cell_cases import targets_of as boxes_of
 from tests.training.losses.darknet_cases import DTYPES, Layer, assert_delta, bare, of_image, targets_of
@@ -93,3 +94,18 @@ def test_the_recipe_is_the_papers() -> None:
     )
     assert recipe.schedule.warmup_from * recipe.optimizer.lr == pytest.approx(1e-3)
     assert [round(share * 135) for share in recipe.schedule.milestones] == [75, 105]
+
+
+def test_the_loss_of_one_image_falls() -> None:
+    torch.manual_seed(0)
+    detector = build("yolov1-test", num_classes=3).train()
+    x, targets = torch.zeros(1, 3, 448, 448), boxes_of([[0, 0, 28, 28, 140, 196], [0, 2, 210, 168, 420, 308]])
+    x[:, 0, 28:196, 28:140] = x[:, 2, 168:308, 210:420] = 1
+    criterion, optimizer = recipe_of("yolov1-test").criterion(detector), torch.optim.Adam(detector.parameters(), 0.02)
+    losses = []
+    for _ in range(60):
+        losses.append(criterion(detector(x), targets, Moment()).total)
+        optimizer.zero_grad()
+        losses[-1].backward()
+        optimizer.step()
+    assert losses[-1] < 0.1 * losses[0]
