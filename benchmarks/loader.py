@@ -1,0 +1,202 @@
+"""How many training images one core makes ready in a second, and what they cost beside the training step itself.
+
+    python benchmarks/loader.py --images photos
+
+All figures are of the time that processors worked, not of the clock, so other work on the machine counts for little.
+Rounds alternate between the subjects and the median counts. Writes benchmarks/results/loader.csv.
+"""
+
+from __future__ import annotations
+
+import csv
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from itertools import count
+from pathlib import Path
+
+import cv2
+import numpy as np
+import psutil
+import torch
+import tyro
+from numpy.random import default_rng
+from numpy.typing import NDArray
+
+from model_zoo.contract.images import probe
+from model_zoo.contract.letterbox import LetterboxPolicy, Size
+from model_zoo.detector import to_network
+from model_zoo.registry import build
+from training.augment import mosaic
+from training.augment.augmenter import Augmenter
+from training.augment.canvas import Corner, assemble
+from training.augment.geometry import Matrix, about_centre, draw_affine, warp
+from training.data.image_cache import Cache, CachedImages
+from training.data.loader import TrainingLoader
+from training.data.records import Record, Split
+from training.recipe import Augmentation
+from training.samples import Batch, Sample
+
+RESULTS = Path(__file__).parent / "results"
+POLICY = LetterboxPolicy()
+V5 = Augmentation()
+RECIPES = {
+    "one image": replace(V5, mosaic=0),
+    "YOLOv5": V5,
+    "YOLOv7": replace(V5, mosaic_nine=0.2, mixup=0.15, mixup_beta=8, translate=0.2, scale=(0.1, 2.0)),
+    "YOLOX": replace(V5, mixup=1.0, mixup_beta=0, affine="corner", degrees=10, shear=2, scale=(0.1, 2.0)),
+}
+BATCH = 16
+
+
+@dataclass(frozen=True)
+class Row:
+    """What was measured: images per second of one core, and its milliseconds for one image."""
+
+    subject: str
+    side: int
+    images_per_second: float
+    ms: float
+
+
+def main(images: Path, limit: int = 96, rounds: int = 7) -> None:
+    """Measure and write the results.
+
+    Args:
+        images: Folder of JPEG photos.
+        limit: Most photos to use.
+        rounds: How often the subjects take turns.
+    """
+    split = Split("train", tuple(record(path) for path in sorted(images.glob("*.jpg"))[:limit]), "")
+    cv2.setNumThreads(0)
+    rows = [row for side in (320, 640) for row in measure(pipelines(split, side) | mosaics(split, side), side, rounds)]
+    rows += beside_training(split, 320)
+    with (RESULTS / "loader.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(asdict(rows[0])))
+        writer.writeheader()
+        writer.writerows(asdict(row) for row in rows)
+
+
+def record(path: Path) -> Record:
+    """Make a record of a photo with ten boxes anywhere: how long a sample takes does not depend on where."""
+    size = probe(path.read_bytes()).size
+    corners = np.sort(default_rng(0).random((10, 2, 2)), axis=1) * (size[1], size[0])
+    nothing = np.zeros(10, np.float32)
+    return Record(path, size, corners.reshape(-1, 4).astype(np.float32), np.zeros(10, int), nothing > 0, nothing, 0)
+
+
+def pipelines(split: Split, side: int) -> dict[str, Callable[[int], object]]:
+    """Return what makes one sample: each recipe, and YOLOv5's with images read anew."""
+
+    def augmenter(recipe: Augmentation, cache: Cache) -> Callable[[int], Sample]:
+        pictures = CachedImages(split.records, (side, side), POLICY, cache, 1)
+        make = Augmenter(pictures, recipe, (side, side), POLICY)
+        for index in range(len(pictures)):
+            pictures[index]
+        return lambda number: make(number % len(pictures), default_rng(number))
+
+    subjects: dict[str, Callable[[int], object]] = {
+        f"{name}, from memory": augmenter(recipe, "memory") for name, recipe in RECIPES.items()
+    }
+    return subjects | {"YOLOv5, from files": augmenter(V5, "off")}
+
+
+def mosaics(split: Split, side: int) -> dict[str, Callable[[int], object]]:
+    """Return two ways to show a mosaic of four by an affine: over a canvas, and each tile straight into the view."""
+    pictures = CachedImages(split.records, (side, side), POLICY, "memory", 1)
+    tiles = [pictures[index % len(pictures)] for index in range(4)]
+    canvas: Size = (2 * side, 2 * side)
+
+    def drawn(number: int) -> tuple[list[Corner], Matrix]:
+        rng = default_rng(number)
+        corners = mosaic.place_four(mosaic.draw_centre(canvas, rng), [tile.pixels.shape[:2] for tile in tiles])
+        return corners, about_centre(draw_affine(V5, rng), canvas, (side, side))
+
+    def over_canvas(number: int) -> None:
+        corners, matrix = drawn(number)
+        warp(assemble(tiles, corners, canvas, POLICY.fill).pixels, matrix, (side, side), POLICY.fill)
+
+    def tile_by_tile(number: int) -> None:
+        corners, matrix = drawn(number)
+        view = np.full((side, side, 3), POLICY.fill, np.uint8)
+        for tile, corner in zip(tiles, corners, strict=True):
+            warp_into(view, tile.pixels, corner, matrix)
+
+    return {"mosaic over a canvas": over_canvas, "mosaic tile by tile": tile_by_tile}
+
+
+def warp_into(view: NDArray[np.uint8], pixels: NDArray[np.uint8], corner: Corner, matrix: Matrix) -> None:
+    """Show one tile, in the part of the view that it can reach."""
+    own = matrix @ np.array([[1, 0, corner[1]], [0, 1, corner[0]], [0, 0, 1]])
+    height, width = pixels.shape[:2]
+    ends = own[:2, :2] @ [[0, width, 0, width], [0, 0, height, height]] + own[:2, 2:]
+    x1, y1 = np.clip(np.floor(ends.min(axis=1)), 0, view.shape[0]).astype(int)
+    x2, y2 = np.clip(np.ceil(ends.max(axis=1)), 0, view.shape[0]).astype(int)
+    if x1 < x2 and y1 < y2:
+        own[:2, 2] -= x1, y1
+        part = view[y1:y2, x1:x2]
+        cv2.warpAffine(pixels, own[:2], (x2 - x1, y2 - y1), dst=part, borderMode=cv2.BORDER_TRANSPARENT)
+
+
+def measure(subjects: dict[str, Callable[[int], object]], side: int, rounds: int) -> list[Row]:
+    """Let the subjects take turns, of as many samples as there are in a few batches."""
+    times: dict[str, list[float]] = {name: [] for name in subjects}
+    for number in range(rounds):
+        for name, make in subjects.items():
+            begin = time.process_time()
+            for sample in range(4 * BATCH):
+                make(number * 4 * BATCH + sample)
+            times[name].append((time.process_time() - begin) / (4 * BATCH))
+    return [row(name, side, statistics.median(taken)) for name, taken in times.items()]
+
+
+def beside_training(split: Split, side: int) -> list[Row]:
+    """Measure steps of yolov5n on one thread, of batches at hand and of those that one worker makes meanwhile."""
+    torch.set_num_threads(1)  # threads that wait for one another are busy too, and would count
+    loader = TrainingLoader(split, V5, (side, side), POLICY, 32, BATCH, workers=1, seed=0)
+    step, epochs, images = training_step(), count(1), loader.steps_per_epoch * BATCH
+    batches = list(loader.epoch(0))  # starts the worker, fills the memory
+    step(batches[0])  # the first takes longer
+    subjects: dict[str, Callable[[], object]] = {
+        "batches of one worker": lambda: list(loader.epoch(next(epochs))),
+        "training steps of yolov5n": lambda: [step(batch) for batch in batches],
+        "both": lambda: [step(batch) for batch in loader.epoch(next(epochs))],
+    }
+    times = [{name: cost(call) / images for name, call in subjects.items()} for _ in range(3)]
+    loader.close()
+    return [row(name, side, statistics.median(taken[name] for taken in times)) for name in subjects]
+
+
+def cost(call: Callable[[], object]) -> float:
+    """Return the seconds that this process and its workers are busy with `call`."""
+    own = psutil.Process()
+    processes = [own, *own.children(recursive=True)]
+    before = sum(sum(process.cpu_times()[:2]) for process in processes)
+    call()
+    return sum(sum(process.cpu_times()[:2]) for process in processes) - before
+
+
+def training_step() -> Callable[[Batch], None]:
+    """Return a step forth and back of yolov5n, in bfloat16 where that helps, with a stand-in for the losses."""
+    model = build("yolov5n").train().to(memory_format=torch.channels_last)
+    optimizer = torch.optim.SGD(model.parameters(), 1e-5, fused=True)
+
+    def step(batch: Batch) -> None:
+        images = to_network(batch.images, model.input_spec).contiguous(memory_format=torch.channels_last)
+        with torch.autocast("cpu", torch.bfloat16):
+            maps = model(images)
+        torch.stack([level.float().square().mean() for level in maps]).sum().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    return step
+
+
+def row(subject: str, side: int, seconds: float) -> Row:
+    """Make a row of the seconds that one image takes."""
+    return Row(subject, side, round(1 / seconds, 1), round(seconds * 1e3, 2))
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
