@@ -13,10 +13,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from model_zoo.cache_folder import cache_folder, replace_file
+from model_zoo.cache_folder import cache_folder
 from model_zoo.contract.card import ModelCard
 from model_zoo.export.errors import ExportError
-from model_zoo.export.tensorrt import RTX, PlanOptions, Progress, build_plan, input_sides, library
+from model_zoo.export.tensorrt import RTX, PlanOptions, Progress, build_plan, input_sides, keep, library
 from model_zoo.weights.store import sha256
 
 Needs = dict[str, Any]  # all that a plan depends on, as JSON has it
@@ -42,7 +42,7 @@ def plan_for(model: Path, card: ModelCard, options: PlanOptions, progress: Progr
         return plan
     plan = build_plan(model, card, _with_timings(trt, options, target), progress)
     line = json.dumps({"needs": needs, "sha256": hashlib.sha256(plan).hexdigest()})
-    replace_file(path, line.encode() + b"\n", plan)
+    keep(path, progress, line.encode() + b"\n", plan)
     return plan
 
 

@@ -62,8 +62,16 @@ def build_plan(model: Path, card: ModelCard, options: PlanOptions, progress: Pro
     if plan is None:
         raise ExportError(f"{trt.__name__} {trt.__version__} cannot build {model.name}: {complaints.text()}")
     if options.timing_cache:
-        replace_file(options.timing_cache, bytes(config.get_timing_cache().serialize()))
+        keep(options.timing_cache, progress, bytes(config.get_timing_cache().serialize()))
     return bytes(plan)
+
+
+def keep(path: Path, progress: Progress, *parts: bytes) -> None:
+    """Write a file for the next build; where that fails it is said, and this build is not lost."""
+    try:
+        replace_file(path, *parts)
+    except OSError as error:
+        progress(f"not kept for the next time: {error}")
 
 
 def library(options: PlanOptions) -> Any:

@@ -143,6 +143,16 @@ def test_a_file_that_cannot_be_written_whole_is_not_there(tmp_path: Path) -> Non
     assert not list((tmp_path / "new").iterdir())
 
 
+def test_a_cache_that_cannot_be_written_costs_no_plan(
+    library: TensorRT10, toy_file: Exported, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("LINEAGE_CACHE", str(tmp_path / "file"))
+    said: list[str] = []
+    assert json.loads(plan_for(model, toy_file.card, ANY, said.append))["shapes"]
+    assert [line.startswith("not kept for the next time: ") for line in said] == [True, True]  # timings and plan
+
+
 def test_measurements_go_from_one_build_to_the_next(
     library: TensorRT10, toy_file: Exported, model: Path, cache: Path, tmp_path: Path
 ) -> None:
