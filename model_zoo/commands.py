@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import onnx
 import tyro
@@ -13,6 +14,7 @@ from model_zoo.contract.card import ModelCard, Output, WeightsOrigin
 from model_zoo.contract.manifest import CARD, MODEL
 from model_zoo.contract.package import Repository
 from model_zoo.detector import Detector
+from model_zoo.export.calibration import MIN_SQNR_DB, MOST_PICTURES, Calibration, read_pictures
 from model_zoo.export.errors import ExportError
 from model_zoo.export.model_file import describe, write_model
 from model_zoo.export.onnx import MOST_CANDIDATES
@@ -25,7 +27,26 @@ from model_zoo.weights.importers import load_checkpoint
 PLAN = "model.engine"
 ANY_PLAN = PlanOptions()
 ImageSize = tuple[int, ...]
+ExportPrecision = Literal["fp32", "fp16", "int8"]
 SUFFIXES = {"onnx": ".onnx", "tensorrt": ".engine"}
+
+
+@dataclass(frozen=True)
+class Int8Options:
+    """What precision int8 is measured on.
+
+    Attributes:
+        calibration: Folder of pictures such as the model will see, for --precision int8; some hundred are enough.
+        calibration_pictures: Most pictures taken of that folder, evenly spread over their names.
+        min_sqnr: Layers stay float32 where int8 alone leaves them a lower ratio of signal to rounding noise, in dB.
+    """
+
+    calibration: Path | None = None
+    calibration_pictures: int = MOST_PICTURES
+    min_sqnr: float = MIN_SQNR_DB
+
+
+NO_CALIBRATION = Int8Options()
 
 
 def import_model(
@@ -36,7 +57,8 @@ def import_model(
     variant: str | None = None,
     cfg: Path | None = None,
     image_size: ImageSize = (),
-    precision: Literal["fp32", "fp16"] = "fp32",
+    precision: ExportPrecision = "fp32",
+    int8: Annotated[Int8Options, tyro.conf.arg(name="")] = NO_CALIBRATION,
     candidates: int = MOST_CANDIDATES,
     licence: str = "unknown",
     explain: bool = False,
@@ -50,7 +72,8 @@ def import_model(
         variant: What the network is, where it is not recognised.
         cfg: Darknet's description of the network of a .weights file; needed where it is none of the known ones.
         image_size: Input size in pixels, one number for a square or height and width; by default the network's own.
-        precision: Precision of the network inside the file.
+        precision: Precision of the network inside the file; int8 needs --calibration.
+        int8: What precision int8 is measured on.
         candidates: Most predictions of one image that enter NMS; a multiple of 128.
         licence: Licence of the weights (SPDX), written into the model card.
         explain: Tell how the network was recognised, and stop there.
@@ -62,9 +85,8 @@ def import_model(
         return
     card = describe(detector, name or source.stem, precision=precision, candidates=candidates, weights=weights)
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / MODEL
-        _write(detector, card, path)
-        package = Repository(repository).publish(card, {MODEL: path})
+        _write(detector, card, Path(folder) / MODEL, int8)
+        package = Repository(repository).publish(card, {file.name: file for file in Path(folder).iterdir()})
     print(f"published {package.name}@{package.version} in {package.path}")
     print(f"serve it: lineage serve --repository {repository}")
 
@@ -75,7 +97,8 @@ def export_model(
     output: Path | None = None,
     format: Literal["onnx", "tensorrt"] = "onnx",
     raw: bool = False,
-    precision: Literal["fp32", "fp16"] = "fp32",
+    precision: ExportPrecision = "fp32",
+    int8: Annotated[Int8Options, tyro.conf.arg(name="")] = NO_CALIBRATION,
     variant: str | None = None,
     image_size: ImageSize = (),
     candidates: int = MOST_CANDIDATES,
@@ -92,7 +115,8 @@ def export_model(
             its next version, which then has the plan.
         format: ONNX, or a TensorRT plan built from it.
         raw: Stop before NMS: boxes and scores of all predictions.
-        precision: Precision of the network inside the file.
+        precision: Precision of the network inside the file; int8 needs --calibration.
+        int8: What precision int8 is measured on.
         variant: What the network is, where it is not recognised.
         image_size: Input size in pixels, one number for a square or height and width; by default the network's own.
         candidates: Most predictions of one image that enter NMS; a multiple of 128.
@@ -110,7 +134,7 @@ def export_model(
     form: Output = "raw" if raw else "detections"
     card = describe(detector, target.stem, output=form, precision=precision, candidates=candidates, weights=weights)
     model = target.with_suffix(SUFFIXES["onnx"])
-    _write(detector, card, model)
+    _write(detector, card, model, int8)
     if format == "tensorrt":
         _write_plan(model, card, target, plan)
     return None
@@ -139,13 +163,27 @@ def _resize(detector: Detector, image_size: ImageSize) -> None:
         detector.resize((image_size[0], image_size[-1]))
 
 
-def _write(detector: Detector, card: ModelCard, path: Path) -> None:
+def _write(detector: Detector, card: ModelCard, path: Path, int8: Int8Options) -> None:
     """Write the ONNX file and tell what it is and how it was proved."""
     height, width = card.input_size
+    calibration = _calibration(card, int8)
     print(f"{card.variant}: {card.params:,} parameters, {card.gflops:g} GFLOPs at {height} x {width}")
-    report = write_model(detector, card, path, print)
+    report = write_model(detector, card, path, print, calibration)
     print(_proof(report))
     print(f"wrote {path.name}, {path.stat().st_size / 1e6:.1f} MB, {card.precision}")
+
+
+def _calibration(card: ModelCard, options: Int8Options) -> Calibration | None:
+    """Read the pictures for int8; a folder without int8, and int8 without a folder, are mistakes."""
+    if (card.precision == "int8") != (options.calibration is not None):
+        raise ExportError(
+            "expected --precision int8 and --calibration FOLDER together, a folder of pictures such as the model will "
+            f"see; got --precision {card.precision} and --calibration {options.calibration}"
+        )
+    if options.calibration is None:
+        return None
+    pictures = read_pictures(options.calibration, card, options.calibration_pictures)
+    return Calibration(pictures, options.min_sqnr)
 
 
 def _proof(report: Report) -> str:

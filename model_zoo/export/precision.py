@@ -28,9 +28,12 @@ class HalfNetwork(nn.Module):
 
 
 def in_precision(detector: Detector, precision: Precision) -> nn.Module:
-    """Return the network (B, 3, H, W) -> raw maps, computed in `precision`; ExportError where it is not offered."""
-    if precision == "fp32":
+    """Return the network (B, 3, H, W) -> raw maps to be traced for `precision`; ExportError where it is not offered.
+
+    For int8 it is traced in float32, and quantized in the graph.
+    """
+    if precision in ("fp32", "int8"):
         return detector
     if precision == "fp16":
         return HalfNetwork(detector)
-    raise ExportError(f"precision: expected fp32 or fp16; got {precision}")
+    raise ExportError(f"precision: expected fp32, fp16 or int8; got {precision}")

@@ -51,7 +51,7 @@ def test_a_tail_that_gives_other_detections_is_refused(toy_file: Exported) -> No
 
 
 def test_differences_are_told_as_shares_of_a_box() -> None:
-    assert str(Difference(2e-6, 3e-5)) == "scores within 2.0e-06, boxes within 3.0e-05 of their size"
+    assert str(Difference(2e-6, 3e-5)) == "scores within 2.0e-06, boxes within 3.0e-05 (1 - IoU)"
     assert Difference(1, 2) | Difference(2, 1) == Difference(2, 2)
 
 
