@@ -76,14 +76,8 @@ def siou(a: Tensor, b: Tensor, absolute: Callable[[Tensor], Tensor] = rising_abs
 
 def pairwise_iou(a: Tensor, b: Tensor) -> Tensor:
     """IoU of every row of `a` (N, 4) with every row of `b` (M, 4): (N, M)."""
-    (ax1, ay1, ax2, ay2), (bx1, by1, bx2, by2) = (
-        a.T.contiguous()[..., None],
-        b.T.contiguous(),
-    )  # columns: 5 times faster
-    width = (torch.minimum(ax2, bx2) - torch.maximum(ax1, bx1)).clamp(min=0)
-    height = (torch.minimum(ay2, by2) - torch.maximum(ay1, by1)).clamp(min=0)
-    inter = width * height
-    return _ratio(inter, (ax2 - ax1) * (ay2 - ay1) + (bx2 - bx1) * (by2 - by1) - inter)
+    a, b = (boxes.T.contiguous().T for boxes in (a, b))  # column by column: of many pairs that is much faster
+    return iou(a[:, None], b)
 
 
 def shape_iou(a: Tensor, b: Tensor) -> Tensor:
