@@ -22,11 +22,11 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from onnx.helper import make_node
 
+from model_zoo.contract.int8 import ZERO_POINT
 from model_zoo.export.errors import ExportError
 from model_zoo.export.parity import session
 
 STEPS = 127  # of one sign: weights and maps go from -127 to 127
-ZERO = "int8_zero_point"
 ALONE = ".alone"
 Peaks = Mapping[str, float]  # largest magnitude by tensor
 Pictures = Sequence[NDArray[np.uint8]]
@@ -114,7 +114,7 @@ class _Writer:
         self.graph, self.peaks = graph, peaks
         self.constants = {tensor.name: tensor for tensor in graph.initializer}
         self.rounded: dict[str, str] = {}  # map -> its 8-bit form
-        self._constant(ZERO, np.int8(0))
+        self._constant(ZERO_POINT, np.int8(0))
 
     def on_int8(self, conv: onnx.NodeProto, target: str) -> list[onnx.NodeProto]:
         """Return the nodes of a convolution that gives `target`."""
@@ -130,8 +130,8 @@ class _Writer:
     def _pair(self, source: str, target: str, peak: float) -> list[onnx.NodeProto]:
         steps, scale = f"{target}.steps", self._constant(f"{target}.scale", _scale(peak))
         return [
-            make_node("QuantizeLinear", [source, scale, ZERO], [steps], f"{target}.quantize"),
-            make_node("DequantizeLinear", [steps, scale, ZERO], [target], f"{target}.dequantize"),
+            make_node("QuantizeLinear", [source, scale, ZERO_POINT], [steps], f"{target}.quantize"),
+            make_node("DequantizeLinear", [steps, scale, ZERO_POINT], [target], f"{target}.dequantize"),
         ]
 
     def _smallest_scale(self, conv: onnx.NodeProto) -> Floats | float:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import onnxruntime as ort
@@ -16,7 +17,9 @@ import pytest
 from model_zoo.contract import pipeline
 from model_zoo.contract.card import ModelCard
 from model_zoo.contract.errors import CardError, PackageError
+from model_zoo.contract.int8 import count_from_zero
 from model_zoo.contract.package import Package, Repository
+from service.engines import onnxruntime
 from service.engines.base import EngineOptions, EngineUnavailable, blank_feeds
 from service.engines.onnxruntime import NAMES, load
 from tests.service.conftest import flat
@@ -139,3 +142,17 @@ def test_a_gpus_libraries_are_loaded_from_their_wheels(
     told = capsys.readouterr()
     assert [line for line in told.err.splitlines() if line in ("CUDA", "TensorRT")] == expected
     assert not told.out
+
+
+@pytest.mark.parametrize(("precision", "vnni", "moved"), [("int8", True, 1), ("int8", False, 0), ("fp32", True, 0)])
+def test_int8_counts_from_zero_where_the_cpu_is_fast_at_it(
+    put: Put, monkeypatch: pytest.MonkeyPatch, precision: str, vnni: bool, moved: int
+) -> None:
+    calls = Mock(side_effect=count_from_zero)
+    monkeypatch.setattr(onnxruntime, "_has_vnni", lambda: vnni)
+    monkeypatch.setattr(onnxruntime, "count_from_zero", calls)
+    card = toy_card(precision=precision)
+    engine = load(put(card, toy_onnx(card)), EngineOptions(workers=1))
+    assert calls.call_count == moved
+    query = pipeline.make_query(card, score=0.01)
+    assert len(pipeline.detect(card, engine.run, [flat(200, 100, 50)], query)[0]) == 3
