@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import shutil
 import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 
 import cv2
 import torch
@@ -149,3 +151,11 @@ def _begin_worker(_: int) -> None:
     """Leave interrupts to the main process, which ends the workers, and the other cores to the other workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(0)
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """End with the training process, also where that was killed: torch watches the server alone, which waits for us."""
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os._exit(1)
