@@ -1,0 +1,1 @@
+"""Design systems: their files, and how they mark up a component."""

@@ -1,0 +1,29 @@
+"""All design systems, dealt to the splits: whole systems are held out.
+
+Beside each, how often it is drawn: those with many themes, and `house`, which is styled anew each time, more often.
+"""
+
+from __future__ import annotations
+
+TRAIN: list[tuple[str, float]] = [
+    ("house", 6),
+    ("bootstrap", 2),
+    ("bootswatch", 3),
+    ("bulma", 1.5),
+    ("pico", 1.5),
+    ("spectre", 1),
+    ("foundation", 1),
+    ("daisyui", 2.5),
+    ("chota", 1),
+    ("milligram", 0.7),
+    ("purecss", 0.7),
+    ("classless", 1.3),
+    ("native", 1),
+    ("antd", 2),
+    ("element-plus", 2),
+    ("materialize", 1.5),
+    ("beercss", 1.5),
+    ("govuk", 1),
+]
+VAL: list[tuple[str, float]] = [("uikit", 1), ("primer", 1)]
+TEST: list[tuple[str, float]] = [("fomantic", 1), ("patternfly", 1), ("carbon", 1)]

@@ -1,0 +1,1 @@
+"""Types of pages, each a function that draws its body."""
