@@ -6,6 +6,7 @@ are K in all, in the same order.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 import torch
@@ -21,15 +22,29 @@ CHUNK = 16  # objects that are compared with all predictions of an image at a ti
 class Predictions(NamedTuple):
     """The predictions of a batch.
 
-    raw: (B, N, 5), x, y, w, h, objectness, and classes: (B, N, C), as the head gives them. priors: (N, 5 or more), of
-    the head. boxes: (B, N, 4) xyxy in pixels, without gradient.
+    raw: (B, N, 5), x, y, w, h, objectness as the head gives them. priors: (N, 5 or more), of the head. boxes: (B, N, 4)
+    xyxy in pixels, without gradient. class_maps: (B, A, C, h, w) of each level, of which few are ever read.
     """
 
     raw: Tensor
-    classes: Tensor
     priors: Tensor
     boxes: Tensor
     levels: Levels
+    class_maps: Sequence[Tensor]
+
+    def classes(self, image: Tensor, row: Tensor) -> Tensor:
+        """Return the class logits (P, C) of predictions (P,)."""
+        counts = torch.tensor([m[0, :, 0].numel() for m in self.class_maps], device=row.device)
+        ends = counts.cumsum(0)
+        level = torch.bucketize(row, ends, right=True)
+        order = level.argsort(stable=True)
+        sizes = level.bincount(minlength=len(counts)).tolist()
+        images, cells = image[order].split(sizes), (row - (ends - counts)[level])[order].split(sizes)
+        parts = []
+        for m, i, cell in zip(self.class_maps, images, cells, strict=True):
+            height, width = m.shape[3:]
+            parts.append(m[i, cell // (height * width), :, cell // width % height, cell % width])
+        return torch.cat(parts)[order.argsort()]
 
 
 class SlotAssignment(NamedTuple):

@@ -27,10 +27,12 @@ class Reader:
 
     def __call__(self, maps: Sequence[Tensor]) -> Predictions:
         """Read raw maps (B, A, h, w, 5 + C)."""
-        raw, classes = self.head.rows(maps).split([5, self.head.num_classes], dim=-1)
-        priors = self.head.priors(maps).to(raw)
+        # Split as the convolution gave them: gradients are then put together in one go, and in its order.
+        split = [m.movedim(4, 2).split([5, self.head.num_classes], dim=2) for m in maps]
+        raw_maps, class_maps = zip(*split, strict=True)
+        raw, priors = self.head.rows([m.movedim(2, 4) for m in raw_maps]), self.head.priors(maps).to(maps[0])
         boxes = cxcywh_to_xyxy(torch.cat(self.head.locate(raw[..., :4].detach(), priors), dim=-1))
-        return Predictions(raw, classes, priors, boxes, Levels.of(maps, self.head.anchors, self.head.strides))
+        return Predictions(raw, priors, boxes, Levels.of(maps, self.head.anchors, self.head.strides), class_maps)
 
 
 def shares(boxes: Tensor, levels: Levels) -> Tensor:

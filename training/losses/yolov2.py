@@ -53,7 +53,7 @@ class YOLOv2Criterion(Criterion):
     def forward(self, maps: Sequence[Tensor], targets: Targets, moment: Moment) -> Losses:
         """Return the losses of raw maps (B, A, h, w, 5 + C)."""
         predictions = self.read(maps)
-        raw, _, priors, boxes, levels = predictions
+        raw, priors, boxes, levels, _ = predictions
         targets = targets._replace(boxes=targets.boxes.to(raw))
         assigned, _ = self.assigner(predictions, targets).merge()
         image, row, target, _ = assigned
@@ -63,7 +63,7 @@ class YOLOv2Criterion(Criterion):
         errors = box_errors(learning, encode(truth, priors[row]), self.error)
         others = raw[..., 4][negatives(assigned)]
         objectness = gains.object * self.error(learning[:, 4], overlap).sum()
-        classes = F.cross_entropy(predictions.classes[image, row], targets.class_ids[target], reduction="sum")
+        classes = F.cross_entropy(predictions.classes(image, row), targets.class_ids[target], reduction="sum")
         parts = {
             "box": gains.box * (weight * errors).sum(),
             "objectness": objectness + gains.no_object * self.error(others, torch.zeros_like(others)).sum(),

@@ -30,14 +30,14 @@ class YOLOv3Criterion(Criterion):
     def forward(self, maps: Sequence[Tensor], targets: Targets, moment: Moment) -> Losses:  # noqa: ARG002 - always alike
         """Return the losses of raw maps (B, A, h, w, 5 + C)."""
         predictions = self.read(maps)
-        raw, classes, priors, _, levels = predictions
+        raw, priors, _, levels, _ = predictions
         targets = targets._replace(boxes=targets.boxes.to(raw))
         every = self.assigner(predictions, targets)
         assigned, entry = every.merge()
         image, row, target, _ = assigned
-        learning, truth, learning_classes = raw[image, row], targets.boxes[target], classes[image, row]
+        learning, truth, classes = raw[image, row], targets.boxes[target], predictions.classes(image, row)
         errors = box_errors(learning, encode(truth, priors[row]), cross_entropy)
-        labels = torch.zeros_like(learning_classes)
+        labels = torch.zeros_like(classes)
         labels[entry, targets.class_ids[every.target]] = 1
         others = raw[..., 4][negatives(assigned)]
         objectness = torch.cat([F.softplus(-learning[:, 4]), F.softplus(others)])
@@ -45,6 +45,6 @@ class YOLOv3Criterion(Criterion):
             {
                 "box": ((2 - shares(truth, levels)) * errors).sum(),
                 "objectness": objectness.sum(),
-                "classes": cross_entropy(learning_classes, labels).sum(),
+                "classes": cross_entropy(classes, labels).sum(),
             }
         )

@@ -49,7 +49,7 @@ class MMDetYOLOv3Criterion(Criterion):
         targets = targets._replace(boxes=targets.boxes.to(raw))
         assigned, _ = self.assigner(predictions, targets).merge()
         image, row, target, _ = assigned
-        learning, classes = raw[image, row], predictions.classes[image, row]
+        learning, classes = raw[image, row], predictions.classes(image, row)
         wanted = encode(targets.boxes[target], predictions.priors[row])
         centres = cross_entropy(learning[:, :2], wanted[:, :2].clamp(INSIDE, 1 - INSIDE))
         sizes = (learning[:, 2:4] - wanted[:, 2:]).square()

@@ -67,7 +67,7 @@ class YOLOv4Criterion(Criterion):
         every = self.assigner(predictions, targets)
         every = every._replace(ignored=self._claimed(predictions, every.ignored))
         assigned, entry = every.merge()
-        classes = predictions.classes[assigned.image, assigned.row]
+        classes = predictions.classes(assigned.image, assigned.row)
         labels = torch.zeros_like(classes)
         labels[entry, targets.class_ids[every.target]] = 1
         smooth = labels * (1 - self.gains.smoothing) + self.gains.smoothing / 2
@@ -85,7 +85,7 @@ class YOLOv4Criterion(Criterion):
     def _claimed(self, predictions: Predictions, ignored: Tensor) -> Tensor:
         """Return which of the ignored predictions (B, N) claim any class."""
         claimed = ignored.clone()
-        claimed[ignored] = (predictions.classes[ignored].sigmoid() > self.claim).any(1)
+        claimed[ignored] = (predictions.classes(*ignored.nonzero(as_tuple=True)).sigmoid() > self.claim).any(1)
         return claimed
 
     def _box_errors(self, predictions: Predictions, assigned: SlotAssignment, targets: Targets) -> Tensor:
