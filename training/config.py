@@ -25,7 +25,7 @@ class TrainConfig:
 
     Attributes:
         model: Variant to train, such as yolov7-tiny.
-        data: Data set: a folder, or the file that describes it.
+        data: Data set: a folder, a data.yaml or a COCO .json file.
         epochs: Passes over the training images; by default the paper's.
         batch: Images of one batch over all processes; auto is what fits the GPU's memory, or 16 on a CPU.
         image_size: Input size in pixels, one number for a square or height and width; by default the variant's.
@@ -42,10 +42,10 @@ class TrainConfig:
         cache: Where resized images are kept; auto is in memory where there is room.
         optimizer: Another optimizer than the recipe's.
         lr: Another learning rate than the recipe's.
-        ema: Average the weights; the average is evaluated and kept.
+        ema: Averaged weights are evaluated and kept; with --no-ema the weights as they are.
         multi_scale: Least and largest side of training images, as shares of the image size.
         close_mosaic: Last epochs without mosaic and mixup.
-        auto_anchor: Fit the anchors to the data set where the network's fit badly.
+        auto_anchor: Anchors are fitted to the data set where the network's fit badly; with --no-auto-anchor never.
         train_split: Split to learn from.
         val_split: Split to evaluate on.
         evaluate_every: Epochs between two evaluations; the last epoch is always evaluated.

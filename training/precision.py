@@ -39,9 +39,13 @@ def choose_device(name: str, local_rank: int = 0) -> torch.device:
         raise LineageError(f"--device: expected auto, cpu or cuda; got {name!r}") from error
     if device.type not in ("cpu", "cuda"):
         raise LineageError(f"--device: expected auto, cpu or cuda; got {name!r}")
-    if device.type == "cuda" and (not torch.cuda.is_available() or (device.index or 0) >= torch.cuda.device_count()):
-        raise LineageError(f"--device: expected a device that is there; got {name!r}, and torch sees no such GPU")
-    return torch.device("cuda", local_rank) if device.type == "cuda" and device.index is None else device
+    if device.type == "cpu":
+        return device
+    index = local_rank if device.index is None else device.index
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if index >= count:
+        raise LineageError(f"--device: expected a GPU that is there; got {name!r}: number {index} of {count}")
+    return torch.device("cuda", index)
 
 
 def choose_precision(asked: Precision, device: torch.device) -> Precision:

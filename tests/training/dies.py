@@ -1,0 +1,23 @@
+"""`lineage` in a process that sends itself a signal in one of its batches: SIGNAL BATCH, then the command's words."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import lineage
+from training.engine import Engine
+
+if __name__ == "__main__":
+    number, left = int(sys.argv[1]), int(sys.argv[2])
+    learn_from = Engine._learn_from
+
+    def dying(self: Engine, *arguments: object) -> object:
+        global left
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), number)
+        return learn_from(self, *arguments)  # type: ignore[arg-type]  # whatever they are
+
+    Engine._learn_from = dying  # type: ignore[assignment,method-assign]
+    sys.exit(lineage.main(sys.argv[3:]))
