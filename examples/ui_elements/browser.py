@@ -18,6 +18,7 @@ from playwright.sync_api import Browser, CDPSession, Page, sync_playwright
 
 from examples.ui_elements.classes import SMALLEST, SMALLEST_SEEN
 from examples.ui_elements.tight import tight_box
+from model_zoo.contract.boxes import pairwise_iou
 from model_zoo.contract.errors import LineageError
 
 FLAGS = [
@@ -33,6 +34,7 @@ FLAGS = [
     "--host-resolver-rules=MAP * ~NOTFOUND",
 ]
 LONGEST = 1280  # side of a picture; detectors work at 640
+TWICE = 0.6  # IoU of two boxes that are one thing
 SETTLE = "async (scroll) => { scrollTo(0, scroll); await document.fonts.ready }"
 STILL = (
     "html { scroll-behavior: auto !important } *, *::before, *::after "
@@ -53,11 +55,11 @@ class Screen:
 
 @dataclass(frozen=True)
 class Shot:
-    """A picture (H, W, 3) RGB and what is on it: labels and boxes (x1, y1, x2, y2) in its pixels."""
+    """A picture (H, W, 3) RGB and what is on it: labels and boxes (N, 4) xyxy in its pixels."""
 
     picture: NDArray[np.uint8]
     labels: list[str]
-    boxes: list[tuple[float, float, float, float]]
+    boxes: NDArray[np.float32]
 
 
 @contextmanager
@@ -120,23 +122,31 @@ class Camera:
 
 
 def read_shot(picture: NDArray[np.uint8], found: list[dict[str, Any]], zoom: float) -> Shot:
-    """Return the shot of a picture (H, W, 3) and of boxes in pixels of the page: tight ones, none too small."""
+    """Return the shot of a picture (H, W, 3) and boxes in pixels of the page: tight ones, none too small or twice."""
     height, width = picture.shape[:2]
-    scale = min(1.0, LONGEST / max(height, width))
     long, short = SMALLEST * zoom, max(SMALLEST * zoom / 2, SMALLEST_SEEN * max(height, width) / 640)
-    labels, boxes = [], []
+    labels, boxes = [], np.empty((0, 4), np.float32)
     for thing in found:
         told = [side * zoom for side in thing["box"]]
         box = tight_box(picture, thing["label"], told)
-        label = _as_seen(thing, told, box) if box else ""
         sides = sorted((box[2] - box[0], box[3] - box[1])) if box else [0, 0]
         if box and sides[0] >= short and sides[1] >= long:
-            labels.append(label)
-            boxes.append((box[0] * scale, box[1] * scale, box[2] * scale, box[3] * scale))
-    if scale < 1:
-        size = (round(width * scale), round(height * scale))
-        picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA).astype(np.uint8)
-    return Shot(picture, labels, boxes)
+            row = np.array([box], np.float32)
+            if not len(boxes) or pairwise_iou(row, boxes).max() < TWICE:
+                labels.append(_as_seen(thing, told, box))
+                boxes = np.concatenate((boxes, row))
+    return _shrink(Shot(picture, labels, boxes))
+
+
+def _shrink(shot: Shot) -> Shot:
+    """Make the longer side of a picture no longer than detectors need it."""
+    height, width = shot.picture.shape[:2]
+    scale = min(1.0, LONGEST / max(height, width))
+    if scale == 1:
+        return shot
+    size = (round(width * scale), round(height * scale))
+    picture = cv2.resize(shot.picture, size, interpolation=cv2.INTER_AREA).astype(np.uint8)
+    return Shot(picture, shot.labels, shot.boxes * np.float32(scale))
 
 
 def _as_seen(thing: dict[str, Any], told: list[float], box: tuple[int, int, int, int]) -> str:

@@ -26,7 +26,7 @@ class Scene:
     height: int
     width: int
     labels: list[str]
-    boxes: list[tuple[float, float, float, float]]
+    boxes: list[list[float]]
     facts: dict[str, str]
 
     @property
@@ -42,7 +42,9 @@ def save_picture(output: Path, name: str, shot: Shot, facts: dict[str, str]) -> 
     _, data = cv2.imencode(".jpg", cv2.cvtColor(shot.picture, cv2.COLOR_RGB2BGR), QUALITY)
     path.write_bytes(data.tobytes())
     height, width = shot.picture.shape[:2]
-    return Scene(path.name, hashlib.sha256(data.tobytes()).hexdigest(), height, width, shot.labels, shot.boxes, facts)
+    return Scene(
+        path.name, hashlib.sha256(data.tobytes()).hexdigest(), height, width, shot.labels, shot.boxes.tolist(), facts
+    )
 
 
 def write_dataset(output: Path, scenes: list[Scene], facts: dict[str, Any]) -> None:

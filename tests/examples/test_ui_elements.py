@@ -1,0 +1,269 @@
+"""The data set of interface elements: labels of pages, boxes around what is seen, splits that share nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import random
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from playwright.sync_api import Browser
+
+from examples.ui_elements import draw, generate, materials
+from examples.ui_elements.browser import Camera, Screen, Shot, chromium, read_shot
+from examples.ui_elements.classes import NAMES
+from examples.ui_elements.coco import save_picture, write_dataset
+from examples.ui_elements.kits import shelf as kits
+from examples.ui_elements.kits.kit import FOLDER, kit
+from examples.ui_elements.pages import shelf as pages
+from examples.ui_elements.pages.parts import overlays
+from examples.ui_elements.tight import tight_box
+from training.data.open import read_dataset
+
+HERE = Path(generate.__file__).parent
+KITS = [name for shelf in (kits.TRAIN, kits.VAL, kits.TEST) for name, _ in shelf]
+PAGE_TYPES = [page for shelf in (pages.TRAIN, pages.VAL, pages.TEST) for page, _ in shelf]
+SCREEN = Screen(height=400, width=500)
+needs_chromium = pytest.mark.skipif(
+    not (shutil.which("chromium") or shutil.which("chromium-browser")),
+    reason="needs Chromium; on Debian and Ubuntu: apt install chromium",
+)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture
+def camera(browser: Browser) -> Iterator[Camera]:
+    camera = Camera(browser)
+    yield camera
+    camera.close()
+
+
+@pytest.fixture
+def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Stand in for the npm packages: one icon in every family, no style sheets."""
+    folder = tmp_path / "node_modules"
+    for family in materials._ICON_FOLDERS:
+        (folder / family).mkdir(parents=True)
+        (folder / family / "bell.svg").write_text('<svg viewBox="0 0 9 9"><path d="M1 1H8V8Z"/></svg>')
+    monkeypatch.setattr(generate, "MODULES", folder)
+    return folder
+
+
+def shoot(camera: Camera, body: str, tmp_path: Path, scroll: int = 0) -> Shot:
+    page = f"<!doctype html><meta charset=utf-8><body style='margin:0;font:16px sans-serif'>{body}"
+    camera.frame(SCREEN)
+    camera.show(page, tmp_path, scroll)
+    return camera.shoot(SCREEN)
+
+
+NATIVE = {
+    '<button style="width:90px;height:30px">Save</button>': "button",
+    '<a href="#" style="display:inline-block;background:#06c;padding:9px">Save</a>': "button",
+    '<a href="#">Read more</a>': "link",
+    '<button style="border:0;background:none">Read more</button>': "link",
+    '<input type="text">': "text_field",
+    "<textarea></textarea>": "text_field",
+    '<input type="checkbox">': "checkbox",
+    '<input type="checkbox" style="appearance:none;width:40px;height:20px;background:#06c">': "toggle",
+    '<input type="radio">': "radio",
+    "<select><option>One</select>": "dropdown",
+    '<button aria-haspopup="true" data-caret="1">Open</button>': "dropdown",
+    '<input type="range">': "slider",
+    "<h2>Title</h2>": "heading",
+    '<div style="font-size:28px">42 %</div>': "heading",
+    '<svg width="24" height="24"><path d="M2 2H22V22Z"/></svg>': "icon",
+    '<svg width="300" height="150"><path d="M2 2H299V149Z"/></svg>': "image",
+    '<a role="tab">Details</a>': "tab",
+    "<table><tr><td>1<td>2<tr><td>3<td>4</table>": "table",
+}
+
+
+@needs_chromium
+@pytest.mark.parametrize(("markup", "label"), NATIVE.items())
+def test_an_element_has_the_label_of_what_it_looks_like(
+    camera: Camera, tmp_path: Path, markup: str, label: str
+) -> None:
+    assert shoot(camera, f"<div style='padding:40px'>{markup}</div>", tmp_path).labels == [label]
+
+
+NOTHING = {
+    "plain text": "<p>Only words.</p>",
+    "not visible": '<button style="visibility:hidden">Save</button>',
+    "a colour like the ground's": '<a href="#" style="color:#fff;text-decoration:none">Save</a>',
+    "covered": '<button>Save</button><div style="position:fixed;inset:0;background:#eee"></div>',
+    "clipped": '<div style="overflow:hidden;height:4px"><button>Save</button></div>',
+    "a table for layout": '<table role="presentation"><tr><td>1<td>2<tr><td>3<td>4</table>',
+    "said to be nothing": '<button data-ui="none">Save</button>',
+}
+
+
+@needs_chromium
+@pytest.mark.parametrize("markup", NOTHING.values(), ids=NOTHING)
+def test_what_is_not_seen_is_not_labelled(camera: Camera, tmp_path: Path, markup: str) -> None:
+    assert shoot(camera, markup, tmp_path).labels == []
+
+
+@needs_chromium
+def test_a_box_is_where_the_element_is_drawn(camera: Camera, tmp_path: Path) -> None:
+    markup = '<button style="position:absolute;left:50px;top:60px;width:120px;height:40px">Save</button>'
+    np.testing.assert_allclose(shoot(camera, markup, tmp_path).boxes, [[50, 60, 170, 100]], atol=1)
+
+
+@needs_chromium
+def test_a_link_has_a_box_for_each_of_its_lines(camera: Camera, tmp_path: Path) -> None:
+    shot = shoot(camera, '<div style="width:90px"><a href="#">Several words on lines</a></div>', tmp_path)
+    assert shot.labels == ["link"] * 3
+    assert (np.diff(shot.boxes[:, 1]) > 10).all()
+
+
+@needs_chromium
+def test_a_heading_has_one_box_around_its_text(camera: Camera, tmp_path: Path) -> None:
+    (box,) = shoot(camera, "<h1>Two<br>lines</h1>", tmp_path).boxes
+    assert box[2] - box[0] < 120
+    assert box[3] - box[1] > 40
+
+
+@needs_chromium
+def test_an_icon_in_a_button_is_part_of_it(camera: Camera, tmp_path: Path) -> None:
+    icon = '<svg width="20" height="20"><path d="M2 2H19V19Z"/></svg>'
+    assert shoot(camera, f"<button>{icon} Save</button>", tmp_path).labels == ["button"]
+    assert shoot(camera, f'<button style="border:0;background:none">{icon}</button>', tmp_path).labels == ["icon"]
+
+
+@needs_chromium
+def test_a_ticked_box_that_a_label_draws_is_the_box_alone(camera: Camera, tmp_path: Path) -> None:
+    style = (
+        "<style>input{opacity:0;position:absolute}label{position:relative;padding-left:30px}label::before{content:'';"
+    )
+    style += "position:absolute;left:0;top:0;width:18px;height:18px;border:1px solid #333}</style>"
+    shot = shoot(camera, f"{style}<input type=checkbox id=a><label for=a>Remember me</label>", tmp_path)
+    assert shot.labels == ["checkbox"]
+    np.testing.assert_allclose(shot.boxes[0], [0, 0, 20, 20], atol=2)
+
+
+@needs_chromium
+def test_a_head_that_stays_hides_what_is_scrolled_beneath_it(camera: Camera, tmp_path: Path) -> None:
+    head = '<div style="position:fixed;top:0;left:0;right:0;height:50px;background:#ddd"></div>'
+    tall = (
+        '<div style="height:30px"></div><input style="height:80px;width:100px;display:block"><div style="height:900px">'
+    )
+    (box,) = shoot(camera, head + tall, tmp_path, scroll=10).boxes
+    assert 45 <= box[1] <= 60
+    assert box[3] == pytest.approx(106, abs=8)
+
+
+@needs_chromium
+@pytest.mark.usefixtures("modules")
+def test_the_same_order_gives_the_same_bytes(camera: Camera, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(generate, "PICTURES", 10)
+    monkeypatch.setitem(generate.SHELVES, "train", ([("house", 1.0)], pages.TRAIN))
+    scenes = []
+    for folder in ("first", "second"):
+        output = tmp_path / folder
+        materials.write_pictures(output / "pictures", generate.PICTURES, seed=3)
+        scenes.append([generate.shoot_page(camera, generate.Order("train", i, 3, output)) for i in range(2)])
+    assert scenes[0] == scenes[1]
+    assert scenes[0][0].sha256 != scenes[0][1].sha256
+
+
+def test_splits_share_no_design_system_and_no_type_of_page() -> None:
+    assert len(set(KITS)) == len(KITS)
+    assert len(set(PAGE_TYPES)) == len(PAGE_TYPES)
+
+
+@pytest.mark.parametrize("name", KITS)
+def test_every_template_can_be_filled_in(name: str, modules: Path) -> None:
+    rng = random.Random(name)
+    pencil = draw.Draw(
+        rng, kit(name), materials.words("en"), materials.Icons(modules, rng), [Path("/0.jpg")] * 9, narrow=False
+    )
+    known = kit("plain").templates
+    inside = dict.fromkeys(("control", "tabs", "body", "pages", "items"), "<b>1</b>")
+    assert set(kit(name).templates) <= set(known)
+    for component, templates in kit(name).templates.items():
+        for template in templates:
+            one = dataclasses.replace(kit(name), templates={component: [template]}, own=frozenset())
+            dataclasses.replace(pencil, kit=one).part(component, **inside)
+
+
+@pytest.mark.parametrize("page", PAGE_TYPES, ids=lambda page: page.__name__)
+def test_every_page_can_be_drawn_in_every_language(page: pages.PageType, modules: Path) -> None:
+    for number, language in enumerate(materials.LANGUAGES):
+        rng = random.Random(number)
+        name, icons = rng.choice(KITS), materials.Icons(modules, rng)
+        pencil = draw.Draw(rng, kit(name), materials.words(language), icons, [Path("/0.jpg")] * 9, number % 2 == 0)
+        text = page(pencil) + overlays(pencil)
+        assert text.count("<div") == text.count("</div>")
+
+
+def test_style_sheets_come_from_packages_that_are_pinned() -> None:
+    told = json.loads((HERE / "package.json").read_text())
+    assert all(re.fullmatch(r"\d+\.\d+\.\d+", v) for v in (told["dependencies"] | told["devDependencies"]).values())
+    named = {sheet for path in FOLDER.glob("*.toml") for look in kit(path.stem).looks for sheet in look.sheets}
+    packages = {"/".join(sheet.split("/")[: 2 if sheet[0] == "@" else 1]) for sheet in named}
+    assert packages <= set(told["dependencies"])
+
+
+def test_a_tight_box_ends_where_the_ground_begins() -> None:
+    picture = np.full((50, 80, 3), 240, np.uint8)
+    picture[20:30, 15:60] = 30
+    assert tight_box(picture, "link", [5, 10, 70, 45]) == (15, 20, 60, 30)
+    assert tight_box(picture, "link", [5, 32, 70, 45]) is None
+
+
+def test_a_body_that_fills_its_box_is_not_tightened_to_its_text() -> None:
+    picture = np.full((50, 80, 3), 240, np.uint8)
+    picture[10:40, 10:70] = 120
+    picture[20:30, 30:50] = 10
+    assert tight_box(picture, "button", [10, 10, 70, 40]) == (10, 10, 70, 40)
+
+
+def test_a_thumb_that_stands_out_belongs_to_the_slider() -> None:
+    picture = np.full((60, 120, 3), 255, np.uint8)
+    picture[28:32, 10:110] = 90
+    picture[20:40, 50:70] = 20
+    assert tight_box(picture, "slider", [10, 28, 110, 32]) == (10, 20, 110, 40)
+
+
+def test_what_is_found_twice_is_labelled_once() -> None:
+    picture = np.zeros((60, 60, 3), np.uint8)
+    picture[10:40, 10:40] = 255
+    found = [{"label": "checkbox", "box": [10, 10, 40, 40]}, {"label": "toggle", "box": [9, 9, 41, 41]}]
+    assert read_shot(picture, found, 1.0).labels == ["checkbox"]
+
+
+def test_a_large_picture_is_made_smaller_with_its_boxes() -> None:
+    picture = np.zeros((1600, 2560, 3), np.uint8)
+    picture[200:400, 100:500] = 255
+    shot = read_shot(picture, [{"label": "image", "box": [40, 90, 260, 210]}], 2.0)
+    assert shot.picture.shape == (800, 1280, 3)
+    np.testing.assert_allclose(shot.boxes, [[40, 90, 260, 210]])
+
+
+def test_the_data_set_is_sound_for_training(tmp_path: Path) -> None:
+    scenes = []
+    for number, split in enumerate(("train", "val", "test")):
+        picture = np.full((60, 80, 3), 80 * number, np.uint8)
+        shot = Shot(picture, ["table", "button"], np.array([[1, 2, 70, 50], [5, 5, 30.5, 20]], np.float32))
+        scenes.append(save_picture(tmp_path, f"{split}-0", shot, {"kit": "house"}))
+    write_dataset(tmp_path, scenes, {"seed": 0})
+    dataset, findings = read_dataset(tmp_path)
+    assert findings == []
+    assert tuple(dataset.class_names) == NAMES
+    (record,) = dataset.splits["val"].records
+    np.testing.assert_allclose(record.boxes, [[1, 2, 70, 50], [5, 5, 30.5, 20]])
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    assert manifest["splits"]["train"]["elements"]["button"] == 1
+    assert set(manifest["files"]) == {f"images/{s}-0.jpg" for s in ("train", "val", "test")} | {
+        f"annotations/{s}.json" for s in ("train", "val", "test")
+    }
