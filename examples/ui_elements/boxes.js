@@ -110,7 +110,11 @@
       const at = node.parentElement;
       if (!node.data.trim() || isGlyph(at) || at.closest('svg,[data-ui=none]') || !seen(at) || onBadge(at, el)) continue;
       range.selectNodeContents(node);
-      for (const r of range.getClientRects()) if (r.width > 1.5 && r.height > 1.5) boxes.push([r.left, r.top, r.right, r.bottom]);
+      const tall = 1.25 * parseFloat(css(at).fontSize);  // fonts of some scripts ask for more than they fill
+      for (const r of range.getClientRects()) {
+        const spare = Math.max(0, r.height - tall) / 2;
+        if (r.width > 1.5 && r.height > 1.5) boxes.push([r.left, r.top + spare, r.right, r.bottom - spare]);
+      }
     }
     boxes.sort((a, b) => a[1] - b[1] || a[0] - b[0]);
     const lines = [];
@@ -235,7 +239,7 @@
     if (!text || inner.length > 1 || (inner.length && text.length > 60) || text.length > 160) return;
     const lines = lineBoxes(el);  // more than two in blocks are a card or a row that happens to be pressed
     const blocks = lines.length > 2 && [...el.querySelectorAll('*')].some((at) => /^(block|flex|grid)$/.test(css(at).display) && textOf(at));
-    if (!blocks) for (const line of lines) add('link', el, line);
+    if (!blocks) for (const line of lines) add('link', el, line, {text: true});
   };
 
   const tab = (el) => {
@@ -254,7 +258,7 @@
       return after || bodyOf(at).under || (strip[1] > 0 && strip[1] <= 5 && strip[0] > 12 && rgba(css(at).backgroundColor)[3] > 30);
     });
     const box = join(content);
-    add('tab', el, line ? [rect(el)[0], box[1], rect(el)[2], rect(el)[3]] : box);
+    add('tab', el, line ? [rect(el)[0], box[1], rect(el)[2], rect(el)[3]] : box, {text: true});
   };
 
   const picture = (el) => {
@@ -288,7 +292,7 @@
     const hint = el.dataset?.ui;
     if (hint === 'none') return;
     if (hint === 'heading' || hint === 'link') return lineBoxes(el).length && (hint === 'link' ?
-      lineBoxes(el).forEach((line) => add('link', el, line)) : add('heading', el, join(lineBoxes(el))));
+      lineBoxes(el).forEach((line) => add('link', el, line, {text: true})) : add('heading', el, join(lineBoxes(el)), {text: true}));
     if (hint === 'tab') return tab(el);
     if (hint) return add(hint, el, ['slider', 'toggle'].includes(hint) ? join([el, ...el.querySelectorAll('*')].filter(seen).map(rect)) : rect(el));
     if (tag === 'input' && (type === 'checkbox' || type === 'radio') || ['checkbox', 'radio', 'switch'].includes(role)) {
@@ -323,7 +327,7 @@
     const control = tag === 'label' && el.control;  // a label that stands for an input that is not shown
     if (el.matches(PRESS) || control && bodyOf(el).whole && textOf(el) && (!seen(control) || Math.min(...size(rect(control))) < 8)) press(el);
     else backgroundPicture(el);
-    if (heading(el) && lineBoxes(el).length) add('heading', el, join(lineBoxes(el)));
+    if (heading(el) && lineBoxes(el).length) add('heading', el, join(lineBoxes(el)), {text: true});
   };
 
   // ---- what a person sees of it
@@ -391,5 +395,5 @@
   items = items.filter((item) => !(item.label === 'button' && items.some((o) => o !== item && (o.label === 'text_field' || o.label === 'dropdown') &&
     holds(o.box, item.box) && area(o.box) > area(item.box))));
   items = items.filter((item) => !(item.label === 'icon' && items.some((o) => o !== item && o.label === 'icon' && o.target.contains(item.target))));
-  return items.map(({label, box, words}) => ({label, box, words}));
+  return items.map(({label, box, words, text}) => ({label, box, words, text}));
 }

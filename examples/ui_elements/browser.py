@@ -128,7 +128,7 @@ def read_shot(picture: NDArray[np.uint8], found: list[dict[str, Any]], zoom: flo
     labels, boxes = [], np.empty((0, 4), np.float32)
     for thing in found:
         told = [side * zoom for side in thing["box"]]
-        box = tight_box(picture, thing["label"], told)
+        box = tight_box(picture, thing["label"], told, bool(thing.get("text")))
         sides = sorted((box[2] - box[0], box[3] - box[1])) if box else [0, 0]
         if box and sides[0] >= short and sides[1] >= long:
             row = np.array([box], np.float32)

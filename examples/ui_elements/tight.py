@@ -1,7 +1,7 @@
 """Boxes drawn tight around what is seen, by the pixels of the screenshot.
 
-The DOM tells the box of a line of text, not that of its glyphs, and that of a slider, not of its track and thumb. A
-side moves inwards while the line of pixels along it looks like what lies just outside of it.
+The DOM tells the box of a slider, not that of its track and thumb, and that of an icon, not of its lines. A side
+moves inwards while the line of pixels along it looks like what lies just outside of it.
 """
 
 from __future__ import annotations
@@ -17,26 +17,41 @@ FRAMES = {"text_field", "dropdown"}
 LEAST_OF_FRAME = 0.7  # of its height: a field that is a line beneath is as high as it can be typed into
 GROWING = {"slider", "toggle"}  # a thumb may be larger than the control that it belongs to
 REACH = 16  # pixels a thumb stands out, at most
-INK = {"link", "heading", "icon"}
 NOT_TIGHTENED = {"image", "table"}  # a photo may have the colour of the page at its rim
 
 
-def tight_box(picture: Picture, label: str, box: list[float]) -> Box | None:
+def tight_box(picture: Picture, label: str, box: list[float], text: bool = False) -> Box | None:
     """Return the box (x1, y1, x2, y2) of what is seen in `box` of an RGB picture (H, W, 3), in whole pixels.
 
-    None where nothing stands out from what is around.
+    Text keeps the height of its line, whichever letters it is of. None where nothing stands out from what is around.
     """
     height, width = picture.shape[:2]
-    x1, y1 = max(0, round(box[0])), max(0, round(box[1]))
-    x2, y2 = min(width, round(box[2])), min(height, round(box[3]))
+    x1, y1, x2, y2 = start = (
+        max(0, round(box[0])),
+        max(0, round(box[1])),
+        min(width, round(box[2])),
+        min(height, round(box[3])),
+    )
     if x2 <= x1 or y2 <= y1:
         return None
     if label in NOT_TIGHTENED:
-        return (x1, y1, x2, y2) if np.ptp(picture[y1:y2, x1:x2], axis=(0, 1)).any() else None
-    faint = FAINT_INK if label in INK else FAINT
+        return start if np.ptp(picture[y1:y2, x1:x2], axis=(0, 1)).any() else None
     if label in GROWING:
-        y1, y2 = _grown(picture, (x1, y1, x2, y2))
-    apart = (1,) if label in INK else (1, 3)  # a body may stand on a line of its own colour
+        top, bottom = _grown(picture, start)
+        start = (x1, top, x2, bottom)
+    tight = _tightened(picture, start, ink=text or label == "icon")
+    if tight is None:
+        return None
+    if text or (label in FRAMES and tight[3] - tight[1] < LEAST_OF_FRAME * (y2 - y1)):
+        return tight[0], y1, tight[2], y2
+    return _thicken(tight) if label == "icon" else tight
+
+
+def _tightened(picture: Picture, box: Box, ink: bool) -> Box | None:
+    """Move all sides inwards; around ink, the line just outside tells the colour of the ground."""
+    height, width = picture.shape[:2]
+    x1, y1, x2, y2 = box
+    faint, apart = (FAINT_INK, (1,)) if ink else (FAINT, (1, 3))  # a body may stand on a line of its own colour
     y1 += _background(picture[y1:y2, x1:x2], [picture[max(0, y1 - far), x1:x2] for far in apart], faint)
     y2 -= _background(picture[y1:y2, x1:x2][::-1], [picture[min(height, y2 + far) - 1, x1:x2] for far in apart], faint)
     if y2 <= y1:
@@ -44,11 +59,7 @@ def tight_box(picture: Picture, label: str, box: list[float]) -> Box | None:
     columns = picture.transpose(1, 0, 2)
     x1 += _background(columns[x1:x2, y1:y2], [columns[max(0, x1 - far), y1:y2] for far in apart], faint)
     x2 -= _background(columns[x1:x2, y1:y2][::-1], [columns[min(width, x2 + far) - 1, y1:y2] for far in apart], faint)
-    if x2 <= x1:
-        return None
-    if label in FRAMES and y2 - y1 < LEAST_OF_FRAME * (box[3] - box[1]):
-        return x1, max(0, round(box[1])), x2, min(height, round(box[3]))
-    return _thicken((x1, y1, x2, y2)) if label == "icon" else (x1, y1, x2, y2)
+    return (x1, y1, x2, y2) if x2 > x1 else None
 
 
 def _thicken(box: Box) -> Box:

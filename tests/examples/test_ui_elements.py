@@ -217,8 +217,15 @@ def test_style_sheets_come_from_packages_that_are_pinned() -> None:
 def test_a_tight_box_ends_where_the_ground_begins() -> None:
     picture = np.full((50, 80, 3), 240, np.uint8)
     picture[20:30, 15:60] = 30
-    assert tight_box(picture, "link", [5, 10, 70, 45]) == (15, 20, 60, 30)
-    assert tight_box(picture, "link", [5, 32, 70, 45]) is None
+    assert tight_box(picture, "toggle", [5, 10, 70, 45]) == (15, 20, 60, 30)
+    assert tight_box(picture, "toggle", [5, 32, 70, 45]) is None
+
+
+def test_a_line_of_text_is_as_high_as_its_font_and_as_wide_as_its_words() -> None:
+    picture = np.full((50, 80, 3), 240, np.uint8)
+    picture[20:30, 15:60] = 30
+    assert tight_box(picture, "link", [5, 16, 70, 34], text=True) == (15, 16, 60, 34)
+    assert tight_box(picture, "link", [5, 32, 70, 45], text=True) is None
 
 
 def test_a_body_that_fills_its_box_is_not_tightened_to_its_text() -> None:
