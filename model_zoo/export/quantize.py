@@ -26,7 +26,8 @@ from model_zoo.contract.int8 import ZERO_POINT
 from model_zoo.export.errors import ExportError
 from model_zoo.export.parity import session
 
-STEPS = 127  # of one sign: weights and maps go from -127 to 127
+STEPS = 127  # of one sign
+SMALLEST_STEP = np.float32(1e-30)  # above 0, with room for its product with another below
 ALONE = ".alone"
 Peaks = Mapping[str, float]  # largest magnitude by tensor
 Pictures = Sequence[NDArray[np.uint8]]
@@ -156,8 +157,8 @@ class _Writer:
 
 
 def _scale(peak: Any) -> Any:
-    """Return the step for numbers up to `peak`, above 0 where a map or a channel is nothing but 0."""
-    return np.maximum(np.float32(peak) / np.float32(STEPS), np.float32(1e-8))
+    """Return the step for numbers up to `peak`; a map or a channel may be nothing but 0."""
+    return np.maximum(np.float32(peak) / np.float32(STEPS), SMALLEST_STEP)
 
 
 def _replace_nodes(graph: onnx.GraphProto, nodes: Sequence[onnx.NodeProto]) -> None:

@@ -1,0 +1,213 @@
+"""What fp16 and int8 cost and save: average precision, agreement with fp32, file size and time per image.
+
+    python -m benchmarks.precision --weights yolov5n.pt --data coco
+
+The weights are evaluated on one split, after int8 was calibrated on the images of another. Of every generation the
+smallest variant follows, untrained: of its files only size and time mean anything. Files run as the service runs them
+on this CPU, on one thread, the precisions of one variant in turns. Writes benchmarks/results/precision.csv, a row as
+soon as it is known, and precision.png.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import statistics
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import astuple, dataclass, fields, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+import tyro
+
+from benchmarks.every_family import megabytes
+from model_zoo.contract import pipeline
+from model_zoo.contract.detections import Detections
+from model_zoo.contract.images import decode_image
+from model_zoo.detector import Detector
+from model_zoo.export.calibration import Calibration
+from model_zoo.export.model_file import describe, write_model
+from model_zoo.registry import build
+from model_zoo.weights.importers import load_checkpoint
+from service.engines.base import Engine, EngineOptions
+from service.engines.onnxruntime import load
+from service.loose_model import open_loose
+from training.data.open import open_dataset
+from training.data.records import DataSet, Record
+from training.evaluate import coco
+from training.evaluate.detector import Photos, evaluate
+
+RESULTS = Path(__file__).parent / "results"
+Precision = Literal["fp32", "fp16", "int8"]
+PRECISIONS: tuple[Precision, ...] = ("fp32", "fp16", "int8")
+SMALLEST = (
+    *("yolov1-tiny", "yolov2-tiny-voc", "yolov3-tiny", "yolov4-tiny"),
+    *("yolov5n", "yolox-nano", "yolov6n", "yolov7-tiny"),
+)
+RANDOM = "random"
+ROUNDS = 20
+SURE = 0.25  # score above which a detection of the fp32 file counts as an object
+
+
+@dataclass(frozen=True)
+class Row:
+    """One file; what follows its time is of trained weights alone.
+
+    ms: of one core. score_difference, box_difference (1 - IoU): those that export met, means over the best 100
+    predictions of a picture. agreement: the AP of its detections where those of the fp32 file above a score of 0.25 are
+    taken for the truth.
+    """
+
+    variant: str
+    weights: str
+    precision: str
+    file_mb: float
+    int8_layers: str
+    ms: float = math.nan
+    time_vs_fp32: float = math.nan
+    score_difference: float = math.nan
+    box_difference: float = math.nan
+    ap: float = math.nan
+    ap50: float = math.nan
+    agreement: float = math.nan
+
+    def cells(self) -> list[object]:
+        """Return the values as they are written, three digits of what was measured; nothing where nothing was."""
+        values = ("" if isinstance(v, float) and math.isnan(v) else v for v in astuple(self))
+        return [f"{value:.3g}" if isinstance(value, float) else value for value in values]
+
+
+def main(
+    weights: Path,
+    data: Path,
+    calibration: str = "coco128",
+    split: str = "val2017",
+    variants: tuple[str, ...] = SMALLEST,
+) -> None:
+    """Export, measure and write the results.
+
+    Args:
+        weights: Trained weights, of COCO's classes.
+        data: Data set in a format that `lineage data` reads.
+        calibration: Split whose images int8 is calibrated on.
+        split: Split to evaluate on.
+        variants: What is exported with random weights besides.
+    """
+    dataset = open_dataset(data)
+    shown, judged = dataset.split(calibration).records, dataset.split(split).records
+    rows: list[Row] = []
+    with (RESULTS / "precision.csv").open("w", newline="") as file:
+        out = csv.writer(file)
+        out.writerow([field.name for field in fields(Row)])
+        torch.manual_seed(0)
+        for name in (weights.name, *variants):
+            trained = name == weights.name
+            detector = load_checkpoint(weights).detector if trained else build(name)
+            for row in measure(detector, name if trained else RANDOM, shown, dataset, judged if trained else ()):
+                rows.append(row)
+                out.writerow(row.cells())
+                print(*row.cells(), flush=True)
+            file.flush()
+    plot(rows)
+
+
+def measure(
+    detector: Detector, weights: str, shown: Sequence[Record], dataset: DataSet, judged: Sequence[Record]
+) -> list[Row]:
+    """Measure one detector in every precision; AP only where there are records to judge it by."""
+    with tempfile.TemporaryDirectory() as folder:
+        paths = {precision: Path(folder) / f"{precision}.onnx" for precision in PRECISIONS}
+        rows = [exported(detector, weights, precision, path, shown) for precision, path in paths.items()]
+        engines = [load(open_loose(path), EngineOptions(provider="cpu", workers=1)) for path in paths.values()]
+    times = timed(engines, shown[0])
+    rows = [replace(row, ms=ms, time_vs_fp32=ms / times[0]) for row, ms in zip(rows, times, strict=True)]
+    return with_precision(rows, engines, dataset, judged) if judged else rows
+
+
+def exported(detector: Detector, weights: str, precision: Precision, path: Path, shown: Sequence[Record]) -> Row:
+    """Write a file, calibrated where it is int8."""
+    card = describe(detector, path.stem, precision=precision)
+    canvases = (pipeline.prepare(card, decode_image(record.path.read_bytes())).pixels[None] for record in shown)
+    report = write_model(detector, card, path, calibration=Calibration(list(canvases)) if precision == "int8" else None)
+    row, met = Row(detector.variant, weights, precision, megabytes(path), layers(path)), report.file
+    return row if weights == RANDOM else replace(row, score_difference=met.score, box_difference=met.box)
+
+
+def layers(path: Path) -> str:
+    """Tell how many of the convolutions that could be are on int8."""
+    report = path.with_suffix(".quantization.json")
+    if not report.is_file():
+        return ""
+    chosen = [layer["precision"] == "int8" for layer in json.loads(report.read_text())["layers"]]
+    return f"{sum(chosen)} of {len(chosen)}"
+
+
+def timed(engines: Sequence[Engine], record: Record) -> list[float]:
+    """Return the median milliseconds of a core that each engine takes for one image, in turns."""
+    times: list[list[float]] = [[] for _ in engines]
+    image = decode_image(record.path.read_bytes())
+    for _ in range(ROUNDS):
+        for engine, mine in zip(engines, times, strict=True):
+            card = engine.card
+            feeds = pipeline.collate([pipeline.prepare(card, image)], [pipeline.make_query(card)])
+            begin = time.thread_time()
+            engine.run(feeds)
+            mine.append((time.thread_time() - begin) * 1000)
+    return [statistics.median(mine) for mine in times]
+
+
+def with_precision(
+    rows: Sequence[Row], engines: Sequence[Engine], dataset: DataSet, judged: Sequence[Record]
+) -> list[Row]:
+    """Add the average precision of each file on the records, and against what the fp32 file finds there."""
+    found = [evaluate(engine.card, engine.run, dataset, Photos(judged, engine.card, batch=1)) for engine in engines]
+    truth = [as_truth(record, mine) for record, mine in zip(judged, found[0].detections, strict=True)]
+    return [
+        replace(
+            row,
+            ap=evaluation.metrics.ap,
+            ap50=evaluation.metrics.ap50,
+            agreement=coco.score(dataset, truth, evaluation.detections).metrics.ap,
+        )
+        for row, evaluation in zip(rows, found, strict=True)
+    ]
+
+
+def as_truth(record: Record, found: Detections) -> Record:
+    """Return the record with what was surely found on it for its objects."""
+    sure = found.scores > SURE
+    boxes = found.boxes[sure]
+    areas = ((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])).astype(np.float32)
+    return replace(record, boxes=boxes, class_ids=found.class_ids[sure], crowd=np.zeros(len(boxes), bool), areas=areas)
+
+
+def plot(rows: Sequence[Row]) -> None:
+    """Draw AP against time for the trained weights, and time and size of every variant."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(1, 3, figsize=(12, 3.6), layout="constrained")
+    trained = [row for row in rows if not math.isnan(row.ap)]
+    axes[0].bar([row.precision for row in trained], [row.ap for row in trained], color="#3b6ea5")
+    axes[0].set(title=f"{trained[0].variant}, official weights", ylabel="AP")
+    for axis, name, title in ((axes[1], "time_vs_fp32", "time / fp32"), (axes[2], "file_mb", "file size / fp32")):
+        for offset, precision, colour in ((-0.2, "fp16", "#9db8d2"), (0.2, "int8", "#3b6ea5")):
+            chosen = [row for row in rows if row.weights == RANDOM and row.precision == precision]
+            whole = [row.file_mb for row in rows if row.weights == RANDOM and row.precision == "fp32"]
+            values = [getattr(r, name) / (w if name == "file_mb" else 1) for r, w in zip(chosen, whole, strict=True)]
+            axis.barh(np.arange(len(chosen)) + offset, values, 0.4, label=precision, color=colour)
+            axis.set(yticks=range(len(chosen)), yticklabels=[row.variant for row in chosen], xlabel=title)
+        axis.axvline(1, color="black", linewidth=0.8)
+        axis.legend()
+    figure.savefig(RESULTS / "precision.png", dpi=120)
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
