@@ -274,3 +274,34 @@ def test_the_data_set_is_sound_for_training(tmp_path: Path) -> None:
     assert set(manifest["files"]) == {f"images/{s}-0.jpg" for s in ("train", "val", "test")} | {
         f"annotations/{s}.json" for s in ("train", "val", "test")
     }
+
+
+def rows(document: str, section: str) -> list[list[str]]:
+    """Return the cells of the first table of a section, without its head."""
+    text = (HERE / document).read_text(encoding="utf-8").split(f"## {section}\n")[1]
+    lines = [line.strip("|").split("|") for line in text.split("\n## ")[0].splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line] for line in lines[2:]]
+
+
+def test_the_readme_defines_every_class() -> None:
+    assert [row[0].strip("`") for row in rows("README.md", "What is labelled")] == list(NAMES)
+
+
+def test_the_data_card_tells_what_is_in_each_split() -> None:
+    told = {
+        row[0].split()[0]: [re.findall(r"[\w-]+", re.sub(r"\(.*?\)", "", cell)) for cell in row[1:]]
+        for row in rows("DATA_CARD.md", "Splits")
+    }
+    dealt = {
+        split: [[name for name, _ in systems], [page.__name__ for page, _ in types]]
+        for split, (systems, types) in generate.SHELVES.items()
+    }
+    assert told == dealt
+
+
+def test_the_data_card_names_every_package() -> None:
+    packages = json.loads((HERE / "package.json").read_text())
+    named = {name for row in rows("DATA_CARD.md", "What it stands on") for name in re.split(r"[,:]? ", row[0])}
+    fonts = {name for name in packages["dependencies"] if name.startswith("@fontsource/")}
+    assert (packages["dependencies"] | packages["devDependencies"]).keys() - fonts <= named
+    assert f"{len(fonts)} of @fontsource" in (HERE / "DATA_CARD.md").read_text()
