@@ -15,7 +15,7 @@ RECIPE = replace(
     yolov1.RECIPE,
     criterion=YOLOv2Criterion,
     source="arXiv:1612.08242, section 3",
-    optimizer=replace(yolov1.RECIPE.optimizer, lr=1e-3),
+    optimizer=replace(yolov1.RECIPE.optimizer, lr=1e-3, clip_norm=0.0),
     schedule=Schedule(
         kind="step", milestones=(60 / 160, 90 / 160), warmup_epochs=0.0, warmup_least=1000, warmup_power=4.0
     ),

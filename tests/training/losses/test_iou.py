@@ -123,6 +123,15 @@ def test_any_pair_of_boxes_has_finite_values_and_gradients(
         assert all(part.isfinite().all() for part in (values, *gradients)), name
 
 
+def test_values_are_darknets_whose_distances_have_the_power_0_6(shared: Path) -> None:
+    with np.load(shared / "parity/training/darknet_iou/seed65.npz") as file:
+        case = dict(file)
+    boxes = [family.cxcywh_to_xyxy(torch.from_numpy(case[name]).double()) for name in ("pred", "target")]
+    iou, giou, diou, ciou = (MEASURES[kind](*boxes) for kind in ("iou", "giou", "diou", "ciou"))
+    came = torch.stack([iou, giou, iou - (iou - diou).clamp(min=0) ** 0.6, ciou], dim=1)
+    np.testing.assert_allclose(came, case["values"], atol=5e-6)
+
+
 @settings(deadline=None)
 @given(pair=box_pairs())
 def test_pairwise_is_aligned_of_every_pair(pair: tuple[np.ndarray, np.ndarray]) -> None:

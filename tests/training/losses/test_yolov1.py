@@ -15,8 +15,11 @@ from tests.training.cell_cases import targets_of as boxes_of
 from tests.training.losses.darknet_cases import DTYPES, Layer, assert_delta, bare, of_image, targets_of
 from training.criterion import Moment
 from training.losses.yolov1 import Gains, YOLOv1Criterion
+from training.optimizer import scaled_decay
+from training.recipe import Schedule
 from training.recipes import recipe_of
 from training.samples import Targets
+from training.schedule import Timetable
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -84,16 +87,18 @@ def test_a_batch_costs_what_its_images_do() -> None:
     torch.testing.assert_close(criterion([raw], targets, Moment()).total, torch.stack(alone).sum())
 
 
-def test_the_recipe_is_the_papers() -> None:
+def test_the_recipe_is_the_papers_but_for_its_lr() -> None:
     recipe = recipe_of("yolov1-paper")
-    assert (recipe.epochs, recipe.reduction, recipe.optimizer.lr, recipe.optimizer.nominal_batch) == (
-        135,
-        "per_image",
-        1e-2,
-        64,
-    )
-    assert recipe.schedule.warmup_from * recipe.optimizer.lr == pytest.approx(1e-3)
+    assert (recipe.epochs, recipe.reduction) == (135, "per_image")
+    assert recipe.schedule.warmup_from == 0.1
     assert [round(share * 135) for share in recipe.schedule.milestones] == [75, 105]
+
+
+@pytest.mark.parametrize(("variant", "lr"), [("yolov1", 1e-3), ("yolov2", 1e-3), ("yolov3", 1e-3), ("yolov4", 1.3e-3)])
+def test_a_step_of_64_images_has_darknets_lr_and_decay(variant: str, lr: float) -> None:
+    optimizer = recipe_of(variant).optimizer
+    pace = Timetable(Schedule(warmup_epochs=0, warmup_least=0), optimizer, 10, 100, batch=64).at(0)
+    assert (pace.lr, pace.accumulate, scaled_decay(optimizer, 64)) == (lr, 1, 5e-4)
 
 
 def test_the_loss_of_one_image_falls() -> None:
