@@ -4,8 +4,8 @@ Darknet's lr is for the mean gradient over the images of a step, however many: 6
 at the least, keep the lr here; weight decay is per image.
 
 The paper's lr rises from 1e-3 to 1e-2 "for the first epochs" (we say three) and begins from convolutions that are
-pre-trained as a classifier. From random weights that diverges within a dozen steps, for the last layer is linear and sees
-12,544 numbers at once; we take a tenth of it and clip gradients, which does not.
+pre-trained as a classifier. From random weights that diverges within a dozen steps, for the last layer is linear and
+sees 12,544 numbers at once; we take a tenth of it and clip gradients, which does not.
 """
 
 from __future__ import annotations
