@@ -377,7 +377,7 @@
   for (const el of everything(document.body)) {
     if (['script', 'style', 'template', 'noscript', 'br', 'path'].includes(el.localName) || !near(el)) continue;
     const hinted = el.parentElement?.closest('[data-ui]');
-    if (hinted && !(hinted.dataset.ui === 'table' || hinted.dataset.ui === 'open')) continue;
+    if (hinted && hinted.dataset.ui !== 'table') continue;
     look(el);
   }
   let items = found.map(uncovered).filter(Boolean);

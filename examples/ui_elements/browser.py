@@ -113,7 +113,7 @@ class Camera:
         found = self.page.evaluate(READ_BOXES)
         taken = self._devtools.send("Page.captureScreenshot", {"format": "png", "optimizeForSpeed": True})
         data = np.frombuffer(base64.b64decode(taken["data"]), np.uint8)
-        picture = cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+        picture = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR_RGB), np.uint8)
         return read_shot(picture, found, screen.zoom)
 
     def close(self) -> None:

@@ -64,7 +64,8 @@ def write_dataset(output: Path, scenes: list[Scene], facts: dict[str, Any]) -> N
 
 
 def _document(scenes: list[Scene]) -> dict[str, Any]:
-    images, annotations = [], []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     for image_id, scene in enumerate(scenes, 1):
         size = {"height": scene.height, "width": scene.width}
         images.append({"id": image_id, "file_name": scene.name} | size | {"page": scene.facts})

@@ -6,15 +6,17 @@ import html
 import itertools
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from examples.ui_elements.kits.kit import Kit, kit
 from examples.ui_elements.materials import Icons, Words
 
 OTHERS = 0.12  # share of components drawn by `house` where a kit says that it may be
+Maker = Callable[[], str]
+Thing = TypeVar("Thing")
 _TYPES = ("text", "text", "text", "email", "password", "tel", "number", "date", "url")
 
 
@@ -72,9 +74,13 @@ class Draw:
             [f"2026-{month:02}-{day:02}", f"{day}.{month}.2026", f"{month}/{day}/26", f"{day:02}:{month * 4:02}"]
         )
 
-    def some(self, what: Sequence[Any], low: int, high: int) -> list[Any]:
+    def some(self, what: Sequence[Thing], low: int, high: int) -> list[Thing]:
         """Return `low` to `high` of some things, in random order."""
         return self.rng.sample(list(what), min(len(what), self.rng.randint(low, high)))
+
+    def one(self, makers: Sequence[Maker]) -> str:
+        """Return what one of the makers makes."""
+        return self.rng.choice(makers)()
 
     def chance(self, share: float) -> bool:
         """Tell whether it is so this time."""
@@ -199,7 +205,8 @@ class Draw:
 
     def field(self) -> str:
         """Return a field or a choice, with its label."""
-        control = self.rng.choices([self.text_field, self.dropdown, self.area], [6, 3, 1])[0]()
+        makers: list[Maker] = [self.text_field, self.dropdown, self.area]
+        control = self.rng.choices(makers, [6, 3, 1])[0]()
         return self.labelled(control)
 
     def checkbox(self, label: str = "", checked: bool | None = None) -> str:
@@ -226,8 +233,10 @@ class Draw:
         """Return a row of tabs."""
         count = self.rng.randint(low, min(high, 4 if self.narrow else high))
         active, icons = self.rng.randrange(count), self.chance(0.3)
-        mark = lambda: self.icon() if icons else ""  # noqa: E731 - one expression, used once below
-        parts = [self.part("tab_on" if i == active else "tab", text=self.term(14), icon=mark()) for i in range(count)]
+        parts = [
+            self.part("tab_on" if i == active else "tab", text=self.term(14), icon=self.icon() if icons else "")
+            for i in range(count)
+        ]
         return self.part("tabs", tabs="".join(parts))
 
     def heading(self, level: int, text: str = "") -> str:

@@ -20,10 +20,10 @@ def dashboard(d: Draw) -> str:
     for _ in range(d.rng.randint(2, 4)):
         head = row(
             d.heading(d.rng.choice([3, 4])),
-            d.rng.choice([lambda: d.bare_icon("more"), d.link, d.dropdown, lambda: ""])(),
+            d.one([lambda: d.bare_icon("more"), d.link, d.dropdown, lambda: ""]),
             style="x-ends x-still",
         )
-        inside = d.rng.choice(
+        inside = d.one(
             [
                 d.chart,
                 d.chart,
@@ -31,7 +31,7 @@ def dashboard(d: Draw) -> str:
                 lambda: _list(d),
                 lambda: column(d.progress(), d.progress(), d.progress()),
             ]
-        )()
+        )
         blocks.append(d.card(column(head, inside)))
     tabs = d.tabs() if d.chance(0.3) else ""
     notice = d.alert() if d.chance(0.2) else ""
@@ -41,8 +41,8 @@ def dashboard(d: Draw) -> str:
 def _list(d: Draw) -> str:
     lines = []
     for _ in range(d.rng.randint(3, 6)):
-        start = d.rng.choice([d.face, d.icon, lambda: d.checkbox(" ")])()
-        end = d.rng.choice([d.badge, d.money, lambda: d.bare_icon("more"), lambda: d.link(d.term(8))])()
+        start = d.one([d.face, d.icon, lambda: d.checkbox(" ")])
+        end = d.one([d.badge, d.money, lambda: d.bare_icon("more"), lambda: d.link(d.term(8))])
         lines.append(
             f'<div class="x-row x-still">{start}<div class="x-wide">{d.phrase(2, 4)}{muted(d.date())}</div>{end}</div>'
         )
@@ -139,7 +139,7 @@ def board(d: Draw) -> str:
             column(
                 row(d.heading(4), d.bare_icon("more"), style="x-ends x-still"),
                 *tasks,
-                d.rng.choice([d.button, d.ghost])(),
+                d.one([d.button, d.ghost]),
             )
         )
     bar = row(d.search(), d.dropdown(), d.button(), d.toggle())

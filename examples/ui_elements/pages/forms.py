@@ -19,13 +19,11 @@ def _centred(d: Draw, inside: str) -> str:
 
 def sign_in(d: Draw) -> str:
     """Draw a page to sign in or up."""
-    mark = d.rng.choice([lambda: d.icon(size=40), lambda: d.face(56), lambda: ""])()
+    mark = d.one([lambda: d.icon(size=40), lambda: d.face(56), lambda: ""])
     fields = [d.labelled(d.text_field(type=kind)) for kind in ("email", "password")]
     fields += [d.field() for _ in range(d.rng.choice([0, 0, 1, 3]))]
     keep = row(d.checkbox(), d.link(), style="x-ends") if d.chance(0.7) else d.toggle()
-    others = (
-        [row(*(d.rng.choice([d.button, d.icon_button])() for _ in range(3)), style="x-center")] if d.chance(0.4) else []
-    )
+    others = [row(*(d.one([d.button, d.icon_button]) for _ in range(3)), style="x-center")] if d.chance(0.4) else []
     last = f'<p style="margin:0">{d.phrase(2, 4)} {d.link()}</p>'
     send = f'<div class="x-fill">{d.button()}</div>'
     head = f'<div class="{d.rng.choice(["x-center", ""])}">{mark}{d.heading(d.rng.choice([1, 2, 3]))}</div>'
@@ -47,12 +45,12 @@ def settings(d: Draw) -> str:
     ]
     groups = []
     for _ in range(d.rng.randint(2, 4)):
-        parts = [d.rng.choice(makers)() for _ in range(d.rng.randint(2, 4))]
+        parts = [d.one(makers) for _ in range(d.rng.randint(2, 4))]
         groups.append(
             d.card(column(d.heading(d.rng.choice([3, 4])), muted(d.sentence()) if d.chance(0.4) else "", *parts))
         )
     head = d.tabs() if d.chance(0.4) else ""
-    ends = row(d.button(), d.rng.choice([d.ghost, d.button])())
+    ends = row(d.button(), d.one([d.ghost, d.button]))
     return shell(d, head + (grid(groups, 330) if d.chance(0.4) else "".join(groups)) + ends, side=0.6)
 
 
@@ -82,7 +80,7 @@ def survey(d: Draw) -> str:
     """Draw questions with choices, scales and free answers."""
     questions = []
     for number in range(d.rng.randint(2, 5)):
-        answer = d.rng.choice([
+        answer = d.one([
             lambda: column(*d.radios(3, 5)),
             lambda: column(*(d.checkbox() for _ in range(d.rng.randint(3, 5)))),
             lambda: row(*d.radios(3, 5)),
@@ -90,7 +88,7 @@ def survey(d: Draw) -> str:
             d.slider,
             d.dropdown,
             lambda: d.text_field(),
-        ])()  # fmt: skip
+        ])  # fmt: skip
         title = d.heading(d.rng.choice([3, 4]), f"{number + 1}. {d.phrase(3, 9)}")
         body = column(title, f'<div class="x-fill">{answer}</div>')
         questions.append(d.card(body) if d.chance(0.5) else body)
@@ -150,9 +148,7 @@ def account(d: Draw) -> str:
 
 def booking(d: Draw) -> str:
     """Draw a search for journeys or rooms: fields side by side, filters, results."""
-    where = row(
-        *(wide(d.labelled(d.rng.choice([d.text_field, d.dropdown])())) for _ in range(d.rng.randint(2, 4))), d.button()
-    )
+    where = row(*(wide(d.labelled(d.one([d.text_field, d.dropdown]))) for _ in range(d.rng.randint(2, 4))), d.button())
     choices = row(*d.radios(2, 3), d.checkbox(), d.toggle())
     results = [
         d.card(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from examples.ui_elements.draw import Draw
+from examples.ui_elements.draw import Draw, Maker
 
 _TOP = "align-items:flex-start"
 _CELL = {"td": "ant-table-cell pf-v6-c-table__td", "th": "ant-table-cell pf-v6-c-table__th"}
@@ -82,8 +82,9 @@ def top_bar(d: Draw, stick: bool = False) -> str:
     middle = [d.link(d.term(14)) for _ in range(d.rng.randint(0, 4))]
     if d.chance(0.45):
         middle.append(f'<div class="x-wide x-fill" style="max-width:320px">{d.search()}</div>')
-    ends = d.some([d.bare_icon, d.bare_icon, d.bare_icon, d.button, d.ghost, d.face, d.opener], 1, 4)
-    return _bar([brand(d), *middle, _push([end() for end in ends])], stick)
+    makers: list[Maker] = [d.bare_icon, d.bare_icon, d.bare_icon, d.button, d.ghost, d.face, d.opener]
+    ends = [end() for end in d.some(makers, 1, 4)]
+    return _bar([brand(d), *middle, _push(ends)], stick)
 
 
 def _push(ends: list[str]) -> str:
@@ -99,8 +100,7 @@ def dock(d: Draw) -> str:
     count = d.rng.randint(3, 5)
     active = d.rng.randrange(count)
     items = (
-        f'<a href="#" class="{"x-on" if i == active else ""}">{d.icon(size=22)}{d.term(9) if d.words.terms else ""}</a>'
-        for i in range(count)
+        f'<a href="#" class="{"x-on" if i == active else ""}">{d.icon(size=22)}{d.term(9)}</a>' for i in range(count)
     )
     return f'<nav class="x-dock">{"".join(items)}</nav>'
 
@@ -220,16 +220,16 @@ def overlays(d: Draw) -> str:
 
 
 def _dialog(d: Draw) -> str:
-    body = d.rng.choice([
+    body = d.one([
         lambda: d.paragraph(1, 2, 0),
         lambda: "".join(d.field() for _ in range(d.rng.randint(1, 4))),
         lambda: column(*d.radios(3, 5)),
         lambda: column(*(d.checkbox() for _ in range(4))),
         lambda: d.picture(),
         lambda: column(d.slider(), d.toggle(), d.toggle()),
-    ])()  # fmt: skip
+    ])  # fmt: skip
     head = row(d.heading(d.rng.choice([3, 4])), d.bare_icon("close"), style="x-ends x-still")
-    ends = [d.rng.choice([d.ghost, d.button])(), d.button()][d.rng.randint(0, 1) :]
+    ends = [d.one([d.ghost, d.button]), d.button()][d.rng.randint(0, 1) :]
     return f'{head}<div class="x-col">{body}</div>{row(*ends, style=d.rng.choice(["", "x-ends", "x-center"]))}'
 
 
@@ -244,6 +244,6 @@ def _toast(d: Draw) -> str:
     place = d.rng.choice(
         ["bottom:20px;left:20px", "bottom:20px;right:20px", "top:16px;right:16px", "bottom:24px;left:20%"]
     )
-    end = d.rng.choice([lambda: d.bare_icon("close"), lambda: d.link(d.term(10)), lambda: ""])()
+    end = d.one([lambda: d.bare_icon("close"), lambda: d.link(d.term(10)), lambda: ""])
     mark = d.icon() if d.chance(0.5) else ""
     return div(mark, f"<span>{d.phrase(2, 5)}</span>", end, kind="x-toast", style=place)

@@ -29,7 +29,7 @@ def chat(d: Draw) -> str:
     answer = row(
         d.bare_icon(),
         wide(d.text_field(type="text")),
-        d.rng.choice([d.button, d.icon_button, d.bare_icon])(),
+        d.one([d.button, d.icon_button, d.bare_icon]),
         style="x-still",
     )
     below = div(answer, style="margin-top:auto!important")
@@ -107,11 +107,9 @@ def shop(d: Draw) -> str:
 
 
 def _good(d: Draw, high: int) -> str:
-    name = d.rng.choice(
-        [lambda: d.heading(4), lambda: d.link(d.phrase(1, 3)), lambda: f"<div>{d.phrase(1, 3)}</div>"]
-    )()
+    name = d.one([lambda: d.heading(4), lambda: d.link(d.phrase(1, 3)), lambda: f"<div>{d.phrase(1, 3)}</div>"])
     stars = "".join(d.icon(size=14) for _ in range(1)) * 5 if d.chance(0.3) else ""
-    end = d.rng.choice([lambda: d.button(), lambda: d.icon_button(), lambda: d.bare_icon(), lambda: ""])()
+    end = d.one([lambda: d.button(), lambda: d.icon_button(), lambda: d.bare_icon(), lambda: ""])
     return column(
         d.picture(high),
         name,
@@ -125,13 +123,13 @@ def product(d: Draw) -> str:
     small = row(
         *(f'<div style="width:56px">{d.picture(56)}</div>' for _ in range(d.rng.randint(2, 4))), style="x-tight"
     )
-    choice = d.rng.choice(
+    choice = d.one(
         [
             lambda: row(*d.radios()),
             lambda: d.labelled(d.dropdown()),
             lambda: row(*(d.button() for _ in range(3)), style="x-tight"),
         ]
-    )()
+    )
     buy = row(
         f'<div style="width:80px" class="x-fill">{d.text_field(type="number", value="1", hint="")}</div>',
         d.button(),
@@ -161,7 +159,7 @@ def feed(d: Draw) -> str:
             style="x-still",
         )
         picture = d.picture(d.rng.randint(120, 260)) if d.chance(0.6) else ""
-        acts = row(*(d.rng.choice([d.bare_icon, d.ghost, d.bare_icon])() for _ in range(d.rng.randint(2, 4))))
+        acts = row(*(d.one([d.bare_icon, d.ghost, d.bare_icon]) for _ in range(d.rng.randint(2, 4))))
         posts.append(d.card(column(head, f"<div>{d.sentence()}</div>", picture, acts)))
     write = d.card(row(d.face(), wide(d.text_field()), d.button(), style="x-still")) if d.chance(0.6) else ""
     main = f'<div class="x-narrow x-col" style="--narrow:560px">{write}{"".join(posts)}</div>'

@@ -75,7 +75,7 @@ def landing(d: Draw) -> str:
         else ""
     )
     where = d.rng.choice(["x-center", ""])
-    call = row(d.button(), d.rng.choice([d.button, d.ghost])(), style=where)
+    call = row(d.button(), d.one([d.button, d.ghost]), style=where)
     sign = row(wide(d.text_field(type="email")), d.button()) if d.chance(0.4) else ""
     words = f'{d.heading(1, d.phrase(3, 7))}<p class="x-tagline">{d.sentence()}</p>'
     hero = div(div(words, call, sign, kind=f"x-narrow {where}", style="--narrow:620px"), kind="x-hero", style=photo)
@@ -158,13 +158,13 @@ def gallery(d: Draw) -> str:
     high = d.rng.randint(80, 200)
     cells = []
     for _ in range(d.rng.randint(6, 16)):
-        below = d.rng.choice(
+        below = d.one(
             [
                 lambda: "",
                 lambda: row(d.phrase(1, 2), d.bare_icon(), style="x-ends x-still"),
                 lambda: d.link(d.phrase(1, 3)),
             ]
-        )()
+        )
         cells.append(f"<div>{d.picture(high, d.rng.choice(['0', '8px']))}{below}</div>")
     bar = row(*(tool() for tool in d.some([d.search, d.dropdown, d.button, d.icon_button, d.toggle, d.slider], 1, 4)))
     return shell(
@@ -175,7 +175,7 @@ def gallery(d: Draw) -> str:
 def player(d: Draw) -> str:
     """Draw a player of music or films: a picture, sliders, round buttons, a list."""
     keys = row(
-        *(d.rng.choice([d.bare_icon, d.bare_icon, d.icon_button])() for _ in range(d.rng.randint(3, 6))),
+        *(d.one([d.bare_icon, d.bare_icon, d.icon_button]) for _ in range(d.rng.randint(3, 6))),
         style="x-center x-still",
     )
     time = row("1:24", wide(d.slider()), "4:05", style="x-still")

@@ -23,9 +23,9 @@ def sampler(d: Draw) -> str:
         parts = [d.heading(d.rng.choice([2, 3, 4]))] if d.chance(0.6) else []
         for _ in range(d.rng.randint(1, 3)):
             if d.chance(0.5):
-                parts.append(row(*(d.rng.choice(makers)() for _ in range(d.rng.randint(2, 5)))))
+                parts.append(row(*(d.one(makers) for _ in range(d.rng.randint(2, 5)))))
             else:
-                parts.append(f'<div class="x-fill">{d.rng.choice(broad)()}</div>')
+                parts.append(f'<div class="x-fill">{d.one(broad)}</div>')
         blocks.append(d.card(column(*parts)) if d.chance(0.5) else column(*parts))
     return shell(d, grid(blocks, d.rng.choice([220, 300, 420])), side=0.3)
 
@@ -43,6 +43,6 @@ def controls(d: Draw) -> str:
     ]
     cells = []
     for _ in range(d.rng.randint(5, 10)):
-        control = d.rng.choice(rare)()
+        control = d.one(rare)
         cells.append(d.rng.choice([lambda c: f'<div class="x-fill">{c}</div>', d.labelled, d.card])(control))
     return shell(d, grid(cells, d.rng.choice([160, 220, 300])), side=0.3)
