@@ -19,8 +19,9 @@ class Optimizer:
     """How weights are moved.
 
     lr: at `nominal_batch` images per step. accumulate: whether smaller batches are added up to the nominal one before a
-    step (YOLOv5); otherwise lr is scaled by batch / nominal_batch (YOLOX). weight_decay: at the nominal batch, on the
-    weights of convolutions and linear layers alone unless decay_all.
+    step (YOLOv5); otherwise lr is scaled by batch / nominal_batch (YOLOX), or the same for any batch where that is 0
+    (YOLOv6). weight_decay: at the nominal batch, on the weights of convolutions and linear layers alone unless
+    decay_all.
     """
 
     name: Literal["sgd", "adamw"] = "sgd"

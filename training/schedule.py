@@ -54,9 +54,9 @@ class Timetable:
 
     @property
     def base_lr(self) -> float:
-        """The optimizer's lr, for the nominal batch or scaled to this one."""
+        """The optimizer's lr, for the nominal batch, scaled to this one, or for any."""
         o = self.optimizer
-        return o.lr if o.accumulate else o.lr * self.batch / o.nominal_batch
+        return o.lr if o.accumulate or not o.nominal_batch else o.lr * self.batch / o.nominal_batch
 
     def factor(self, step: int) -> float:
         """Return the factor on lr after the warm-up: 1 at the beginning, `final` at the end."""

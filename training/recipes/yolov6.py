@@ -1,7 +1,8 @@
 """How YOLOv6 is trained (arXiv:2209.02976, sections 2.2 and 3.1; 3.0: arXiv:2301.05586).
 
-Optimizer and schedule are YOLOv5's but for a longer warm-up and a cosine. Release 0.1.0 (`-v1`) learns as YOLOX did
-then, with SIoU. 2.0 begins with ATSS, 3.0 with TAL. N and T learn boxes by SIoU, S, M and L by GIoU.
+Optimizer and schedule are YOLOv5's but for a longer warm-up and a cosine, and the lr is the same for any batch: losses
+are means here. Release 0.1.0 (`-v1`) learns as YOLOX did then, with SIoU. 2.0 begins with ATSS, 3.0 with TAL. N and T
+learn boxes by SIoU, S, M and L by GIoU.
 
 Left out: self-distillation, the branches that aid training in 3.0, and RepOptimizer.
 """
@@ -20,12 +21,13 @@ from training.criterion import Criterion
 from training.losses.iou import giou, siou
 from training.losses.yolov6 import YOLOv6Criterion
 from training.losses.yolox import YOLOXCriterion
-from training.recipe import Augmentation, Recipe, Schedule
+from training.recipe import Augmentation, Optimizer, Recipe, Schedule
 
 SMALL = Recipe(
     criterion=YOLOv6Criterion,
     source="YOLOv6 (arXiv:2209.02976), sections 2.2 and 3.1",
     reduction="mean",
+    optimizer=Optimizer(accumulate=False, nominal_batch=0),
     schedule=Schedule(kind="cosine", warmup_least=1000),
     augmentation=Augmentation(close_epochs=15),
     epochs=400,

@@ -19,6 +19,7 @@ from training.losses.iou import giou, siou
 from training.losses.yolov6 import YOLOv6Criterion
 from training.losses.yolox import YOLOXCriterion
 from training.recipes import recipe_of
+from training.schedule import Timetable
 
 KINDS = ["tal_siou", "tal_giou", "atss_giou", "atss_siou", "tal_giou_dfl", "atss_siou_dfl"]
 CASES = [(3, kind) for kind in KINDS] + [(80, kind) for kind in ("tal_siou", "atss_giou", "tal_giou_dfl")]
@@ -134,3 +135,11 @@ def test_a_release_and_size_has_its_criterion(
     assert type(made) is criterion
     assert measure in (None, made.measure)
     assert recipe.epochs == epochs
+
+
+@pytest.mark.parametrize("batch", [4, 16, 256])
+def test_the_lr_is_the_same_for_any_batch(batch: int) -> None:
+    recipe = recipe_of("yolov6n")
+    table = Timetable(recipe.schedule, recipe.optimizer, epochs=400, steps_per_epoch=1000, batch=batch)
+    assert table.at(3000).lr == pytest.approx(recipe.optimizer.lr, rel=1e-3)
+    assert {table.at(step).accumulate for step in (0, 3000, 399_999)} == {1}
