@@ -12,11 +12,14 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from tests.training.two_processes import KINDS, learn
+from tests.training.two_processes import KINDS, VARIANTS, learn, loss_of_all
 from training.distributed import Processes
 
 ROOT = Path(__file__).resolve().parents[2]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
@@ -44,3 +47,8 @@ def test_they_learn_what_one_process_does(kind: str, both: list[dict[str, Tensor
     for key, value in learn(tmp_path / kind, kind, Processes()).items():
         scale = float(value.double().abs().max())
         torch.testing.assert_close(both[0][f"{kind}/{key}"], value, rtol=0, atol=1e-4 * scale, msg=key)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_losses_of_their_shares_are_the_loss_of_all(variant: str, both: list[dict[str, Tensor]]) -> None:
+    torch.testing.assert_close(both[0][f"losses/{variant}"], loss_of_all(variant, Processes()), rtol=1e-3, atol=0)

@@ -7,18 +7,35 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor
 
-from tests.training.toys import CONFIG, CPU, TOY, ToyCriterion, ToyLoader, state_of, toy_detector, toy_evaluate
+from model_zoo import registry
+from model_zoo.detector import to_network
+from model_zoo.registry import build
+from tests.training.toys import (
+    CLASSES,
+    CONFIG,
+    CPU,
+    SIDE,
+    TOY,
+    ToyCriterion,
+    ToyLoader,
+    state_of,
+    toy_detector,
+    toy_evaluate,
+)
 from training.checkpoint import State
-from training.criterion import Losses
+from training.criterion import Losses, Moment
 from training.distributed import Processes, average_over_processes, joined
 from training.engine import Engine
+from training.recipes import recipe_of
 from training.schedule import Timetable
 from training.trainer import Trainer
 
 KINDS = ("mean", "sum", "per_image")
+VARIANTS = tuple(variant for variant in registry.variants() if variant.endswith("-test"))
 EPOCHS, STEPS, BATCH = 1, 4, 4
 
 
@@ -56,11 +73,28 @@ def learn(folder: Path, reduction: str, processes: Processes, lazy: bool = False
     return {**state_of(engine), "losses": torch.tensor(losses, dtype=torch.float64)}
 
 
+def loss_of_all(variant: str, processes: Processes) -> Tensor:
+    """Return the loss of a generation over the images of all processes; batch norms are at rest."""
+    torch.manual_seed(0)
+    detector = build(variant, class_names=CLASSES).eval()
+    height, width = size = detector.input_spec.size if not detector.input_spec.dynamic else (128, 128)
+    detector.resize(size)
+    [batch] = ToyLoader(1, BATCH, processes.rank, processes.world).epoch(0)
+    images = F.interpolate(to_network(batch.images, detector.input_spec), size)
+    targets = batch.targets._replace(boxes=batch.targets.boxes * torch.tensor([width, height] * 2) / SIDE)
+    with torch.no_grad():
+        recipe = recipe_of(variant)
+        losses = recipe.criterion(detector)(detector(images), targets, Moment(closing=True))
+    share = {"sum": processes.world, "mean": 1.0, "per_image": processes.world}[recipe.reduction]
+    return average_over_processes(losses.total) * share
+
+
 def main(folder: Path) -> None:
     torch.set_num_threads(1)
     with joined(cuda=False) as processes:
         runs = {kind: learn(folder / kind, kind, processes) for kind in KINDS}
         runs["lazy"] = learn(folder / "lazy", "mean", processes, lazy=processes.rank == 1)
+        runs["losses"] = {variant: loss_of_all(variant, processes) for variant in VARIANTS}
         everything = {
             f"{kind}/{key}": value.contiguous() for kind, state in runs.items() for key, value in state.items()
         }
