@@ -227,7 +227,7 @@ class Draw:
 
     def slider(self) -> str:
         """Return a slider."""
-        return self.part("slider", value=self.rng.randint(8, 92))
+        return f'<div class="x-long">{self.part("slider", value=self.rng.randint(8, 92))}</div>'
 
     def tabs(self, low: int = 3, high: int = 6) -> str:
         """Return a row of tabs."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from examples.ui_elements.draw import Draw
-from examples.ui_elements.pages.parts import column, div, grid, line, menu, muted, row, shell, wide
+from examples.ui_elements.pages.parts import column, div, grid, line, menu, muted, row, shell, table, wide
 
 
 def _centred(d: Draw, inside: str) -> str:
@@ -64,7 +64,8 @@ def checkout(d: Draw) -> str:
     """Draw an order: address, delivery, payment and a summary."""
     fields = grid([d.field() for _ in range(d.rng.randint(3, 6))], 200)
     choices = column(*(d.card(radio) if d.chance(0.4) else radio for radio in d.radios(2, 4)))
-    form = column(d.heading(2), fields, d.heading(3), choices, d.checkbox(), d.checkbox())
+    gift = d.labelled(d.slider()) if d.chance(0.4) else d.toggle()
+    form = column(d.heading(2), fields, d.heading(3), choices, gift, d.checkbox(), d.checkbox())
     lines = [
         line(div(d.picture(48), style="width:48px"), d.phrase(1, 3), d.money()) for _ in range(d.rng.randint(1, 4))
     ]
@@ -139,7 +140,8 @@ def account(d: Draw) -> str:
     form = grid([d.field() for _ in range(d.rng.randint(3, 6))], 240)
     switches = column(*(_setting(d, d.toggle(" ")) for _ in range(d.rng.randint(2, 4))), d.labelled(d.slider()))
     extra = column(d.heading(3), *(d.checkbox() for _ in range(3)), *d.radios(2, 3))
-    cards = [d.card(part) for part in d.some([form, switches, extra], 2, 3)]
+    visits = column(d.heading(3), table(d, 3, 4))
+    cards = [d.card(part) for part in d.some([form, switches, extra, visits], 2, 4)]
     cover = d.picture(d.rng.randint(90, 160)) if d.chance(0.4) else ""
     side = f'<div style="width:180px">{menu(d, 3, 5)}</div>' if not d.narrow and d.chance(0.3) else ""
     main = div(side, div(*cards, kind="x-wide x-col"), kind="x-row", style="align-items:flex-start")

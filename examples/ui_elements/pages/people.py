@@ -3,7 +3,20 @@
 from __future__ import annotations
 
 from examples.ui_elements.draw import Draw
-from examples.ui_elements.pages.parts import aside, column, div, grid, line, menu, muted, row, shell, top_bar, wide
+from examples.ui_elements.pages.parts import (
+    aside,
+    column,
+    div,
+    grid,
+    line,
+    menu,
+    muted,
+    row,
+    shell,
+    table,
+    top_bar,
+    wide,
+)
 
 
 def chat(d: Draw) -> str:
@@ -144,7 +157,7 @@ def product(d: Draw) -> str:
         d.checkbox() if d.chance(0.4) else "",
         d.link(),
     )
-    more = d.tabs(2, 4) + d.paragraph(2, 3, 0.1)
+    more = d.tabs(2, 4) + (table(d, 3, 5, 0, 0) if d.chance(0.5) else d.paragraph(2, 3, 0.1))
     return shell(d, grid([column(d.picture(d.rng.randint(200, 360)), small), about], 280) + more, side=0, title=False)
 
 
