@@ -68,12 +68,12 @@ class Journal:
     """Tells how a run goes, on the terminal and in its folder; `silent` tells nothing.
 
     The files are written anew from the history of the run, so that one that was interrupted has each epoch once.
+    begin: epochs that are done already.
     """
 
     def __init__(self, folder: Path, epochs: int, steps_per_epoch: int, begin: int, *, silent: bool) -> None:
         self.folder, self.epochs, self.steps_per_epoch, self.silent = folder, epochs, steps_per_epoch, silent
-        self._board = None if silent else SummaryWriter(str(folder), purge_step=begin)
-        self._told = begin
+        self._board = None if silent else SummaryWriter(str(folder), purge_step=begin + 1)
         self._bar: tqdm | None = None
 
     def begin(self, epoch: int, batch: int) -> None:

@@ -180,6 +180,39 @@ def test_a_gradient_that_is_not_finite_does_too() -> None:
         learn(engine)
 
 
+class Overflowing(ToyCriterion):
+    """Not finite in so many of the first batches, as where fp16 overflows."""
+
+    def __init__(self, batches: int) -> None:
+        super().__init__()
+        self.left = batches
+
+    def forward(self, maps, targets, moment) -> Losses:  # type: ignore[no-untyped-def]
+        losses = super().forward(maps, targets, moment)
+        self.left -= 1
+        return losses if self.left < 0 else Losses(losses.total * torch.inf, losses.parts)
+
+
+def test_a_step_that_overflows_in_fp16_is_left_out() -> None:
+    recipe = replace(EVEN, criterion=lambda _: Overflowing(1), optimizer=replace(EVEN.optimizer, accumulate=False))
+    engine = toy_engine(recipe, arithmetic=Arithmetic(CPU.device, torch.float16))
+    before = [parameter.detach().clone() for parameter in engine.parameters]
+    steps = engine.learn(LOADER, 0)
+    next(steps)
+    assert all(torch.equal(a, b) for a, b in zip(before, engine.parameters, strict=True))
+    assert engine.scaler.get_scale() == 2**15
+    next(steps)
+    assert not all(torch.equal(a, b) for a, b in zip(before, engine.parameters, strict=True))
+
+
+def test_steps_that_overflow_without_end_are_told() -> None:
+    recipe = replace(EVEN, criterion=lambda _: Overflowing(99), optimizer=replace(EVEN.optimizer, accumulate=False))
+    engine = toy_engine(recipe, ToyLoader(20), Arithmetic(CPU.device, torch.float16))
+    with pytest.raises(BrokenStep, match="expected a finite loss"):
+        learn(engine, ToyLoader(20))
+    assert engine.scaler.get_scale() == 1
+
+
 def test_the_batch_that_broke_a_run_is_laid_down(tmp_path: Path) -> None:
     recipe: Recipe = replace(EVEN, criterion=lambda _: BrokenCriterion())
     with pytest.raises(LineageError, match=r"epoch 1, batch 3.*broken_step.*--lr"):
