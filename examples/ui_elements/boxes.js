@@ -213,10 +213,11 @@
       return Math.max(px, ...inner) > 1.08 * bodySize || parseInt(style.fontWeight) >= 550;
     }
     const own = [...el.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
-    if (!own || text.length < 2 || text.length > 90 || ['td', 'code', 'pre', 'sup', 'option'].includes(el.localName)) return false;
+    if (!own || bodyOf(el).whole || text.length < 2 || text.length > 90 || ['td', 'code', 'pre', 'sup', 'option'].includes(el.localName)) return false;
     const named = /title|heading/i.test(el.getAttribute('class') ?? '') && !el.closest('nav,aside,[role=navigation],[class*=menu i]');
     const bold = parseInt(style.fontWeight) >= 600;
-    return px >= Math.max(20, 1.3 * bodySize) || (bold && px >= 1.2 * bodySize) || (named && px >= 0.95 * bodySize && (parseInt(style.fontWeight) >= 550 || px >= 1.15 * bodySize));
+    return px >= Math.max(20, 1.3 * bodySize) || bold && px >= 1.2 * bodySize ||
+      named && (bold && px >= 0.95 * bodySize || px >= 1.15 * bodySize);
   };
 
   // The element, or the list item around it alone, that is drawn as a body.
@@ -236,6 +237,7 @@
     if (bodyOf(el).whole && h <= 88 && h >= 10 && w >= 10 && !inner.length) {
       return add(caret && opens && text ? 'dropdown' : 'button', el, box, {words: text !== ''});
     }
+    if (/^[^\p{L}\p{N}]{1,2}$/u.test(text) && lineBoxes(el).length) return add('icon', el, join(lineBoxes(el)));  // × and such
     if (!text || inner.length > 1 || (inner.length && text.length > 60) || text.length > 160) return;
     const lines = lineBoxes(el);  // more than two in blocks are a card or a row that happens to be pressed
     const blocks = lines.length > 2 && [...el.querySelectorAll('*')].some((at) => /^(block|flex|grid)$/.test(css(at).display) && textOf(at));
@@ -282,9 +284,9 @@
   };
 
   const backgroundPicture = (el) => {
-    const [w, h] = size(rect(el)), image = css(el).backgroundImage;
-    if (!/url\(/.test(image) || textOf(el) || /url\("data:image\/svg/.test(image) && Math.max(w, h) > 64) return;
-    if (Math.min(w, h) >= 12 && !el.querySelector('img,svg,canvas')) add(Math.max(w, h) <= 32 ? 'icon' : 'image', el, rect(el));
+    const [w, h] = size(rect(el)), image = css(el).backgroundImage, vector = /\.svg"|data:image\/svg/.test(image);
+    if (!/url\(/.test(image) || textOf(el) || Math.min(w, h) < 12 || vector && Math.max(w, h) > 64) return;
+    if (!el.querySelector('img,svg,canvas')) add(vector || Math.max(w, h) <= 20 ? 'icon' : 'image', el, rect(el));
   };
 
   const look = (el) => {
@@ -312,7 +314,8 @@
     if (tag === 'input' && ['button', 'submit', 'reset'].includes(type)) return bodyOf(el).whole && add('button', el, rect(el));
     if (role === 'tab' || el.matches('.nav-tabs > li > a, .nav-tabs .nav-link, .nav-pills .nav-link, [role=tablist] > li > a')) return tab(el);
     if (role === 'combobox' && (tag !== 'input' || el.readOnly)) return add('dropdown', frameOf(el), rect(frameOf(el)));
-    if (tag === 'textarea' || tag === 'input' && TYPED.has(type) || role === 'textbox' || role === 'searchbox' || el.getAttribute('contenteditable') === 'true') {
+    const typed = tag === 'textarea' || tag === 'input' && TYPED.has(type) || role === 'textbox' || role === 'searchbox';
+    if (typed || el.getAttribute('contenteditable') === 'true') {
       const frame = frameOf(el);
       return (bodyOf(frame).whole || bodyOf(frame).under || tag !== 'div') && add('text_field', frame, rect(frame), {owner: el});
     }
@@ -322,8 +325,10 @@
     if (el.closest('svg')) return;
     if (isGlyph(el)) return add('icon', el, rect(el));
     const [w, h] = size(rect(el));  // a switch of plain elements that says so by its class and its shape
-    if (/(^|[^a-z])(switch|toggle)([^a-z]|$)/i.test(el.getAttribute('class') ?? '') && !textOf(el) && bodyOf(el).whole && w >= 1.4 * h &&
-      w <= 2.6 * h && h >= 12 && h <= 40) return add('toggle', el, rect(el));
+    const shaped = w >= 1.4 * h && w <= 2.6 * h && h >= 12 && h <= 40 && !textOf(el) && !el.querySelector('svg,button,input');
+    if (shaped && /(^|[^a-z])(switch|toggle)([^a-z]|$)/i.test(el.getAttribute('class') ?? '') && bodyOf(el).whole) {
+      return add('toggle', el, rect(el));
+    }
     const control = tag === 'label' && el.control;  // a label that stands for an input that is not shown
     if (el.matches(PRESS) || control && bodyOf(el).whole && textOf(el) && (!seen(control) || Math.min(...size(rect(control))) < 8)) press(el);
     else backgroundPicture(el);

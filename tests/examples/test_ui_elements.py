@@ -79,6 +79,7 @@ NATIVE = {
     "<select><option>One</select>": "dropdown",
     '<button aria-haspopup="true" data-caret="1">Open</button>': "dropdown",
     '<input type="range">': "slider",
+    '<button style="border:0;background:none;font-size:24px">×</button>': "icon",  # noqa: RUF001 - a sign to close
     "<h2>Title</h2>": "heading",
     '<div style="font-size:28px">42 %</div>': "heading",
     '<svg width="24" height="24"><path d="M2 2H22V22Z"/></svg>': "icon",
