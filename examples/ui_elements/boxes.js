@@ -10,7 +10,6 @@
   const SOLID = new Set(['button', 'text_field', 'dropdown', 'checkbox', 'radio', 'toggle', 'slider', 'tab']);
   const view = [0, 0, document.documentElement.clientWidth || innerWidth, innerHeight];
   const bodySize = Math.max(13, parseFloat(getComputedStyle(document.body).fontSize) || 16);
-
   // ---- styles and colours
   const styles = new Map(), colours = new Map(), bodies = new Map();
   const paint = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
@@ -135,24 +134,21 @@
     return ['::before', '::after'].some((p) => /[\ue000-\uf8ff\u{f0000}-\u{ffffd}]/u.test(getComputedStyle(el, p).content));
   };
 
-  // The box of an absolutely placed or static first pseudo-element, which the DOM does not tell.
+  // The box of an absolutely placed pseudo-element, which the DOM does not tell.
   const pseudoBox = (el, pseudo) => {
     const style = getComputedStyle(el, pseudo);
     const wide = parseFloat(style.width) || 0, high = parseFloat(style.height) || 0;
-    if (style.content === 'none' || style.display === 'none' || wide < 2 || high < 2) return null;
+    if (style.content === 'none' || style.position !== 'absolute' || wide < 2 || high < 2) return null;
     const edges = style.boxSizing === 'border-box' ? [0, 0] : [['Left', 'Right'], ['Top', 'Bottom']].map((sides) =>
       sides.reduce((sum, s) => sum + parseFloat(style[`border${s}Width`]) + parseFloat(style[`padding${s}`]), 0));
     const w = wide + edges[0], h = high + edges[1];
     let host = el;
-    if (style.position === 'absolute') while (host && css(host).position === 'static') host = parentOf(host);
+    while (host && css(host).position === 'static') host = parentOf(host);
     if (!host) return null;
     const outer = host.getBoundingClientRect(), hs = css(host);
-    if (style.position === 'absolute') {
-      const x = outer.left + parseFloat(hs.borderLeftWidth) + parseFloat(style.left) + parseFloat(style.marginLeft);
-      const y = outer.top + parseFloat(hs.borderTopWidth) + parseFloat(style.top) + parseFloat(style.marginTop);
-      return [x, y, x + w, y + h];
-    }
-    return null;
+    const x = outer.left + parseFloat(hs.borderLeftWidth) + parseFloat(style.left) + parseFloat(style.marginLeft);
+    const y = outer.top + parseFloat(hs.borderTopWidth) + parseFloat(style.top) + parseFloat(style.marginTop);
+    return [x, y, x + w, y + h];
   };
 
   // A box to tick: the input itself, or what is drawn in its place beside it.
