@@ -20,17 +20,21 @@ from training.distributed import average_over_processes
 from training.engine import Learned
 from training.evaluate.coco import NUMBERS, Metrics
 from training.run_folder import write_text
+from training.schedule import Timetable
 
 Row = dict[str, Any]
 GIB = 2**30
 
 
 class Tally:
-    """Sums of the losses of an epoch, by name; they stay on the device until they are asked for."""
+    """Sums of the losses of an epoch, by name; they stay on the device until they are asked for.
 
-    def __init__(self, sums: Mapping[str, float], batches: int, images: int) -> None:
+    per_image: whether losses grow with the images of a batch.
+    """
+
+    def __init__(self, per_image: bool, sums: Mapping[str, float], batches: int, images: int) -> None:
+        self.per_image, self.batches, self.images = per_image, batches, images
         self._sums = {name: torch.tensor(value) for name, value in sums.items()}
-        self.batches, self.images = batches, images
 
     def add(self, learned: Learned) -> None:
         """Count one batch."""
@@ -42,12 +46,15 @@ class Tally:
         """Return the sums as they are."""
         return {name: float(value) for name, value in self._sums.items()}
 
-    def means(self, per_image: bool) -> dict[str, float]:
+    def means(self) -> dict[str, float]:
+        """Return the losses of an average image, or batch, of this process."""
+        share = self.images if self.per_image else self.batches
+        return {name: value / share for name, value in self.sums().items()}
+
+    def row(self) -> Row:
         """Return the losses of an average image, or batch, of all processes, and their sum."""
-        names = list(self._sums)
-        share = self.images if per_image else self.batches
-        mean = average_over_processes(torch.stack([self._sums[name] for name in names])) / share
-        parts = dict(zip(names, mean.tolist(), strict=True))
+        means = average_over_processes(torch.tensor(list(self.means().values()), dtype=torch.float64))
+        parts = dict(zip(self._sums, means.tolist(), strict=True))
         return {"loss": sum(parts.values()), **{f"loss/{name}": value for name, value in parts.items()}}
 
 
@@ -71,18 +78,19 @@ class Journal:
     begin: epochs that are done already.
     """
 
-    def __init__(self, folder: Path, epochs: int, steps_per_epoch: int, begin: int, *, silent: bool) -> None:
-        self.folder, self.epochs, self.steps_per_epoch, self.silent = folder, epochs, steps_per_epoch, silent
+    def __init__(self, folder: Path, timetable: Timetable, begin: int, *, silent: bool) -> None:
+        self.folder, self.timetable, self.silent = folder, timetable, silent
         self._board = None if silent else SummaryWriter(str(folder), purge_step=begin + 1)
         self._bar: tqdm | None = None
 
     def begin(self, epoch: int, batch: int) -> None:
         """Begin the live line of an epoch; on anything but a terminal there is none."""
         self._bar = tqdm(
-            desc=f"epoch {epoch + 1}/{self.epochs}",
-            total=self.steps_per_epoch,
+            desc=f"epoch {epoch + 1}/{self.timetable.epochs}",
+            total=self.timetable.steps_per_epoch,
             initial=batch,
-            unit="batch",
+            unit=" images",
+            unit_scale=self.timetable.batch,
             disable=self.silent or not sys.stderr.isatty(),
             leave=False,
             dynamic_ncols=True,
@@ -91,8 +99,8 @@ class Journal:
     def show(self, learned: Learned, tally: Tally, memory: Callable[[], float]) -> None:
         """Bring the live line up to date; numbers leave the device only when they are shown."""
         assert self._bar is not None
-        if self._bar.update() and tally.batches:
-            losses = {name: f"{value / tally.batches:.3g}" for name, value in tally.sums().items()}
+        if self._bar.update():
+            losses = {name: f"{value:.3g}" for name, value in tally.means().items()}
             self._bar.set_postfix({**losses, "lr": f"{learned.pace.lr:.2g}", "GiB": f"{memory():.2g}"}, refresh=False)
 
     def end(self, history: Sequence[Row], eta: timedelta) -> None:
@@ -101,7 +109,7 @@ class Journal:
         self._bar.close()
         if self._board is None:
             return
-        tqdm.write(_line(history[-1], self.epochs, eta), file=sys.stdout)
+        tqdm.write(_line(history[-1], self.timetable.epochs, eta), file=sys.stdout)
         write_text(self.folder / "results.csv", _csv(history))
         write_text(self.folder / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in history))
         for name, value in _numbers(history[-1]).items():

@@ -38,14 +38,15 @@ class Trainer:
         self.engine, self.loader, self.evaluate = engine, loader, evaluate
         self.config, self.folder, self.state = config, folder, state
         self.processes, self.epochs = engine.processes, engine.timetable.epochs
-        self._tally = Tally(state.sums, state.batch, state.images)
+        self._per_image = engine.recipe.reduction != "mean"
+        self._tally = Tally(self._per_image, state.sums, state.batch, state.images)
         self._began = self._saved = time.monotonic()
         self._epoch_began = self._began - state.seconds
 
     def run(self) -> str:
         """Learn until the run ends, and return why; one that was interrupted or out of time can be gone on with."""
-        steps, silent = self.loader.steps_per_epoch, not self.processes.main
-        journal = Journal(self.folder, self.epochs, steps, self.state.epoch, silent=silent)
+        timetable, silent = self.engine.timetable, not self.processes.main
+        journal = Journal(self.folder, timetable, self.state.epoch, silent=silent)
         try:
             with interruptions() as interrupted:
                 while not self.state.ended:
@@ -90,7 +91,7 @@ class Trainer:
         """Evaluate, keep what is worth keeping, and decide whether that was the last epoch."""
         state, row = self.state, self._row()
         state.epoch, state.history = state.epoch + 1, [*state.history, row]
-        self._tally = Tally({}, 0, 0)
+        self._tally = Tally(self._per_image, {}, 0, 0)
         if self.processes.main:
             self._judge(row)
             row["seconds"] = time.monotonic() - self._epoch_began
@@ -103,7 +104,7 @@ class Trainer:
     def _row(self) -> Row:
         """Return what is known of an epoch before it is evaluated."""
         pace = self.engine.timetable.at(self.engine.timetable.steps_per_epoch * (self.state.epoch + 1) - 1)
-        losses = self._tally.means(per_image=self.engine.recipe.reduction != "mean")
+        losses = self._tally.row()
         seen = self._tally.images * self.processes.world
         speed = seen / (time.monotonic() - self._epoch_began)
         row = {"epoch": self.state.epoch + 1, **losses, "lr": pace.lr, "momentum": pace.momentum}
