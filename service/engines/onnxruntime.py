@@ -105,11 +105,13 @@ def load(package: Package, options: EngineOptions) -> Engine:
 
 
 def _file(package: Package, provider: Provider) -> Path | bytes:
-    """Return the model file, with int8 as this CPU multiplies it fast: unsigned where it has VNNI (x86), else as is.
+    """Return the model file, with int8 as the provider takes it best.
 
-    Without VNNI the sums of unsigned products overflow 16 bits.
+    On x86 CPUs with VNNI unsigned maps are multiplied faster; without VNNI sums of their products overflow 16 bits.
+    OpenVINO 2026.4 gets convolutions of signed maps wrong where these come from a concatenation.
     """
-    if provider == "cpu" and package.card.precision == "int8" and _has_vnni():
+    unsigned = provider == "openvino" or (provider == "cpu" and _has_vnni())
+    if unsigned and package.card.precision == "int8":
         return count_from_zero(package.model_path.read_bytes())
     return package.model_path
 

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from unittest.mock import Mock
 
 import numpy as np
 import onnxruntime as ort
@@ -17,10 +16,9 @@ import pytest
 from model_zoo.contract import pipeline
 from model_zoo.contract.card import ModelCard
 from model_zoo.contract.errors import CardError, PackageError
-from model_zoo.contract.int8 import count_from_zero
 from model_zoo.contract.package import Package, Repository
 from service.engines import onnxruntime
-from service.engines.base import EngineOptions, EngineUnavailable, blank_feeds
+from service.engines.base import EngineOptions, EngineUnavailable, Provider, blank_feeds
 from service.engines.onnxruntime import NAMES, load
 from tests.service.conftest import flat
 from tests.service.toy import toy_card, toy_onnx
@@ -144,15 +142,30 @@ def test_a_gpus_libraries_are_loaded_from_their_wheels(
     assert not told.out
 
 
-@pytest.mark.parametrize(("precision", "vnni", "moved"), [("int8", True, 1), ("int8", False, 0), ("fp32", True, 0)])
-def test_int8_counts_from_zero_where_the_cpu_is_fast_at_it(
-    put: Put, monkeypatch: pytest.MonkeyPatch, precision: str, vnni: bool, moved: int
+@pytest.mark.parametrize(
+    ("precision", "provider", "vnni", "moved"),
+    [
+        ("int8", "cpu", True, True),
+        ("int8", "cpu", False, False),
+        ("int8", "openvino", False, True),
+        ("int8", "tensorrt", True, False),
+        ("fp32", "cpu", True, False),
+    ],
+)
+def test_int8_counts_from_zero_where_that_is_faster_or_right(
+    put: Put, monkeypatch: pytest.MonkeyPatch, precision: str, provider: Provider, vnni: bool, moved: bool
 ) -> None:
-    calls = Mock(side_effect=count_from_zero)
     monkeypatch.setattr(onnxruntime, "_has_vnni", lambda: vnni)
-    monkeypatch.setattr(onnxruntime, "count_from_zero", calls)
+    monkeypatch.setattr(onnxruntime, "count_from_zero", lambda model: b"moved" + model)
     card = toy_card(precision=precision)
+    package = put(card, toy_onnx(card))
+    wanted = b"moved" + package.model_path.read_bytes() if moved else package.model_path
+    assert onnxruntime._file(package, provider) == wanted
+
+
+def test_an_int8_model_is_loaded_from_memory(put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnxruntime, "_has_vnni", lambda: True)
+    card = toy_card(precision="int8")
     engine = load(put(card, toy_onnx(card)), EngineOptions(workers=1))
-    assert calls.call_count == moved
     query = pipeline.make_query(card, score=0.01)
     assert len(pipeline.detect(card, engine.run, [flat(200, 100, 50)], query)[0]) == 3
