@@ -36,6 +36,7 @@ async function detect(blob, name) {
   const form = new FormData();
   form.append("file", blob, name);
   try {
+    await listed; // an image may be chosen before the models are known
     const response = await fetch(`detect?${query(LOWEST)}`, { method: "POST", body: form });
     const answer = await response.json();
     if (turn !== state.turn) return;
@@ -202,5 +203,6 @@ for (const button of document.querySelectorAll("button.copy")) {
     setTimeout(() => { button.textContent = "Copy"; }, 1500);
   });
 }
-listModels().catch((error) => fail(error.message));
+const listed = listModels();
+listed.catch((error) => fail(error.message));
 listSamples();

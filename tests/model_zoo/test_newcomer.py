@@ -18,8 +18,9 @@ from starlette.testclient import TestClient
 
 import lineage
 from model_zoo import registry
+from model_zoo.contract.select import Asked, select
 from model_zoo.detector import Detector, to_network
-from model_zoo.export.parity import Asked, expected, pictures
+from model_zoo.export.parity import pictures
 from model_zoo.weights import store
 from service.app import create_app
 from service.settings import Settings
@@ -139,7 +140,7 @@ def detect_with_torch(detector: Detector, image: Image) -> Image:
     with torch.no_grad():
         x = to_network(torch.from_numpy(image[None]), detector.input_spec)
         boxes, scores = (t[0].numpy() for t in detector.forward_decoded(x))
-    rows = expected(boxes, scores, Asked(SCORE, 0.45, 1.0), 0.0)
+    rows = select(boxes, scores, Asked(SCORE, 0.45, 1.0), 0.0)
     rows[:, :4] = rows[:, :4].clip(0, (96, 64, 96, 64))
     return rows
 

@@ -49,9 +49,9 @@ def test_backbone_and_raw_maps(case, state) -> None:
     images = torch.from_numpy(arrays["image"].astype(np.float32))
     features, maps = detector.backbone(images), detector(images)
     for level in range(3):
-        np.testing.assert_allclose(features[level].numpy(), arrays[f"backbone{level}"], rtol=0, atol=1e-4)
+        np.testing.assert_allclose(features[level].numpy(), arrays[f"backbone{level}"], rtol=1e-5, atol=1e-4)
         raw = maps[2 - level].permute(0, 1, 4, 2, 3).flatten(1, 2)  # the original's levels begin at the coarsest
-        np.testing.assert_allclose(raw.numpy(), arrays[f"head{level}"], rtol=0, atol=1e-4)
+        np.testing.assert_allclose(raw.numpy(), arrays[f"head{level}"], rtol=1e-5, atol=1e-4)
 
 
 def test_the_network_is_recognised(state) -> None:
