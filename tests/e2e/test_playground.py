@@ -167,7 +167,7 @@ def test_another_model_looks_at_the_same_image(page: Any, picture: Path) -> None
     give(page, picture)
     assert '"name": "other"' in page.text_content("#json")  # the first in the list
     page.select_option("#model", "toy")
-    page.wait_for_function("document.querySelector('#json').textContent.includes('\"name\": \"toy\"')")
+    playwright.expect(page.locator("#json")).to_contain_text('"name": "toy"')
     assert labels(page) == ["red", "green"]
 
 
