@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import onnx
 import pytest
 import torch
 from onnx import numpy_helper
+from torch import nn
 
 from model_zoo.export.errors import ExportError
 from model_zoo.export.parity import Difference, pictures, verify
@@ -48,6 +51,16 @@ def test_a_tail_that_gives_other_detections_is_refused(toy_file: Exported) -> No
     other = changed(toy_file.end_to_end, "head.predict.1.weight", 1.01)
     with pytest.raises(ExportError, match="detections of the contract's NMS"):
         verify(toy_file.detector, toy_file.detector.deploy(), toy_file.raw, other)
+
+
+def test_predictions_that_all_score_alike_are_no_error(toy_file: Exported) -> None:
+    """Fresh weights give such: there is nothing to rank, and 256 candidates hold some of 800 equals."""
+    detector, raw, end_to_end = copy.deepcopy(toy_file.detector), toy_file.raw, toy_file.end_to_end
+    for i, conv in enumerate(detector.head.predict):
+        nn.init.zeros_(conv.weight)
+        raw, end_to_end = (changed(form, f"head.predict.{i}.weight", 0.0) for form in (raw, end_to_end))
+    report = verify(detector, detector.deploy(), raw, end_to_end)
+    assert (report.detections, report.lost) == (0, 0.25)
 
 
 def test_differences_are_told_as_shares_of_a_box() -> None:
