@@ -8,7 +8,6 @@ in a step depends on the seed and the number of the step alone.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -17,10 +16,10 @@ from typing import Any
 import torch
 from pydantic import TypeAdapter
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from model_zoo.contract.errors import LineageError
+from model_zoo.weights.store import write_tensors
 from training.engine import Engine
 from training.optimizer import learned
 
@@ -59,9 +58,7 @@ def save(path: Path, engine: Engine, state: State) -> None:
     state.images_seen, state.updates = engine.images_seen, engine.average.updates
     state.scaler = engine.scaler.state_dict()
     tensors = {name: tensor.detach().contiguous().cpu() for name, tensor in _tensors(engine).items()}
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    save_file(tensors, aside, metadata={METADATA_KEY: json.dumps(asdict(state))})
-    aside.replace(path)
+    write_tensors(path, tensors, {METADATA_KEY: json.dumps(asdict(state))})
 
 
 def read(path: Path) -> tuple[Tensors, State]:

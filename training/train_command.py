@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Annotated
 
 import tyro
@@ -34,6 +35,7 @@ def train(config: Annotated[TrainConfig, tyro.conf.arg(name="")] = DEFAULTS) -> 
         say = print if processes.main else _say_nothing
         session = (go_on if config.resume else begin)(config, processes, say)
         say(_introduction(session))
+        gc.freeze()  # all this stays to the end: collections, which evaluations cause many of, need not walk through it
         ended = session.trainer.run()
         if processes.main:
             _conclude(session, ended)

@@ -56,13 +56,13 @@ class Detections:
 
         Numbers are those of `to_dict`, so that a client of the service scores what an evaluation does.
         """
-        boxes = xyxy_to_xywh(np.round(self.boxes.astype(np.float64), BOX_DECIMALS))
+        boxes = xyxy_to_xywh(np.round(self.boxes.astype(np.float64), BOX_DECIMALS)).tolist()
         return [
             {
                 "image_id": image_id,
-                "category_id": category_ids[int(class_id)],
-                "bbox": box.tolist(),
-                "score": round(float(score), SCORE_DECIMALS),
+                "category_id": category_ids[class_id],
+                "bbox": box,
+                "score": round(score, SCORE_DECIMALS),
             }
-            for box, score, class_id in zip(boxes, self.scores, self.class_ids, strict=True)
+            for box, score, class_id in zip(boxes, self.scores.tolist(), self.class_ids.tolist(), strict=True)
         ]

@@ -66,9 +66,16 @@ def save(detector: Detector, path: str | Path) -> None:
     )
     if state.keys() != _keys(card):
         raise LineageError(f"expected a detector in its training form; got another form of {detector.variant}")
-    path = Path(path)
+    write_tensors(Path(path), state, {METADATA_KEY: json.dumps(asdict(card), ensure_ascii=False)})
+
+
+def write_tensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
+    """Write a safetensors file; it is there whole or not at all, and may be read by whom new files may be read by."""
     aside = path.with_name(f".{path.name}.{os.getpid()}")
-    save_file(state, aside, metadata={METADATA_KEY: json.dumps(asdict(card), ensure_ascii=False)})
+    aside.touch()
+    mode = aside.stat().st_mode
+    save_file(tensors, aside, metadata)  # puts a file in its place that nobody but its owner may read
+    aside.chmod(mode)
     aside.replace(path)
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from model_zoo.contract.errors import LineageError
+from model_zoo.weights import store
 from tests.training.toys import LOADER, TOY, assert_same, state_of, toy_detector, toy_engine
 from training import checkpoint
 from training.checkpoint import State
@@ -64,7 +65,7 @@ def test_a_run_that_dies_while_writing_keeps_the_checkpoint_before(
         path.write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint, "save_file", die)
+    monkeypatch.setattr(store, "save_file", die)
     with pytest.raises(OSError, match="No space"):
         checkpoint.save(tmp_path / "c", engine, State(epoch=2))
     assert checkpoint.read(tmp_path / "c")[1].epoch == 1

@@ -63,6 +63,13 @@ def test_a_variant_that_contradicts_the_card_is_refused(path):
         load_checkpoint(path, "yolov5n")
 
 
+def test_weights_may_be_read_by_whom_new_files_may_be_read_by(path, tmp_path):
+    """A container writes them as root into a folder of the host."""
+    store.save(randomised(), path)
+    (other := tmp_path / "other").touch()
+    assert path.stat().st_mode == other.stat().st_mode
+
+
 def test_a_deployed_detector_is_not_saved(path):
     with pytest.raises(LineageError, match="expected a detector in its training form"):
         store.save(randomised().deploy(), path)
