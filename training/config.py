@@ -42,6 +42,8 @@ class TrainConfig:
         cache: Where resized images are kept; auto is in memory where there is room.
         optimizer: Another optimizer than the recipe's.
         lr: Another learning rate than the recipe's.
+        nominal_batch: Other images of one step than the recipe's: those that smaller batches are added up to, or that the
+            learning rate is scaled from. Fewer make more steps of a small data set.
         ema: Averaged weights are evaluated and kept; with --no-ema the weights as they are.
         multi_scale: Least and largest side of training images, as shares of the image size.
         close_mosaic: Last epochs without mosaic and mixup.
@@ -73,6 +75,7 @@ class TrainConfig:
     cache: Cache = "auto"
     optimizer: Literal["sgd", "adamw"] | None = None
     lr: PositiveFloat | None = None
+    nominal_batch: PositiveInt | None = None
     ema: bool = True
     multi_scale: tuple[PositiveFloat, PositiveFloat] | None = None
     close_mosaic: NonNegativeInt | None = None
@@ -119,7 +122,10 @@ def recipe_for(config: TrainConfig, recipe: Recipe) -> Recipe:
     """Return the recipe that runs: with what a config changes of it."""
     epochs = config.epochs or recipe.epochs
     optimizer = replace(
-        recipe.optimizer, name=config.optimizer or recipe.optimizer.name, lr=config.lr or recipe.optimizer.lr
+        recipe.optimizer,
+        name=config.optimizer or recipe.optimizer.name,
+        lr=config.lr or recipe.optimizer.lr,
+        nominal_batch=config.nominal_batch or recipe.optimizer.nominal_batch,
     )
     close = min(recipe.augmentation.close_epochs, int(MOST_FLAT * epochs))
     augmentation = replace(

@@ -47,8 +47,10 @@ def test_what_is_left_out_is_the_recipes() -> None:
 
 def test_what_is_given_is_not() -> None:
     config = replace(ASKED, epochs=40, optimizer="adamw", lr=0.001, ema=False, multi_scale=(0.8, 1.2), close_mosaic=3)
+    config = replace(config, nominal_batch=16)
     recipe = recipe_for(config, recipe_of("yolox-s"))
     assert (recipe.epochs, recipe.optimizer.name, recipe.optimizer.lr, recipe.ema_decay) == (40, "adamw", 0.001, 0.0)
+    assert recipe.optimizer.nominal_batch == 16
     assert (recipe.augmentation.multi_scale, recipe.augmentation.close_epochs) == ((0.8, 1.2), 3)
 
 
