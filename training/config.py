@@ -42,8 +42,8 @@ class TrainConfig:
         cache: Where resized images are kept; auto is in memory where there is room.
         optimizer: Another optimizer than the recipe's.
         lr: Another learning rate than the recipe's.
-        nominal_batch: Other images of one step than the recipe's: those that smaller batches are added up to, or that the
-            learning rate is scaled from. Fewer make more steps of a small data set.
+        nominal_batch: Another number of images than the recipe's that one step and its learning rate are meant for;
+            smaller batches are added up to it, or the rate is scaled. A smaller one makes more steps.
         ema: Averaged weights are evaluated and kept; with --no-ema the weights as they are.
         multi_scale: Least and largest side of training images, as shares of the image size.
         close_mosaic: Last epochs without mosaic and mixup.
@@ -119,8 +119,13 @@ def parse(values: Mapping[str, Any]) -> TrainConfig:
 
 
 def recipe_for(config: TrainConfig, recipe: Recipe) -> Recipe:
-    """Return the recipe that runs: with what a config changes of it."""
+    """Return the recipe that runs: with what a config changes of it.
+
+    Biases warm up from a rate of their own with the recipe's optimizer alone: that of SGD is far too high for AdamW.
+    """
     epochs = config.epochs or recipe.epochs
+    same = config.optimizer in (None, recipe.optimizer.name)
+    schedule = recipe.schedule if same else replace(recipe.schedule, warmup_bias_lr=0.0)
     optimizer = replace(
         recipe.optimizer,
         name=config.optimizer or recipe.optimizer.name,
@@ -133,8 +138,14 @@ def recipe_for(config: TrainConfig, recipe: Recipe) -> Recipe:
         close_epochs=close if config.close_mosaic is None else config.close_mosaic,
         multi_scale=config.multi_scale or recipe.augmentation.multi_scale,
     )
-    ema_decay = recipe.ema_decay if config.ema else 0.0
-    return replace(recipe, optimizer=optimizer, augmentation=augmentation, epochs=epochs, ema_decay=ema_decay)
+    return replace(
+        recipe,
+        optimizer=optimizer,
+        schedule=schedule,
+        augmentation=augmentation,
+        epochs=epochs,
+        ema_decay=recipe.ema_decay if config.ema else 0.0,
+    )
 
 
 def default_workers() -> int:

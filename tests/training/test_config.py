@@ -54,6 +54,12 @@ def test_what_is_given_is_not() -> None:
     assert (recipe.augmentation.multi_scale, recipe.augmentation.close_epochs) == ((0.8, 1.2), 3)
 
 
+def test_biases_warm_up_from_a_rate_that_fits_the_optimizer() -> None:
+    recipe = recipe_of("yolov5n")
+    assert recipe_for(replace(ASKED, optimizer="sgd", lr=0.1), recipe).schedule.warmup_bias_lr == 0.1
+    assert recipe_for(replace(ASKED, optimizer="adamw", lr=0.1), recipe).schedule.warmup_bias_lr == 0.0
+
+
 def test_a_short_run_is_not_all_without_mosaic() -> None:
     assert recipe_for(replace(ASKED, epochs=10), recipe_of("yolox-s")).augmentation.close_epochs == 5
 
