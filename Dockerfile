@@ -8,10 +8,10 @@
 
 FROM python:3.11-slim-bookworm AS base
 RUN useradd --create-home --uid 10001 lineage \
-    && install --directory --owner=lineage --group=lineage /models /runs
+    && install --directory --owner=lineage --group=lineage /models /runs \
+    && ln --symbolic /models /home/lineage/models
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
-    LINEAGE_REPOSITORY=/models \
     LINEAGE_HOST=0.0.0.0 \
     LINEAGE_PORT=8000
 
@@ -27,6 +27,7 @@ COPY requirements/*.txt requirements/
 RUN touch README.md lineage.py
 
 # Alive, not ready, is what counts: a server whose repository is still empty waits for a model and should not be restarted.
+# It works where ./models is /models, so that it serves the model it comes with until there is another.
 FROM base AS serve
 COPY docker/lineage-health /usr/local/bin/
 USER lineage

@@ -19,6 +19,7 @@ from service import errors
 from service.batching import Closed, DeadlineExceeded, QueueFull
 from service.body import Memory
 from service.detection import Detection
+from service.embedded import EMBEDDED, USUAL
 from service.engines.base import Engine, Loader
 from service.model import Queueing
 from service.observability import RequestContext
@@ -84,11 +85,12 @@ def _assemble(settings: Settings, load: Loader) -> State:
         return engine
 
     store = ModelStore(
-        Repository(settings.repository),
+        Repository(settings.repository) if settings.repository else USUAL,
         open_engine,
         Queueing(settings.max_delay_ms / 1000, settings.queue_size),
         eager=settings.load,
         default=settings.default_model,
+        until_then=None if settings.repository else EMBEDDED,
     )
     limits = ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)
     detection = Detection(settings.decoders, settings.queue_size, limits)

@@ -13,6 +13,7 @@ import tyro
 import uvicorn
 
 from service.app import create_app
+from service.embedded import USUAL
 from service.observability import set_up_logs
 from service.protocol import ProblemProtocol
 from service.settings import Settings, unknown_variables
@@ -63,5 +64,6 @@ def _listen(settings: Settings) -> socket.socket:
     # asyncio does this for connections of sockets it made itself; without it a kept-alive answer waits 40 ms for an ACK
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     host, port = listening.getsockname()[:2]
-    LOG.info("listening on http://%s:%d, models in %s", f"[{host}]" if ":" in host else host, port, settings.repository)
+    place = settings.repository or f"{USUAL.root}, or those that come with the service"
+    LOG.info("listening on http://%s:%d, models in %s", f"[{host}]" if ":" in host else host, port, place)
     return listening

@@ -16,10 +16,11 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 from model_zoo.contract import drawing, pipeline
 from model_zoo.contract.errors import ImageError, LineageError
 from model_zoo.contract.images import decode_image
-from model_zoo.contract.package import Package, Repository
+from model_zoo.contract.package import Package
 from model_zoo.contract.pipeline import Query
 from service import image_files
 from service.detect_report import Failed, Found, document, table_head, table_lines
+from service.embedded import EITHER, repository_of
 from service.engines import onnxruntime
 from service.engines.base import Engine, EngineOptions
 from service.loose_model import open_loose
@@ -39,7 +40,7 @@ def detect(
     paths: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="IMAGE [IMAGE ...]")],
     *,
     model: Annotated[str | None, tyro.conf.arg(metavar="MODEL", help_behavior_hint=_ONLY_MODEL)] = None,
-    repository: Path = Path("models"),
+    repository: Annotated[Path | None, tyro.conf.arg(help_behavior_hint=EITHER)] = None,
     score: Annotated[float | None, _option("NUMBER")] = None,
     iou: Annotated[float | None, _option("NUMBER")] = None,
     nms: Annotated[Literal["diou", "iou"] | None, _option("{diou,iou}")] = None,
@@ -87,14 +88,14 @@ def detect(
     return SOME_FAILED if any(isinstance(outcome, Failed) for outcome in outcomes) else 0
 
 
-def find_model(reference: str | None, repository: Path) -> Package:
+def find_model(reference: str | None, repository: Path | None) -> Package:
     """Open the .onnx file or the package that `reference` names; None means the repository's only model."""
     if reference and reference.endswith(".onnx"):
         return open_loose(Path(reference))
-    models = Repository(repository)
+    models = repository_of(repository)
     names = models.names()
     if not reference and len(names) > 1:
-        raise LineageError(f"--model: expected one of the models in {repository}: {', '.join(names)}")
+        raise LineageError(f"--model: expected one of the models in {models.root}: {', '.join(names)}")
     return models.resolve(reference or "".join(names))
 
 

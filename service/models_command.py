@@ -13,6 +13,7 @@ import tyro
 
 from model_zoo.contract.errors import PackageError
 from model_zoo.contract.package import LATEST, Package, Repository
+from service.embedded import EITHER, EMBEDDED, USUAL, repository_of
 
 SOME_UNUSABLE: Final = 1
 HEADER: Final = ("model", "aliases", "family", "variant", "input", "precision", "params", "metrics")
@@ -20,7 +21,7 @@ HEADER: Final = ("model", "aliases", "family", "variant", "input", "precision", 
 
 def models(
     *,
-    repository: Path = Path("models"),
+    repository: Annotated[Path | None, tyro.conf.arg(help_behavior_hint=EITHER)] = None,
     as_json: Annotated[bool, tyro.conf.arg(name="json")] = False,
 ) -> int:
     """List the models of a repository.
@@ -32,7 +33,7 @@ def models(
         repository: Folder of the models.
         as_json: Print JSON instead of a table.
     """
-    source = Repository(repository)
+    source = repository_of(repository)
     packages, problems = source.scan()
     entries = [_entry(package, _aliases(source, package)) for package in packages]
     if as_json:
@@ -40,7 +41,9 @@ def models(
     elif entries:
         print(_table([HEADER, *map(_row, entries)]))
     else:
-        print(f"No models in {repository}; `lineage import` takes one in.")
+        print(f"No models in {source.root}; `lineage import` takes one in.")
+    if source is EMBEDDED:
+        print(f"lineage: no model in {USUAL.root} yet; this one comes with the service", file=sys.stderr)
     for problem in problems:
         print(f"lineage: {problem.reason}", file=sys.stderr)
     return SOME_UNUSABLE if problems else 0

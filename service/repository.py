@@ -79,8 +79,11 @@ class ModelStore:
         *,
         eager: Literal["latest", "all"] = "latest",
         default: str | None = None,
+        until_then: Repository | None = None,
     ) -> None:
-        self._repository, self._load, self._queueing = repository, load, queueing
+        """Follow `repository`; where `until_then` is given, that one, until `repository` holds a model."""
+        self._awaited, self._load, self._queueing = repository, load, queueing
+        self._repository = until_then or repository
         self._eager, self._default = eager, default
         self.catalog: Catalog | None = None
         self._routes: dict[str, Package] = {}
@@ -106,6 +109,7 @@ class ModelStore:
 
     async def refresh(self) -> None:
         """Look at the repository once, load what is new, swap, unload what is no longer wanted."""
+        await asyncio.to_thread(self._choose)
         if self._models and not self._repository.root.is_dir():  # a lost mount is no reason to unload
             raise PackageError(f"the model repository {self._repository.root} is gone")
         before, self.catalog = self.catalog, await asyncio.to_thread(look, self._repository)
@@ -116,6 +120,14 @@ class ModelStore:
         self._routes = self._routed(self.catalog)
         self._unload_except(self._kept(self.catalog))
         self._begun = True
+
+    def _choose(self) -> None:
+        """Turn to the awaited repository for good once it holds a model; say which one is used."""
+        if self._repository is not self._awaited and self._awaited.names():
+            self._repository = self._awaited
+            LOG.info("using the models in %s", self._repository.root)
+        elif self._repository is not self._awaited and self.catalog is None:
+            LOG.info("no model in %s yet: using the one that comes with the service", self._awaited.root)
 
     @asynccontextmanager
     async def lease(self, reference: str | None, deadline: float) -> AsyncIterator[LoadedModel]:

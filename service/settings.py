@@ -30,8 +30,8 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, use_attribute_docstrings=True)
 
-    repository: Path = Path("models")
-    """Folder of model packages."""
+    repository: Path | None = None
+    """Folder of model packages; by default ./models, and until it holds one, the model that comes with the service."""
     host: str = "127.0.0.1"
     """Address to listen on; 0.0.0.0 is every one."""
     port: Annotated[int, Field(ge=0, le=65535)] = 8000

@@ -19,14 +19,15 @@ LISTENING = re.compile(r"listening on http://127\.0\.0\.1:(\d+)")
 
 
 class Server:
-    """`lineage serve` with flags such as max_batch=32, from start to its end."""
+    """`lineage serve` with flags such as max_batch=32, in a folder, from start to its end."""
 
-    def __init__(self, repository: Path, **flags: object) -> None:
+    def __init__(self, repository: Path | None, folder: Path = ROOT, **flags: object) -> None:
+        flags |= {"repository": repository} if repository else {}
         options = [f"--{name.replace('_', '-')}={value}" for name, value in flags.items()]
         kept = {name: value for name, value in os.environ.items() if not name.startswith("LINEAGE_")}
         self.process = subprocess.Popen(
-            [sys.executable, "lineage.py", "serve", f"--repository={repository}", "--port=0", *options],
-            cwd=ROOT,
+            [sys.executable, ROOT / "lineage.py", "serve", "--port=0", *options],
+            cwd=folder,
             env=kept | {"OMP_NUM_THREADS": "1"},
             stderr=subprocess.PIPE,
             text=True,

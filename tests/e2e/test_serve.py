@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ import pytest
 from httpx2 import Response
 
 from model_zoo.contract.package import Repository
-from tests.e2e.server import PATIENCE, Server
+from tests.e2e.server import PATIENCE, ROOT, Server
 from tests.hostile import hostile_files
 from tests.service.toy import toy_card, toy_onnx
 
@@ -85,6 +86,22 @@ def test_an_empty_repository_is_told_and_filled_while_it_runs(tmp_path: Path, pu
         publish()
         server.wait_until_ready()
         assert results(detect(server, picture(1)))
+
+
+def test_without_a_repository_it_serves_the_model_it_comes_with_until_there_is_another(
+    tmp_path: Path, publish: Publish
+) -> None:
+    (tmp_path / "home").mkdir()
+    with Server(None, tmp_path / "home", poll=0.1) as server:
+        server.wait_until_ready()
+        sample = next((ROOT / "service" / "playground" / "samples").glob("*.jpg"))
+        answer = detect(server, sample.read_bytes()).json()
+        assert answer["model"] == {"name": "ui-elements", "version": 1}
+        assert answer["results"][0]["image"]["width"] > 0
+        publish().rename(tmp_path / "home" / "models")
+        server.wait_for_log(re.compile("loaded toy@1"))
+        while (response := detect(server, picture(1))).json()["model"]["name"] != "toy":
+            assert response.status_code == 200
 
 
 def test_a_new_version_takes_over_without_a_refused_request(publish: Publish) -> None:

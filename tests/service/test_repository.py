@@ -6,6 +6,7 @@ import asyncio
 import shutil
 import threading
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 
@@ -71,6 +72,35 @@ def test_an_empty_repository_says_what_is_missing(store: ModelStore, caplog: pyt
             await version(store, None)
         with pytest.raises(PackageNotFound, match="lineage import"):
             await version(store, "yolov5n")
+
+    run(test)
+
+
+def test_another_repository_answers_until_the_awaited_one_holds_a_model(
+    repository: Repository, publish: Publish, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    publish("embedded")
+    awaited = Repository(tmp_path / "awaited")
+    store = ModelStore(awaited, Engines(), Queueing(), until_then=repository)
+    caplog.set_level("INFO")
+
+    async def name() -> str:
+        await store.refresh()
+        async with store.lease(None, asyncio.get_running_loop().time() + SOON) as model:
+            return model.package.name
+
+    async def test() -> None:
+        assert await name() == await name() == "embedded"
+        assert caplog.text.count("comes with the service") == 1
+        publish("own").path.parent.rename(tmp_path / "own")
+        awaited.root.mkdir()
+        (tmp_path / "own").rename(awaited.root / "own")
+        assert await name() == "own"
+        assert f"using the models in {awaited.root}" in caplog.text
+        awaited.root.rename(tmp_path / "lost")
+        with pytest.raises(PackageError, match="is gone"):  # and does not fall back
+            await name()
+        await store.close()
 
     run(test)
 
