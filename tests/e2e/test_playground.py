@@ -14,13 +14,14 @@ import numpy as np
 import pytest
 
 from model_zoo.contract.package import Repository
-from tests.e2e.server import Server
+from tests.e2e.server import ROOT, Server
 from tests.service.toy import toy_card, toy_onnx
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 # Nothing of it may go to the network; the sandbox does not work for root, as which a container runs.
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+SAMPLES = sorted((ROOT / "service" / "playground" / "samples").iterdir())
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium; on Debian and Ubuntu: apt install chromium")
 
@@ -161,6 +162,31 @@ def test_an_image_can_be_dropped_and_pasted(page: Any, picture: Path, way: str) 
     )
     page.wait_for_selector("#found:not([hidden])")
     assert labels(page) == ["red", "green"]
+
+
+def test_every_sample_is_shown_and_one_click_away(page: Any) -> None:
+    buttons = page.locator("#samples button")
+    playwright.expect(buttons).to_have_count(len(SAMPLES))
+    for number, sample in enumerate(SAMPLES):
+        button = buttons.nth(number)
+        button.scroll_into_view_if_needed()
+        page.wait_for_function(
+            "image => image.complete && image.naturalWidth", arg=button.locator("img").element_handle()
+        )
+        button.click()
+        playwright.expect(page.locator("#status")).to_contain_text(f"in {sample.name}, ")
+        height, width = cv2.imread(str(sample)).shape[:2]
+        assert page.inner_text("#status").endswith(f", {width} \N{MULTIPLICATION SIGN} {height}")
+        assert page.evaluate("document.getElementById('photo').naturalWidth") == width
+
+
+def test_a_sample_is_chosen_from_the_keyboard(page: Any) -> None:
+    page.wait_for_selector("#samples button")
+    while page.evaluate("document.activeElement.closest('#samples') === null"):
+        page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    playwright.expect(page.locator("#status")).to_contain_text(f"in {SAMPLES[1].name}, ")
 
 
 def test_another_model_looks_at_the_same_image(page: Any, picture: Path) -> None:
