@@ -13,7 +13,7 @@ SERVE := .venv-serve
 SERVE_TEST := .venv-serve-test
 PYTEST_ARGS := -q -n auto --dist loadfile $(ARGS)
 
-.PHONY: browser install serve test test-all lint check bench lock clean
+.PHONY: browser install serve test test-all lint check bench ui-elements lock clean
 
 install: $(WORK)/.ready
 
@@ -46,6 +46,14 @@ check: lint test
 # ARGS='--repository models --model NAME --raw RAW.onnx --photo PHOTO.jpg' make bench
 bench: $(WORK)/.ready
 	$(WORK)/bin/python benchmarks/serve.py $(ARGS)
+
+# The model that comes with the service, from rendered pages to a package in build/ui-elements/models. It takes hours; a second
+# call goes on where the first stopped. ARGS='--seed 1' make ui-elements
+ui-elements: $(WORK)/.ready | examples/ui_elements/node_modules
+	$(WORK)/bin/python -m examples.ui_elements.make --output build/ui-elements $(ARGS)
+
+examples/ui_elements/node_modules:
+	npm install --prefix examples/ui_elements
 
 # One lock for every environment: what is tested is what is served. A build of torch (`+cpu`) is the machine's choice.
 lock:

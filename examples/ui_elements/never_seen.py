@@ -127,7 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         write_dataset(options.output, list(shoot_pages(options.output)), {"pages": sum(map(len, PAGES.values()))})
     except LineageError as error:
-        print(error, file=sys.stderr)  # noqa: T201 - a command speaks to a terminal
+        print(error, file=sys.stderr)
         return 1
     return 0
 
