@@ -67,14 +67,17 @@ def commands(program: str) -> list[tuple[str, list[str]]]:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """A folder in which the documents' commands make sense: a model named yolov5n, and pictures."""
+    """A folder in which the documents' commands make sense: a model named yolov5n, pictures, and the samples."""
     graph = tmp_path / "yolov5n.onnx"
-    small = dataclasses.replace(toy_card("yolov5n"), class_names=("person", "car", "bus"))
+    small = dataclasses.replace(toy_card("yolov5n"), class_names=("person", "car", "button"))
     graph.write_bytes(toy_onnx(small))
     Repository(tmp_path / "models").publish(small, {"model.onnx": graph})
     (tmp_path / "photos").mkdir()
+    (tmp_path / "ui-elements.onnx").write_bytes(toy_onnx(toy_card("ui-elements")))
     for name in ("photo.jpg", "a.jpg", "b.jpg", "photos/c.jpg"):
         cv2.imwrite(str(tmp_path / name), np.full((48, 64, 3), 200, dtype=np.uint8))
+    samples = Path("service") / "playground" / "samples"
+    shutil.copytree(ROOT / samples, tmp_path / samples)
     return tmp_path
 
 
@@ -108,6 +111,11 @@ def test_the_readme_fits_a_screen_and_lists_the_commands_there_are() -> None:
     assert listed.split(", ") == list(dict.fromkeys(command.name for command in lineage.COMMANDS))
 
 
+def meant(words: list[str]) -> list[str]:
+    """What of a command line tells which command it is."""
+    return [words[0], *(c.flag for c in lineage.COMMANDS if c.takes_flag and c.is_meant(words[0], words[1:]))]
+
+
 @pytest.mark.parametrize(("document", "words"), commands("lineage"), ids=lambda v: v if isinstance(v, str) else v[0])
 def test_commands_in_documents_have_the_flags_they_use(
     document: str, words: list[str], capsys: pytest.CaptureFixture[str]
@@ -116,7 +124,7 @@ def test_commands_in_documents_have_the_flags_they_use(
         assert lineage.main(words) == 0
         return
     with pytest.raises(SystemExit, match="0"):
-        lineage.main([words[0], "--help"])
+        lineage.main([*meant(words), "--help"])
     known = capsys.readouterr().out
     for flag in (word for word in words if word.startswith("--")):
         assert re.search(rf"{flag}\b", known), f"{document}: lineage {' '.join(words)}"
@@ -128,7 +136,7 @@ def test_commands_that_need_no_weights_run(home: Path, monkeypatch: pytest.Monke
     assert len(light) >= 5
     for words in light:
         assert lineage.main(words[: words.index(">")] if ">" in words else words) == 0, words
-    assert (home / "drawn" / "c.jpg").is_file()
+    assert (home / "drawn" / "wizard.jpg").is_file()
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
@@ -145,6 +153,7 @@ def test_requests_in_documents_are_answered(home: Path, server: str) -> None:
 @pytest.mark.parametrize("name", ["docs/tutorial.md", "docs/contract.md"])
 def test_python_in_documents_runs(name: str, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     package = Repository(home / "models").resolve("yolov5n")
+    Repository(home / "models").publish(toy_card("ui-elements"), {"model.onnx": home / "ui-elements.onnx"})
     engine = onnxruntime.load(package, EngineOptions())
     scope: dict[str, Any] = {"package": package, "engine": engine, "repository_path": home / "models"}
     [source] = blocks(name, "python")
