@@ -21,6 +21,7 @@ Image = NDArray[np.uint8]
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _BLACK: Colour = (0, 0, 0)
 _WHITE: Colour = (255, 255, 255)
+_SMALL = 16  # times their shorter side: smaller objects than a sixteenth of the picture get finer lines and letters
 _SHADES = ((0.85, 0.95), (0.60, 1.00), (0.90, 0.70))  # (saturation, value): vivid, pale, dark
 
 
@@ -34,14 +35,14 @@ def draw(image: Image, detections: Detections, class_names: Sequence[str]) -> Im
 def draw_boxes(image: Image, boxes: NDArray[np.float32], class_ids: NDArray[np.int64], texts: Sequence[str]) -> Image:
     """Return a copy of an RGB image (H, W, 3) with boxes (N, 4) and a text at each; the first lie on top."""
     canvas = np.ascontiguousarray(image).copy()
-    corners = _pixels(boxes, canvas)
+    corners, measure = _pixels(boxes, canvas), _measure(canvas, boxes)
     colours = [class_colour(class_id) for class_id in class_ids.tolist()]
     last_first = range(len(corners))[::-1]
     for i in last_first:
         left, top, right, bottom = corners[i]
-        cv2.rectangle(canvas, (left, top), (right, bottom), colours[i], _line_width(canvas))
+        cv2.rectangle(canvas, (left, top), (right, bottom), colours[i], _line_width(measure))
     for i in last_first:  # after all boxes, so that no line crosses a label
-        _draw_label(canvas, texts[i], (corners[i][0], corners[i][1]), colours[i])
+        _draw_label(canvas, texts[i], (corners[i][0], corners[i][1]), colours[i], measure)
     return canvas
 
 
@@ -67,10 +68,10 @@ def _pixels(boxes: NDArray[np.float32], canvas: Image) -> list[tuple[int, int, i
     return [(left, top, right, bottom) for left, top, right, bottom in inside.tolist()]
 
 
-def _draw_label(canvas: Image, text: str, corner: tuple[int, int], colour: Colour) -> None:
+def _draw_label(canvas: Image, text: str, corner: tuple[int, int], colour: Colour, measure: float) -> None:
     """Write the text on a filled plate above the box's top-left corner, moved so that all of it is in the picture."""
     height, width = canvas.shape[:2]
-    scale, weight, margin = _font(canvas, text)
+    scale, weight, margin = _font(measure, text, width)
     (text_width, ascent), descent = cv2.getTextSize(text, _FONT, scale, weight)
     plate_width, plate_height = text_width + 2 * margin, ascent + descent + margin
     left = max(min(corner[0], width - plate_width), 0)
@@ -80,21 +81,23 @@ def _draw_label(canvas: Image, text: str, corner: tuple[int, int], colour: Colou
     cv2.putText(canvas, text, baseline, _FONT, scale, text_colour(colour), weight, cv2.LINE_AA)
 
 
-def _font(canvas: Image, text: str) -> tuple[float, int, int]:
+def _font(measure: float, text: str, width: int) -> tuple[float, int, int]:
     """Scale, stroke weight and margin of a label; a text wider than the picture is made smaller."""
-    margin = 1 + _line_width(canvas)
-    scale = max(0.4, _side(canvas) / 1200)
+    margin = 1 + _line_width(measure)
+    scale = max(0.4, measure / 1200)
     weight = 1 if scale < 0.6 else 2
     (text_width, _), _ = cv2.getTextSize(text, _FONT, scale, weight)
-    room = canvas.shape[1] - 2 * margin
+    room = width - 2 * margin
     return scale * min(1.0, max(room, 1) / max(text_width, 1)), weight, margin
 
 
-def _line_width(canvas: Image) -> int:
-    return max(1, round(_side(canvas) / 250))
+def _line_width(measure: float) -> int:
+    return max(1, round(measure / 250))
 
 
-def _side(canvas: Image) -> float:
-    """Side of the square of the same area: one measure of size for wide, tall and square pictures."""
+def _measure(canvas: Image, boxes: NDArray[np.float32]) -> float:
+    """Return what lines and letters are measured by: the root of the picture's area, or less where boxes are small."""
     height, width = canvas.shape[:2]
-    return float((height * width) ** 0.5)
+    side = float((height * width) ** 0.5)
+    shorter = (boxes[:, 2:] - boxes[:, :2]).min(axis=1)
+    return min(side, _SMALL * float(np.median(shorter))) if len(boxes) else side

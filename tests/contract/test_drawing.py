@@ -63,10 +63,18 @@ def test_every_size_and_name_can_be_drawn(size: tuple[int, int], class_id: int) 
 
 @pytest.mark.parametrize("box", [(600, 0, 640, 30), (0, 0, 20, 20), (620, 460, 640, 480), (-50, -50, 5, 5)])
 def test_a_label_at_the_border_moves_into_the_picture(box: tuple[float, ...]) -> None:
-    middle, image = (300, 200, 340, 240), grey(480, 640)
+    left, top, right, bottom = box
+    middle, image = (300, 200, 300 + right - left, 200 + bottom - top), grey(480, 640)
     whole, at_border = (touched(image, draw(image, found([*b, 0.5, 0]), NAMES)) for b in (middle, box))
     columns = [int(area.any(axis=0).sum()) for area in (whole, at_border)]
     assert columns[1] >= columns[0] - 5, "the plate of the label is as wide as anywhere else"
+
+
+def test_small_objects_get_finer_lines_and_letters() -> None:
+    image, rows = grey(1000, 1000), [[x, 500, x + 20, 520, 0.5, 0] for x in range(0, 1000, 200)]
+    small = touched(image, draw(image, found(*rows), NAMES))
+    large = touched(image, draw(image, found(*[[x, 500, x + 150, 650, 0.5, 0] for x, *_ in rows]), NAMES))
+    assert small[:500].sum() < large[:500].sum() / 2, "the plates of the labels"
 
 
 def test_the_best_detection_lies_on_top() -> None:

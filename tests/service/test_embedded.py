@@ -10,6 +10,8 @@ import pytest
 import lineage
 from service.embedded import EMBEDDED, USUAL, repository_of
 
+SAMPLES = EMBEDDED.root.parent / "playground" / "samples"
+
 
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,6 +47,12 @@ def test_models_lists_the_embedded_one_and_says_so(capsys: pytest.CaptureFixture
 def test_detect_uses_the_embedded_one(capsys: pytest.CaptureFixture[str]) -> None:
     assert lineage.main(["detect", "photo.jpg", "--json"]) == 1  # there is no such file
     assert json.loads(capsys.readouterr().out)["model"] == {"name": "ui-elements", "version": 1}
+
+
+def test_the_embedded_one_finds_what_is_on_a_page(capsys: pytest.CaptureFixture[str]) -> None:
+    assert lineage.main(["detect", str(SAMPLES / "file-manager.jpg"), "--json"]) == 0
+    [result] = json.loads(capsys.readouterr().out)["results"]
+    assert {found["label"] for found in result["detections"]} >= {"button", "link", "icon", "table", "text_field"}
 
 
 def test_a_repository_that_is_named_is_used_alone(capsys: pytest.CaptureFixture[str]) -> None:
