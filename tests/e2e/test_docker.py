@@ -22,7 +22,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 HOST_NETWORK = ROOT / "tests" / "e2e" / "docker-compose.host.yml"
 PHOTO = "000000303818"
-START_WITHIN = 60
+START_WITHIN, LEARNS_WITHIN = 60, 300  # seconds
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
@@ -68,17 +68,20 @@ def without_ports(folder: Path) -> Path:
 class Compose:
     """docker-compose of this project under the tests' name, port and folders."""
 
-    def __init__(self, weights: Path, folder: Path) -> None:
-        models = folder / "models"
+    def __init__(self, shared: Path, folder: Path) -> None:
+        models, self.runs = folder / "models", folder / "runs"
         models.mkdir()
+        self.runs.mkdir()
         self.files = ("-f", str(without_ports(folder)), "-f", str(HOST_NETWORK), "--project-directory", str(ROOT))
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port: int = free.getsockname()[1]
         self.settings = {
             "TEST_PORT": str(self.port),
-            "TEST_WEIGHTS": str(weights.resolve()),
+            "TEST_WEIGHTS": str((shared / "weights").resolve()),
+            "TEST_DATA": str((shared / "data").resolve()),
             "TEST_MODELS": str(models),
+            "TEST_RUNS": str(self.runs),
             "LINEAGE_UID": str(os.getuid()),
         }
 
@@ -90,7 +93,7 @@ class Compose:
 def compose(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compose]:
     """Both images, built, and a repository with yolov5n that the training image imported."""
     require_engine()
-    compose = Compose(shared / "weights", tmp_path_factory.mktemp("compose"))
+    compose = Compose(shared, tmp_path_factory.mktemp("compose"))
     compose("--profile", "training", "build", "cpu", "training")
     compose("run", "--rm", "training", "import", "/weights/yolov5n.pt", "--name", "yolov5n", "--repository", "/models")
     yield compose
@@ -137,9 +140,27 @@ def test_serving_image_is_bare(server: str) -> None:
         assert run("docker", "exec", server, "sh", "-c", f"command -v {tool} || true") == ""
 
 
-def test_training_image_trains(compose: Compose) -> None:
-    program = "import torch, model_zoo, training; print(torch.ones(2).sum().item())"
-    assert compose("run", "--rm", "--entrypoint", "python", "training", "-c", program).endswith("2.0")
+@pytest.mark.usefixtures("compose")
+def test_without_models_the_images_own_is_served() -> None:
+    listed = json.loads(run("docker", "run", "--rm", "--network", "host", "yolo-lineage:cpu", "models", "--json"))
+    assert [model["name"] for model in listed["models"]] == ["ui-elements"]
+
+
+def test_a_training_that_was_stopped_goes_on(compose: Compose) -> None:
+    what = "train --model yolov5n --data /data/bccd --epochs 3 --image-size 128 --batch 16 --runs /runs --name cells"
+    container = compose("run", "--detach", "training", *what.split()).splitlines()[-1]
+    checkpoint = compose.runs / "cells" / "checkpoint.safetensors"
+    deadline = time.monotonic() + LEARNS_WITHIN
+    while not checkpoint.exists():
+        assert time.monotonic() < deadline, run("docker", "logs", container)
+        time.sleep(0.1)
+    run("docker", "stop", container)
+    assert inspect(container, ".State.ExitCode") == "130", run("docker", "logs", container)
+    run("docker", "rm", container)
+    assert "all epochs are done, after 3 of 3 epochs" in compose(
+        "run", "--rm", "training", "train", "--resume", "/runs/cells"
+    )
+    assert (compose.runs / "cells" / "report.html").stat().st_uid == os.getuid()
 
 
 def test_stop_is_graceful(compose: Compose, server: str) -> None:
