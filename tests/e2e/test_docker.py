@@ -142,8 +142,7 @@ def test_serving_image_is_bare(server: str) -> None:
 
 @pytest.mark.usefixtures("compose")
 def test_without_models_the_images_own_is_served() -> None:
-    listed = json.loads(run("docker", "run", "--rm", "--network", "host", "yolo-lineage:cpu", "models", "--json"))
-    assert [model["name"] for model in listed["models"]] == ["ui-elements"]
+    assert "ui-elements@1" in run("docker", "run", "--rm", "--network", "host", "yolo-lineage:cpu", "models")
 
 
 def test_a_training_that_was_stopped_goes_on(compose: Compose) -> None:
