@@ -136,6 +136,8 @@ class ModelStore:
         None means the default model; `deadline`, in the loop's time, is for the loading. Raises PackageNotFound,
         PackageError, QueryError or NotReady.
         """
+        if self.catalog is None:
+            raise NotReady("the model repository is being read; try again")
         package = await self._find(reference or self._only_reference())
         try:
             async with asyncio.timeout_at(deadline):

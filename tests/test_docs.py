@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import re
 import shlex
 import shutil
 import subprocess
-import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,6 +26,7 @@ from service.engines import onnxruntime
 from service.engines.base import EngineOptions
 from service.schemas import DetectAnswer, DetectQuery
 from service.settings import Settings
+from tests.e2e.server import Server
 from tests.service.toy import toy_card, toy_onnx
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -84,15 +83,8 @@ def home(tmp_path: Path) -> Path:
 @pytest.fixture
 def server(home: Path) -> Iterator[str]:
     """A server on that folder: its address without the scheme."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    serve = [sys.executable, "-m", "lineage", "serve", "--port", "0", "--no-warm-up"]
-    process = subprocess.Popen(serve, cwd=home, env=environment, stderr=subprocess.PIPE, text=True)
-    assert process.stderr
-    listening = next(filter(None, (re.search(r"http://(\S+?:\d+)", line) for line in process.stderr)))
-    yield listening[1]
-    process.terminate()
-    process.stderr.close()
-    process.wait(30)
+    with Server(None, home) as server:
+        yield f"127.0.0.1:{server.wait_until_ready().port}"
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)

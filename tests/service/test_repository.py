@@ -410,18 +410,15 @@ def test_it_is_ready_when_every_default_is_loaded(store: ModelStore, publish: Pu
     run(test)
 
 
-def test_a_request_before_the_first_look_does_not_keep_an_old_version_loaded(
-    store: ModelStore, publish: Publish
-) -> None:
-    old = publish()
+def test_a_request_before_the_first_look_is_told_to_come_again(store: ModelStore, publish: Publish) -> None:
+    publish()
 
     async def test() -> None:
-        assert await version(store, "toy") == 1
+        for reference in (None, "toy"):
+            with pytest.raises(NotReady, match="is being read; try again"):
+                await version(store, reference)
         await store.refresh()
-        publish()
-        await store.refresh()
-        assert await version(store, "toy") == 2
-        assert store.state(old) == "available"
+        assert await version(store, None) == 1
         await store.close()
 
     run(test)
