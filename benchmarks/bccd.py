@@ -1,0 +1,87 @@
+"""Gather what runs on the blood cells came to: a row for each, and AP50 over its epochs.
+
+    python -m benchmarks.bccd runs/yolov5n runs/yolov7-tiny --alone alone
+
+Runs are folders of `lineage train`. Those in the folder `alone` are short ones of the same variants, by variant, that
+had the machine to themselves: images per second are those of their last epoch. Writes benchmarks/results/bccd.csv and
+bccd.png.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+from matplotlib.figure import Figure
+
+from training.trainer import fitness_of
+
+RESULTS = Path(__file__).parent / "results"
+CHOSEN = ("weights", "optimizer", "lr", "nominal_batch")
+NUMBERS = ("ap", "ap50", "ap75")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run: its settings, and a row for each epoch."""
+
+    config: dict[str, Any]
+    history: list[dict[str, Any]]
+
+    @property
+    def title(self) -> str:
+        """The variant, and what is not as its recipe has it."""
+        other = [f"{name} {Path(str(self.config[name])).name}" for name in CHOSEN if self.config.get(name) is not None]
+        return f"{self.config['model']} ({', '.join(other)})" if other else self.config["model"]
+
+    def cells(self, images_per_second: float) -> list[object]:
+        """Return the row of the best epoch."""
+        best = max((row for row in self.history if "ap" in row), key=fitness_of)
+        size = "x".join(map(str, self.config["image_size"]))
+        numbers = [f"{best[name]:.3f}" for name in NUMBERS]
+        return [self.title, len(self.history), size, best["epoch"], *numbers, f"{images_per_second:.1f}"]
+
+
+def read(folder: Path) -> Run:
+    """Read the folder of a run."""
+    document = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    return Run(document["config"], [json.loads(line) for line in lines])
+
+
+def main(folders: Annotated[tuple[Path, ...], tyro.conf.Positional], alone: Path) -> None:
+    """Write the table and the plot.
+
+    Args:
+        folders: Folders of runs.
+        alone: Folder of short runs that were alone on the machine.
+    """
+    runs = [read(folder) for folder in folders]
+    with (RESULTS / "bccd.csv").open("w", newline="", encoding="utf-8") as file:
+        out = csv.writer(file, lineterminator="\n")
+        out.writerow(["model", "epochs", "image_size", "best_epoch", *NUMBERS, "images_per_second"])
+        for run in runs:
+            out.writerow(run.cells(read(alone / run.config["model"]).history[-1]["images_per_second"]))
+    curves(runs).savefig(RESULTS / "bccd.png", dpi=120)
+
+
+def curves(runs: Sequence[Run]) -> Figure:
+    """Draw AP50 over the epochs."""
+    figure = Figure(figsize=(9, 5), layout="constrained")
+    axes = figure.subplots()
+    for run in runs:
+        rows = [row for row in run.history if "ap50" in row]
+        axes.plot([row["epoch"] for row in rows], [row["ap50"] for row in rows], label=run.title, linewidth=1)
+    axes.set(xlabel="epoch", ylabel="AP50 on val", ylim=(0, 1))
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8)
+    return figure
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
