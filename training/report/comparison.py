@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 
 from training.compare import Entry, note_of
 from training.report.page import Page
@@ -88,6 +89,9 @@ def precision_figure(entries: Sequence[Entry], label: str, cost: Callable[[Entry
         axes.scatter(*point, s=36)
         axes.annotate(entry.name, point, xytext=(5, 4), textcoords="offset points", fontsize="small")
     axes.set(xlabel=label, ylabel="AP", xscale="log")
+    axes.margins(x=0.15)  # room for the names
+    for axis in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
+        axis(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.grid(alpha=0.3, which="both")
     return figure
 
