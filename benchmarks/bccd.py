@@ -10,15 +10,18 @@ bccd.png.
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import tyro
 from matplotlib.figure import Figure
 
+from training.config import TrainConfig
+from training.report.plots import History
+from training.report.run import read_history
+from training.run_folder import read_config
 from training.trainer import fitness_of
 
 RESULTS = Path(__file__).parent / "results"
@@ -30,28 +33,27 @@ NUMBERS = ("ap", "ap50", "ap75")
 class Run:
     """A run: its settings, and a row for each epoch."""
 
-    config: dict[str, Any]
-    history: list[dict[str, Any]]
+    config: TrainConfig
+    history: History
 
     @property
     def title(self) -> str:
         """The variant, and what is not as its recipe has it."""
-        other = [f"{name} {Path(str(self.config[name])).name}" for name in CHOSEN if self.config.get(name) is not None]
-        return f"{self.config['model']} ({', '.join(other)})" if other else self.config["model"]
+        given = {name: getattr(self.config, name) for name in CHOSEN}
+        other = [f"{name} {Path(str(value)).name}" for name, value in given.items() if value is not None]
+        return f"{self.config.model} ({', '.join(other)})" if other else self.config.model
 
     def cells(self, images_per_second: float) -> list[object]:
         """Return the row of the best epoch."""
         best = max((row for row in self.history if "ap" in row), key=fitness_of)
-        size = "x".join(map(str, self.config["image_size"]))
+        size = "x".join(map(str, self.config.image_size))
         numbers = [f"{best[name]:.3f}" for name in NUMBERS]
         return [self.title, len(self.history), size, best["epoch"], *numbers, f"{images_per_second:.1f}"]
 
 
 def read(folder: Path) -> Run:
     """Read the folder of a run."""
-    document = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    lines = (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    return Run(document["config"], [json.loads(line) for line in lines])
+    return Run(read_config(folder)[0], read_history(folder))
 
 
 def main(folders: Annotated[tuple[Path, ...], tyro.conf.Positional], alone: Path) -> None:
@@ -66,7 +68,7 @@ def main(folders: Annotated[tuple[Path, ...], tyro.conf.Positional], alone: Path
         out = csv.writer(file, lineterminator="\n")
         out.writerow(["model", "epochs", "image_size", "best_epoch", *NUMBERS, "images_per_second"])
         for run in runs:
-            out.writerow(run.cells(read(alone / run.config["model"]).history[-1]["images_per_second"]))
+            out.writerow(run.cells(read(alone / run.config.model).history[-1]["images_per_second"]))
     curves(runs).savefig(RESULTS / "bccd.png", dpi=120)
 
 

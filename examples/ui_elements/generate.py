@@ -25,6 +25,7 @@ from examples.ui_elements.kits.kit import kit
 from examples.ui_elements.pages import shelf as pages
 from examples.ui_elements.pages.parts import overlays
 from examples.ui_elements.theme import HOUSE, draw_theme
+from examples.ui_elements.told import told
 from model_zoo.contract.errors import LineageError
 
 VERSION = "1"
@@ -150,12 +151,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--processes", type=int, default=2, help="browsers at a time")
     options = parser.parse_args(arguments)
     counts = {split: max(1, round(share * options.count)) for split, share in SHARES.items()}
-    try:
-        generate(options.output, counts, options.seed, options.processes)
-    except LineageError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+    return told(lambda: generate(options.output, counts, options.seed, options.processes))
 
 
 if __name__ == "__main__":

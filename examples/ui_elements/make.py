@@ -25,6 +25,7 @@ from typing import Annotated, Literal
 import tyro
 
 from examples.ui_elements.story import NAME, publish
+from examples.ui_elements.told import told
 from model_zoo.contract.errors import LineageError
 from model_zoo.contract.package import Repository
 
@@ -159,12 +160,7 @@ def command(output: Path, plan: Annotated[Plan, tyro.conf.arg(name="")] = DEFAUL
         output: Folder of all that is made.
         plan: What it is made by.
     """
-    try:
-        make(plan, output.resolve())
-    except LineageError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+    return told(lambda: make(plan, output.resolve()))
 
 
 if __name__ == "__main__":

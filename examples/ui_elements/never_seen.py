@@ -17,7 +17,7 @@ from playwright.sync_api import Route
 
 from examples.ui_elements.browser import Camera, Screen, chromium
 from examples.ui_elements.coco import Scene, save_picture, write_dataset
-from model_zoo.contract.errors import LineageError
+from examples.ui_elements.told import told
 from service.app import create_app
 from service.settings import Settings
 
@@ -124,12 +124,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Render pages that were not generated and label their elements.")
     parser.add_argument("--output", type=Path, required=True, help="folder of the data set, whose one split is test")
     options = parser.parse_args(arguments)
-    try:
-        write_dataset(options.output, list(shoot_pages(options.output)), {"pages": sum(map(len, PAGES.values()))})
-    except LineageError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+    counted = {"pages": sum(map(len, PAGES.values()))}
+    return told(lambda: write_dataset(options.output, list(shoot_pages(options.output)), counted))
 
 
 if __name__ == "__main__":

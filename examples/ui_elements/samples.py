@@ -15,7 +15,7 @@ from pathlib import Path
 from examples.ui_elements import materials
 from examples.ui_elements.browser import Camera, chromium
 from examples.ui_elements.generate import PICTURES, Order, shoot_page
-from model_zoo.contract.errors import LineageError
+from examples.ui_elements.told import told
 
 SEED = 2026
 PAGES = {
@@ -45,12 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Read the command line and draw the samples."""
     parser = argparse.ArgumentParser(description="Draw the sample pictures of the playground.")
     parser.add_argument("--output", type=Path, required=True, help="folder of the pictures")
-    try:
-        draw_samples(parser.parse_args(arguments).output)
-    except LineageError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+    options = parser.parse_args(arguments)
+    return told(lambda: draw_samples(options.output))
 
 
 if __name__ == "__main__":

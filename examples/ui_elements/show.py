@@ -18,11 +18,11 @@ import tyro
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from examples.ui_elements.told import told
 from model_zoo.contract import pipeline
 from model_zoo.contract.boxes import pairwise_iou
 from model_zoo.contract.detections import Detections
 from model_zoo.contract.drawing import draw_boxes
-from model_zoo.contract.errors import LineageError
 from model_zoo.contract.images import decode_image
 from training.data.open import open_dataset
 from training.data.records import Record
@@ -92,12 +92,13 @@ def show(model: tyro.conf.Positional[str], data: Path, name: str, output: Path, 
         output: Folder of the pictures.
         count: Good ones, and bad ones.
     """
-    try:
-        names = open_dataset(data).class_names
-        ordered = sorted(look(model, data), key=lambda seen: -seen.f1)
-    except LineageError as error:
-        print(error, file=sys.stderr)
-        return 1
+    return told(lambda: draw_extremes(model, data, name, output, count))
+
+
+def draw_extremes(model: str, data: Path, name: str, output: Path, count: int) -> None:
+    """Look at all pictures, then draw the best and the worst."""
+    names = open_dataset(data).class_names
+    ordered = sorted(look(model, data), key=lambda seen: -seen.f1)
     document = json.loads((data / "annotations" / "test.json").read_text(encoding="utf-8"))
     systems = {image["file_name"]: image["page"]["kit"] for image in document["images"]}
     output.mkdir(parents=True, exist_ok=True)
@@ -107,7 +108,6 @@ def show(model: tyro.conf.Positional[str], data: Path, name: str, output: Path, 
             cv2.imwrite(str(path), side_by_side(seen, tuple(names))[..., ::-1], QUALITY)
             print(f"{path}: {seen.record.path.name}, {systems[seen.record.path.name]}, F1 {seen.f1:.2f}")
     print(f"median F1 of {len(ordered)} pictures: {np.median([seen.f1 for seen in ordered]):.2f}")
-    return 0
 
 
 if __name__ == "__main__":

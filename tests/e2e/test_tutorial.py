@@ -17,9 +17,9 @@ import cv2
 import httpx2
 import pytest
 
-from examples.ui_elements.generate import MODULES
 from model_zoo.contract.package import Repository
 from tests.conftest import ROOT
+from tests.examples.needs import needs_chromium, needs_systems
 
 # What the document says, and what is run in its place: a minute instead of an hour.
 SIZES = {"--count 600": "--count 16", "--epochs 30": "--epochs 1", "--image-size 640": "--image-size 160 --workers 0"}
@@ -31,11 +31,8 @@ PATIENCE = 60.0
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(not MODULES.is_dir(), reason=f"needs the design systems: npm install --prefix {MODULES.parent}"),
-    pytest.mark.skipif(
-        not (shutil.which("chromium") or shutil.which("chromium-browser")),
-        reason="needs Chromium; on Debian and Ubuntu: apt install chromium",
-    ),
+    needs_systems,
+    needs_chromium,
     pytest.mark.skipif(not shutil.which("curl"), reason="needs curl"),
 ]
 

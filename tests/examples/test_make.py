@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,11 +14,11 @@ import pytest
 from examples.ui_elements import make, never_seen
 from examples.ui_elements.classes import NAMES
 from examples.ui_elements.coco import write_dataset
-from examples.ui_elements.generate import MODULES
 from examples.ui_elements.story import NAME
 from model_zoo.contract.errors import LineageError
 from model_zoo.contract.package import Repository
 from tests.conftest import ROOT
+from tests.examples.needs import needs_chromium, needs_systems
 
 SMALL = make.Plan(count=20, epochs=1, image_size=160, batch=4, training="--workers 0")
 
@@ -58,11 +57,8 @@ def test_the_flags_of_training_are_flags_of_train() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not MODULES.is_dir(), reason=f"needs the design systems: npm install --prefix {MODULES.parent}")
-@pytest.mark.skipif(
-    not (shutil.which("chromium") or shutil.which("chromium-browser")),
-    reason="needs Chromium; on Debian and Ubuntu: apt install chromium",
-)
+@needs_systems
+@needs_chromium
 def test_pages_become_a_package_that_tells_how_good_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -6,7 +6,6 @@ import dataclasses
 import json
 import random
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,16 +22,13 @@ from examples.ui_elements.kits.kit import FOLDER, kit
 from examples.ui_elements.pages import shelf as pages
 from examples.ui_elements.pages.parts import overlays
 from examples.ui_elements.tight import tight_box
+from tests.examples.needs import needs_chromium
 from training.data.open import read_dataset
 
 HERE = Path(generate.__file__).parent
 KITS = [name for shelf in (kits.TRAIN, kits.VAL, kits.TEST) for name, _ in shelf]
 PAGE_TYPES = [page for shelf in (pages.TRAIN, pages.VAL, pages.TEST) for page, _ in shelf]
 SCREEN = Screen(height=400, width=500)
-needs_chromium = pytest.mark.skipif(
-    not (shutil.which("chromium") or shutil.which("chromium-browser")),
-    reason="needs Chromium; on Debian and Ubuntu: apt install chromium",
-)
 
 
 @pytest.fixture(scope="module")
