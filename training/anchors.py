@@ -27,17 +27,30 @@ LIMIT = 4.0
 ENOUGH_RECALL = 0.98
 LEAST_SIDE = 2.0  # pixels; boxes with no longer side teach nothing, and no anchor has a shorter one
 MOST_BOXES = 50_000  # a larger data set is sampled: its anchors are the same, in less time
+DRAWN = 10_000  # boxes, where every class is to count alike
 CLUSTERINGS = 30
 MOST_ROUNDS = 300  # of one clustering by IoU, which need not come to rest
 
 
-def box_sizes(records: Iterable[Record], side: int) -> Floats:
-    """Return width and height (N, 2) of all objects that are learned, images resized to `side` on their longer side."""
-    sizes = [np.empty((0, 2))]
+def box_sizes(records: Iterable[Record], side: int) -> tuple[Floats, NDArray[np.int64]]:
+    """Return width and height (N, 2) of all objects that are learned, and their classes (N,).
+
+    Images are resized to `side` on their longer side.
+    """
+    sizes, class_ids = [np.empty((0, 2))], [np.empty(0, np.int64)]
     for record in records:
         boxes = record.boxes[~record.crowd].astype(np.float64)
         sizes.append((boxes[:, 2:] - boxes[:, :2]) * (side / max(record.size)))
-    return np.concatenate(sizes)
+        class_ids.append(record.class_ids[~record.crowd])
+    return np.concatenate(sizes), np.concatenate(class_ids)
+
+
+def alike(boxes_wh: Floats, class_ids: NDArray[np.int64], *, seed: int = 0) -> Floats:
+    """Draw as many boxes of one class as of any other, so that rare ones have anchors too."""
+    rng = np.random.default_rng(seed)
+    classes = np.unique(class_ids)
+    drawn = [rng.choice(np.flatnonzero(class_ids == c), DRAWN // len(classes)) for c in classes]
+    return boxes_wh[np.concatenate(drawn)] if drawn else boxes_wh
 
 
 def best_possible_recall(anchors: ArrayLike, boxes_wh: ArrayLike, limit: float = LIMIT) -> float:

@@ -47,7 +47,8 @@ class TrainConfig:
         ema: Averaged weights are evaluated and kept; with --no-ema the weights as they are.
         multi_scale: Least and largest side of training images, as shares of the image size.
         close_mosaic: Last epochs without mosaic and mixup.
-        auto_anchor: Anchors are fitted to the data set where the network's fit badly; with --no-auto-anchor never.
+        anchors: auto fits them to the data set where the network's fit its objects badly, fit does in any case and lets
+            every class count alike, keep never does.
         train_split: Split to learn from.
         val_split: Split to evaluate on.
         evaluate_every: Epochs between two evaluations; the last epoch is always evaluated.
@@ -79,7 +80,7 @@ class TrainConfig:
     ema: bool = True
     multi_scale: tuple[PositiveFloat, PositiveFloat] | None = None
     close_mosaic: NonNegativeInt | None = None
-    auto_anchor: bool = True
+    anchors: Literal["auto", "fit", "keep"] = "auto"
     train_split: str = "train"
     val_split: str = "val"
     evaluate_every: PositiveInt = 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -14,13 +15,14 @@ from model_zoo.heads.anchor import AnchorHead
 from model_zoo.registry import build
 from model_zoo.weights.importers import load_checkpoint
 from model_zoo.weights.importers.darknet import start_backbone
-from training.anchors import box_sizes, suit_anchors
+from training.anchors import alike, best_possible_recall, box_sizes, fit_anchors, set_anchors, suit_anchors
 from training.config import TrainConfig
 from training.data.records import DataSet, Split
 from training.run_folder import weights_in
 
 Say = Callable[[str], object]
 LISTED = 4
+POOR_RECALL = 0.95  # of a class, below which something is said
 
 
 def new_detector(config: TrainConfig, dataset: DataSet) -> Detector:
@@ -39,10 +41,26 @@ def start_weights(detector: Detector, config: TrainConfig, split: Split, say: Sa
     if config.backbone_weights:
         start_backbone(detector, config.backbone_weights)
         say(f"{config.backbone_weights.name}: the backbone starts from it")
-    if config.auto_anchor and isinstance(detector.head, AnchorHead):
-        sizes = box_sizes(split.records, max(detector.input_spec.size))
-        if suit_anchors(detector, sizes, seed=config.seed):
-            say(f"anchors were fitted to the data: {detector.head.anchors.round().int().tolist()}")
+    if config.anchors != "keep" and isinstance(detector.head, AnchorHead):
+        choose_anchors(detector, detector.head, config, split, say)
+
+
+def choose_anchors(detector: Detector, head: AnchorHead, config: TrainConfig, split: Split, say: Say) -> None:
+    """Fit anchors to the data set where that is asked for, or where they fit its objects badly."""
+    sizes, class_ids = box_sizes(split.records, max(detector.input_spec.size))
+    if config.anchors == "fit":
+        levels, per_level, _ = head.anchors.shape
+        boxes = alike(sizes, class_ids, seed=config.seed)
+        set_anchors(detector, fit_anchors(boxes, levels, per_level, seed=config.seed))
+        fitted = True
+    else:
+        fitted = suit_anchors(detector, sizes, seed=config.seed)
+    if fitted:
+        say(f"anchors were fitted to the data: {head.anchors.round().int().tolist()}")
+    fits = {c: best_possible_recall(head.anchors.numpy(), sizes[class_ids == c]) for c in np.unique(class_ids)}
+    for c in [c for c in sorted(fits, key=fits.__getitem__) if fits[c] < POOR_RECALL][:LISTED]:
+        name, unfit = detector.class_names[c], 1 - fits[c]
+        say(f"anchors: {unfit:.0%} of class {name} fit none; `--anchors fit` suits every class")
 
 
 def take_weights(detector: Detector, path: Path) -> str:

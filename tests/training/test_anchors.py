@@ -11,6 +11,7 @@ from model_zoo.families.yolov5 import P5_ANCHORS
 from model_zoo.registry import build
 from training import anchors
 from training.anchors import (
+    alike,
     best_possible_recall,
     box_sizes,
     cluster_iou,
@@ -100,8 +101,18 @@ def test_a_side_four_times_the_anchor_does_not_fit():
 def test_sizes_are_those_on_the_canvas_without_crowds():
     box = np.array([[0, 0, 100, 50], [0, 0, 640, 480]], np.float32)
     record = Record(Path("a.jpg"), (480, 640), box, np.zeros(2, np.int64), np.array([False, True]), box[:, 2], 1)
-    np.testing.assert_allclose(box_sizes([record], 320), [[50, 25]])
-    assert box_sizes([], 320).shape == (0, 2)
+    sizes, class_ids = box_sizes([record], 320)
+    np.testing.assert_allclose(sizes, [[50, 25]])
+    assert class_ids.tolist() == [0]
+    assert box_sizes([], 320)[0].shape == (0, 2)
+
+
+def test_rare_classes_are_drawn_as_often_as_others():
+    sizes = np.repeat([[9.0, 9.0], [200.0, 8.0]], [5000, 2], axis=0)
+    class_ids = np.repeat([4, 7], [5000, 2])
+    drawn = alike(sizes, class_ids)
+    assert ((drawn == (200, 8)).all(1)).mean() == 0.5
+    assert alike(sizes[:0], class_ids[:0]).shape == (0, 2)
 
 
 def test_anchors_that_fit_stay(boxes):

@@ -86,8 +86,25 @@ def test_anchors_are_fitted_where_they_fit_badly(dataset: DataSet) -> None:
 
     detector.head.anchors.mul_(20)
     before = detector.head.anchors.clone()
-    start_weights(detector, replace(CONFIG, auto_anchor=False), dataset.split("train"), said.append)
+    start_weights(detector, replace(CONFIG, anchors="keep"), dataset.split("train"), said.append)
     assert torch.equal(detector.head.anchors, before)
+
+
+def test_anchors_that_a_class_does_not_fit_are_told_and_can_be_fitted(dataset: DataSet) -> None:
+    thin = np.repeat([[0, 0, 60, 2], [0, 0, 10, 12]], [1, 200], axis=0).astype(np.float32)
+    class_ids = np.repeat([1, 0], [1, 200])
+    first = dataset.split("train").records[0]
+    record = replace(first, boxes=thin, class_ids=class_ids, crowd=np.zeros(201, bool), areas=thin[:, 2])
+    split = replace(dataset.split("train"), records=[record])
+    said: list[str] = []
+    detector = new_detector(CONFIG, dataset)
+    start_weights(detector, CONFIG, split, said.append)
+    assert said == ["anchors: 100% of class bar fit none; `--anchors fit` suits every class"]
+
+    said.clear()
+    start_weights(detector, replace(CONFIG, anchors="fit"), split, said.append)
+    assert len(said) == 1
+    assert "anchors were fitted" in said[0]
 
 
 def test_a_backbone_starts_from_darknets_weights(tmp_path: Path, dataset: DataSet) -> None:
@@ -96,7 +113,7 @@ def test_a_backbone_starts_from_darknets_weights(tmp_path: Path, dataset: DataSe
     header = np.array([0, 2, 0, 0, 0], dtype="<i4").tobytes()
     (tmp_path / "b.weights").write_bytes(header + np.full(count, 0.25, dtype="<f4").tobytes())
     said: list[str] = []
-    config = replace(CONFIG, model="yolov3-test", backbone_weights=tmp_path / "b.weights", auto_anchor=False)
+    config = replace(CONFIG, model="yolov3-test", backbone_weights=tmp_path / "b.weights", anchors="keep")
     start_weights(detector, config, dataset.split("train"), said.append)
     assert said == ["b.weights: the backbone starts from it"]
     assert {float(v.mean()) for k, v in detector.backbone.state_dict().items() if v.is_floating_point()} == {0.25}
