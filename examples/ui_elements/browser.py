@@ -14,7 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from playwright.sync_api import Browser, CDPSession, Page, sync_playwright
+from playwright.sync_api import Browser, CDPSession, Error, Page, sync_playwright
 
 from examples.ui_elements.classes import SMALLEST, SMALLEST_SEEN
 from examples.ui_elements.tight import tight_box
@@ -64,16 +64,16 @@ class Shot:
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """Start Chromium; raises LineageError where there is none."""
+    """Start Chromium; raises LineageError where there is none, or where it does not do what it is asked to."""
     path = shutil.which("chromium") or shutil.which("chromium-browser")
     if not path:
         raise LineageError("expected Chromium; there is none on the path; on Debian and Ubuntu: apt install chromium")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
         try:
-            yield browser
-        finally:
-            browser.close()
+            with playwright.chromium.launch(executable_path=path, args=FLAGS) as browser:
+                yield browser
+        except Error as error:
+            raise LineageError(f"expected Chromium to draw a page; it says: {error}") from error
 
 
 class Camera:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import html
+import json
 import random
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -101,13 +102,22 @@ def shoot_page(camera: Camera, order: Order) -> Scene:
     return save_picture(order.output, f"{order.split}-{order.number:05}", shot, facts)
 
 
-def _work(orders: list[Order]) -> list[Scene]:
+def draw_portion(orders: list[Order]) -> list[Scene]:
+    """Draw pages with one browser, or read what an interrupted call has drawn of the very same ones."""
+    first = orders[0]
+    drawn = first.output / "drawn" / f"{first.split}-{first.number:05}.json"
+    wanted = [VERSION, *(f"{order.seed} {order.split} {order.number}" for order in orders)]
+    if drawn.is_file() and (kept := json.loads(drawn.read_text(encoding="utf-8")))["pages"] == wanted:
+        return [Scene(**scene) for scene in kept["scenes"]]
     with chromium() as browser:
         camera = Camera(browser)
-        try:
-            return [shoot_page(camera, order) for order in orders]
-        finally:
-            camera.close()
+        scenes = [shoot_page(camera, order) for order in orders]
+        camera.close()
+    drawn.parent.mkdir(exist_ok=True)
+    aside = drawn.with_suffix(".part")
+    aside.write_text(json.dumps({"pages": wanted, "scenes": [asdict(scene) for scene in scenes]}), encoding="utf-8")
+    aside.replace(drawn)
+    return scenes
 
 
 def _portions(orders: list[Order], size: int = 40) -> Iterator[list[Order]]:
@@ -118,7 +128,7 @@ def _portions(orders: list[Order], size: int = 40) -> Iterator[list[Order]]:
 def generate(output: Path, counts: dict[str, int], seed: int, processes: int = 2) -> None:
     """Write a data set of `counts` pictures by split to a folder; the same seed gives the same set.
 
-    Raises LineageError where the npm packages are not installed.
+    What an interrupted call has drawn is not drawn again. Raises LineageError where the npm packages are not installed.
     """
     if not MODULES.is_dir():
         raise LineageError(
@@ -131,12 +141,12 @@ def generate(output: Path, counts: dict[str, int], seed: int, processes: int = 2
     scenes: list[Scene] = []
     bar = tqdm(total=len(orders), unit="page", disable=None)
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
-        for done in pool.map(_work, _portions(orders)):
+        for done in pool.map(draw_portion, _portions(orders)):
             scenes += done
             bar.update(len(done))
     bar.close()
     write_dataset(output, scenes, {"generator": VERSION, "seed": seed})
-    for scratch in ("pictures", "pages"):
+    for scratch in ("pictures", "pages", "drawn"):
         shutil.rmtree(output / scratch, ignore_errors=True)
 
 

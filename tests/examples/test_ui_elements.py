@@ -22,6 +22,7 @@ from examples.ui_elements.kits.kit import FOLDER, kit
 from examples.ui_elements.pages import shelf as pages
 from examples.ui_elements.pages.parts import overlays
 from examples.ui_elements.tight import tight_box
+from model_zoo.contract.errors import LineageError
 from tests.examples.needs import needs_chromium
 from training.data.open import read_dataset
 
@@ -171,6 +172,30 @@ def test_the_same_order_gives_the_same_bytes(camera: Camera, tmp_path: Path, mon
         scenes.append([generate.shoot_page(camera, generate.Order("train", i, 3, output)) for i in range(2)])
     assert scenes[0] == scenes[1]
     assert scenes[0][0].sha256 != scenes[0][1].sha256
+
+
+@needs_chromium
+@pytest.mark.usefixtures("modules")
+def test_what_an_interrupted_call_has_drawn_is_not_drawn_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(generate, "PICTURES", 10)
+    monkeypatch.setitem(generate.SHELVES, "train", ([("house", 1.0)], pages.TRAIN))
+    materials.write_pictures(tmp_path / "pictures", generate.PICTURES, seed=3)
+    orders = [generate.Order("train", i, 3, tmp_path) for i in range(2)]
+    before = generate.draw_portion(orders)
+
+    def refuse() -> None:
+        raise AssertionError("a browser was started")
+
+    monkeypatch.setattr(generate, "chromium", refuse)
+    assert generate.draw_portion(orders) == before
+    with pytest.raises(AssertionError, match="a browser was started"):
+        generate.draw_portion([dataclasses.replace(order, seed=4) for order in orders])
+
+
+@needs_chromium
+def test_a_page_that_cannot_be_opened_is_told() -> None:
+    with pytest.raises(LineageError, match="expected Chromium to draw a page"), chromium() as browser:
+        Camera(browser).visit("file:///there/is/no/such.html")
 
 
 def test_splits_share_no_design_system_and_no_type_of_page() -> None:
