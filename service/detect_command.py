@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Final, Literal, TypeVar
 
 import tyro
-from tqdm import tqdm  # type: ignore[import-untyped]
+from tqdm import tqdm  # type: ignore[import-untyped]  # it has no types
 
 from model_zoo.contract import drawing, pipeline
 from model_zoo.contract.errors import ImageError, LineageError

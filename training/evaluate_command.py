@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
-from tqdm import tqdm  # type: ignore[import-untyped]
+from tqdm import tqdm  # type: ignore[import-untyped]  # it has no types
 
 from model_zoo.contract.pipeline import DISTANCE_WEIGHTS, collate, make_query
 from training.data.open import open_dataset

@@ -1,4 +1,4 @@
-"""Make the data set: `python -m examples.ui_elements.generate --count 3000 --seed 0 --output DIR`."""
+"""Make the data set: `python -m examples.ui_elements.generate --count 6000 --seed 0 --output DIR`."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Render pages and label the elements of their interfaces.")
     parser.add_argument("--output", type=Path, required=True, help="folder of the data set")
     parser.add_argument(
-        "--count", type=int, default=3000, help="pictures of all splits: 80%% train, 10%% val, 10%% test"
+        "--count", type=int, default=6000, help="pictures of all splits: 80%% train, 10%% val, 10%% test"
     )
     parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same data set")
     parser.add_argument("--processes", type=int, default=2, help="browsers at a time")

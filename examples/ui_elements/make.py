@@ -36,9 +36,6 @@ NEVER_SEEN_SECONDS = 240
 EVALUATION_SECONDS = 60
 
 
-LEARNING = "--optimizer adamw --lr 0.002 --nominal-batch 16"
-
-
 @dataclass(frozen=True)
 class Plan:
     """What a package is made by; the defaults are those of the package that comes with the service.
@@ -55,12 +52,15 @@ class Plan:
     """
 
     seed: int = 0
-    count: int = 3000
+    count: int = 6000
     model: str = "yolov5n"
-    epochs: int = 24
+    epochs: int = 36
     image_size: int = 640
     batch: int = 16
-    training: str = f"{LEARNING} --multi-scale 0.6 1.0 --close-mosaic 6 --evaluate-every 4 --patience 0"
+    training: str = (
+        "--optimizer adamw --lr 0.002 --nominal-batch 16 --anchors fit --multi-scale 0.7 1.0 --close-mosaic 12 "
+        "--evaluate-every 4 --patience 0"
+    )
     precision: Literal["fp32", "fp16"] = "fp16"
 
 

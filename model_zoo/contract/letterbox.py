@@ -82,7 +82,7 @@ def apply(image: NDArray[np.uint8], geometry: Geometry, fill: int) -> NDArray[np
     """Resize `image` (H, W, 3) and lay it on its canvas, bilinear, border `fill`."""
     height, width = geometry.resized
     if image.shape[:2] != geometry.resized:
-        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]
+        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]  # OpenCV forgets the dtype
     if geometry.resized == geometry.canvas:
         return np.ascontiguousarray(image)
     canvas = np.full((*geometry.canvas, 3), fill, dtype=np.uint8)

@@ -87,7 +87,7 @@ def library(options: PlanOptions) -> Any:
 
 
 def _logger(trt: Any) -> Any:
-    class Complaints(trt.ILogger):  # type: ignore[misc]
+    class Complaints(trt.ILogger):  # type: ignore[misc]  # the library has no types
         """Collects what the library complains of instead of printing it."""
 
         def __init__(self) -> None:
@@ -105,7 +105,7 @@ def _logger(trt: Any) -> Any:
 
 
 def _monitor(trt: Any, progress: Progress) -> Any:
-    class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
+    class Monitor(trt.IProgressMonitor):  # type: ignore[misc]  # the library has no types
         """Names every outermost phase of the build once."""
 
         def __init__(self) -> None:

@@ -67,7 +67,7 @@ class VectorHead(GridHead):
         super().__init__(1, num_classes, boxes=boxes, cells=cells, stride=stride)
         del self.predict
 
-    def forward(self, features: Sequence[Tensor]) -> list[Tensor]:  # type: ignore[override]
+    def forward(self, features: Sequence[Tensor]) -> list[Tensor]:  # type: ignore[override]  # one map, not a list of levels
         """Return the raw vector (B, S * S * (C + 5n)) of the one map (B, ...)."""
         return [features[0].flatten(1)]
 

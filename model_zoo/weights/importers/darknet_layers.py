@@ -149,22 +149,22 @@ def _connected(section: Section, maps: Maps) -> nn.Module:
     return nn.Sequential(nn.Flatten(), linear, _activation(section)(), nn.Unflatten(1, (output, 1, 1)))
 
 
-def _upsample(section: Section, maps: Maps) -> nn.Module:  # noqa: ARG001
+def _upsample(section: Section, maps: Maps) -> nn.Module:  # noqa: ARG001 - all sections are built alike
     return nn.Upsample(scale_factor=float(section.integer("stride", 2, least=1)), mode="nearest")
 
 
-def _avgpool(section: Section, maps: Maps) -> nn.Module:  # noqa: ARG001
+def _avgpool(section: Section, maps: Maps) -> nn.Module:  # noqa: ARG001 - all sections are built alike
     return nn.AdaptiveAvgPool2d(1)
 
 
-def _dropout(section: Section, maps: Maps) -> nn.Module:  # noqa: ARG001
+def _dropout(section: Section, maps: Maps) -> nn.Module:  # noqa: ARG001 - all sections are built alike
     share = section.number("probability", 0.5)
     if not 0 <= share < 1:
         raise section.problem(f"expected a probability from 0 to below 1; got {share:g}", "probability")
     return nn.Dropout(share)
 
 
-def _detection(section: Section, maps: Maps) -> nn.Module:  # noqa: ARG001
+def _detection(section: Section, maps: Maps) -> nn.Module:  # noqa: ARG001 - all sections are built alike
     """Pass the map on: the detector's head reads it."""
     return nn.Identity()
 
