@@ -47,8 +47,8 @@ check: lint test
 bench: $(WORK)/.ready
 	$(WORK)/bin/python benchmarks/serve.py $(ARGS)
 
-# The model that comes with the service, from rendered pages to a package in build/ui-elements/models. It takes hours; a second
-# call goes on where the first stopped. ARGS='--seed 1' make ui-elements
+# The model that comes with the service, from rendered pages to a package in build/ui-elements/models. It takes two hours; a
+# second call goes on where the first stopped. ARGS='--seed 1' make ui-elements
 ui-elements: $(WORK)/.ready | examples/ui_elements/node_modules
 	$(WORK)/bin/python -m examples.ui_elements.make --output build/ui-elements $(ARGS)
 

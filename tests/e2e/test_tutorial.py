@@ -23,7 +23,7 @@ from tests.examples.needs import needs_chromium, needs_systems
 
 # What the document says, and what is run in its place: a minute instead of an hour.
 SIZES = {"--count 600": "--count 16", "--epochs 30": "--epochs 1", "--image-size 640": "--image-size 160 --workers 0"}
-# Done already where this test runs; needs the network; takes hours (tests/examples/test_make.py has it in small).
+# Done already where this test runs; needs the network; takes two hours (tests/examples/test_make.py has it in small).
 NOT_RUN = ("make", ". .venv/bin/activate", "npm install --prefix examples/ui_elements", "make ui-elements")
 # A run of one epoch is over before it could be interrupted; what the command says of it is expected.
 REFUSED = {"lineage train --resume runs/ui-elements": "it is finished"}
