@@ -6,8 +6,10 @@ import dataclasses
 import json
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -30,6 +32,7 @@ HERE = Path(generate.__file__).parent
 KITS = [name for shelf in (kits.TRAIN, kits.VAL, kits.TEST) for name, _ in shelf]
 PAGE_TYPES = [page for shelf in (pages.TRAIN, pages.VAL, pages.TEST) for page, _ in shelf]
 SCREEN = Screen(height=400, width=500)
+T = TypeVar("T")
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +57,12 @@ def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (folder / family / "bell.svg").write_text('<svg viewBox="0 0 9 9"><path d="M1 1H8V8Z"/></svg>')
     monkeypatch.setattr(generate, "MODULES", folder)
     return folder
+
+
+def in_a_thread(work: Callable[[], T]) -> T:
+    """Work with a browser of its own: Playwright has one to a thread."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(work).result()
 
 
 def shoot(camera: Camera, body: str, tmp_path: Path, scroll: int = 0) -> Shot:
@@ -181,7 +190,7 @@ def test_what_an_interrupted_call_has_drawn_is_not_drawn_again(tmp_path: Path, m
     monkeypatch.setitem(generate.SHELVES, "train", ([("house", 1.0)], pages.TRAIN))
     materials.write_pictures(tmp_path / "pictures", generate.PICTURES, seed=3)
     orders = [generate.Order("train", i, 3, tmp_path) for i in range(2)]
-    before = generate.draw_portion(orders)
+    before = in_a_thread(lambda: generate.draw_portion(orders))
 
     def refuse() -> None:
         raise AssertionError("a browser was started")
@@ -194,8 +203,12 @@ def test_what_an_interrupted_call_has_drawn_is_not_drawn_again(tmp_path: Path, m
 
 @needs_chromium
 def test_a_page_that_cannot_be_opened_is_told() -> None:
-    with pytest.raises(LineageError, match="expected Chromium to draw a page"), chromium() as browser:
-        Camera(browser).visit("file:///there/is/no/such.html")
+    def visit() -> None:
+        with chromium() as browser:
+            Camera(browser).visit("file:///there/is/no/such.html")
+
+    with pytest.raises(LineageError, match="expected Chromium to draw a page"):
+        in_a_thread(visit)
 
 
 def test_splits_share_no_design_system_and_no_type_of_page() -> None:
