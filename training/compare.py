@@ -36,12 +36,16 @@ ROUNDS = 15  # in which every model takes its turn, so that the noise of a share
 
 @dataclass(frozen=True)
 class Budget:
-    """What every model is given: epochs, batch ("auto" or a number), image size where its network takes it, seed."""
+    """What every model is given: epochs, batch ("auto" or a number), image size where its network takes it, seed.
+
+    training: more flags of `lineage train`.
+    """
 
     epochs: int
     batch: str
     image_size: tuple[int, ...]
     seed: int
+    training: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +96,7 @@ def _train(model: str, data: Path, budget: Budget, run: Path) -> None:
         shutil.rmtree(run, ignore_errors=True)  # begun, and nothing learned yet
         command += ["--model", model, "--data", str(data), "--runs", str(run.parent), "--name", run.name]
         command += ["--epochs", str(budget.epochs), "--batch", budget.batch, "--seed", str(budget.seed)]
-        command += ["--patience", "0", *_size_options(model, budget.image_size)]
+        command += ["--patience", "0", *_size_options(model, budget.image_size), *budget.training]
     code = subprocess.run(command, check=False).returncode
     if code == INTERRUPTED:
         raise KeyboardInterrupt

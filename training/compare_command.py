@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -25,6 +26,7 @@ def compare(
     batch: str = "auto",
     image_size: tuple[int, ...] = (),
     seed: int = 0,
+    training: str = "",
     val_split: str = "val",
     repository: Path = Path("models"),
     output: Path = Path("comparison"),
@@ -41,11 +43,12 @@ def compare(
         batch: Images of one batch, or auto.
         image_size: Input size in pixels, one number or height and width, of all whose network takes any size.
         seed: Of weights, augmentation and order.
+        training: More flags of `lineage train` for all, in one string: "--training=--optimizer adamw --lr 0.002".
         val_split: Split to evaluate on.
         repository: Folder of the models that are there already.
         output: Folder of the runs, the models and the page.
     """
-    dataset, budget = open_dataset(data), Budget(epochs, batch, image_size, seed)
+    dataset, budget = open_dataset(data), Budget(epochs, batch, image_size, seed, tuple(shlex.split(training)))
     known, entries, failures = registry.variants(), list[Entry](), list[str]()
     for name in filter(None, (name.strip() for name in models.split(","))):
         try:

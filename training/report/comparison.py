@@ -84,11 +84,12 @@ def precision_figure(entries: Sequence[Entry], label: str, cost: Callable[[Entry
     """Draw AP over a cost, a point per model with its name."""
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.subplots()
-    for entry in entries:
-        point = (cost(entry), entry.metrics["ap"])
+    costs = [cost(entry) for entry in entries]
+    for entry, of_it in zip(entries, costs, strict=True):
+        point = (of_it, entry.metrics["ap"])
         axes.scatter(*point, s=36)
         axes.annotate(entry.name, point, xytext=(5, 4), textcoords="offset points", fontsize="small")
-    axes.set(xlabel=label, ylabel="AP", xscale="log")
+    axes.set(xlabel=label, ylabel="AP", xscale="log" if min(costs) > 0 else "linear")  # a card may not tell a cost
     axes.margins(x=0.15)  # room for the names
     for axis in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
         axis(FuncFormatter(lambda value, _: f"{value:g}"))
