@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -21,6 +20,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from model_zoo.cache_folder import replace_file
 from model_zoo.contract.errors import LineageError
 from training.config import ADAPTER, TrainConfig, parse
 from training.data.records import DataSet
@@ -66,9 +66,7 @@ def numbers_of(recipe: Recipe) -> dict[str, Any]:
 
 def write_text(path: Path, text: str) -> None:
     """Write a file that is there whole or not at all."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    aside.write_text(text, encoding="utf-8")
-    aside.replace(path)
+    replace_file(path, text.encode())
 
 
 def write_config(folder: Path, document: Mapping[str, Any]) -> None:

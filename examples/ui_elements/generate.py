@@ -27,6 +27,7 @@ from examples.ui_elements.pages import shelf as pages
 from examples.ui_elements.pages.parts import overlays
 from examples.ui_elements.theme import HOUSE, draw_theme
 from examples.ui_elements.told import told
+from model_zoo.cache_folder import replace_file
 from model_zoo.contract.errors import LineageError
 
 VERSION = "1"
@@ -113,10 +114,7 @@ def draw_portion(orders: list[Order]) -> list[Scene]:
         camera = Camera(browser)
         scenes = [shoot_page(camera, order) for order in orders]
         camera.close()
-    drawn.parent.mkdir(exist_ok=True)
-    aside = drawn.with_suffix(".part")
-    aside.write_text(json.dumps({"pages": wanted, "scenes": [asdict(scene) for scene in scenes]}), encoding="utf-8")
-    aside.replace(drawn)
+    replace_file(drawn, json.dumps({"pages": wanted, "scenes": [asdict(scene) for scene in scenes]}).encode())
     return scenes
 
 
