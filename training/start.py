@@ -59,8 +59,8 @@ def choose_anchors(detector: Detector, head: AnchorHead, config: TrainConfig, sp
         say(f"anchors were fitted to the data: {head.anchors.round().int().tolist()}")
     fits = {c: best_possible_recall(head.anchors.numpy(), sizes[class_ids == c]) for c in np.unique(class_ids)}
     for c in [c for c in sorted(fits, key=fits.__getitem__) if fits[c] < POOR_RECALL][:LISTED]:
-        name, unfit = detector.class_names[c], 1 - fits[c]
-        say(f"anchors: {unfit:.0%} of class {name} fit none; `--anchors fit` suits every class")
+        advice = "" if config.anchors == "fit" else "; `--anchors fit` suits every class"
+        say(f"anchors: {1 - fits[c]:.0%} of class {detector.class_names[c]} fit none{advice}")
 
 
 def take_weights(detector: Detector, path: Path) -> str:
