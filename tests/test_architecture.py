@@ -195,7 +195,7 @@ def looks_up_code_by_name(node: ast.AST) -> bool:
 
 
 def test_networks_are_plain_python() -> None:
-    found = [f"{name_of(path)}:{n.lineno}" for path in FILES for n in nodes(path) if looks_up_code_by_name(n)]  # type: ignore[attr-defined]
+    found = [f"{name_of(path)}:{n.lineno}" for path in FILES for n in nodes(path) if looks_up_code_by_name(n)]
     layer_lists = [
         name_of(path) for path in (ROOT / "model_zoo").rglob("*") if path.suffix in (".yaml", ".yml", ".cfg")
     ]

@@ -33,7 +33,7 @@ def command(monkeypatch: pytest.MonkeyPatch) -> Put:
 
     def put(function: Callable[..., object]) -> None:
         module = types.ModuleType("probe_command")
-        module.probe = function  # type: ignore[attr-defined]
+        module.probe = function
         monkeypatch.setitem(sys.modules, "probe_command", module)
         monkeypatch.setattr(lineage, "COMMANDS", (lineage.Command("probe", "probe_command", "probe", "Probe.", "zoo"),))
         monkeypatch.delenv("LINEAGE_DEBUG", raising=False)

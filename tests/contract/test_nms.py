@@ -69,7 +69,7 @@ def test_kept_is_the_fixed_point_of_its_definition(scene: Scene, threshold: floa
 def test_order_of_candidates_does_not_matter(scene: Scene, threshold: float, weight: float, random: object) -> None:
     boxes, scores, class_ids = scene
     shuffled = np.arange(len(scores))
-    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    random.shuffle(shuffled)
     kept = nms(boxes[shuffled], scores[shuffled], class_ids[shuffled], threshold, weight)
     np.testing.assert_array_equal(shuffled[kept], nms(boxes, scores, class_ids, threshold, weight))
 

@@ -113,7 +113,7 @@ def test_a_query_takes_the_defaults_of_the_card(card: ModelCard) -> None:
 )
 def test_what_a_model_cannot_do_is_refused(card: ModelCard, asked: dict[str, object], expected: str) -> None:
     with pytest.raises(QueryError) as caught:
-        pipeline.make_query(card, **asked)  # type: ignore[arg-type]
+        pipeline.make_query(card, **asked)
     assert expected in str(caught.value)
 
 
@@ -129,7 +129,7 @@ def test_canvases_are_the_own_size_the_wide_ones_and_their_portraits() -> None:
 
 @pytest.mark.parametrize("change", [{"dynamic_size": False}, {"letterbox": LetterboxPolicy(align="stretch")}])
 def test_a_fixed_or_stretched_model_has_its_own_canvas_only(change: dict[str, object]) -> None:
-    fixed = replace(SQUARE, **change)  # type: ignore[arg-type]
+    fixed = replace(SQUARE, **change)
     assert pipeline.canvases(fixed) == [(640, 640)]
     assert pipeline.choose_canvas(fixed, (1080, 1920), pipeline.canvases(fixed)) == (640, 640)
 

@@ -260,7 +260,7 @@ def test_hostile_requests_are_refused_each_and_leave_no_trace(server: Server) ->
     def attack() -> int:
         for name, arguments in requests:
             before = server.cpu_seconds()
-            check_problem(server.client.post("/detect", **arguments), name)  # type: ignore[arg-type]
+            check_problem(server.client.post("/detect", **arguments), name)
             assert server.cpu_seconds() - before < 2, f"{name}: no refusal may take over 2 s"
         return server.memory()
 

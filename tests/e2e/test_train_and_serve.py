@@ -56,8 +56,8 @@ def average_precision_through_http(server: Server, dataset: DataSet, model: str)
 
 def as_detections(listed: list[dict[str, Any]]) -> Detections:
     return Detections(
-        np.asarray([d["box"] for d in listed], dtype=np.float64).reshape(-1, 4),  # type: ignore[arg-type]  # as sent
-        np.asarray([d["score"] for d in listed], dtype=np.float64),  # type: ignore[arg-type]  # as sent
+        np.asarray([d["box"] for d in listed], dtype=np.float64).reshape(-1, 4),
+        np.asarray([d["score"] for d in listed], dtype=np.float64),
         np.asarray([d["class_id"] for d in listed], dtype=np.int64),
     )
 

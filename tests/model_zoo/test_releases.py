@@ -136,7 +136,7 @@ def imported(monkeypatch: pytest.MonkeyPatch) -> Imported:
 
 def publish(url: str, sha256: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     release = Release(url, "AGPL-3.0", None, Reported(28.0, "AP", "COCO val2017", "README"), sha256)
-    monkeypatch.setitem(releases.RELEASES, "small", release)  # type: ignore[arg-type]
+    monkeypatch.setitem(releases.RELEASES, "small", release)
 
 
 def pull(tmp_path: Path, *flags: str) -> int:

@@ -140,7 +140,7 @@ def test_blocks_fold_to_plain_convolutions(name: str, seed: int) -> None:
     block = nn.Sequential(randomise(BLOCKS[name]()))
     x = torch.rand(2, 6, 9, 11)
     before = block(x)
-    deployed = Detector("toy", "toy", block, nn.Identity(), nn.Identity(), None, ()).deploy().backbone  # type: ignore[arg-type]
+    deployed = Detector("toy", "toy", block, nn.Identity(), nn.Identity(), None, ()).deploy().backbone
     assert {type(m) for m in deployed.modules()}.isdisjoint({nn.BatchNorm2d, RepVGGBlock})
     torch.testing.assert_close(deployed(x), before, rtol=1e-5, atol=1e-5 * float(before.abs().max()))
 
@@ -231,7 +231,7 @@ def test_added_maps_follow_the_leads_in_training_and_predict_nothing() -> None:
 
 
 def assert_equal(found: object, expected: object) -> None:
-    torch.testing.assert_close(tuple(found), tuple(expected), rtol=0, atol=0)  # type: ignore[arg-type]
+    torch.testing.assert_close(tuple(found), tuple(expected), rtol=0, atol=0)
 
 
 def test_ranking_orders_rows_as_their_best_score() -> None:

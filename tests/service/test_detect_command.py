@@ -99,7 +99,7 @@ def test_json_has_the_shape_of_the_service(detect: Detect, home: Path) -> None:
 def test_thresholds_and_filters(flags: tuple[str, ...], labels: list[str], detect: Detect, home: Path) -> None:
     save_image(home / "a.png")
     _, out, _ = detect("a.png", "--json", *flags)
-    assert [found["label"] for found in results(out)[0]["detections"]] == labels  # type: ignore[attr-defined]
+    assert [found["label"] for found in results(out)[0]["detections"]] == labels
 
 
 def test_iou_and_nms_reach_the_graph(detect: Detect, home: Path) -> None:
@@ -107,7 +107,7 @@ def test_iou_and_nms_reach_the_graph(detect: Detect, home: Path) -> None:
     save_image(home / "a.png")
     for flags, expected in ((("--iou", "0.5"), 121.5), (("--nms", "diou"), 121.45), (("--nms", "iou"), 120.45)):
         _, out, _ = detect("a.png", "--json", *flags)
-        box = results(out)[0]["detections"][0]["box"]  # type: ignore[index]
+        box = results(out)[0]["detections"][0]["box"]
         assert box[3] == pytest.approx(expected / 8, abs=2e-3)
 
 

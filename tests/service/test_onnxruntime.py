@@ -115,7 +115,7 @@ def test_a_provider_that_is_not_there_is_told(toy: Package, provider: str) -> No
     if NAMES[provider] in ort.get_available_providers():
         pytest.skip(f"{provider} is there")
     with pytest.raises(EngineUnavailable, match=f"provider {provider}"):
-        load(toy, EngineOptions(provider=provider))  # type: ignore[arg-type]
+        load(toy, EngineOptions(provider=provider))
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_a_gpus_libraries_are_loaded_from_their_wheels(
     monkeypatch.delitem(sys.modules, "tensorrt", raising=False)
     monkeypatch.setattr(ort, "preload_dlls", lambda: sys.stdout.write("CUDA\n"))
     with contextlib.suppress(EngineUnavailable):
-        load(toy, EngineOptions(provider=provider))  # type: ignore[arg-type]  # the cases are of the type
+        load(toy, EngineOptions(provider=provider))
     sys.modules.pop("tensorrt", None)
     told = capsys.readouterr()
     assert [line for line in told.err.splitlines() if line in ("CUDA", "TensorRT")] == expected

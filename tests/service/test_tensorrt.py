@@ -38,8 +38,8 @@ class Logger:
 class Cuda(ModuleType):
     """The CUDA runtime, its memory that of the host."""
 
-    cudaError_t = SimpleNamespace(cudaSuccess=0)  # noqa: N815
-    cudaMemcpyKind = SimpleNamespace(cudaMemcpyHostToDevice=1, cudaMemcpyDeviceToHost=2)  # noqa: N815
+    cudaError_t = SimpleNamespace(cudaSuccess=0)  # noqa: N815 - as there
+    cudaMemcpyKind = SimpleNamespace(cudaMemcpyHostToDevice=1, cudaMemcpyDeviceToHost=2)  # noqa: N815 - as there
 
     def __init__(self) -> None:
         super().__init__("runtime")
@@ -47,29 +47,29 @@ class Cuda(ModuleType):
         self.streams = 0
         self.failing = False
 
-    def cudaStreamCreate(self) -> tuple[int, int]:  # noqa: N802
+    def cudaStreamCreate(self) -> tuple[int, int]:  # noqa: N802 - as there
         self.streams += 1
         return 0, 7
 
-    def cudaStreamDestroy(self, stream: int) -> tuple[int]:  # noqa: N802
+    def cudaStreamDestroy(self, stream: int) -> tuple[int]:  # noqa: N802 - as there
         assert stream == 7
         self.streams -= 1
         return (0,)
 
-    def cudaStreamSynchronize(self, stream: int) -> tuple[int]:  # noqa: N802
+    def cudaStreamSynchronize(self, stream: int) -> tuple[int]:  # noqa: N802 - as there
         assert stream == 7
         return (2 if self.failing else 0,)
 
-    def cudaMalloc(self, size: int) -> tuple[int, int]:  # noqa: N802
+    def cudaMalloc(self, size: int) -> tuple[int, int]:  # noqa: N802 - as there
         buffer = ctypes.create_string_buffer(size)
         self.memory[ctypes.addressof(buffer)] = buffer
         return 0, ctypes.addressof(buffer)
 
-    def cudaFree(self, address: int) -> tuple[int]:  # noqa: N802
+    def cudaFree(self, address: int) -> tuple[int]:  # noqa: N802 - as there
         del self.memory[address]
         return (0,)
 
-    def cudaMemcpyAsync(self, target: int, source: int, size: int, kind: int, stream: int) -> tuple[int]:  # noqa: N802
+    def cudaMemcpyAsync(self, target: int, source: int, size: int, kind: int, stream: int) -> tuple[int]:  # noqa: N802 - as there
         on_device = target if kind == 1 else source
         assert size <= len(self.memory[on_device]), "a copy must not pass the end of its buffer"
         ctypes.memmove(target, source, size)
@@ -129,9 +129,9 @@ def tensorrt(monkeypatch: pytest.MonkeyPatch, plan: Plan, cuda: Cuda) -> Iterato
     """The engine's module, imported with the stand-ins in place."""
     library, bindings = ModuleType("tensorrt"), ModuleType("cuda.bindings")
     read = {b"plan": plan, b"of another machine": None}
-    library.Logger = Logger  # type: ignore[attr-defined]
-    library.Runtime = lambda _: SimpleNamespace(deserialize_cuda_engine=read.get)  # type: ignore[attr-defined]
-    bindings.runtime = cuda  # type: ignore[attr-defined]
+    library.Logger = Logger
+    library.Runtime = lambda _: SimpleNamespace(deserialize_cuda_engine=read.get)
+    bindings.runtime = cuda
     for name, module in {"tensorrt": library, "cuda": ModuleType("cuda"), "cuda.bindings": bindings}.items():
         monkeypatch.setitem(sys.modules, name, module)
     monkeypatch.delitem(sys.modules, "service.engines.tensorrt", raising=False)

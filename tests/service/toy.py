@@ -12,7 +12,7 @@ CLASS_NAMES = ("red", "green", "blue")
 
 
 def toy_card(name: str = "toy", size: Size = (64, 64), **changes: object) -> ModelCard:
-    return ModelCard(name, "toy", "toy", CLASS_NAMES, size, 32, **{"candidates": 3, "max_detections": 3} | changes)  # type: ignore[arg-type]
+    return ModelCard(name, "toy", "toy", CLASS_NAMES, size, 32, **{"candidates": 3, "max_detections": 3} | changes)
 
 
 def toy_onnx(card: ModelCard, *, work: int = 0) -> bytes:

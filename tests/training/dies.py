@@ -17,7 +17,7 @@ if __name__ == "__main__":
         left -= 1
         if left == 0:
             os.kill(os.getpid(), number)
-        return learn_from(self, *arguments)  # type: ignore[arg-type]  # whatever they are
+        return learn_from(self, *arguments)
 
-    Engine._learn_from = dying  # type: ignore[assignment,method-assign]
+    Engine._learn_from = dying
     sys.exit(lineage.main(sys.argv[3:]))

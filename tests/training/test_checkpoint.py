@@ -19,7 +19,7 @@ from training.recipe import Optimizer
 ADAMW = replace(TOY, optimizer=Optimizer(name="adamw", lr=1e-3, nominal_batch=8))
 
 
-def trained(recipe=TOY) -> Engine:  # type: ignore[no-untyped-def]
+def trained(recipe=TOY) -> Engine:
     engine = toy_engine(recipe)
     for _ in engine.learn(LOADER, 0):
         pass
@@ -27,7 +27,7 @@ def trained(recipe=TOY) -> Engine:  # type: ignore[no-untyped-def]
 
 
 @pytest.mark.parametrize("recipe", [TOY, ADAMW], ids=["sgd", "adamw"])
-def test_an_engine_is_put_where_it_was(recipe, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_an_engine_is_put_where_it_was(recipe, tmp_path: Path) -> None:
     first = trained(recipe)
     state = State(
         epoch=1, batch=0, sums={"box": 0.1 + 0.2}, best=0.1, best_epoch=1, history=[{"epoch": 1, "ap": 1 / 3}]

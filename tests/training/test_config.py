@@ -32,7 +32,7 @@ ASKED = TrainConfig(model="yolov5n", data=Path("data"))
 )
 def test_a_mistake_is_named_by_its_flag(changes: dict[str, object], message: str) -> None:
     with pytest.raises(LineageError, match=message):
-        checked(replace(ASKED, **changes))  # type: ignore[arg-type]  # mistakes
+        checked(replace(ASKED, **changes))
 
 
 def test_a_config_survives_json() -> None:

@@ -58,7 +58,7 @@ def test_added_up_batches_give_the_gradients_of_one(reduction: str) -> None:
     moved = []
     for steps, batch in ((2, 4), (1, 8)):
         engine = toy_engine(recipe, Regrouped(steps, batch), detector=toy_detector())
-        engine._train_mode = engine.detector.eval  # type: ignore[method-assign]  # batch norms at rest
+        engine._train_mode = engine.detector.eval
         learn(engine, Regrouped(steps, batch))
         moved.append(engine.detector.head.predict[0].bias.detach() - toy_detector().head.predict[0].bias.detach())
     torch.testing.assert_close(*moved, rtol=1e-4, atol=1e-7)
@@ -68,7 +68,7 @@ def test_added_up_batches_give_the_gradients_of_one(reduction: str) -> None:
 class Regrouped(ToyLoader):
     """Eight images, in batches of any size."""
 
-    def epoch(self, epoch: int, closing: bool = False, start_step: int = 0):  # type: ignore[no-untyped-def]
+    def epoch(self, epoch: int, closing: bool = False, start_step: int = 0):
         [batch] = ToyLoader(1, 8).epoch(epoch)
         for first in range(0, 8, self.batch):
             index = batch.targets.image_index
@@ -109,7 +109,7 @@ class Moments(ToyCriterion):
         super().__init__()
         self.seen: list[Moment] = []
 
-    def forward(self, maps, targets, moment) -> Losses:  # type: ignore[no-untyped-def]
+    def forward(self, maps, targets, moment) -> Losses:
         self.seen.append(moment)
         return super().forward(maps, targets, moment)
 
@@ -130,7 +130,7 @@ class Dtypes(ToyCriterion):
 
     seen = frozenset[object]()
 
-    def forward(self, maps, targets, moment) -> Losses:  # type: ignore[no-untyped-def]
+    def forward(self, maps, targets, moment) -> Losses:
         Dtypes.seen |= {m.dtype for m in maps} | {torch.is_autocast_enabled("cpu")}
         return super().forward(maps, targets, moment)
 
@@ -169,7 +169,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_weights_move() -> None:
 class Steep(ToyCriterion):
     """A finite loss whose gradient is not."""
 
-    def forward(self, maps, targets, moment) -> Losses:  # type: ignore[no-untyped-def]
+    def forward(self, maps, targets, moment) -> Losses:
         losses = super().forward(maps, targets, moment)
         return Losses(losses.total + (maps[0] * 0).clamp(min=0).sqrt().sum(), losses.parts)
 
@@ -187,7 +187,7 @@ class Overflowing(ToyCriterion):
         super().__init__()
         self.left = batches
 
-    def forward(self, maps, targets, moment) -> Losses:  # type: ignore[no-untyped-def]
+    def forward(self, maps, targets, moment) -> Losses:
         losses = super().forward(maps, targets, moment)
         self.left -= 1
         return losses if self.left < 0 else Losses(losses.total * torch.inf, losses.parts)

@@ -59,7 +59,7 @@ def test_fp16_is_scaled_and_the_others_are_not() -> None:
     assert not precision.Arithmetic(CPU.device, torch.bfloat16).scaler().is_enabled()
 
 
-def memory(base: int, per_image: int, limit: int | None = None):  # type: ignore[no-untyped-def]
+def memory(base: int, per_image: int, limit: int | None = None):
     def memory_of(batch: int) -> int | None:
         used = base + per_image * batch
         return used if limit is None or used <= limit else None

@@ -46,7 +46,7 @@ class Stop(ToyCriterion):
         super().__init__()
         self.left, self.number = batch, number
 
-    def forward(self, maps, targets, moment) -> Losses:  # type: ignore[no-untyped-def]
+    def forward(self, maps, targets, moment) -> Losses:
         self.left -= 1
         if self.left == 0:
             os.kill(os.getpid(), self.number)
@@ -123,7 +123,7 @@ def test_weights_are_kept_in_their_training_form(tmp_path: Path) -> None:
     assert sorted(path.name for path in (folder / "batches").iterdir()) == ["1.jpg", "2.jpg", "3.jpg"]
 
 
-def scripted(*aps: float):  # type: ignore[no-untyped-def]
+def scripted(*aps: float):
     """Return an evaluation that finds these AP, one after the other."""
     values: Iterator[float] = iter(aps)
 
@@ -195,7 +195,7 @@ def test_loaders_are_closed_whatever_happens(tmp_path: Path) -> None:
     class Failing(ToyLoader):
         closed = 0
 
-        def epoch(self, *_: object) -> Iterator[object]:  # type: ignore[override]
+        def epoch(self, *_: object) -> Iterator[object]:
             raise RuntimeError("a worker died")
 
         def close(self) -> None:

@@ -46,7 +46,7 @@ class Normalised(ToyCriterion):
         super().__init__(per_image=reduction == "per_image")
         self.reduction, self.lazy = reduction, lazy
 
-    def forward(self, maps, targets, moment) -> Losses:  # type: ignore[no-untyped-def]
+    def forward(self, maps, targets, moment) -> Losses:
         maps = [*maps[:2], maps[2].detach()] if self.lazy else maps
         losses = super().forward(maps, targets, moment)
         if self.reduction == "per_image":

@@ -93,7 +93,7 @@ class TensorRT10(ModuleType):
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         bindings = ModuleType("cuda.bindings")
-        bindings.runtime = self.cuda  # type: ignore[attr-defined]  # made here
+        bindings.runtime = self.cuda
         for name, module in {"tensorrt": self, "cuda": ModuleType("cuda"), "cuda.bindings": bindings}.items():
             monkeypatch.setitem(sys.modules, name, module)
 

@@ -341,7 +341,7 @@ def test_a_refusal_lists_the_first_errors_and_counts_the_rest(tmp_path: Path) ->
         open_dataset(tmp_path / "set")
     head, *listed, rest = str(refused.value).splitlines()
     assert "12 errors" in head
-    assert [re.search(r"train_0\.txt:(\d+): class", line)[1] for line in listed] == list("12345")  # type: ignore[index]  # it matches
+    assert [re.search(r"train_0\.txt:(\d+): class", line)[1] for line in listed] == list("12345")
     assert "and 7 more; `lineage data check" in rest
 
 

@@ -24,7 +24,7 @@ from training.evaluate.voc import voc_average_precision
 Reference = dict[str, np.ndarray]
 
 
-def _xyxy(rows: list[dict]) -> np.ndarray:  # type: ignore[type-arg] - parsed JSON
+def _xyxy(rows: list[dict]) -> np.ndarray:
     boxes = np.asarray([row["bbox"] for row in rows], dtype=np.float64).reshape(-1, 4)
     return np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)
 
@@ -121,7 +121,7 @@ def test_classes_are_matched_by_label(scene: Scene) -> None:
 @pytest.mark.parametrize(("year", "key"), [("2007", "voc07_ap"), ("2010", "voc10_ap")])
 def test_voc_average_precision(scene: Scene, year: str, key: str) -> None:
     whole = [replace(r, boxes=np.round(r.boxes)) for r in scene.records]
-    found = voc_average_precision(whole, scene.detections, 4, year)  # type: ignore[arg-type] - a Literal
+    found = voc_average_precision(whole, scene.detections, 4, year)
     np.testing.assert_allclose(found, scene.reference[key], atol=1e-9)
 
 
