@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -39,7 +39,7 @@ def models(
     if as_json:
         print(json.dumps({"models": entries, "problems": [asdict(p) for p in problems]}, indent=2))
     elif entries:
-        print(_table([HEADER, *map(_row, entries)]))
+        print(_table([HEADER, *(row for entry in entries for row in _rows(entry))]))
     else:
         print(f"No models in {source.root}; `lineage import` takes one in.")
     if source is EMBEDDED:
@@ -74,9 +74,10 @@ def _entry(package: Package, aliases: list[str]) -> dict[str, Any]:
     }
 
 
-def _row(entry: dict[str, Any]) -> tuple[str, ...]:
+def _rows(entry: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    """Give one line for each data set that the model was measured on, and one where it was not."""
     height, width = entry["input_size"]
-    return (
+    first = (
         f"{entry['name']}@{entry['version']}",
         ", ".join(entry["aliases"]),
         entry["family"],
@@ -84,8 +85,13 @@ def _row(entry: dict[str, Any]) -> tuple[str, ...]:
         f"{height} x {width}",
         entry["precision"],
         f"{entry['params']:,}",
-        ", ".join(f"{m['name']} {m['value']:g} ({m['dataset']})" for m in entry["metrics"]) or "-",
     )
+    measured: dict[str, list[str]] = {}
+    for metric in entry["metrics"]:
+        measured.setdefault(metric["dataset"], []).append(f"{metric['name']} {metric['value']:.4g}")
+    told = [f"{dataset}: {', '.join(values)}" for dataset, values in measured.items()] or ["-"]
+    yield (*first, told[0])
+    yield from (("",) * len(first) + (more,) for more in told[1:])
 
 
 def _table(rows: Sequence[tuple[str, ...]]) -> str:
