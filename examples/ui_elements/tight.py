@@ -44,7 +44,7 @@ def tight_box(picture: Picture, label: str, box: list[float], text: bool = False
         return None
     if text or (label in FRAMES and tight[3] - tight[1] < LEAST_OF_FRAME * (y2 - y1)):
         return tight[0], y1, tight[2], y2
-    return _thicken(tight) if label == "icon" else tight
+    return _thickened(tight, width, height) if label == "icon" else tight
 
 
 def _tightened(picture: Picture, box: Box, ink: bool) -> Box | None:
@@ -62,11 +62,11 @@ def _tightened(picture: Picture, box: Box, ink: bool) -> Box | None:
     return (x1, y1, x2, y2) if x2 > x1 else None
 
 
-def _thicken(box: Box) -> Box:
-    """Make the box of a thin icon, three dots or a line, half as thick as it is long."""
+def _thickened(box: Box, width: int, height: int) -> Box:
+    """Make the box of a thin icon, three dots or a line, half as thick as it is long, as far as the picture reaches."""
     x1, y1, x2, y2 = box
     more_x, more_y = max(0, ((y2 - y1) // 2 - (x2 - x1) + 1) // 2), max(0, ((x2 - x1) // 2 - (y2 - y1) + 1) // 2)
-    return x1 - more_x, y1 - more_y, x2 + more_x, y2 + more_y
+    return max(0, x1 - more_x), max(0, y1 - more_y), min(width, x2 + more_x), min(height, y2 + more_y)
 
 
 def _background(lines: Picture, outside: list[Picture], faint: int) -> int:

@@ -263,6 +263,13 @@ def test_a_line_of_text_is_as_high_as_its_font_and_as_wide_as_its_words() -> Non
     assert tight_box(picture, "link", [5, 32, 70, 45], text=True) is None
 
 
+@pytest.mark.parametrize(("top", "thick"), [(20, (17, 24)), (1, (0, 5)), (48, (45, 50))])
+def test_the_box_of_a_thin_icon_is_thickened_within_the_picture(top: int, thick: tuple[int, int]) -> None:
+    picture = np.full((50, 80, 3), 240, np.uint8)
+    picture[top : top + 1, 30:44] = 20
+    assert tight_box(picture, "icon", [26, top - 8, 48, top + 8]) == (30, thick[0], 44, thick[1])
+
+
 def test_a_body_that_fills_its_box_is_not_tightened_to_its_text() -> None:
     picture = np.full((50, 80, 3), 240, np.uint8)
     picture[10:40, 10:70] = 120
