@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -94,29 +95,8 @@ def joined(cuda: bool) -> Iterator[Processes]:
         dist.destroy_process_group()
 
 
-class _Sum(torch.autograd.Function):
-    """Sum over the processes; the gradient is summed over them too."""
-
-    @staticmethod
-    def forward(_: Any, value: Tensor) -> Tensor:
-        total = value.clone(memory_format=torch.contiguous_format)
-        dist.all_reduce(total)
-        return total
-
-    @staticmethod
-    def backward(_: Any, *gradients: Tensor) -> Tensor:
-        return sum_over_processes(gradients[0])
-
-
-sum_over_processes: Callable[[Tensor], Tensor] = _Sum.apply
-
-
 class SyncedBatchNorm2d(nn.BatchNorm2d):
-    """Batch norm over the images of all processes, on any device; parameters and statistics are those of `norm`.
-
-    Means and variances are combined without cancellation: the variance of all is the mean of the processes' variances
-    and squared distances from the mean of all.
-    """
+    """Batch norm over the images of all processes, on any device; parameters and statistics are those of `norm`."""
 
     def __init__(self, norm: nn.BatchNorm2d) -> None:
         super().__init__(norm.num_features, norm.eps, norm.momentum)
@@ -128,15 +108,9 @@ class SyncedBatchNorm2d(nn.BatchNorm2d):
         """Normalise (B, C, H, W) by the statistics of all processes; in evaluation mode by the running ones."""
         if not self.training:
             return super().forward(x)
-        variance, mean = torch.var_mean(x.to(torch.promote_types(x.dtype, torch.float32)), (0, 2, 3), correction=0)
-        count = mean.new_tensor([x.numel() // x.shape[1]])
-        centre, total = sum_over_processes(torch.cat([mean * count, count])).split([len(mean), 1])
-        centre = centre / total.detach()
-        spread = sum_over_processes((variance + (mean - centre) ** 2) * count) / total.detach()
-        self._track(centre.detach(), (spread * total / (total - 1)).detach())
-        gain = self.weight * torch.rsqrt(spread + self.eps)
-        normalised: Tensor = x * gain[:, None, None] + (self.bias - centre * gain)[:, None, None]
-        return normalised.to(x.dtype)
+        mean, variance, count = moments_over_processes(x)
+        self._track(mean, variance * count / (count - 1))
+        return normalise(x, self.weight, self.bias, mean, variance, count, self.eps)
 
     @torch.no_grad()
     def _track(self, mean: Tensor, variance: Tensor) -> None:
@@ -147,6 +121,56 @@ class SyncedBatchNorm2d(nn.BatchNorm2d):
         self.num_batches_tracked.add_(1)
         self.running_mean.lerp_(mean, self.momentum)
         self.running_var.lerp_(variance, self.momentum)
+
+
+@torch.no_grad()
+def moments_over_processes(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return mean (C,), variance (C,) and count (1,) of each channel of the (B, C, H, W) that the processes have.
+
+    Without cancellation: the variance of all is the mean of the processes' variances and squared distances from the
+    mean of all.
+    """
+    channels = x.shape[1]
+    blank = x.new_zeros(channels, dtype=torch.promote_types(x.dtype, torch.float32))
+    count = blank.new_tensor([x.numel() / channels])
+    own = torch.cat([*torch.batch_norm_update_stats(x, blank, blank.clone(), 0.0), count])
+    rows = [torch.empty_like(own) for _ in range(dist.get_world_size())]
+    dist.all_gather(rows, own)
+    means, variances, counts = torch.stack(rows).split([channels, channels, 1], dim=1)
+    count = counts.sum(0)
+    mean = (means * counts).sum(0) / count
+    return mean, ((variances + (means - mean) ** 2) * counts).sum(0) / count, count
+
+
+class _Normalise(torch.autograd.Function):
+    """Batch norm by moments over all processes, whose backward goes through these moments too.
+
+    Made of the kernels that batch norm has for its running statistics, which take the moments as they are.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, mean: Tensor, variance: Tensor, count: Tensor, eps: float
+    ) -> Tensor:
+        ctx.save_for_backward(x, weight, mean, variance, count)
+        ctx.eps = eps
+        return F.batch_norm(x, mean, variance, weight, bias, training=False, eps=eps)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, mean, variance, count = ctx.saved_tensors
+        direct, of_weight, of_bias = torch.ops.aten.native_batch_norm_backward(
+            gradients[0], x, weight, mean, variance, None, None, False, ctx.eps, [True, True, True]
+        )
+        shares = torch.cat([of_weight, of_bias])
+        dist.all_reduce(shares)
+        slope, shift = (shares / count).chunk(2)
+        gain = weight * torch.rsqrt(variance + ctx.eps)
+        through_moments = F.batch_norm(x, mean, variance, gain * slope, gain * shift, training=False, eps=ctx.eps)
+        return direct - through_moments, of_weight, of_bias, None, None, None, None
+
+
+normalise: Callable[..., Tensor] = _Normalise.apply
 
 
 def synchronise(module: nn.Module) -> nn.Module:

@@ -1,0 +1,79 @@
+"""How fast a machine without a GPU trains: one process on all cores against as many processes as there are cores.
+
+    python benchmarks/processes.py
+
+Every step learns from the same number of images, all processes together, at sizes that alternate as in a training.
+Rounds alternate between both and the medians are written to benchmarks/results/processes.csv.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import torch
+import tyro
+
+from model_zoo.registry import build
+from training.distributed import joined
+
+ROOT = Path(__file__).resolve().parents[1]
+SIDES = (544, 640, 480, 576)
+PASSES = 2  # over the sides
+
+
+def measure(model: str, batch: int) -> None:
+    """Take steps, with the other processes of torchrun if there are any, and print the images per second of all."""
+    with joined(cuda=False) as processes:
+        detector = build(model).train().to(memory_format=torch.channels_last)
+        network = processes.wrap(detector)
+
+        def step(side: int) -> None:
+            images = torch.rand(batch // processes.world, 3, side, side).contiguous(memory_format=torch.channels_last)
+            with torch.autocast("cpu", torch.bfloat16):
+                maps = network(images)
+            sum(m.float().square().mean() for m in maps).backward()
+
+        for side in SIDES[:2]:
+            step(side)
+        began = time.perf_counter()
+        for side in PASSES * SIDES:
+            step(side)
+        if processes.main:
+            print(PASSES * len(SIDES) * batch / (time.perf_counter() - began))
+
+
+def main(model: str = "yolov5n", batch: int = 16, rounds: int = 3) -> None:
+    """Measure both in turns.
+
+    Args:
+        model: Variant to train.
+        batch: Images of a step.
+        rounds: Turns of each.
+    """
+    cores = len(os.sched_getaffinity(0))
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(cores)]
+    subjects = {"one process": [], f"{cores} processes": torchrun}
+    speeds: dict[str, list[float]] = {subject: [] for subject in subjects}
+    for _ in range(rounds):
+        for subject, launcher in subjects.items():
+            command = [sys.executable, *launcher, __file__, "measure", model, str(batch)]
+            environment = os.environ | {"PYTHONPATH": str(ROOT)}
+            done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+            speeds[subject].append(float(done.stdout))
+    with open(ROOT / "benchmarks" / "results" / "processes.csv", "w", newline="", encoding="utf-8") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(["model", "batch", "subject", "images_per_second"])
+        rows.writerows([model, batch, subject, f"{statistics.median(of):.1f}"] for subject, of in speeds.items())
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["measure"]:
+        measure(sys.argv[2], int(sys.argv[3]))
+    else:
+        tyro.cli(main)
