@@ -90,7 +90,7 @@ def precision_figure(entries: Sequence[Entry], label: str, cost: Callable[[Entry
         axes.scatter(*point, s=36)
         axes.annotate(entry.name, point, xytext=(5, 4), textcoords="offset points", fontsize="small")
     axes.set(xlabel=label, ylabel="AP", xscale="log" if min(costs) > 0 else "linear")  # a card may not tell a cost
-    axes.margins(x=0.15)  # room for the names
+    axes.margins(x=0.22)  # room for the names
     for axis in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
         axis(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.grid(alpha=0.3, which="both")
