@@ -9,6 +9,7 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from http.client import HTTPConnection
 from pathlib import Path
 
@@ -117,18 +118,18 @@ def test_a_new_version_takes_over_without_a_refused_request(publish: Publish) ->
 
 
 def test_on_sigterm_it_answers_what_was_accepted_and_ends_well(publish: Publish) -> None:
-    with Server(publish(work=500), workers=1) as server:
+    with Server(publish(work=500), workers=1) as server, ExitStack() as connections:
         server.wait_until_ready()
-        accepted = [send(server, picture(n)) for n in range(4)]
-        assert server.client.get("/health/live").status_code == 200  # came last, so all were read
+        accepted = [connections.enter_context(closing(send(server, picture(n)))) for n in range(4)]
+        last = connections.enter_context(closing(HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)))
+        last.request("GET", "/health/live")  # taken last: all were read when it is answered
+        assert last.getresponse().status == 200
         server.process.send_signal(signal.SIGTERM)
         assert [connection.getresponse().status for connection in accepted] == [200] * 4
         assert server.process.wait(PATIENCE) == 0
         assert "every accepted request is answered" in server.log
         with pytest.raises(ConnectionRefusedError):
             send(server, picture(1))
-        for connection in accepted:
-            connection.close()
 
 
 def send(server: Server, image: bytes) -> HTTPConnection:
