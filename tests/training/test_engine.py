@@ -58,7 +58,7 @@ def test_added_up_batches_give_the_gradients_of_one(reduction: str) -> None:
     moved = []
     for steps, batch in ((2, 4), (1, 8)):
         engine = toy_engine(recipe, Regrouped(steps, batch), detector=toy_detector())
-        engine._train_mode = engine.detector.eval
+        engine._train_mode = engine.detector.eval  # batch norms at rest
         learn(engine, Regrouped(steps, batch))
         moved.append(engine.detector.head.predict[0].bias.detach() - toy_detector().head.predict[0].bias.detach())
     torch.testing.assert_close(*moved, rtol=1e-4, atol=1e-7)

@@ -139,7 +139,7 @@ def test_a_damaged_entry_is_built_again(
 
 def test_a_file_that_cannot_be_written_whole_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(TypeError):
-        replace_file(tmp_path / "new" / "plan", b"line", None)
+        replace_file(tmp_path / "new" / "plan", b"line", None)  # fails after the first part
     assert not list((tmp_path / "new").iterdir())
 
 
