@@ -18,6 +18,7 @@ from pathlib import Path
 
 import torch
 import tyro
+from loky import cpu_count
 
 from model_zoo.registry import build
 from training.distributed import joined
@@ -56,7 +57,7 @@ def main(model: str = "yolov5n", batch: int = 16, rounds: int = 3) -> None:
         batch: Images of a step.
         rounds: Turns of each.
     """
-    cores = len(os.sched_getaffinity(0))
+    cores = cpu_count()
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(cores)]
     subjects = {"one process": [], f"{cores} processes": torchrun}
     speeds: dict[str, list[float]] = {subject: [] for subject in subjects}

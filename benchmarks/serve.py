@@ -1,8 +1,8 @@
-"""Latency and throughput of POST /detect: ours, a plain FastAPI server, and the bare session, side by side in one run.
+"""Latency and throughput of POST /detect: ours, a plain FastAPI server, and the bare engine, side by side in one run.
 
     python benchmarks/serve.py --repository models --model yolov5n --raw raw.onnx --photo photo.jpg
 
-Rounds alternate between the three, so that the noise of a shared machine falls on all alike; compare the ratios, not
+Rounds alternate between them, so that the noise of a shared machine falls on all alike; compare the ratios, not
 the milliseconds. Writes benchmarks/results/serve.csv and serve.png.
 """
 
@@ -19,18 +19,21 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
 import tyro
 
 from model_zoo.contract.images import decode_image
 from model_zoo.contract.package import Package, Repository
 from model_zoo.contract.pipeline import collate, make_query, prepare
+from service.engines.base import EngineOptions
+from service.engines.onnxruntime import load
 
-RESULTS = Path(__file__).parent / "results"
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results"
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,15 @@ class Row:
     images_per_second: float
 
 
-def main(repository: Path, model: str, raw: Path, photo: Path, rounds: int = 10, requests: int = 20) -> None:
+def main(
+    repository: Path,
+    model: str,
+    raw: Path,
+    photo: Path,
+    rounds: int = 10,
+    requests: int = 20,
+    before: Path | None = None,
+) -> None:
     """Measure and write the results.
 
     Args:
@@ -52,24 +63,27 @@ def main(repository: Path, model: str, raw: Path, photo: Path, rounds: int = 10,
         model: Name of the model in it.
         raw: The same model exported with --raw, for the plain server.
         photo: The photo to send.
-        rounds: How often the three take turns.
+        rounds: How often they take turns.
         requests: Requests of one turn.
+        before: Another checkout of this project to measure beside this one, such as that before a change.
     """
     body = photo.read_bytes()
     package = Repository(repository).resolve(model)
-    ours = [sys.executable, "-m", "lineage", "serve", "--repository", str(repository)]
+    ours = [sys.executable, "-m", "lineage", "serve", "--repository", str(repository.resolve())]
     plain = [sys.executable, "-m", "uvicorn", "--log-level", "error", "benchmarks.plain_server:app"]
-    with server(ours) as our_port, server(plain, PLAIN_MODEL=str(raw)) as plain_port:
-        subjects: dict[str, Callable[[], None]] = {
-            "bare session": bare_session(package, body),
-            "plain FastAPI": lambda: post(plain_port, "/detect", body),
-            "lineage serve": lambda: post(our_port, f"/detect?model={model}", body),
-        }
+    with contextlib.ExitStack() as servers:
+        subjects: dict[str, Callable[[], object]] = {"bare engine": bare_engine(package, body)}
+        port = servers.enter_context(server(plain, PLAIN_MODEL=str(raw.resolve())))
+        subjects["plain FastAPI"] = partial(post, port, "/detect", body)
+        for name, checkout in {"lineage before": before, "lineage serve": ROOT}.items():
+            if checkout:
+                port = servers.enter_context(server(ours, checkout))
+                subjects[name] = partial(post, port, f"/detect?model={model}", body)
         rows = [row for connections in (1, 4) for row in measure(subjects, connections, rounds, requests)]
     report(rows)
 
 
-def measure(subjects: dict[str, Callable[[], None]], connections: int, rounds: int, requests: int) -> list[Row]:
+def measure(subjects: dict[str, Callable[[], object]], connections: int, rounds: int, requests: int) -> list[Row]:
     """Let the subjects take turns; every connection sends its next request when the last is answered."""
     times: dict[str, list[float]] = {name: [] for name in subjects}
     wall = dict.fromkeys(subjects, 0.0)
@@ -85,32 +99,28 @@ def measure(subjects: dict[str, Callable[[], None]], connections: int, rounds: i
     ]
 
 
-def timed(call: Callable[[], None]) -> float:
+def timed(call: Callable[[], object]) -> float:
     """Milliseconds of one call."""
     begin = time.perf_counter()
     call()
     return (time.perf_counter() - begin) * 1000
 
 
-def bare_session(package: Package, body: bytes) -> Callable[[], None]:
-    """Return a run of the graph alone, as our engine runs it (one thread, static shapes): the floor of every server."""
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    height, width = package.card.input_size
-    for name, value in (("batch", 1), ("height", height), ("width", width)):
-        options.add_free_dimension_override_by_name(name, value)
-    session = ort.InferenceSession(package.model_path, options, providers=["CPUExecutionProvider"])
-    feeds = dict(collate([prepare(package.card, decode_image(body))], [make_query(package.card)]))
-    return lambda: session.run(None, feeds)
+def bare_engine(package: Package, body: bytes) -> Callable[[], object]:
+    """Return a run of our engine alone, with neither HTTP nor pictures to decode: the floor of our server."""
+    engine = load(package, EngineOptions())
+    engine.warm_up()
+    feeds = collate([prepare(package.card, decode_image(body))], [make_query(package.card)])
+    return lambda: engine.run(feeds)
 
 
 @contextlib.contextmanager
-def server(command: list[str], **environment: str) -> Iterator[int]:
-    """Run a server on a free port until it answers."""
+def server(command: list[str], folder: Path = ROOT, **environment: str) -> Iterator[int]:
+    """Run a server of the code in a folder on a free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    process = subprocess.Popen([*command, "--port", str(port)], env={**os.environ, **environment})
+    process = subprocess.Popen([*command, "--port", str(port)], cwd=folder, env={**os.environ, **environment})
     try:
         deadline = time.monotonic() + 60
         while not _answers(port):

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import difflib
-import os
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
+from loky import cpu_count
 from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -59,7 +59,7 @@ class Settings(BaseSettings):
     """square: the model's own input size. buckets: smaller canvases for wide and tall images."""
     queue_size: PositiveInt = 64
     """Most images that wait for one model; more are refused with 503."""
-    decoders: PositiveInt = len(os.sched_getaffinity(0))
+    decoders: PositiveInt = cpu_count()
     """Threads that decode images."""
     timeout: PositiveFloat = 30.0
     """Seconds within which a request is received and answered."""

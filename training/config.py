@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from loky import cpu_count
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, TypeAdapter, ValidationError
 
 from model_zoo.contract.errors import LineageError
@@ -151,7 +152,7 @@ def recipe_for(config: TrainConfig, recipe: Recipe) -> Recipe:
 
 def default_workers() -> int:
     """Return how many processes load images for one that trains: the cores it has, less its own."""
-    cores = len(os.sched_getaffinity(0)) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    cores: int = cpu_count() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     return min(max(cores - 1, 1), MOST_WORKERS)
 
 

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
+from loky import cpu_count
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -87,7 +88,7 @@ def joined(cuda: bool) -> Iterator[Processes]:
     if cuda:
         torch.cuda.set_device(local_rank)
     else:
-        torch.set_num_threads(max(len(os.sched_getaffinity(0)) // local_world, 1))
+        torch.set_num_threads(max(cpu_count() // local_world, 1))
     dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=PATIENCE)
     try:
         yield Processes(dist.get_rank(), world, local_rank)

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
+from loky import cpu_count
 
 from examples.ui_elements.story import NAME, publish
 from examples.ui_elements.told import told
@@ -81,7 +82,7 @@ def steps(plan: Plan, folder: Path) -> Iterator[Step]:
     generator, generated = "python -m examples.ui_elements", folder / "pages" / "manifest.json"
     size = f"--count {plan.count} --seed {plan.seed}"
     yield Step(
-        f"{generator}.generate {size} --output pages".split(), generated, plan.count * SECONDS_PER_PAGE / _cores()
+        f"{generator}.generate {size} --output pages".split(), generated, plan.count * SECONDS_PER_PAGE / cpu_count()
     )
     yield Step(
         f"{generator}.never_seen --output never-seen".split(),
@@ -127,7 +128,7 @@ def make(plan: Plan, folder: Path) -> None:
 
 def run(step: Step, folder: Path) -> None:
     """Run one command in `folder`; an interruption is the command's to answer."""
-    print(f"\n{shlex.join(step.command)}\nabout {max(step.seconds / 60, 1):.0f} min on {_cores()} cores", flush=True)
+    print(f"\n{shlex.join(step.command)}\nabout {max(step.seconds / 60, 1):.0f} min on {cpu_count()} cores", flush=True)
     python = {"python": [sys.executable], "lineage": [sys.executable, "-m", "lineage"]}
     paths = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     before = signal.signal(signal.SIGINT, lambda *_: None)
@@ -147,10 +148,6 @@ def _keep(plan: Plan, path: Path) -> None:
         raise LineageError(f"{path}: expected the plan that this folder was begun with; give another --output")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(wanted, encoding="utf-8")
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0))
 
 
 def command(output: Path, plan: Annotated[Plan, tyro.conf.arg(name="")] = DEFAULTS) -> int:

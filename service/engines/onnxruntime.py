@@ -1,21 +1,24 @@
 """ONNX Runtime: CPU, CUDA, TensorRT and OpenVINO behind one code path with IO binding.
 
-On a CPU each run takes one thread and as many run at a time as there are cores: two threads inside one run cost double
-the CPU under load. Shapes are fixed where they can be (15-20 % faster than dynamic ones); the batch stays dynamic where
-batching pays, on GPUs. A session may be run by several threads at a time, so the workers share its weights.
+On a CPU a run that is alone takes every core; under load each takes one thread, and as many run at a time as there are
+cores: runs of many threads each wait for one another. A session has its number of threads for life, so there are two.
+Shapes are fixed where they can be (15-20 % faster than dynamic ones); the batch stays dynamic where batching pays, on
+GPUs. A session may be run by several threads at a time, so the workers share its weights; the sessions of all models
+take the memory of their maps from one arena.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import logging
-import os
 import sys
 from pathlib import Path
 from typing import Any, Final
 
 import onnxruntime as ort
+from loky import cpu_count
 
 from model_zoo.contract.card import ModelCard
 from model_zoo.contract.errors import PackageError
@@ -24,55 +27,64 @@ from model_zoo.contract.letterbox import Size
 from model_zoo.contract.package import Package
 from model_zoo.contract.pipeline import Feeds
 from service.engines.base import Engine, EngineOptions, EngineUnavailable, Outputs, Provider, blank_feeds, check_card
+from service.engines.runs import Runs
 
 GPU_BATCH: Final = 8
+MOST_THREADS: Final = 8  # of a run; every model and canvas keeps them, though few are ever used at a time
 NAMES: Final = {
     "cpu": "CPUExecutionProvider",
     "cuda": "CUDAExecutionProvider",
     "tensorrt": "TensorrtExecutionProvider",
     "openvino": "OpenVINOExecutionProvider",
 }
+SWITCHES: Final = (
+    "session.force_spinning_stop",  # no thread waits busily for the next run
+    "session.use_env_allocators",  # the shared arena
+    "session.use_device_allocator_for_initializers",  # weights are not of the arena, which gives nothing back
+)
 LOG = logging.getLogger(__name__)
+RUNS: Final = Runs()  # models share the cores
 
 
 class OnnxRuntimeEngine:
-    """One model on one device, one session per canvas size."""
+    """One model on one device: for each canvas size a session of one thread, and one of `threads` for lone runs."""
 
     def __init__(self, package: Package, options: EngineOptions, provider: Provider) -> None:
         on_cpu = provider in ("cpu", "openvino")
         self.card, self.device = package.card, str(provider)
-        self.workers = options.workers or (len(os.sched_getaffinity(0)) if on_cpu else 1)
+        self.workers = options.workers or (cpu_count() if on_cpu else 1)
         self.max_batch = options.max_batch or (1 if on_cpu else GPU_BATCH)
         self.canvases = options.canvases(package.card)
         _load_libraries(provider)
-        self._sessions = {size: self._session(package, provider, size) for size in self.canvases}
+        _share_arena()
+        self.threads = min(cpu_count(only_physical_cores=True), MOST_THREADS) if provider == "cpu" else 1
+        self._sessions = {
+            (size, threads): self._session(package, provider, size, threads)
+            for size in self.canvases
+            for threads in {1, self.threads}
+        }
 
     def run(self, feeds: Feeds) -> Outputs:
         """Run one batch of a known canvas size."""
         height, width = feeds["images"].shape[1:3]
-        session = self._sessions[height, width]
-        binding = session.io_binding()
-        for name, value in feeds.items():
-            binding.bind_cpu_input(name, value)
-        for name in ("detections", "count"):
-            binding.bind_output(name)
-        session.run_with_iobinding(binding)
-        rows, counts = binding.copy_outputs_to_cpu()
-        return rows, counts
+        with RUNS.begin() as every_core:
+            return _run(self._sessions[(height, width), self.threads if every_core else 1], feeds)
 
     def warm_up(self) -> None:
-        """Run every canvas, with the smallest and the largest batch."""
-        for size in self.canvases:
+        """Run every session, with the smallest and the largest batch."""
+        for (size, _), session in self._sessions.items():
             for batch in sorted({1, self.max_batch}):
-                self.run(blank_feeds(size, batch))
+                _run(session, blank_feeds(size, batch))
 
     def close(self) -> None:
         """Drop the sessions."""
         self._sessions.clear()
 
-    def _session(self, package: Package, provider: Provider, size: Size) -> Any:
+    def _session(self, package: Package, provider: Provider, size: Size, threads: int) -> Any:
         options = ort.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+        for switch in SWITCHES:
+            options.add_session_config_entry(switch, "1")
         fixed = {"height": size[0], "width": size[1]} | ({"batch": 1} if self.max_batch == 1 else {})
         for name, value in fixed.items():
             options.add_free_dimension_override_by_name(name, value)
@@ -104,6 +116,17 @@ def load(package: Package, options: EngineOptions) -> Engine:
     return OnnxRuntimeEngine(package, options, "cpu")
 
 
+def _run(session: Any, feeds: Feeds) -> Outputs:
+    binding = session.io_binding()
+    for name, value in feeds.items():
+        binding.bind_cpu_input(name, value)
+    for name in ("detections", "count"):
+        binding.bind_output(name)
+    session.run_with_iobinding(binding)
+    rows, counts = binding.copy_outputs_to_cpu()
+    return rows, counts
+
+
 def _file(package: Package, provider: Provider) -> Path | bytes:
     """Return the model file, with int8 as the provider takes it best.
 
@@ -120,6 +143,12 @@ def _has_vnni() -> bool:
     with contextlib.suppress(OSError):  # not Linux
         return "vnni" in Path("/proc/cpuinfo").read_text(encoding="utf-8")
     return False
+
+
+@functools.cache
+def _share_arena() -> None:
+    memory = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
+    ort.create_and_register_allocator(memory, None)
 
 
 def _load_libraries(provider: Provider) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import sys
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,13 +17,17 @@ import pytest
 from model_zoo.contract import pipeline
 from model_zoo.contract.card import ModelCard
 from model_zoo.contract.errors import CardError, PackageError
+from model_zoo.contract.images import decode_image
 from model_zoo.contract.package import Package, Repository
+from service.embedded import EMBEDDED
 from service.engines import onnxruntime
-from service.engines.base import EngineOptions, EngineUnavailable, Provider, blank_feeds
-from service.engines.onnxruntime import NAMES, load
+from service.engines.base import EngineOptions, EngineUnavailable, Outputs, Provider, blank_feeds
+from service.engines.onnxruntime import NAMES, OnnxRuntimeEngine, load
+from service.engines.runs import Runs
 from tests.service.conftest import flat
 from tests.service.toy import toy_card, toy_onnx
 
+SAMPLES = EMBEDDED.root.parent / "playground" / "samples"
 Put = Callable[..., Package]
 
 
@@ -69,6 +74,53 @@ def test_on_a_cpu_it_runs_single_images_on_as_many_threads_as_there_are_cores(to
     assert engine.workers >= 1
     with pytest.raises(Exception, match="Got: 2 Expected: 1"):  # the batch is fixed, which is faster
         engine.run(blank_feeds((64, 64), 2))
+
+
+@pytest.fixture
+def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnxruntime, "cpu_count", lambda only_physical_cores=False: 2)
+
+
+@pytest.mark.usefixtures("two_cores")
+def test_a_run_takes_every_core_when_no_model_runs_beside_it(toy: Package, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[int] = []
+    entered, go_on = threading.Event(), threading.Event()
+
+    def run(session: ort.InferenceSession, feeds: pipeline.Feeds) -> Outputs:
+        threads.append(session.get_session_options().intra_op_num_threads)
+        if not entered.is_set():
+            entered.set()
+            assert go_on.wait(20)
+        return real_run(session, feeds)
+
+    real_run = onnxruntime._run
+    monkeypatch.setattr(onnxruntime, "_run", run)
+    monkeypatch.setattr(onnxruntime, "RUNS", Runs())
+    one, other = (load(toy, EngineOptions(provider="cpu")) for _ in range(2))
+    feeds = blank_feeds((64, 64), 1)
+    with ThreadPoolExecutor(1) as pool:
+        held = pool.submit(one.run, feeds)
+        assert entered.wait(20)
+        other.run(feeds)
+        go_on.set()
+        held.result()
+    one.run(feeds)
+    one.run(feeds)
+    assert threads == [2, 1, 1, 2]
+
+
+@pytest.mark.usefixtures("two_cores")
+def test_what_is_found_does_not_depend_on_the_threads() -> None:
+    """The embedded model on the sample screenshots; bit by bit, so that an answer is the same under load."""
+    engine = load(EMBEDDED.resolve("ui-elements"), EngineOptions(provider="cpu"))
+    assert isinstance(engine, OnnxRuntimeEngine)
+    (size,) = engine.canvases
+    for sample in sorted(SAMPLES.glob("*.jpg")):
+        item = pipeline.prepare(engine.card, decode_image(sample.read_bytes()))
+        feeds = pipeline.collate([item], [pipeline.make_query(engine.card, score=0.01)])
+        (one, count), (two, same) = (onnxruntime._run(engine._sessions[size, threads], feeds) for threads in (1, 2))
+        assert count == same > 10
+        np.testing.assert_array_equal(one, two)
 
 
 def test_every_canvas_is_ready_to_run(put: Put) -> None:

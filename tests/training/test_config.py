@@ -100,7 +100,7 @@ def test_what_would_make_it_another_run_is_refused() -> None:
 def test_one_core_is_left_to_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
     for cores, expected in ((1, 1), (2, 1), (4, 3), (64, 8)):
-        monkeypatch.setattr("os.sched_getaffinity", lambda _, n=cores: set(range(n)))
+        monkeypatch.setattr("training.config.cpu_count", lambda n=cores: n)
         assert default_workers() == expected
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "16")
     assert default_workers() == 3

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 import onnxruntime as ort
+from loky import cpu_count
 from numpy.typing import NDArray
 
 from model_zoo.contract.card import ModelCard
@@ -61,7 +61,7 @@ def _file(path: Path, image_size: Sequence[int], threads: int | None) -> Source:
     if not path.is_file():
         raise LineageError(f"expected an exported file; there is none at {path}")
     options = ort.SessionOptions()
-    options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
+    options.intra_op_num_threads = threads or cpu_count()
     try:
         session = ort.InferenceSession(str(path), options, providers=ort.get_available_providers())
     except Exception as error:  # ONNX Runtime's exceptions have no base of their own
