@@ -49,11 +49,12 @@ bench: $(WORK)/.ready
 
 # The model that comes with the service, from rendered pages to a package in build/ui-elements/models. It takes two hours; a
 # second call goes on where the first stopped. ARGS='--seed 1' make ui-elements
-ui-elements: $(WORK)/.ready | examples/ui_elements/node_modules
+ui-elements: $(WORK)/.ready examples/ui_elements/node_modules/.package-lock.json
 	$(WORK)/bin/python -m examples.ui_elements.make --output build/ui-elements $(ARGS)
 
-examples/ui_elements/node_modules:
-	npm install --prefix examples/ui_elements
+%/node_modules/.package-lock.json: %/package.json
+	npm install --prefix $*
+	touch $@
 
 # One lock for every environment: what is tested is what is served. A build of torch (`+cpu`) is the machine's choice.
 lock:

@@ -41,7 +41,10 @@ STILL = (
     "{ transition: none !important; animation: none !important; caret-color: transparent !important }"
 )
 PATIENCE = 600  # milliseconds
-READ_BOXES = Path(__file__).with_name("boxes.js").read_text(encoding="utf-8")
+HERE = Path(__file__).parent
+MODULES = HERE / "node_modules"
+INSTALL = f"npm install --prefix {HERE}"
+READ_BOXES = (HERE / "boxes.js").read_text(encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -70,10 +73,19 @@ def chromium() -> Iterator[Browser]:
         raise LineageError("expected Chromium; there is none on the path; on Debian and Ubuntu: apt install chromium")
     with sync_playwright() as playwright:
         try:
-            with playwright.chromium.launch(executable_path=path, args=FLAGS) as browser:
+            with playwright.chromium.launch(executable_path=path, args=FLAGS, env=os.environ | _fonts()) as browser:
                 yield browser
         except Error as error:
             raise LineageError(f"expected Chromium to draw a page; it says: {error}") from error
+
+
+def _fonts() -> dict[str, str]:
+    """Choose the fonts of pages that bring none: those of the packages where there are any, else the machine's."""
+    if not MODULES.is_dir():
+        return {}
+    if not (MODULES / "dejavu-fonts-ttf").is_dir():
+        raise LineageError(f"expected the packages of {HERE / 'package.json'}; some are missing; run: {INSTALL}")
+    return {"FONTCONFIG_FILE": str(HERE / "fonts.conf")}
 
 
 class Camera:

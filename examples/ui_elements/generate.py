@@ -18,7 +18,7 @@ from typing import Any
 from tqdm import tqdm
 
 from examples.ui_elements import materials
-from examples.ui_elements.browser import STILL, Camera, Screen, chromium
+from examples.ui_elements.browser import INSTALL, MODULES, STILL, Camera, Screen, chromium
 from examples.ui_elements.coco import Scene, save_picture, write_dataset
 from examples.ui_elements.draw import Draw
 from examples.ui_elements.kits import shelf as kits
@@ -31,8 +31,6 @@ from model_zoo.cache_folder import replace_file
 from model_zoo.contract.errors import LineageError
 
 VERSION = "1"
-HERE = Path(__file__).parent
-MODULES = HERE / "node_modules"
 SHARES = {"train": 0.8, "val": 0.1, "test": 0.1}
 SHELVES = {
     "train": (kits.TRAIN, pages.TRAIN),
@@ -129,9 +127,7 @@ def generate(output: Path, counts: dict[str, int], seed: int, processes: int = 2
     What an interrupted call has drawn is not drawn again. Raises LineageError where the npm packages are not installed.
     """
     if not MODULES.is_dir():
-        raise LineageError(
-            f"expected the design systems in {MODULES}; they are not there; run: npm install --prefix {HERE}"
-        )
+        raise LineageError(f"expected the design systems in {MODULES}; they are not there; run: {INSTALL}")
     materials.write_pictures(output / "pictures", PICTURES, seed)
     orders = [
         Order(split, number, seed, output.resolve()) for split, count in counts.items() for number in range(count)

@@ -15,15 +15,14 @@ from pathlib import Path
 
 from playwright.sync_api import Route
 
-from examples.ui_elements.browser import Camera, Screen, chromium
+from examples.ui_elements.browser import MODULES, Camera, Screen, chromium
 from examples.ui_elements.coco import Scene, save_picture, write_dataset
 from examples.ui_elements.told import told
 from service.app import create_app
 from service.settings import Settings
 
-HERE = Path(__file__).parent
 ORIGIN = "http://pages.invalid/"
-PLAYGROUND = HERE.parents[1] / "service" / "playground"
+PLAYGROUND = Path(__file__).parents[2] / "service" / "playground"
 SCREENS = (
     (Screen(768, 1024), 0),
     (Screen(768, 1024), 900),
@@ -90,7 +89,7 @@ def shoot_pages(output: Path) -> Iterator[Scene]:
     """Take the pictures of all pages, in several windows each, and save them."""
     with chromium() as browser:
         for package, names in PAGES.items():
-            root = PLAYGROUND if package == "playground" else HERE / "node_modules" / package
+            root = PLAYGROUND if package == "playground" else MODULES / package
             camera = Camera(browser)
             camera.page.route("**/*", functools.partial(answer, root=root))
             for name in names:

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser
 
+from examples.ui_elements import browser as ui_browser
 from examples.ui_elements import draw, generate, materials
 from examples.ui_elements.browser import Camera, Screen, Shot, chromium, read_shot
 from examples.ui_elements.classes import NAMES
@@ -25,7 +26,7 @@ from examples.ui_elements.pages import shelf as pages
 from examples.ui_elements.pages.parts import overlays
 from examples.ui_elements.tight import tight_box
 from model_zoo.contract.errors import LineageError
-from tests.examples.needs import needs_chromium
+from tests.examples.needs import needs_chromium, needs_systems
 from training.data.open import read_dataset
 
 HERE = Path(generate.__file__).parent
@@ -199,6 +200,54 @@ def test_what_an_interrupted_call_has_drawn_is_not_drawn_again(tmp_path: Path, m
     assert generate.draw_portion(orders) == before
     with pytest.raises(AssertionError, match="a browser was started"):
         generate.draw_portion([dataclasses.replace(order, seed=4) for order in orders])
+
+
+@needs_chromium
+@needs_systems
+@pytest.mark.parametrize(
+    ("family", "font"),
+    [
+        ("Arial", "Arimo"),
+        ("'Helvetica Neue', Helvetica", "Arimo"),
+        ("system-ui", "Arimo"),
+        ("Nowhere, sans-serif", "Arimo"),
+        ("serif", "Tinos"),
+        ("'Courier New'", "Cousine"),
+        ("monospace", "Cousine"),
+    ],
+)
+def test_fonts_of_pages_that_bring_none_are_not_the_machines(
+    camera: Camera, tmp_path: Path, family: str, font: str
+) -> None:
+    camera.show(f'<!doctype html><meta charset=utf-8><p style="font-family: {family}">Bell ✓', tmp_path)
+    devtools = camera.page.context.new_cdp_session(camera.page)
+    devtools.send("DOM.enable")
+    devtools.send("CSS.enable")
+    root = devtools.send("DOM.getDocument")["root"]["nodeId"]
+    line = devtools.send("DOM.querySelector", {"nodeId": root, "selector": "p"})["nodeId"]
+    used = devtools.send("CSS.getPlatformFontsForNode", {"nodeId": line})["fonts"]
+    names = {one["familyName"]: one["glyphCount"] for one in used}
+    assert names.pop(font) == len("Bell ")
+    assert all(name.startswith("DejaVu") for name in names)  # which has the sign
+
+
+def test_fonts_are_packages_that_are_installed() -> None:
+    wanted = json.loads((HERE / "package.json").read_text())["dependencies"]
+    folders = re.findall(r'<dir prefix="relative">node_modules/(.*)</dir>', (HERE / "fonts.conf").read_text())
+    assert len(folders) == 2
+    assert all(any(package.startswith(folder) for package in wanted) for folder in folders)
+
+
+@needs_chromium
+def test_packages_of_an_earlier_version_are_told(modules: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ui_browser, "MODULES", modules)
+
+    def start() -> None:
+        with chromium():
+            pass
+
+    with pytest.raises(LineageError, match=r"some are missing; run: npm install --prefix .*ui_elements"):
+        in_a_thread(start)
 
 
 @needs_chromium
