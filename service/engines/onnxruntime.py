@@ -37,7 +37,7 @@ NAMES: Final = {
     "tensorrt": "TensorrtExecutionProvider",
     "openvino": "OpenVINOExecutionProvider",
 }
-SWITCHES: Final = (
+CPU_SWITCHES: Final = (
     "session.force_spinning_stop",  # no thread waits busily for the next run
     "session.use_env_allocators",  # the shared arena
     "session.use_device_allocator_for_initializers",  # weights are not of the arena, which gives nothing back
@@ -55,9 +55,8 @@ class OnnxRuntimeEngine:
         self.workers = options.workers or (cpu_count() if on_cpu else 1)
         self.max_batch = options.max_batch or (1 if on_cpu else GPU_BATCH)
         self.canvases = options.canvases(package.card)
-        _load_libraries(provider)
-        _share_arena()
         self.threads = min(cpu_count(only_physical_cores=True), MOST_THREADS) if provider == "cpu" else 1
+        _load_libraries(provider)
         self._sessions = {
             (size, threads): self._session(package, provider, size, threads)
             for size in self.canvases
@@ -83,8 +82,10 @@ class OnnxRuntimeEngine:
     def _session(self, package: Package, provider: Provider, size: Size, threads: int) -> Any:
         options = ort.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-        for switch in SWITCHES:
-            options.add_session_config_entry(switch, "1")
+        if provider == "cpu":
+            _share_arena()
+            for switch in CPU_SWITCHES:
+                options.add_session_config_entry(switch, "1")
         fixed = {"height": size[0], "width": size[1]} | ({"batch": 1} if self.max_batch == 1 else {})
         for name, value in fixed.items():
             options.add_free_dimension_override_by_name(name, value)
