@@ -35,7 +35,7 @@ FLAGS = [
 ]
 LONGEST = 1280  # side of a picture; detectors work at 640
 TWICE = 0.6  # IoU of two boxes that are one thing
-SETTLE = "async (scroll) => { scrollTo(0, scroll); await document.fonts.ready }"
+SETTLE = "async (scroll) => { scrollTo(0, scroll); await document.fonts.ready; scrollTo(0, scroll) }"
 STILL = (
     "html { scroll-behavior: auto !important } *, *::before, *::after "
     "{ transition: none !important; animation: none !important; caret-color: transparent !important }"

@@ -11,9 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
+import matplotlib as mpl
 import numpy as np
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Route
 
 from examples.ui_elements import browser as ui_browser
 from examples.ui_elements import draw, generate, materials
@@ -200,6 +201,25 @@ def test_what_an_interrupted_call_has_drawn_is_not_drawn_again(tmp_path: Path, m
     assert generate.draw_portion(orders) == before
     with pytest.raises(AssertionError, match="a browser was started"):
         generate.draw_portion([dataclasses.replace(order, seed=4) for order in orders])
+
+
+@needs_chromium
+def test_a_page_is_scrolled_as_it_is_with_its_fonts(camera: Camera, tmp_path: Path) -> None:
+    font = Path(mpl.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf").as_uri()
+    sheet = f"@font-face {{ font-family: High; src: url({font}); ascent-override: 300% }} p {{ font-family: High }}"
+    late = f"onload = () => document.head.appendChild(document.createElement('style')).textContent = '{sheet}'"
+
+    def slowly(route: Route) -> None:
+        camera.page.wait_for_timeout(500)
+        route.continue_()
+
+    camera.page.route("**/*.ttf", slowly)
+    camera.frame(SCREEN)
+    camera.show(f"<!doctype html><script>{late}</script>{'<p>word' * 40}", tmp_path, scroll=99999)
+    camera.page.wait_for_function("document.fonts.status == 'loaded'")
+    below = camera.page.evaluate("document.documentElement.scrollHeight - scrollY - innerHeight")
+    assert camera.page.evaluate("document.querySelector('p').offsetHeight") > 40
+    assert below == pytest.approx(0, abs=1)
 
 
 @needs_chromium
