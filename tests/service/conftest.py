@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from model_zoo.contract.package import Package, Repository
+from service.embedded import EMBEDDED
 from tests.service.toy import toy_card, toy_onnx
 
+SAMPLES = EMBEDDED.root.parent / "playground" / "samples"
 Publish = Callable[..., Package]
 
 

@@ -9,8 +9,7 @@ import pytest
 
 import lineage
 from service.embedded import EMBEDDED, USUAL, repository_of
-
-SAMPLES = EMBEDDED.root.parent / "playground" / "samples"
+from tests.service.conftest import SAMPLES
 
 
 @pytest.fixture(autouse=True)

@@ -24,10 +24,9 @@ from service.engines import onnxruntime
 from service.engines.base import EngineOptions, EngineUnavailable, Outputs, Provider, blank_feeds
 from service.engines.onnxruntime import NAMES, OnnxRuntimeEngine, load
 from service.engines.runs import Runs
-from tests.service.conftest import flat
+from tests.service.conftest import SAMPLES, flat
 from tests.service.toy import toy_card, toy_onnx
 
-SAMPLES = EMBEDDED.root.parent / "playground" / "samples"
 Put = Callable[..., Package]
 
 
