@@ -24,7 +24,7 @@ RUN python -m venv --without-pip /opt/venv
 WORKDIR /packages
 COPY pyproject.toml LICENSE ./
 COPY requirements/*.txt requirements/
-RUN touch README.md lineage.py
+RUN touch README.md
 
 # Alive, not ready, is what counts: a server whose repository is still empty waits for a model and should not be restarted.
 # It works where ./models is /models, so that it serves the model it comes with until there is another.

@@ -28,11 +28,11 @@ browser:
 
 # The service and the contract run first where torch is not installed, as in production.
 test: browser $(SERVE_TEST)/.ready $(WORK)/.ready
-	$(SERVE_TEST)/bin/python -m pytest $(PYTEST_ARGS) -m "not slow" tests/contract tests/service
+	$(SERVE_TEST)/bin/python -m pytest $(PYTEST_ARGS) -m "not slow" tests/model_zoo/contract tests/model_zoo/runtime tests/service
 	$(WORK)/bin/python -m pytest $(PYTEST_ARGS) -m "not slow"
 
 test-all: browser $(SERVE_TEST)/.ready $(WORK)/.ready
-	$(SERVE_TEST)/bin/python -m pytest $(PYTEST_ARGS) tests/contract tests/service
+	$(SERVE_TEST)/bin/python -m pytest $(PYTEST_ARGS) tests/model_zoo/contract tests/model_zoo/runtime tests/service
 	$(WORK)/bin/python -m pytest $(PYTEST_ARGS)
 
 lint: $(WORK)/.ready

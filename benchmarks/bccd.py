@@ -21,8 +21,8 @@ from matplotlib.figure import Figure
 from training.config import TrainConfig
 from training.report.plots import History
 from training.report.run import read_history
-from training.run_folder import read_config
-from training.trainer import fitness_of
+from training.run.run_folder import read_config
+from training.run.trainer import fitness_of
 
 RESULTS = Path(__file__).parent / "results"
 CHOSEN = ("weights", "optimizer", "lr", "nominal_batch")

@@ -31,12 +31,12 @@ from model_zoo.registry import build
 from training.augment import mosaic
 from training.augment.augmenter import Augmenter
 from training.augment.canvas import Corner, assemble
-from training.augment.geometry import Matrix, about_centre, draw_affine, warp
-from training.data.image_cache import Cache, CachedImages
-from training.data.loader import TrainingLoader
-from training.data.records import Record, Split
+from training.augment.geometry import Matrix, about_center, draw_affine, warp
+from training.batch import Batch, Sample
+from training.data.dataset import Record, Split
+from training.data.loading.image_cache import Cache, CachedImages
+from training.data.loading.loader import TrainingLoader
 from training.recipe import Augmentation
-from training.samples import Batch, Sample
 
 RESULTS = Path(__file__).parent / "results"
 POLICY = LetterboxPolicy()
@@ -110,8 +110,8 @@ def mosaics(split: Split, side: int) -> dict[str, Callable[[int], object]]:
 
     def drawn(number: int) -> tuple[list[Corner], Matrix]:
         rng = default_rng(number)
-        corners = mosaic.place_four(mosaic.draw_centre(canvas, rng), [tile.pixels.shape[:2] for tile in tiles])
-        return corners, about_centre(draw_affine(V5, rng), canvas, (side, side))
+        corners = mosaic.place_four(mosaic.draw_center(canvas, rng), [tile.pixels.shape[:2] for tile in tiles])
+        return corners, about_center(draw_affine(V5, rng), canvas, (side, side))
 
     def over_canvas(number: int) -> None:
         corners, matrix = drawn(number)

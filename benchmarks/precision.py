@@ -33,14 +33,14 @@ from model_zoo.detector import Detector
 from model_zoo.export.calibration import Calibration
 from model_zoo.export.model_file import describe, write_model
 from model_zoo.registry import build
+from model_zoo.runtime.base import Engine, EngineOptions
+from model_zoo.runtime.model_file import open_model_file
+from model_zoo.runtime.onnxruntime import load
 from model_zoo.weights.importers import load_checkpoint
-from service.engines.base import Engine, EngineOptions
-from service.engines.onnxruntime import load
-from service.loose_model import open_loose
+from training.data.dataset import DataSet, Record
 from training.data.open import open_dataset
-from training.data.records import DataSet, Record
 from training.evaluate import coco
-from training.evaluate.detector import Photos, evaluate
+from training.evaluate.detector import EvaluationImages, evaluate
 
 RESULTS = Path(__file__).parent / "results"
 Precision = Literal["fp32", "fp16", "int8"]
@@ -123,7 +123,7 @@ def measure(
     with tempfile.TemporaryDirectory() as folder:
         paths = {precision: Path(folder) / f"{precision}.onnx" for precision in PRECISIONS}
         rows = [exported(detector, weights, precision, path, shown) for precision, path in paths.items()]
-        engines = [load(open_loose(path), EngineOptions(provider="cpu", workers=1)) for path in paths.values()]
+        engines = [load(open_model_file(path), EngineOptions(provider="cpu", workers=1)) for path in paths.values()]
     times = timed(engines, shown[0])
     rows = [replace(row, ms=ms, time_vs_fp32=ms / times[0]) for row, ms in zip(rows, times, strict=True)]
     return with_precision(rows, engines, dataset, judged) if judged else rows
@@ -165,7 +165,9 @@ def with_precision(
     rows: Sequence[Row], engines: Sequence[Engine], dataset: DataSet, judged: Sequence[Record]
 ) -> list[Row]:
     """Add the average precision of each file on the records, and against what the fp32 file finds there."""
-    found = [evaluate(engine.card, engine.run, dataset, Photos(judged, engine.card, batch=1)) for engine in engines]
+    found = [
+        evaluate(engine.card, engine.run, dataset, EvaluationImages(judged, engine.card, batch=1)) for engine in engines
+    ]
     truth = [as_truth(record, mine) for record, mine in zip(judged, found[0].detections, strict=True)]
     return [
         replace(
@@ -198,11 +200,11 @@ def plot(rows: Sequence[Row]) -> None:
     axes[0].bar([row.precision for row in trained], [row.ap for row in trained], color="#3b6ea5")
     axes[0].set(title=f"{trained[0].variant}, official weights", ylabel="AP")
     for axis, name, title in ((axes[1], "time_vs_fp32", "time / fp32"), (axes[2], "file_mb", "file size / fp32")):
-        for offset, precision, colour in ((-0.2, "fp16", "#9db8d2"), (0.2, "int8", "#3b6ea5")):
+        for offset, precision, color in ((-0.2, "fp16", "#9db8d2"), (0.2, "int8", "#3b6ea5")):
             chosen = [row for row in rows if row.weights == RANDOM and row.precision == precision]
             whole = [row.file_mb for row in rows if row.weights == RANDOM and row.precision == "fp32"]
             values = [getattr(r, name) / (w if name == "file_mb" else 1) for r, w in zip(chosen, whole, strict=True)]
-            axis.barh(np.arange(len(chosen)) + offset, values, 0.4, label=precision, color=colour)
+            axis.barh(np.arange(len(chosen)) + offset, values, 0.4, label=precision, color=color)
             axis.set(yticks=range(len(chosen)), yticklabels=[row.variant for row in chosen], xlabel=title)
         axis.axvline(1, color="black", linewidth=0.8)
         axis.legend()

@@ -21,7 +21,7 @@ import tyro
 from loky import cpu_count
 
 from model_zoo.registry import build
-from training.distributed import joined
+from training.loop.distributed import joined
 
 ROOT = Path(__file__).resolve().parents[1]
 SIDES = (544, 640, 480, 576)

@@ -29,8 +29,8 @@ import tyro
 from model_zoo.contract.images import decode_image
 from model_zoo.contract.package import Package, Repository
 from model_zoo.contract.pipeline import collate, make_query, prepare
-from service.engines.base import EngineOptions
-from service.engines.onnxruntime import load
+from model_zoo.runtime.base import EngineOptions
+from model_zoo.runtime.onnxruntime import load
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"

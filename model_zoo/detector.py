@@ -18,12 +18,12 @@ from model_zoo.contract.letterbox import LetterboxPolicy, Size
 class InputSpec:
     """What a network was trained to see.
 
-    size: (height, width) it is meant for. colour: order of the channels. scale: factor on 0..255 pixels.
+    size: (height, width) it is meant for. color: order of the channels. scale: factor on 0..255 pixels.
     dynamic: whether any multiple of the largest stride is taken.
     """
 
     size: Size = (640, 640)
-    colour: Literal["RGB", "BGR"] = "RGB"
+    color: Literal["RGB", "BGR"] = "RGB"
     scale: float = 1 / 255
     letterbox: LetterboxPolicy = field(default_factory=LetterboxPolicy)
     dynamic: bool = True
@@ -32,7 +32,7 @@ class InputSpec:
 def to_network(images: Tensor, spec: InputSpec) -> Tensor:
     """Bring uint8 (B, H, W, 3) RGB to what a network was trained to see: float32 (B, 3, H, W)."""
     x = images.float() * spec.scale
-    if spec.colour == "BGR":
+    if spec.color == "BGR":
         x = x.flip(3)
     return x.permute(0, 3, 1, 2)
 

@@ -6,7 +6,6 @@ detector = build("yolov5s", class_names=["ant", "bee"])      # two of your own
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from importlib import import_module
 
 from model_zoo.class_names import COCO_NAMES
 from model_zoo.contract.errors import LineageError
+from model_zoo.contract.suggest import did_you_mean
 from model_zoo.detector import Detector
 
 Builder = Callable[..., Detector]  # (variant, class_names), and options of its own as whole numbers
@@ -91,8 +91,7 @@ def _entry(variant: str) -> Entry:
     entries = _entries()
     if variant in entries:
         return entries[variant]
-    near = difflib.get_close_matches(variant, entries, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(entries)}"
+    hint = did_you_mean(variant, entries) or f"known are {', '.join(entries)}"
     raise LineageError(f"expected the name of a model variant; got {variant!r}; {hint}")
 
 

@@ -1,4 +1,4 @@
-"""Official releases: for each variant the file its authors published, the licence of its weights and what they report.
+"""Official releases: for each variant the file its authors published, the license of its weights and what they report.
 
 Facts about files of others, which lie where their authors put them; nothing of theirs is here. A sha256 is given where
 several parties have recorded the same one for the file at that address.
@@ -30,10 +30,10 @@ class Reported:
 
 @dataclass(frozen=True)
 class Release:
-    """Official weights. licence: SPDX. paper: arXiv identifier. sha256: of the file, where it is known."""
+    """Official weights. license: SPDX. paper: arXiv identifier. sha256: of the file, where it is known."""
 
     url: str
-    licence: str
+    license: str
     paper: str | None
     reported: Reported
     sha256: str | None = None
@@ -49,7 +49,7 @@ class Project:
     """What the releases of one project have in common."""
 
     folder: str
-    licence: str
+    license: str
     paper: str | None
     dataset: str
     source: str
@@ -67,7 +67,7 @@ class Project:
     ) -> Release:
         """Return the release of a file with the figure reported for it."""
         reported = Reported(value, measure or self.measure, dataset or self.dataset, source or self.source)
-        return Release(f"{self.folder}/{file}", self.licence, self.paper, reported, sha256)
+        return Release(f"{self.folder}/{file}", self.license, self.paper, reported, sha256)
 
 
 _GITHUB = "https://github.com"

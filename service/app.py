@@ -15,22 +15,23 @@ from starlette.exceptions import HTTPException
 from model_zoo.contract.errors import LineageError
 from model_zoo.contract.images import ImageLimits
 from model_zoo.contract.package import Package, Repository
-from service import errors
-from service.batching import Closed, DeadlineExceeded, QueueFull
-from service.body import Memory
-from service.detection import Detection
-from service.embedded import EMBEDDED, USUAL
-from service.engines.base import Engine, Loader
-from service.model import Queueing
-from service.observability import RequestContext
-from service.repository import ModelStore
-from service.routes import detect, docs, health, models, playground
+from model_zoo.runtime.base import Engine, Loader
+from service.api import problems
+from service.api.native import detect, health, models
+from service.api.native.body import Memory
+from service.inference.batcher import Closed, DeadlineExceeded, QueueFull
+from service.inference.bundled import BUNDLED_REPOSITORY, DEFAULT_REPOSITORY
+from service.inference.loaded_model import BatchingOptions
+from service.inference.model_store import ModelStore
+from service.inference.service import Detection
 from service.settings import Settings
 from service.state import State
+from service.telemetry.logs import RequestContext
+from service.web import docs, routes
 
-REFUSALS = (
+HANDLED_ERRORS = (
     LineageError,
-    errors.ServiceError,
+    problems.ServiceError,
     QueueFull,
     DeadlineExceeded,
     Closed,
@@ -41,7 +42,7 @@ REFUSALS = (
 
 def create_app(settings: Settings, load: Loader | None = None) -> FastAPI:
     """Build the application; `load` makes engines, by default those of the runtime that the settings name."""
-    load = load or importlib.import_module(f"service.engines.{settings.engine}").load
+    load = load or importlib.import_module(f"model_zoo.runtime.{settings.engine}").load
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[Mapping[str, State]]:
@@ -62,12 +63,12 @@ def create_app(settings: Settings, load: Loader | None = None) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    for room in (detect, models, health, docs, playground):
+    for room in (detect, models, health, docs, routes):
         app.include_router(room.router)
-    app.mount("/playground", playground.files)
-    for kind in REFUSALS:
-        app.add_exception_handler(kind, errors.handle)
-    app.add_middleware(errors.LastResort)
+    app.mount("/playground", routes.files)
+    for kind in HANDLED_ERRORS:
+        app.add_exception_handler(kind, problems.handle)
+    app.add_middleware(problems.CatchAllMiddleware)
     app.add_middleware(RequestContext)  # outermost
     return app
 
@@ -85,12 +86,12 @@ def _assemble(settings: Settings, load: Loader) -> State:
         return engine
 
     store = ModelStore(
-        Repository(settings.repository) if settings.repository else USUAL,
+        Repository(settings.repository) if settings.repository else DEFAULT_REPOSITORY,
         open_engine,
-        Queueing(settings.max_delay_ms / 1000, settings.queue_size),
+        BatchingOptions(settings.max_delay_ms / 1000, settings.queue_size),
         eager=settings.load,
         default=settings.default_model,
-        until_then=None if settings.repository else EMBEDDED,
+        until_then=None if settings.repository else BUNDLED_REPOSITORY,
     )
     limits = ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)
     detection = Detection(settings.decoders, settings.queue_size, limits)

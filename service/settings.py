@@ -14,11 +14,12 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from model_zoo.contract.errors import LineageError
 from model_zoo.contract.images import ImageLimits
-from service.engines.base import EngineOptions, Provider, Shapes
+from model_zoo.runtime.base import EngineOptions, Provider, Shapes
 
 PREFIX = "LINEAGE_"
 MEBIBYTE = 1 << 20
-OTHERS = ("debug", "cache", "shared")  # of the command line, of what downloads and builds plans, of the tests
+# Variables of the CLI, of downloads and plan builds, and of the tests.
+NON_SERVICE_VARIABLES = ("debug", "cache", "shared")
 
 
 class SettingsError(LineageError):
@@ -100,9 +101,8 @@ class Settings(BaseSettings):
 def unknown_variables(environment: Mapping[str, str]) -> list[str]:
     """Describe variables that look like settings and are none."""
     names = {variable: variable.removeprefix(PREFIX).lower() for variable in environment if variable.startswith(PREFIX)}
-    strangers = {
-        variable: name for variable, name in sorted(names.items()) if name not in (*Settings.model_fields, *OTHERS)
-    }
+    known = (*Settings.model_fields, *NON_SERVICE_VARIABLES)
+    strangers = {variable: name for variable, name in sorted(names.items()) if name not in known}
     close = {
         variable: difflib.get_close_matches(name, Settings.model_fields, n=1) for variable, name in strangers.items()
     }

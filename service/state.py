@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from service.body import Memory
-from service.detection import Detection
-from service.repository import ModelStore
+from service.api.native.body import Memory
+from service.inference.model_store import ModelStore
+from service.inference.service import Detection
 from service.settings import Settings
 
 

@@ -15,9 +15,9 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from tests.conftest import ROOT
 from tests.gpu_wheels import FACTS, PINS, download, read_pins, read_wheel
 
-ROOT = Path(__file__).resolve().parents[1]
 ROOMS = ("model_zoo", "service", "training")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
@@ -35,7 +35,7 @@ FROM_DEBIAN = re.compile(r"(ld-linux-x86-64|lib(c|m|dl|rt|pthread|gcc_s|stdc\+\+
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of what the distribution is made of, so that building leaves nothing in the checkout."""
     folder = tmp_path_factory.mktemp("source")
-    for name in ("pyproject.toml", "README.md", "LICENSE", "lineage.py"):
+    for name in ("pyproject.toml", "README.md", "LICENSE", "lineage/cli/main.py"):
         shutil.copy(ROOT / name, folder)
     for room in ROOMS:
         shutil.copytree(ROOT / room, folder / room, ignore=shutil.ignore_patterns("__pycache__"))
@@ -68,7 +68,7 @@ def test_wheel_holds_nothing_but_the_rooms(wheel: Path) -> None:
     assert top == set(ROOMS)
 
 
-def test_wheel_tells_its_licence(wheel: Path) -> None:
+def test_wheel_tells_its_license(wheel: Path) -> None:
     information = next(wheel.glob("*.dist-info"))
     metadata = (information / "METADATA").read_text(encoding="utf-8")
     assert "License-Expression: Apache-2.0" in metadata
@@ -77,8 +77,8 @@ def test_wheel_tells_its_licence(wheel: Path) -> None:
 
 def test_wheel_brings_the_command(wheel: Path) -> None:
     entry_points = (next(wheel.glob("*.dist-info")) / "entry_points.txt").read_text(encoding="utf-8")
-    assert "lineage = lineage:main" in entry_points
-    command = [sys.executable, "-c", "import sys, lineage; sys.exit(lineage.main(['--help']))"]
+    assert "lineage = lineage.cli.main:main" in entry_points
+    command = [sys.executable, "-c", "import sys; from lineage.cli.main import main; sys.exit(main(['--help']))"]
     done = subprocess.run(command, cwd=wheel, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "serve" in done.stdout

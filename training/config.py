@@ -12,12 +12,12 @@ from loky import cpu_count
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, TypeAdapter, ValidationError
 
 from model_zoo.contract.errors import LineageError
-from training.data.image_cache import Cache
-from training.precision import Precision
+from training.data.loading.image_cache import Cache
+from training.loop.precision import Precision
+from training.loop.schedule import MAX_FLAT
 from training.recipe import Recipe
-from training.schedule import MOST_FLAT
 
-MOST_WORKERS = 8
+MAX_WORKERS = 8
 
 
 @dataclass(frozen=True)
@@ -134,10 +134,10 @@ def recipe_for(config: TrainConfig, recipe: Recipe) -> Recipe:
         lr=config.lr or recipe.optimizer.lr,
         nominal_batch=config.nominal_batch or recipe.optimizer.nominal_batch,
     )
-    close = min(recipe.augmentation.close_epochs, int(MOST_FLAT * epochs))
+    close = min(recipe.augmentation.close_mosaic, int(MAX_FLAT * epochs))
     augmentation = replace(
         recipe.augmentation,
-        close_epochs=close if config.close_mosaic is None else config.close_mosaic,
+        close_mosaic=close if config.close_mosaic is None else config.close_mosaic,
         multi_scale=config.multi_scale or recipe.augmentation.multi_scale,
     )
     return replace(
@@ -153,7 +153,7 @@ def recipe_for(config: TrainConfig, recipe: Recipe) -> Recipe:
 def default_workers() -> int:
     """Return how many processes load images for one that trains: the cores it has, less its own."""
     cores: int = cpu_count() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    return min(max(cores - 1, 1), MOST_WORKERS)
+    return min(max(cores - 1, 1), MAX_WORKERS)
 
 
 def resumed(asked: TrainConfig, began: TrainConfig) -> TrainConfig:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from model_zoo.detector import Detector
-from training.criterion import Criterion
+from training.losses.criterion import Criterion
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Schedule:
 
     kind: linear or cosine from 1 to `final` over the epochs, or step: times `factor` at each of `milestones` (shares of
     the run). by_step: whether it moves at every step, from the end of the warm-up to the flat epochs (YOLOX, Darknet);
-    otherwise at every epoch, over the whole run (YOLOv5). warm-up: `warmup_epochs`, and at least `warmup_least` steps,
+    otherwise at every epoch, over the whole run (YOLOv5). warm-up: `warmup_epochs`, at least `warmup_min_steps` steps,
     during which lr rises from the share `warmup_from` of itself by (step / steps) ** warmup_power; biases instead fall
     from lr `warmup_bias_lr` where that is positive, and momentum rises from `warmup_momentum`. flat_epochs: the last
     ones keep the final lr.
@@ -53,7 +53,7 @@ class Schedule:
     factor: float = 0.1
     by_step: bool = False
     warmup_epochs: float = 3.0
-    warmup_least: int = 100
+    warmup_min_steps: int = 100
     warmup_power: float = 1.0
     warmup_from: float = 0.0
     warmup_bias_lr: float = 0.0
@@ -70,13 +70,13 @@ class Augmentation:
     mixup: probability that a mosaic is blended. mixup_beta: with another mosaic, by Beta(b, b); 0: half and half with a
     lone image, scaled by a factor of mixup_scale (YOLOX).
     degrees, translate, scale, shear, perspective: of the random affine; scale is (low, high), the factor's range.
-    affine: about the `centre` (the YOLOv5 lineage), or about the `corner` and of mosaics alone (YOLOX).
-    least_side, least_area, most_aspect: a box stays if both its sides have more pixels, if more than that share of its
+    affine: about the `center` (the YOLOv5 lineage), or about the `corner` and of mosaics alone (YOLOX).
+    min_side, min_area, max_aspect: a box stays if both its sides have more pixels, if more than that share of its
     area is left, and if one side is less than that many times the other.
     hue, saturation, value: `gains`: relative, 1 +- gain (YOLOv5); `levels`: added, of 0..180, 0..255, 0..255, each by
     chance (YOLOX); `factors`: hue +- that share of the circle, the others times or divided by up to 1 + that (Darknet).
     flip: probability of a horizontal flip. crop_jitter: share by which Darknet's random crop moves each side.
-    close_epochs: the last ones without mosaic and mixup. multi_scale: (low, high), the range of sides in image sizes,
+    close_mosaic: the last ones without mosaic and mixup. multi_scale: (low, high), the range of sides in image sizes,
     in steps of the stride, drawn anew every `multi_scale_every` batches.
     """
 
@@ -91,17 +91,17 @@ class Augmentation:
     scale: tuple[float, float] = (0.5, 1.5)
     shear: float = 0.0
     perspective: float = 0.0
-    affine: Literal["centre", "corner"] = "centre"
-    least_side: float = 2.0
-    least_area: float = 0.1
-    most_aspect: float = 100.0
-    colour: Literal["gains", "levels", "factors"] = "gains"
+    affine: Literal["center", "corner"] = "center"
+    min_side: float = 2.0
+    min_area: float = 0.1
+    max_aspect: float = 100.0
+    color: Literal["gains", "levels", "factors"] = "gains"
     hue: float = 0.015
     saturation: float = 0.7
     value: float = 0.4
     flip: float = 0.5
     crop_jitter: float = 0.0
-    close_epochs: int = 0
+    close_mosaic: int = 0
     multi_scale: tuple[float, float] = (1.0, 1.0)
     multi_scale_every: int = 10
 

@@ -10,8 +10,8 @@
   const SOLID = new Set(['button', 'text_field', 'dropdown', 'checkbox', 'radio', 'toggle', 'slider', 'tab']);
   const view = [0, 0, document.documentElement.clientWidth || innerWidth, innerHeight];
   const bodySize = Math.max(13, parseFloat(getComputedStyle(document.body).fontSize) || 16);
-  // ---- styles and colours
-  const styles = new Map(), colours = new Map(), bodies = new Map();
+  // ---- styles and colors
+  const styles = new Map(), colors = new Map(), bodies = new Map();
   const paint = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
   paint.canvas.width = paint.canvas.height = 1;
   const css = (el) => {
@@ -20,19 +20,19 @@
   };
   const parentOf = (el) => el.parentElement || (el.getRootNode().host ?? null);
   const rgba = (text) => {
-    if (!colours.has(text)) {
+    if (!colors.has(text)) {
       paint.clearRect(0, 0, 1, 1);
       paint.fillStyle = text;
       paint.fillRect(0, 0, 1, 1);
-      colours.set(text, [...paint.getImageData(0, 0, 1, 1).data]);
+      colors.set(text, [...paint.getImageData(0, 0, 1, 1).data]);
     }
-    return colours.get(text);
+    return colors.get(text);
   };
   const over = (top, under) => top.slice(0, 3).map((v, i) => v * top[3] / 255 + under[i] * (1 - top[3] / 255));
   const backdrop = (el) => {
     for (let at = el; at; at = parentOf(at)) {
-      const colour = rgba(css(at).backgroundColor);
-      if (colour[3] > 0) return colour[3] > 250 ? colour.slice(0, 3) : over(colour, backdrop(parentOf(at)));
+      const color = rgba(css(at).backgroundColor);
+      if (color[3] > 0) return color[3] > 250 ? color.slice(0, 3) : over(color, backdrop(parentOf(at)));
       if (css(at).backgroundImage.includes('gradient')) return [-99, -99, -99];
     }
     return [255, 255, 255];
@@ -48,9 +48,9 @@
     const fill = rgba(style.backgroundColor);
     const filled = (fill[3] > 8 && differs(over(fill, under), under)) || style.backgroundImage.includes('gradient');
     const shadow = style.boxShadow !== 'none' && style.boxShadow.split(/,(?![^(]*\))/).some((part) => {
-      const colour = part.match(/(rgba?|color|oklch|oklab|hsla?|lab|lch)\([^)]*\)|#\w+/);
-      const lengths = (part.replace(colour?.[0] ?? '', '').match(/-?[\d.]+px/g) || []).map(parseFloat);
-      return colour && rgba(colour[0])[3] > 16 && lengths.some((length) => Math.abs(length) > 0.4) &&
+      const color = part.match(/(rgba?|color|oklch|oklab|hsla?|lab|lch)\([^)]*\)|#\w+/);
+      const lengths = (part.replace(color?.[0] ?? '', '').match(/-?[\d.]+px/g) || []).map(parseFloat);
+      return color && rgba(color[0])[3] > 16 && lengths.some((length) => Math.abs(length) > 0.4) &&
         !(part.includes('inset') && Math.abs(lengths[0]) + Math.abs(lengths[1]) > 0.4 && lengths[3] <= 0);
     });
     return {lines, filled, shadow};

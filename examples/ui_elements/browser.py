@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from playwright.sync_api import Browser, CDPSession, Error, Page, sync_playwright
 
 from examples.ui_elements.classes import SMALLEST, SMALLEST_SEEN
-from examples.ui_elements.tight import tight_box
+from examples.ui_elements.tighten_boxes import tight_box
 from model_zoo.contract.boxes import pairwise_iou
 from model_zoo.contract.errors import LineageError
 
@@ -26,7 +26,7 @@ FLAGS = [
     "--disable-gpu",
     "--disable-background-networking",
     "--disable-component-update",
-    "--disable-lcd-text",  # coloured fringes are one machine's taste
+    "--disable-lcd-text",  # colored fringes are one machine's taste
     "--font-render-hinting=none",
     "--hide-scrollbars",
     "--force-color-profile=srgb",
@@ -40,7 +40,7 @@ STILL = (
     "html { scroll-behavior: auto !important } *, *::before, *::after "
     "{ transition: none !important; animation: none !important; caret-color: transparent !important }"
 )
-PATIENCE = 600  # milliseconds
+TIMEOUT = 600  # milliseconds
 HERE = Path(__file__).parent
 MODULES = HERE / "node_modules"
 INSTALL = f"npm install --prefix {HERE}"
@@ -113,12 +113,12 @@ class Camera:
         """Open a page by its address and wait for what its scripts draw; nothing on it moves then."""
         self.page.goto(url, wait_until="load")
         self.page.add_style_tag(content=STILL)
-        self.page.wait_for_timeout(PATIENCE)
+        self.page.wait_for_timeout(TIMEOUT)
 
     def scroll(self, scroll: int) -> None:
         """Scroll a page that has scripts of its own, and wait for what they do."""
         self.page.evaluate(SETTLE, scroll)
-        self.page.wait_for_timeout(PATIENCE)
+        self.page.wait_for_timeout(TIMEOUT)
 
     def shoot(self, screen: Screen) -> Shot:
         """Take the picture of the page as it is, and read the boxes from it."""

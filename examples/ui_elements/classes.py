@@ -1,4 +1,4 @@
-"""What is labelled, and the size below which nothing is."""
+"""What is labeled, and the size below which nothing is."""
 
 from __future__ import annotations
 
@@ -18,5 +18,5 @@ CLASSES = {
     "table": "rows and columns of data",
 }
 NAMES = tuple(CLASSES)
-SMALLEST = 6  # pixels of the page, the longer side, and half of it for the shorter: less is not labelled
+SMALLEST = 6  # pixels of the page, the longer side, and half of it for the shorter: less is not labeled
 SMALLEST_SEEN = 3  # the shorter side, in pixels of the picture when its longer side is 640

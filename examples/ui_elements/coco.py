@@ -36,7 +36,7 @@ class Scene:
 
 
 def save_picture(output: Path, name: str, shot: Shot, facts: dict[str, str]) -> Scene:
-    """Write the picture of a shot to `images/` as JPEG with colours at full resolution."""
+    """Write the picture of a shot to `images/` as JPEG with colors at full resolution."""
     path = output / "images" / f"{name}.jpg"
     path.parent.mkdir(parents=True, exist_ok=True)
     _, data = cv2.imencode(".jpg", cv2.cvtColor(shot.picture, cv2.COLOR_RGB2BGR), QUALITY)

@@ -17,18 +17,18 @@ from typing import Any
 
 from tqdm import tqdm
 
-from examples.ui_elements import materials
+from examples.ui_elements import page_content
 from examples.ui_elements.browser import INSTALL, MODULES, STILL, Camera, Screen, chromium
 from examples.ui_elements.coco import Scene, save_picture, write_dataset
-from examples.ui_elements.draw import Draw
-from examples.ui_elements.kits import shelf as kits
+from examples.ui_elements.errors import told
+from examples.ui_elements.kits import splits as kits
 from examples.ui_elements.kits.kit import kit
-from examples.ui_elements.pages import shelf as pages
+from examples.ui_elements.pages import splits as pages
 from examples.ui_elements.pages.parts import overlays
+from examples.ui_elements.random_page import Draw
 from examples.ui_elements.theme import HOUSE, draw_theme
-from examples.ui_elements.told import told
-from model_zoo.cache_folder import replace_file
 from model_zoo.contract.errors import LineageError
+from model_zoo.contract.files import write_atomic
 
 VERSION = "1"
 SHARES = {"train": 0.8, "val": 0.1, "test": 0.1}
@@ -37,7 +37,7 @@ SHELVES = {
     "val": (kits.VAL, pages.VAL),
     "test": (kits.TEST, pages.TEST),
 }
-# Windows (width, height, how often): phones, tablets, windows that are not maximised, laptops.
+# Windows (width, height, how often): phones, tablets, windows that are not maximized, laptops.
 WINDOWS = [
     (360, 640, 2), (375, 667, 2), (390, 844, 3), (412, 915, 2), (430, 932, 1), (600, 960, 1), (768, 1024, 2),
     (820, 1180, 1), (640, 480, 2), (720, 640, 2), (800, 600, 3), (900, 700, 2), (1024, 640, 2), (1024, 768, 4),
@@ -62,12 +62,12 @@ def draw_page(order: Order, attempt: int) -> tuple[str, Screen, int, dict[str, s
     rng = random.Random(f"{VERSION} {order.seed} {order.split} {order.number} {attempt}")
     system = kit(_draw(rng, SHELVES[order.split][0]))
     page_type = _draw(rng, SHELVES[order.split][1])
-    words = materials.words(_draw(rng, list(materials.LANGUAGES.items())))
+    words = page_content.words(_draw(rng, list(page_content.LANGUAGES.items())))
     width, height = _draw(rng, [((w, h), often) for w, h, often in WINDOWS])
     screen = Screen(height, width, rng.choice([1, 1, 1, 1.25, 1.5, 2]) if max(width, height) < 1000 else 1)
     theme = draw_theme(rng, system, words)
     found = [order.output / "pictures" / f"{i}.jpg" for i in range(PICTURES)]
-    pencil = Draw(rng, system, words, materials.Icons(MODULES, rng), found, narrow=width < 620)
+    pencil = Draw(rng, system, words, page_content.Icons(MODULES, rng), found, narrow=width < 620)
     body = page_type(pencil) + overlays(pencil)
     sheets = "".join(f'<link rel="stylesheet" href="{(MODULES / sheet).as_uri()}">' for sheet in theme.sheets)
     text = (
@@ -112,7 +112,7 @@ def draw_portion(orders: list[Order]) -> list[Scene]:
         camera = Camera(browser)
         scenes = [shoot_page(camera, order) for order in orders]
         camera.close()
-    replace_file(drawn, json.dumps({"pages": wanted, "scenes": [asdict(scene) for scene in scenes]}).encode())
+    write_atomic(drawn, json.dumps({"pages": wanted, "scenes": [asdict(scene) for scene in scenes]}).encode())
     return scenes
 
 
@@ -128,7 +128,7 @@ def generate(output: Path, counts: dict[str, int], seed: int, processes: int = 2
     """
     if not MODULES.is_dir():
         raise LineageError(f"expected the design systems in {MODULES}; they are not there; run: {INSTALL}")
-    materials.write_pictures(output / "pictures", PICTURES, seed)
+    page_content.write_pictures(output / "pictures", PICTURES, seed)
     orders = [
         Order(split, number, seed, output.resolve()) for split, count in counts.items() for number in range(count)
     ]

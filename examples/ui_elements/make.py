@@ -25,8 +25,8 @@ from typing import Annotated, Literal
 import tyro
 from loky import cpu_count
 
-from examples.ui_elements.story import NAME, publish
-from examples.ui_elements.told import told
+from examples.ui_elements.errors import told
+from examples.ui_elements.package_readme import NAME, publish
 from model_zoo.contract.errors import LineageError
 from model_zoo.contract.package import Repository
 
@@ -93,7 +93,7 @@ def steps(plan: Plan, folder: Path) -> Iterator[Step]:
     run, staged = folder / "runs" / NAME, f"staged/{NAME}/1/model.onnx"
     images = 0.8 * plan.count * (plan.image_size / 640) ** 2
     yield Step(training_command(plan, run), run / "report.html", plan.epochs * images * SECONDS_PER_IMAGE)
-    publishing = f"--name {NAME} --repository staged --precision {plan.precision} --data pages --licence Apache-2.0"
+    publishing = f"--name {NAME} --repository staged --precision {plan.precision} --data pages --license Apache-2.0"
     yield Step(f"lineage export runs/{NAME} {publishing}".split(), folder / staged, 2 * EVALUATION_SECONDS)
     for data in ("pages", "never-seen"):
         output = f"evaluation/{data}"
@@ -105,7 +105,7 @@ def training_command(plan: Plan, run: Path) -> list[str]:
     """Return the command that begins a run, or goes on with it where it left a checkpoint."""
     if (run / "checkpoint.safetensors").is_file():
         return f"lineage train --resume runs/{NAME}".split()
-    shutil.rmtree(run, ignore_errors=True)  # it ended before anything was learnt; a new one would take another name
+    shutil.rmtree(run, ignore_errors=True)  # it ended before anything was learned; a new one would take another name
     chosen = f"--model {plan.model} --epochs {plan.epochs} --image-size {plan.image_size} --batch {plan.batch}"
     places = f"--seed {plan.seed} --data pages --runs runs --name {NAME}"
     return [*f"lineage train {chosen}".split(), *shlex.split(plan.training), *places.split()]

@@ -1,4 +1,4 @@
-"""Sample pictures of the playground: `python -m examples.ui_elements.samples --output service/playground/samples`.
+"""Sample images of the playground: `python -m examples.ui_elements.samples --output DIR`.
 
 Pages of the test split's design systems and types, of a seed that no data set is made from.
 """
@@ -12,10 +12,10 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from examples.ui_elements import materials
+from examples.ui_elements import page_content
 from examples.ui_elements.browser import Camera, chromium
+from examples.ui_elements.errors import told
 from examples.ui_elements.generate import PICTURES, Order, shoot_page
-from examples.ui_elements.told import told
 
 SEED = 2026
 PAGES = {
@@ -33,7 +33,7 @@ def draw_samples(output: Path) -> None:
     output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, chromium() as browser:
         scratch = Path(folder)
-        materials.write_pictures(scratch / "pictures", PICTURES, SEED)
+        page_content.write_pictures(scratch / "pictures", PICTURES, SEED)
         camera = Camera(browser)
         for name, number in PAGES.items():
             scene = shoot_page(camera, Order("test", number, SEED, scratch))

@@ -1,4 +1,4 @@
-"""How one page looks: its sheets, fonts, colours, roundness and spacing, drawn at random."""
+"""How one page looks: its sheets, fonts, colors, roundness and spacing, drawn at random."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from examples.ui_elements.kits.kit import Kit, Look
-from examples.ui_elements.materials import Words, fonts
+from examples.ui_elements.page_content import Words, fonts
 
 HOUSE = Path(__file__).with_name("kits") / "house.css"
 
@@ -35,7 +35,7 @@ def draw_theme(rng: random.Random, kit: Kit, words: Words) -> Theme:
         page = _ground(rng, dark)
     elif not dark and rng.random() < 0.3:
         page = f"body {{ background: {_tint(rng)} }}"
-    variables = _colours(rng, dark) | _shapes(rng)
+    variables = _colors(rng, dark) | _shapes(rng)
     css = [f":root {{ {'; '.join(f'--x-{name}: {value}' for name, value in variables.items())} }}", kit.css, page]
     if family:
         css.append(_family_rule(rng, kit, family, words))
@@ -80,25 +80,25 @@ def _tint(rng: random.Random) -> str:
     return _hex(rng.random(), rng.choice([0, 0.2, 0.4]), rng.uniform(0.94, 0.985))
 
 
-def _colours(rng: random.Random, dark: bool) -> dict[str, str]:
+def _colors(rng: random.Random, dark: bool) -> dict[str, str]:
     hue = rng.random()
     accent = _hex(hue, rng.uniform(0.45, 1), rng.uniform(0.55, 0.72) if dark else rng.uniform(0.28, 0.5))
     solid = _hex(hue, 0.12, rng.uniform(0.1, 0.2)) if dark else rng.choice(["#fff", "#fff", "#fdfdfd", _tint(rng)])
-    colours = {"accent": accent, "on": "#111" if dark else "#fff", "solid": solid}
-    colours["surface"] = rng.choice(["transparent", solid, "color-mix(in srgb, currentColor 4%, transparent)"])
-    colours["field"] = rng.choice(["transparent", solid])
+    colors = {"accent": accent, "on": "#111" if dark else "#fff", "solid": solid}
+    colors["surface"] = rng.choice(["transparent", solid, "color-mix(in srgb, currentColor 4%, transparent)"])
+    colors["field"] = rng.choice(["transparent", solid])
     bold = {
         "side": (_hex(hue, 0.35, rng.uniform(0.1, 0.25)), "#e8e8ec"),
-        "bar": (accent, colours["on"]),
-        "hero": (accent, colours["on"]),
+        "bar": (accent, colors["on"]),
+        "hero": (accent, colors["on"]),
     }
     for place, (ground, text) in bold.items():
         if rng.random() < 0.35:
-            colours |= {place: ground, f"{place}-text": text}
+            colors |= {place: ground, f"{place}-text": text}
     if rng.random() < 0.5:
-        colours |= {"thumb-fill": "#fff", "thumb-edge": rng.choice(["#888", "var(--x-accent)"])}
-    colours["toast"] = rng.choice(["#222", "#14532d", "#7f1d1d", "#1e3a8a", "#333"])
-    return colours
+        colors |= {"thumb-fill": "#fff", "thumb-edge": rng.choice(["#888", "var(--x-accent)"])}
+    colors["toast"] = rng.choice(["#222", "#14532d", "#7f1d1d", "#1e3a8a", "#333"])
+    return colors
 
 
 def _shapes(rng: random.Random) -> dict[str, str]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from model_zoo.blocks.conv import ConvFactory
-from model_zoo.blocks.darknet import Residual, SteadyPool, darknet_conv
+from model_zoo.blocks.darknet import Residual, SameSizeMaxPool, darknet_conv
 
 
 class Darknet19(nn.Module):
@@ -85,7 +85,7 @@ class DarknetTiny(nn.Module):
         self.c2 = darknet_conv(w1, w2, 3)
         self.c3 = darknet_conv(w2, w3, 3)
         self.c4 = darknet_conv(w3, w4, 3)
-        self.c5 = nn.Sequential(darknet_conv(w4, w5, 3), SteadyPool(), darknet_conv(w5, w6, 3))
+        self.c5 = nn.Sequential(darknet_conv(w4, w5, 3), SameSizeMaxPool(), darknet_conv(w5, w6, 3))
         self.pool = nn.MaxPool2d(2, 2)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:

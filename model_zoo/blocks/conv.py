@@ -1,4 +1,4 @@
-"""Convolution, batch normalisation and activation: the brick of every generation."""
+"""Convolution, batch normalization and activation: the brick of every generation."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ ConvFactory = Callable[..., nn.Module]  # called like Conv: (in_channels, out_ch
 
 
 class Conv(nn.Module):
-    """Convolve, normalise, activate; (B, C, H, W) -> (B, out_channels, H / stride, W / stride).
+    """Convolve, normalize, activate; (B, C, H, W) -> (B, out_channels, H / stride, W / stride).
 
-    Padding is kernel // 2 unless given. The YOLOv5 lineage (v5, X, v6, v7) normalises with eps 1e-3 and momentum 0.03;
-    Darknet's generations use eps 1e-5. `bias` gives the convolution a bias of its own before the normalisation.
+    Padding is kernel // 2 unless given. The YOLOv5 lineage (v5, X, v6, v7) normalizes with eps 1e-3 and momentum 0.03;
+    Darknet's generations use eps 1e-5. `bias` gives the convolution a bias of its own before the normalization.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Conv(nn.Module):
         return self.act(self.bn(self.conv(x)))
 
     def fuse(self) -> nn.Module:
-        """Fold the normalisation into the convolution, in place."""
+        """Fold the normalization into the convolution, in place."""
         if isinstance(self.bn, nn.BatchNorm2d):
             self.conv = fold_batch_norm(self.conv, self.bn)
             self.bn = nn.Identity()

@@ -1,4 +1,4 @@
-"""What Darknet's generations (v1 to v4) share: leaky convolutions, residuals, its pooling and its reorganisation."""
+"""What Darknet's generations (v1 to v4) share: leaky convolutions, residuals, its pooling and its reorganization."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def leaky() -> nn.Module:
 def darknet_conv(
     in_channels: int, out_channels: int, kernel: int = 1, stride: int = 1, *, activation: Activation = leaky
 ) -> Conv:
-    """Return a convolution as Darknet normalises it: eps 1e-5 inside the root, the rule its GPU code trained with."""
+    """Return a convolution as Darknet normalizes it: eps 1e-5 inside the root, the rule its GPU code trained with."""
     return Conv(in_channels, out_channels, kernel, stride, activation=activation, eps=1e-5, momentum=0.1)
 
 
@@ -49,7 +49,7 @@ def conv_set(in_channels: int, channels: int, *, conv: ConvFactory = darknet_con
     )
 
 
-class SteadyPool(nn.Module):
+class SameSizeMaxPool(nn.Module):
     """Maximum over 2x2 at stride 1 that keeps the size: the border is on the right and at the bottom alone."""
 
     def __init__(self) -> None:

@@ -11,7 +11,7 @@ OFFSETS = ((0, 0), (1, 0), (0, 1), (1, 1))  # (row, column) of each slice; the r
 
 
 def space_to_depth(x: Tensor) -> Tensor:
-    """Put every other pixel beside its neighbours: (B, C, H, W) -> (B, 4C, H / 2, W / 2)."""
+    """Put every other pixel beside its neighbors: (B, C, H, W) -> (B, 4C, H / 2, W / 2)."""
     return torch.cat([x[..., row::2, column::2] for row, column in OFFSETS], dim=1)
 
 
@@ -26,7 +26,7 @@ class Focus(nn.Module):
         return self.conv(space_to_depth(x))
 
     def fuse(self) -> nn.Module:
-        """Return the equal 6x6 convolution of stride 2, batch normalisation folded in."""
+        """Return the equal 6x6 convolution of stride 2, batch normalization folded in."""
         self.conv.fuse()
         inner = self.conv.conv
         assert inner.bias is not None

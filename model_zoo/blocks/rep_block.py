@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from model_zoo.blocks.conv import Conv, ConvFactory
 from model_zoo.blocks.reparam import RepConv
 
-SpatialBlock = Callable[..., nn.Module]  # called (in_channels, out_channels, stride): 3x3, normalised, activated
+SpatialBlock = Callable[..., nn.Module]  # called (in_channels, out_channels, stride): 3x3, normalized, activated
 SimConv: ConvFactory = partial(Conv, activation=nn.ReLU)
 
 

@@ -1,6 +1,6 @@
 """Structural re-parameterization (RepVGG, arXiv:2101.03697, section 3.3): parallel branches become one convolution.
 
-A branch is a convolution with its normalisation folded in (`fold_batch_norm`), or a bare normalisation of the identity
+A branch is a convolution with its normalization folded in (`fold_batch_norm`), or a bare normalization of the identity
 (`identity_conv`). Sums are taken in float64.
 """
 
@@ -16,7 +16,7 @@ from model_zoo.blocks.conv import Activation, Conv, fixed_conv, fold_batch_norm
 
 
 class RepConv(nn.Module):
-    """Activate the sum of a 3x3 branch, a 1x1 branch and, where the shape stays, the identity, each normalised.
+    """Activate the sum of a 3x3 branch, a 1x1 branch and, where the shape stays, the identity, each normalized.
 
     With SiLU it is YOLOv7's block, with ReLU the block of RepVGG and YOLOv6. The deployed form is one 3x3 convolution.
     """
@@ -49,7 +49,7 @@ class RepConv(nn.Module):
 
 
 def pad_kernel(weight: Tensor, size: int) -> Tensor:
-    """Centre odd square kernels (out, in, k, k) in zeros: (out, in, size, size)."""
+    """Center odd square kernels (out, in, k, k) in zeros: (out, in, size, size)."""
     margin = (size - weight.shape[-1]) // 2
     return functional.pad(weight, [margin] * 4)
 

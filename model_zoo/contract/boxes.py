@@ -16,13 +16,13 @@ Floats = NDArray[np.floating]
 
 
 def cxcywh_to_xyxy(boxes: Floats) -> Floats:
-    """Convert (..., 4) centre x, centre y, width, height to corners."""
-    centre, half = boxes[..., :2], boxes[..., 2:] / 2
-    return np.concatenate([centre - half, centre + half], axis=-1)
+    """Convert (..., 4) center x, center y, width, height to corners."""
+    center, half = boxes[..., :2], boxes[..., 2:] / 2
+    return np.concatenate([center - half, center + half], axis=-1)
 
 
 def xyxy_to_cxcywh(boxes: Floats) -> Floats:
-    """Convert (..., 4) corners to centre x, centre y, width, height."""
+    """Convert (..., 4) corners to center x, center y, width, height."""
     low, high = boxes[..., :2], boxes[..., 2:]
     return np.concatenate([(low + high) / 2, high - low], axis=-1)
 
@@ -61,11 +61,11 @@ def aligned_giou(a: Floats, b: Floats) -> Floats:
 def aligned_diou(a: Floats, b: Floats, distance_weight: float = 1.0) -> Floats:
     """Distance IoU: IoU - distance_weight * rho^2 / c^2 (1911.08287, eq. 7).
 
-    rho is the distance of the centres, c the diagonal of the smallest enclosing box. This is the measure of DIoU-NMS;
+    rho is the distance of the centers, c the diagonal of the smallest enclosing box. This is the measure of DIoU-NMS;
     `distance_weight` 0 makes it plain IoU.
     """
     iou = aligned_iou(a, b)
-    return iou - distance_weight * _centre_penalty(a, b) if distance_weight else iou
+    return iou - distance_weight * _center_penalty(a, b) if distance_weight else iou
 
 
 def aligned_ciou(a: Floats, b: Floats) -> Floats:
@@ -73,7 +73,7 @@ def aligned_ciou(a: Floats, b: Floats) -> Floats:
     iou = aligned_iou(a, b)
     aspect = 4 / np.pi**2 * (_aspect_angle(b) - _aspect_angle(a)) ** 2
     alpha = _ratio(aspect, (1 - iou) + aspect)
-    return iou - _centre_penalty(a, b) - alpha * aspect
+    return iou - _center_penalty(a, b) - alpha * aspect
 
 
 def pairwise_iou(a: Floats, b: Floats) -> Floats:
@@ -111,7 +111,7 @@ def _enclosing(a: Floats, b: Floats) -> tuple[Floats, Floats]:
     return width, height
 
 
-def _centre_penalty(a: Floats, b: Floats) -> Floats:
+def _center_penalty(a: Floats, b: Floats) -> Floats:
     """rho^2 / c^2, 0 where the enclosing box is a point."""
     width, height = _enclosing(a, b)
     shift_x = ((a[..., 0] - b[..., 0]) + (a[..., 2] - b[..., 2])) / 2  # this order loses least where boxes are close

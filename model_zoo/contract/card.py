@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from model_zoo.contract import documents
+from model_zoo.contract import typed_json
 from model_zoo.contract.errors import CardError, LineageError
 from model_zoo.contract.letterbox import LetterboxPolicy, Size
 
@@ -42,9 +42,9 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class WeightsOrigin:
-    """Where the weights come from: licence (SPDX), origin (file name, URL or run), sha256 of the source file."""
+    """Where the weights come from: license (SPDX), origin (file name, URL or run), sha256 of the source file."""
 
-    licence: str = "unknown"
+    license: str = "unknown"
     origin: str = "unknown"
     sha256: str = ""
 
@@ -92,14 +92,14 @@ class ModelCard:
     def __post_init__(self) -> None:
         """Check the card and bring it to the form its own document reads back as: tuples, floats, plain numbers."""
         try:
-            arguments = documents.read_fields(type(self), asdict(self))
+            arguments = typed_json.read_fields(type(self), asdict(self))
         except LineageError as error:
             raise CardError(f"model card: {error}") from error
         for name, value in arguments.items():
             object.__setattr__(self, name, value)
         for ok, expected, came in self._rules():
             if not ok:
-                raise CardError(f"model card: expected {expected}; got {documents.shorten(came)}")
+                raise CardError(f"model card: expected {expected}; got {typed_json.shorten(came)}")
 
     def _rules(self) -> list[tuple[bool, str, object]]:
         height, width = self.input_size
@@ -130,11 +130,11 @@ class ModelCard:
     def from_json(cls, text: str) -> ModelCard:
         """Read a card; CardError names the first thing that is missing, unknown or wrong."""
         try:
-            data = documents.parse(text)
+            data = typed_json.parse(text)
             version = data.get("schema_version") if isinstance(data, dict) else SCHEMA_VERSION
             if version != SCHEMA_VERSION:  # first: a card of another schema has other fields
                 raise LineageError(f"expected schema_version {SCHEMA_VERSION}; got {version!r}; export the model again")
-            arguments = documents.read_fields(cls, data)
+            arguments = typed_json.read_fields(cls, data)
         except LineageError as error:
             raise CardError(f"model card: {error}") from error
         return cls(**arguments)

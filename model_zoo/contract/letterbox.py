@@ -18,12 +18,12 @@ Size = tuple[int, int]  # (height, width)
 class LetterboxPolicy:
     """How an image is brought to the network's input size.
 
-    align: `centre` (YOLOv3, v4, v5, v6, v7), `top_left` (YOLOX) or `stretch` (YOLOv1, v2).
-    rounding: of the resized size; `round` (v5, v6, v7) or `floor` (YOLOX; Darknet, with the centre).
-    fill: grey value of the border. scale_up: whether images smaller than the input are enlarged.
+    align: `center` (YOLOv3, v4, v5, v6, v7), `top_left` (YOLOX) or `stretch` (YOLOv1, v2).
+    rounding: of the resized size; `round` (v5, v6, v7) or `floor` (YOLOX; Darknet, with the center).
+    fill: gray value of the border. scale_up: whether images smaller than the input are enlarged.
     """
 
-    align: Literal["centre", "top_left", "stretch"] = "centre"
+    align: Literal["center", "top_left", "stretch"] = "center"
     rounding: Literal["round", "floor"] = "round"
     fill: int = 114
     scale_up: bool = True

@@ -5,7 +5,6 @@ Errors here speak of the file alone; `package` adds which package it belongs to.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import re
@@ -14,9 +13,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from model_zoo.contract import documents
+from model_zoo.contract import typed_json
 from model_zoo.contract.card import NAME, ModelCard
 from model_zoo.contract.errors import LineageError, PackageError
+from model_zoo.contract.files import file_sha256
 
 MODEL, CARD, MANIFEST = "model.onnx", "card.json", "manifest.json"
 SCHEMA_VERSION = 1
@@ -44,7 +44,7 @@ def read(folder: Path) -> Manifest:
     """Read a folder's manifest and check what it says, without looking at the files."""
     try:
         text = locate(folder, MANIFEST).read_text(encoding="utf-8")
-        manifest = Manifest(**documents.read_fields(Manifest, documents.parse(text)))
+        manifest = Manifest(**typed_json.read_fields(Manifest, typed_json.parse(text)))
     except (LineageError, UnicodeDecodeError) as error:
         raise PackageError(f"{MANIFEST}: {error}") from error
     if manifest.schema_version != SCHEMA_VERSION:
@@ -85,7 +85,7 @@ def check_size(folder: Path, file: PackagedFile) -> None:
 
 def check_contents(folder: Path, file: PackagedFile) -> None:
     """Compare a file's sha256 with the manifest; reads all of it."""
-    came = _sha256(locate(folder, file.name))
+    came = file_sha256(locate(folder, file.name))
     if came != file.sha256:
         raise PackageError(f"{file.name} is damaged: expected sha256 {file.sha256}; got {came}")
 
@@ -98,7 +98,7 @@ def fill(folder: Path, card: ModelCard, sources: Mapping[str, Path]) -> None:
             copy.flush()
             os.fsync(copy.fileno())
     write(folder / CARD, card.to_json())
-    entries = [PackagedFile(n, _sha256(folder / n), (folder / n).stat().st_size) for n in sorted([*sources, CARD])]
+    entries = [PackagedFile(n, file_sha256(folder / n), (folder / n).stat().st_size) for n in sorted([*sources, CARD])]
     write(folder / MANIFEST, json.dumps(asdict(Manifest(tuple(entries))), indent=2) + "\n")
     sync_folder(folder)
 
@@ -118,8 +118,3 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

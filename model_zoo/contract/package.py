@@ -12,7 +12,6 @@ Needs a POSIX file system.
 
 from __future__ import annotations
 
-import difflib
 import errno
 import fcntl
 import hashlib
@@ -25,10 +24,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import uuid4
 
-from model_zoo.contract import documents, manifest
+from model_zoo.contract import manifest, typed_json
 from model_zoo.contract.card import NAME, ModelCard
 from model_zoo.contract.errors import LineageError, PackageError, PackageNotFound
 from model_zoo.contract.manifest import PackagedFile
+from model_zoo.contract.suggest import did_you_mean
 
 ALIASES = "aliases.json"
 LATEST, STABLE = "latest", "stable"
@@ -93,13 +93,13 @@ class Repository:
         """Return the aliases that were set; `latest` is implied and not among them."""
         path = self.root / _safe(name) / ALIASES
         try:
-            aliases = documents.parse(path.read_text(encoding="utf-8"))
+            aliases = typed_json.parse(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return {}
         except (OSError, ValueError) as error:
             raise PackageError(f"{name}: {ALIASES} cannot be read ({error})") from error
         if not isinstance(aliases, dict) or not all(_is_alias(a) and type(v) is int for a, v in aliases.items()):
-            came = documents.shorten(aliases)
+            came = typed_json.shorten(aliases)
             raise PackageError(f"{name}: expected {ALIASES} to map names to versions; got {came}; mend or delete it")
         return aliases
 
@@ -228,9 +228,8 @@ class Repository:
                 f"no model {name!r}: the model repository {self.root} is empty; publish one with "
                 f"`lineage import <weights> --name <name> --repository {self.root}` or with `lineage export`"
             )
-        close = difflib.get_close_matches(name, names, n=1)
-        hint = f"did you mean {close[0]!r}? " if close else ""
-        raise PackageNotFound(f"no model {name!r}; {hint}there is: {', '.join(names)}")
+        hints = filter(None, [did_you_mean(name, names, count=1), f"available: {', '.join(names)}"])
+        raise PackageNotFound(f"no model {name!r}; {' '.join(hints)}")
 
     @contextmanager
     def _locked(self, name: str) -> Iterator[None]:

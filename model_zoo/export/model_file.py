@@ -13,7 +13,7 @@ from model_zoo.contract.card import ModelCard, Output, Precision, Thresholds, We
 from model_zoo.detector import Detector
 from model_zoo.export.calibration import Calibration
 from model_zoo.export.errors import ExportError
-from model_zoo.export.onnx import MOST_CANDIDATES, assemble, trace, write
+from model_zoo.export.onnx import MAX_CANDIDATES, assemble, trace, write
 from model_zoo.export.parity import Report, verify
 from model_zoo.export.quantization_report import QuantizationReport, report_layers
 from model_zoo.export.quantize import layers_to_quantize, measure_peaks, quantize
@@ -30,7 +30,7 @@ def describe(
     *,
     output: Output = "detections",
     precision: Precision = "fp32",
-    candidates: int = MOST_CANDIDATES,
+    candidates: int = MAX_CANDIDATES,
     weights: WeightsOrigin | None = None,
 ) -> ModelCard:
     """Make the card of a file that is to be exported; size and work are those of the deployed form."""

@@ -31,10 +31,10 @@ from model_zoo.export.errors import ExportError
 from model_zoo.export.nms_graph import BLOCK, append_nms
 from model_zoo.export.precision import in_precision
 
-MOST_CANDIDATES = 3840  # what TensorRT's TopK takes
-MOST_BYTES = 2**31 - 2**25  # of weights: protobuf writes up to 2 GiB, and the graph needs some of it
+MAX_CANDIDATES = 3840  # what TensorRT's TopK takes
+MAX_BYTES = 2**31 - 2**25  # of weights: protobuf writes up to 2 GiB, and the graph needs some of it
 OPSET = 20  # the newest that both ONNX Runtime 1.31 and TensorRT 10.16 take whole
-PICKED, ALL = ("candidate_boxes", "candidate_scores"), ("boxes", "scores")
+CANDIDATE_OUTPUTS, ALL = ("candidate_boxes", "candidate_scores"), ("boxes", "scores")
 AXES = {
     "images": ("batch", "height", "width", 3),
     "score_threshold": ("batch",),
@@ -72,7 +72,7 @@ def trace(deployed: Detector, card: ModelCard) -> ir.Model:
             dynamo=True,
             opset_version=OPSET,
             input_names=["images"],
-            output_names=[*PICKED, *ALL],
+            output_names=[*CANDIDATE_OUTPUTS, *ALL],
             dynamic_shapes=(_dynamic_shape(card),),
             optimize=False,  # once, when the graph is whole
             verbose=False,
@@ -87,7 +87,7 @@ def assemble(traced: ir.Model, card: ModelCard) -> onnx.ModelProto:
     traced_outputs = {value.name: value for value in model.graph.outputs}
     model.graph.outputs[:] = [traced_outputs[name] for name in ALL] if card.output == "raw" else []
     if card.output == "detections":
-        boxes, scores = (traced_outputs[name] for name in PICKED)
+        boxes, scores = (traced_outputs[name] for name in CANDIDATE_OUTPUTS)
         append_nms(model, boxes, scores, card.thresholds.multi_label_below)
     onnxscript.optimizer.optimize(model)
     passes.ClearMetadataAndDocStringPass()(model)
@@ -107,12 +107,12 @@ def write(proto: onnx.ModelProto, path: Path) -> None:
 
 
 def _check(card: ModelCard) -> None:
-    if card.candidates % BLOCK or card.candidates > MOST_CANDIDATES:
-        raise ExportError(f"candidates: expected a multiple of {BLOCK} up to {MOST_CANDIDATES}; got {card.candidates}")
+    if card.candidates % BLOCK or card.candidates > MAX_CANDIDATES:
+        raise ExportError(f"candidates: expected a multiple of {BLOCK} up to {MAX_CANDIDATES}; got {card.candidates}")
     weights = card.params * (2 if card.precision == "fp16" else 4)
-    if weights > MOST_BYTES:
+    if weights > MAX_BYTES:
         raise ExportError(
-            f"{card.variant}: expected weights of at most {MOST_BYTES / 1e9:.2f} GB, which one ONNX file holds; its "
+            f"{card.variant}: expected weights of at most {MAX_BYTES / 1e9:.2f} GB, which one ONNX file holds; its "
             f"{card.params:,} parameters take {weights / 1e9:.2f} GB in {card.precision}"
         )
 

@@ -62,7 +62,7 @@ TOLERANCES: Mapping[Precision, Tolerance] = {
     "int8": Tolerance(0.1, 0.1, best=100),
 }
 SMALLEST_SIDE = 32  # pixels; smaller boxes are enlarged, or half a pixel would count for more than anybody sees
-MOST_CALIBRATION = 4  # pictures of the calibration that are looked at
+MAX_CALIBRATION = 4  # pictures of the calibration that are looked at
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def verify(
     trained, graph, tail = copy.deepcopy(detector).eval(), session(raw), session(end_to_end)
     report = Report()
     exact, allowed = TOLERANCES["fp32"], TOLERANCES[card.precision]
-    for images in [*_batches(card), *calibration[:MOST_CALIBRATION]]:
+    for images in [*_batches(card), *calibration[:MAX_CALIBRATION]]:
         reference, predictions = _predict(deployed, images), _run(graph, {"images": images})
         deploy = _difference(_predict(trained, images), reference, exact)
         file = _difference(reference, predictions, allowed)
@@ -145,10 +145,10 @@ def _shapes(rng: np.random.Generator, size: Size) -> Pictures:
     canvas = np.linspace(rng.integers(0, 256, 3), rng.integers(0, 256, 3), width).astype(np.uint8)
     picture = np.ascontiguousarray(np.broadcast_to(canvas, (height, width, 3)))
     for _ in range(12):
-        centre = (int(rng.integers(width)), int(rng.integers(height)))
+        center = (int(rng.integers(width)), int(rng.integers(height)))
         axes = (int(rng.integers(4, width // 3)), int(rng.integers(4, height // 3)))
-        colour = [int(value) for value in rng.integers(0, 256, 3)]
-        cv2.ellipse(picture, centre, axes, int(rng.integers(180)), 0, 360, colour, thickness=-1)
+        color = [int(value) for value in rng.integers(0, 256, 3)]
+        cv2.ellipse(picture, center, axes, int(rng.integers(180)), 0, 360, color, thickness=-1)
     return picture
 
 
@@ -172,7 +172,7 @@ def _run(model: ort.InferenceSession, feeds: Mapping[str, NDArray[Any]]) -> Pred
 def _difference(expected: Predictions, came: Predictions, as_in: Tolerance) -> Difference:
     """Compare predictions as a tolerance counts them; what is not finite differs without bound."""
     scores = np.abs(expected[1] - came[1]).max(axis=2)
-    met = np.nan_to_num(np.stack([scores, _apart(expected[0], came[0])]), nan=np.inf)  # (2, B, N)
+    met = np.nan_to_num(np.stack([scores, _iou_distance(expected[0], came[0])]), nan=np.inf)  # (2, B, N)
     if as_in.best:
         finite = np.isfinite(came[1]).all()
         ranked = np.argsort(-expected[1].max(axis=2), axis=1, kind="stable")[:, : as_in.best]
@@ -180,14 +180,14 @@ def _difference(expected: Predictions, came: Predictions, as_in: Tolerance) -> D
     return Difference(*met.reshape(2, -1).max(axis=1).tolist())
 
 
-def _apart(a: Floats, b: Floats) -> Floats:
+def _iou_distance(a: Floats, b: Floats) -> Floats:
     """Return 1 - IoU of boxes (..., 4) row by row."""
     with np.errstate(invalid="ignore", over="ignore"):  # of boxes that are not finite
-        return 1 - aligned_iou(_enlarged(a), _enlarged(b))
+        return 1 - aligned_iou(_with_min_side(a), _with_min_side(b))
 
 
-def _enlarged(boxes: Floats) -> Floats:
-    """Return boxes about the same centres with sides of at least SMALLEST_SIDE, float64."""
+def _with_min_side(boxes: Floats) -> Floats:
+    """Return boxes about the same centers with sides of at least SMALLEST_SIDE, float64."""
     wide = xyxy_to_cxcywh(boxes.astype(np.float64))
     wide[..., 2:] = np.maximum(wide[..., 2:], SMALLEST_SIDE)
     return cxcywh_to_xyxy(wide)

@@ -15,9 +15,9 @@ from typing import Any
 
 from model_zoo.cache_folder import cache_folder
 from model_zoo.contract.card import ModelCard
+from model_zoo.contract.files import file_sha256
 from model_zoo.export.errors import ExportError
 from model_zoo.export.tensorrt import RTX, PlanOptions, Progress, build_plan, input_sides, keep, library
-from model_zoo.weights.store import sha256
 
 Needs = dict[str, Any]  # all that a plan depends on, as JSON has it
 
@@ -32,7 +32,7 @@ def plan_for(model: Path, card: ModelCard, options: PlanOptions, progress: Progr
     needs = {
         "library": f"{trt.__name__} {trt.__version__}",
         "target": target,
-        "model": sha256(model),
+        "model": file_sha256(model),
         "options": _options(card, options),
     }
     path = cache_folder() / "plans" / f"{_digest(needs)}.plan"

@@ -18,7 +18,7 @@ from onnx.helper import make_node
 from model_zoo.contract.card import Precision
 from model_zoo.export.quantize import ALONE, Peaks, Pictures, layer_of, layers_to_quantize, run_for, with_twins
 
-MOST_PICTURES = 16  # enough: layers differ by tens of decibels, pictures by one or two
+MAX_PICTURES = 16  # enough: layers differ by tens of decibels, pictures by one or two
 COLUMNS = "{:>8}  {:>9}  {:>18}  {:>8}  {:>8}  {}"
 
 
@@ -72,7 +72,7 @@ def report_layers(model: onnx.ModelProto, peaks: Peaks, pictures: Pictures, min_
     layers = [node for node in model.graph.node if layer_of(node) in names]
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     rows = []
-    for layer, ratio in zip(layers, _ratios(model, layers, peaks, pictures[:MOST_PICTURES]), strict=True):
+    for layer, ratio in zip(layers, _ratios(model, layers, peaks, pictures[:MAX_PICTURES]), strict=True):
         weight = numpy_helper.to_array(constants[layer.input[1]])
         precision: Precision = "int8" if ratio is None or ratio >= min_sqnr_db else "fp32"
         ranges = (float(weight.min()), float(weight.max()), peaks[layer.input[0]], peaks[layer.output[0]])

@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from onnx.helper import make_node
 
-from model_zoo.contract.int8 import ZERO_POINT
 from model_zoo.export.errors import ExportError
 from model_zoo.export.parity import session
+from model_zoo.runtime.int8 import ZERO_POINT
 
 STEPS = 127  # of one sign
 SMALLEST_STEP = np.float32(1e-30)  # above 0, with room for its product with another below

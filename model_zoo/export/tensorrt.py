@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from model_zoo.cache_folder import replace_file
 from model_zoo.contract.card import ModelCard
+from model_zoo.contract.files import write_atomic
 from model_zoo.export.errors import ExportError
 
 TENSORRT, RTX = "tensorrt", "tensorrt_rtx"
@@ -69,7 +69,7 @@ def build_plan(model: Path, card: ModelCard, options: PlanOptions, progress: Pro
 def keep(path: Path, progress: Progress, *parts: bytes) -> None:
     """Write a file for the next build; where that fails it is said, and this build is not lost."""
     try:
-        replace_file(path, *parts)
+        write_atomic(path, b"".join(parts))
     except OSError as error:
         progress(f"not kept for the next time: {error}")
 

@@ -9,7 +9,7 @@ Between c1, c2, c3, c4 and c5 are pools; c1 itself and the second convolution of
 are leaky (0.1). mix lets every number see more of the image: in the paper a fully connected layer of 4096, in Darknet's
 later `yolov1` a locally connected one, with filters of its own at each position. Dropout (0.5) follows it in training.
 
-`yolov1-paper` is the paper's network, without batch normalisation. `yolov1` and `yolov1-tiny` are Darknet's later ones,
+`yolov1-paper` is the paper's network, without batch normalization. `yolov1` and `yolov1-tiny` are Darknet's later ones,
 with it; `yolov1` has three boxes per cell. `yolov1-fast` is Fast YOLO, of which the paper says only that it has nine
 convolutions, with fewer filters: see `fast_neck`.
 
@@ -38,7 +38,7 @@ SPEC = InputSpec((448, 448), letterbox=LetterboxPolicy(align="stretch"), dynamic
 
 
 def plain_conv(in_channels: int, out_channels: int, kernel: int = 1, stride: int = 1) -> nn.Sequential:
-    """Return a convolution and its activation, without normalisation."""
+    """Return a convolution and its activation, without normalization."""
     return nn.Sequential(nn.Conv2d(in_channels, out_channels, kernel, stride, kernel // 2), leaky())
 
 

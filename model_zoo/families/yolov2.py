@@ -1,4 +1,4 @@
-"""YOLOv2 (2016, arXiv:1612.08242): batch normalisation, Darknet-19, anchors, and a passthrough from the finer map.
+"""YOLOv2 (2016, arXiv:1612.08242): batch normalization, Darknet-19, anchors, and a passthrough from the finer map.
 
       images ── c0 ── c1 /2 ── c2 /4 ── c3 /8 ── c4 /16 ───── passthrough ── reorg ──┐
                                                   │                                  cat ── merge ─► predict
@@ -6,8 +6,8 @@
 
 Between the stages are pools; activations are leaky (0.1). Every cell of the one map has five anchors.
 
-Changed since YOLOv1: convolutions alone (no fully connected layers, so any size in steps of 32), batch normalisation
-for dropout, anchors ("dimension clusters") with a softmax each for one class vote per cell, centres bound to their
+Changed since YOLOv1: convolutions alone (no fully connected layers, so any size in steps of 32), batch normalization
+for dropout, anchors ("dimension clusters") with a softmax each for one class vote per cell, centers bound to their
 cell, Darknet-19 pre-trained at the full resolution, training over many sizes.
 
 Where paper and official weights part, this is the weights' network: the passthrough is squeezed to 64 channels before

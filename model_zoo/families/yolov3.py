@@ -15,7 +15,7 @@ anchors each (in pixels of the input), 2x upsampling and concatenation for the p
 softmax. `-spp` pools set5 over windows 5, 9, 13; `-tiny` has the small backbone of tiny YOLOv2 and two scales.
 `-mmdet` is the same network with MMDetection's preprocessing and key names.
 
-Where we differ: nothing in the network. Darknet's grey border is 0.5, between two grey values; ours is 128.
+Where we differ: nothing in the network. Darknet's gray border is 0.5, between two gray values; ours is 128.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ TINY_ANCHORS: Anchors = (
     ((10, 14), (23, 27), (37, 58)),
     ((81, 82), (135, 169), (344, 319)),
 )
-DARKNET_LETTERBOX = LetterboxPolicy(align="centre", rounding="floor", fill=128)
+DARKNET_LETTERBOX = LetterboxPolicy(align="center", rounding="floor", fill=128)
 MMDET_LETTERBOX = LetterboxPolicy(align="top_left", rounding="round", fill=0)
 
 

@@ -12,7 +12,7 @@ A stage sends one half of its channels through the residuals and one around them
 that alternate 1x1 and 3x3, top5 is six around a pyramid of pools. Mish in the backbone, leaky (0.1) after it.
 
 Changed since YOLOv3: cross-stage-partial stages, Mish, a pyramid by default, a way back from fine to coarse (PANet's,
-with concatenation for its addition), anchors of its own, and centres that reach a little beyond their cell
+with concatenation for its addition), anchors of its own, and centers that reach a little beyond their cell
 (`scale_x_y`), so that a border is no infinite logit away. Its "bag of freebies" is a matter of training.
 `-tiny` has three stages that split by channels, and YOLOv3-tiny's neck.
 
@@ -33,7 +33,7 @@ from model_zoo.blocks.darknet import conv_set, darknet_conv, pooled_conv_set
 from model_zoo.contract.letterbox import LetterboxPolicy, Size
 from model_zoo.detector import Detector, InputSpec
 from model_zoo.heads.anchor import Anchors
-from model_zoo.heads.darknet import ReachingYOLOHead
+from model_zoo.heads.darknet import YOLOv4Head
 from model_zoo.necks.concat_pan import ConcatPAN
 from model_zoo.necks.tiny import TinyNeck
 from model_zoo.registry import register
@@ -81,7 +81,7 @@ def yolov4(variant: str, class_names: Sequence[str]) -> Detector:
     config = VARIANTS[variant]
     channels = [config.width * 2**level for level in (3, 4, 5)]
     neck = ConcatPAN(channels, spp=pooled_conv_set, group=conv_set, conv=darknet_conv)
-    head = ReachingYOLOHead(channels, len(class_names), ANCHORS, strides=(8, 16, 32), reach=REACH)
+    head = YOLOv4Head(channels, len(class_names), ANCHORS, strides=(8, 16, 32), reach=REACH)
     spec = InputSpec(config.size, letterbox=STRETCH)
     return Detector("yolov4", variant, backbone(config), neck, head, spec, class_names)
 
@@ -89,6 +89,6 @@ def yolov4(variant: str, class_names: Sequence[str]) -> Detector:
 @register("yolov4", ("yolov4-tiny",))
 def yolov4_tiny(variant: str, class_names: Sequence[str]) -> Detector:
     """Build tiny YOLOv4."""
-    head = ReachingYOLOHead((256, 512), len(class_names), TINY_ANCHORS, strides=(16, 32), reach=TINY_REACH)
+    head = YOLOv4Head((256, 512), len(class_names), TINY_ANCHORS, strides=(16, 32), reach=TINY_REACH)
     spec = InputSpec((416, 416), letterbox=STRETCH)
     return Detector("yolov4", variant, CSPDarknet53Tiny(), TinyNeck(512), head, spec, class_names)

@@ -39,7 +39,7 @@ from model_zoo.contract.letterbox import LetterboxPolicy, Size
 from model_zoo.detector import Detector, InputSpec
 from model_zoo.families.yolov4 import ANCHORS
 from model_zoo.heads.anchor import Anchors
-from model_zoo.heads.darknet import LogisticYOLOHead
+from model_zoo.heads.darknet import ScaledYOLOv4Head
 from model_zoo.necks.concat_pan import ConcatPAN
 from model_zoo.registry import register
 
@@ -48,7 +48,7 @@ P5_ANCHORS: Anchors = (
     ((48, 102), (119, 96), (97, 189), (217, 184)),
     ((171, 384), (324, 451), (616, 618), (800, 800)),
 )
-DARKNET_LETTERBOX = LetterboxPolicy(align="centre", rounding="floor", fill=128)
+DARKNET_LETTERBOX = LetterboxPolicy(align="center", rounding="floor", fill=128)
 
 
 @dataclass(frozen=True)
@@ -135,6 +135,6 @@ def yolov4_csp(variant: str, class_names: Sequence[str]) -> Detector:
     spp, group = partial(CSPSPP, after=config.after, conv=conv), partial(CSPGroup, pairs=config.group, conv=conv)
     channels = config.channels[3:]
     neck = ConcatPAN(channels, spp=spp, group=group, conv=conv)
-    head = LogisticYOLOHead(channels, len(class_names), config.anchors, strides=(8, 16, 32))
+    head = ScaledYOLOv4Head(channels, len(class_names), config.anchors, strides=(8, 16, 32))
     spec = InputSpec(config.size, letterbox=DARKNET_LETTERBOX)
     return Detector("yolov4", variant, backbone(config, conv), neck, head, spec, class_names)

@@ -13,7 +13,7 @@ Every c, up and down of the neck is a stage: RepBlock in N, T and S, CSPStackRep
 in the head always.
 
 Changed since YOLOv5: RepVGG's structural re-parameterization; one prediction per cell, by a decoupled head of one 3x3
-convolution per branch, without anchors; a box is four distances from the cell's centre, in M and L as distributions.
+convolution per branch, without anchors; a box is four distances from the cell's center, in M and L as distributions.
 
 Two releases share this page: 2.0, the paper's, and 0.1.0 (`-v1`), whose head predicts objectness and boxes as YOLOX
 does. 3.0 is on the next page. L trains with plain convolutions, `yolov6l-relu` with RepVGG blocks.
@@ -67,7 +67,7 @@ def large(block: SpatialBlock) -> Blocks:
 
 SMALL = Blocks()
 MEDIUM = Blocks(stage=partial(CSPStackRep, share=2 / 3))
-LARGE = large(partial(plain, bias=True))  # 2.0 gives these convolutions a bias before the normalisation
+LARGE = large(partial(plain, bias=True))  # 2.0 gives these convolutions a bias before the normalization
 LARGE_RELU = Blocks(stage=partial(CSPStackRep, share=1 / 2))
 
 

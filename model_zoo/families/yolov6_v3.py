@@ -43,7 +43,7 @@ from model_zoo.families.yolov6 import (
     plain,
 )
 from model_zoo.heads.anchor import Anchors
-from model_zoo.heads.efficient import BINS, EfficientHead, Prediction, TaughtDistances
+from model_zoo.heads.efficient import BINS, DistillationBranch, EfficientHead, Prediction
 from model_zoo.registry import register
 
 ANCHORS: Anchors = (  # of anchor-aided training, in pixels
@@ -173,4 +173,4 @@ def _added(config: YOLOv6V3Config, channels: int, num_classes: int) -> list[nn.M
     """Make what one level has for training alone: one module or none."""
     if config.aided:
         return [Prediction(channels, 4 * len(ANCHORS[0]), num_classes * len(ANCHORS[0]))]
-    return [TaughtDistances(channels, config.taught_bins)] if config.taught_bins else []
+    return [DistillationBranch(channels, config.taught_bins)] if config.taught_bins else []

@@ -14,12 +14,12 @@
                                                        └ objectness
 
 Changed since YOLOv5 (v5.0: Focus stem, SPP before c5): a head whose two branches share no 3x3 convolution, one
-prediction per cell for three, centres from the corner of the cell, sizes by exp with no anchor to bound them, SimOTA
+prediction per cell for three, centers from the corner of the cell, sizes by exp with no anchor to bound them, SimOTA
 to assign. Pixels are BGR, 0..255; the image lies at the top left. `yolox-nano` splits its 3x3 convolutions, but for
 the stem, into a depthwise and a 1x1 one. `yolox-darknet53` is the paper's baseline, on YOLOv3's backbone and
 top-down path.
 
-Where we differ: nothing in the network. Weights older than release 0.1.1rc0 want normalised RGB; they are not for this
+Where we differ: nothing in the network. Weights older than release 0.1.1rc0 want normalized RGB; they are not for this
 page, and nothing in a file tells its age.
 """
 
@@ -48,7 +48,7 @@ LETTERBOX = LetterboxPolicy(align="top_left", rounding="floor")
 
 
 class DepthwiseConv(nn.Module):
-    """Convolve every channel by itself, then mix them by a 1x1 convolution; both are normalised and activated."""
+    """Convolve every channel by itself, then mix them by a 1x1 convolution; both are normalized and activated."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int = 1) -> None:
         super().__init__()
@@ -135,4 +135,4 @@ def yolox_darknet53(variant: str, class_names: Sequence[str]) -> Detector:
 
 
 def _input_spec(size: Size) -> InputSpec:
-    return InputSpec(size, colour="BGR", scale=1.0, letterbox=LETTERBOX)
+    return InputSpec(size, color="BGR", scale=1.0, letterbox=LETTERBOX)

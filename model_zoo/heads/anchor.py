@@ -61,12 +61,12 @@ class AnchorHead(Head):
 
     def decode(self, rows: Tensor, priors: Tensor) -> tuple[Tensor, Tensor]:
         """Return boxes (B, n, 4) xyxy in input pixels and scores (B, n, C)."""
-        centres, sizes = self.locate(rows[..., :4], priors)
-        boxes = torch.cat([centres - sizes / 2, centres + sizes / 2], dim=-1)
+        centers, sizes = self.locate(rows[..., :4], priors)
+        boxes = torch.cat([centers - sizes / 2, centers + sizes / 2], dim=-1)
         return boxes, self.score(rows[..., 4:])
 
     def locate(self, raw: Tensor, priors: Tensor) -> tuple[Tensor, Tensor]:
-        """Decode raw x, y, w, h to centres and sizes in pixels; sizes are at most four times the anchor."""
+        """Decode raw x, y, w, h to centers and sizes in pixels; sizes are at most four times the anchor."""
         cells, strides, anchors = priors[..., :2], priors[..., 2:3], priors[..., 3:]
         raw = raw.sigmoid()
         return (2 * raw[..., :2] - 0.5 + cells) * strides, (2 * raw[..., 2:]) ** 2 * anchors

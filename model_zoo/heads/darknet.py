@@ -1,4 +1,4 @@
-"""Darknet's anchor heads: centres stay in (v2, v3) or near (v4) their cell."""
+"""Darknet's anchor heads: centers stay in (v2, v3) or near (v4) their cell."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from model_zoo.heads.anchor import AnchorHead, Anchors
 class YOLOHead(AnchorHead):
     """The head of YOLOv3 (`yolo`): independent class probabilities, so that one box may carry several labels.
 
-    Centres stay in their cell and sizes grow with exp (arXiv:1612.08242, section 2).
+    Centers stay in their cell and sizes grow with exp (arXiv:1612.08242, section 2).
     """
 
     multi_label_below = 1.0  # Darknet lists every class of a box
 
     def locate(self, raw: Tensor, priors: Tensor) -> tuple[Tensor, Tensor]:
-        """Decode raw x, y, w, h to centres and sizes in pixels: (sigmoid + cell) * stride, exp * anchor."""
+        """Decode raw x, y, w, h to centers and sizes in pixels: (sigmoid + cell) * stride, exp * anchor."""
         cells, strides, anchors = priors[..., :2], priors[..., 2:3], priors[..., 3:]
         return (raw[..., :2].sigmoid() + cells) * strides, raw[..., 2:].exp() * anchors
 
@@ -32,8 +32,8 @@ class RegionHead(YOLOHead):
         return torch.softmax(raw[..., 1:], dim=-1) * raw[..., :1].sigmoid()
 
 
-class ReachingYOLOHead(YOLOHead):
-    """The head of YOLOv4: centres reach beyond their cell (`scale_x_y`), a factor `reach` about its middle per level.
+class YOLOv4Head(YOLOHead):
+    """The head of YOLOv4: centers reach beyond their cell (`scale_x_y`), a factor `reach` about its middle per level.
 
     Priors have the factor as a sixth column.
     """
@@ -57,13 +57,13 @@ class ReachingYOLOHead(YOLOHead):
         return torch.cat([priors, torch.cat(columns)], dim=1)
 
     def locate(self, raw: Tensor, priors: Tensor) -> tuple[Tensor, Tensor]:
-        """Decode raw x, y, w, h to centres and sizes in pixels: (reach * (sigmoid - 1/2) + 1/2 + cell) * stride."""
+        """Decode raw x, y, w, h to centers and sizes in pixels: (reach * (sigmoid - 1/2) + 1/2 + cell) * stride."""
         cells, strides, anchors, reach = priors[..., :2], priors[..., 2:3], priors[..., 3:5], priors[..., 5:]
-        centres = (reach * raw[..., :2].sigmoid() - (reach - 1) / 2 + cells) * strides
-        return centres, raw[..., 2:].exp() * anchors
+        centers = (reach * raw[..., :2].sigmoid() - (reach - 1) / 2 + cells) * strides
+        return centers, raw[..., 2:].exp() * anchors
 
 
-class LogisticYOLOHead(AnchorHead):
+class ScaledYOLOv4Head(AnchorHead):
     """The head of Scaled-YOLOv4 (`new_coords`): boxes as YOLOv5 decodes them, labels as Darknet lists them."""
 
     multi_label_below = 1.0

@@ -46,7 +46,7 @@ class DecoupledLevel(nn.Module):
 
 
 class DecoupledHead(Head):
-    """The head of YOLOX: raw maps (B, 5 + C, h, w), centres relative to the cell's corner, sizes by exp.
+    """The head of YOLOX: raw maps (B, 5 + C, h, w), centers relative to the cell's corner, sizes by exp.
 
     channels: of the feature maps, by rising stride. widths: of the branches, level by level. depth: 3x3 convolutions
     per branch. `conv` makes the stems, `spatial` the convolutions of the branches.
@@ -87,9 +87,9 @@ class DecoupledHead(Head):
     def decode(self, rows: Tensor, priors: Tensor) -> tuple[Tensor, Tensor]:
         """Return boxes (B, n, 4) xyxy in input pixels and scores (B, n, C) = objectness x class probability."""
         cells, strides = priors[..., :2], priors[..., 2:]
-        centres, sizes = (rows[..., :2] + cells) * strides, rows[..., 2:4].exp() * strides
+        centers, sizes = (rows[..., :2] + cells) * strides, rows[..., 2:4].exp() * strides
         probabilities = rows[..., 4:].sigmoid()
-        boxes = torch.cat([centres - sizes / 2, centres + sizes / 2], dim=-1)
+        boxes = torch.cat([centers - sizes / 2, centers + sizes / 2], dim=-1)
         return boxes, probabilities[..., 1:] * probabilities[..., :1]
 
 

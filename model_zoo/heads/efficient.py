@@ -41,21 +41,21 @@ class Prediction(nn.Module):
         super().__init__()
         self.box = nn.Conv2d(channels, box_numbers, 1)
         self.classes = nn.Conv2d(channels, class_numbers, 1)
-        begin_near(self.box, 1.0)
-        begin_near(self.classes, math.log(PRIOR / (1 - PRIOR)))
+        init_constant(self.box, 1.0)
+        init_constant(self.classes, math.log(PRIOR / (1 - PRIOR)))
 
     def forward(self, boxes: Tensor, classes: Tensor) -> Tensor:
         """Return the raw map of features for boxes and of those for classes."""
         return torch.cat([self.box(boxes), self.classes(classes)], dim=1)
 
 
-class TaughtDistances(nn.Module):
+class DistillationBranch(nn.Module):
     """Predict distributions of distances beside a lead that predicts distances as they come, to be distilled."""
 
     def __init__(self, channels: int, bins: int) -> None:
         super().__init__()
         self.box = nn.Conv2d(channels, 4 * bins, 1)
-        begin_near(self.box, 1.0)
+        init_constant(self.box, 1.0)
 
     def forward(self, boxes: Tensor, _classes: Tensor) -> Tensor:
         """Return (B, 4 * bins, h, w) of features for boxes."""
@@ -119,9 +119,9 @@ class EfficientHead(Head):
 
     def decode(self, rows: Tensor, priors: Tensor) -> tuple[Tensor, Tensor]:
         """Return boxes (B, n, 4) xyxy in input pixels and scores (B, n, C)."""
-        centres, strides = priors[..., :2] + 0.5, priors[..., 2:]
+        centers, strides = priors[..., :2] + 0.5, priors[..., 2:]
         left_top, right_bottom = self.distances(rows[..., : self.box_numbers]).chunk(2, dim=-1)
-        boxes = torch.cat([centres - left_top, centres + right_bottom], dim=-1) * strides
+        boxes = torch.cat([centers - left_top, centers + right_bottom], dim=-1) * strides
         return boxes, rows[..., self.box_numbers :].sigmoid()
 
     def distances(self, raw: Tensor) -> Tensor:
@@ -131,7 +131,7 @@ class EfficientHead(Head):
         return (raw.unflatten(-1, (4, BINS)).softmax(dim=-1) * self.bins[0]).sum(dim=-1)
 
 
-def begin_near(conv: nn.Conv2d, value: float) -> None:
+def init_constant(conv: nn.Conv2d, value: float) -> None:
     """Let a convolution begin near a constant (RetinaNet, arXiv:1708.02002, section 4.1)."""
     assert conv.bias is not None
     nn.init.normal_(conv.weight, std=0.01)

@@ -71,7 +71,7 @@ class GridHead(Head):
         Class score times confidence; both are linear outputs and may pass 1 a little. A negative root is a size too.
         """
         stride = self.strides[0]
-        centres = (rows[..., :2] + priors) * stride
+        centers = (rows[..., :2] + priors) * stride
         sizes = rows[..., 2:4] ** 2 * (self.cells * stride)
-        boxes = torch.cat([centres - sizes / 2, centres + sizes / 2], dim=-1)
+        boxes = torch.cat([centers - sizes / 2, centers + sizes / 2], dim=-1)
         return boxes, (rows[..., 5:] * rows[..., 4:5]).clamp(0, 1)

@@ -24,7 +24,7 @@ from urllib.request import HTTPRedirectHandler, Request, build_opener
 from tqdm import tqdm  # type: ignore[import-untyped]  # it has no types
 
 from model_zoo.contract.errors import LineageError
-from model_zoo.weights import store
+from model_zoo.contract.files import file_sha256
 
 SILENCE = 30.0  # seconds without a byte, after which a server is taken to be gone
 CHUNK = 1 << 16
@@ -68,13 +68,13 @@ def download(url: str, target: Path, sha256: str | None = None, silence: float =
     if not url.startswith(("http://", "https://")):
         raise DownloadError(f"expected an address that begins with http:// or https://; got {url!r}")
     with _disk_explained(target):
-        if target.is_file() and sha256 in (None, found := store.sha256(target)):
+        if target.is_file() and sha256 in (None, found := file_sha256(target)):
             return found
         target.parent.mkdir(parents=True, exist_ok=True)
         with _alone(target.parent):
             partial = Partial(target.with_name(f"{target.name}.part"))
             _receive(url, partial, silence)
-            found = store.sha256(partial.path)
+            found = file_sha256(partial.path)
             if sha256 not in (None, found):
                 partial.discard()
                 raise DownloadError(f"{url}: expected a file with sha256 {sha256}; got {found}, and deleted it")

@@ -9,9 +9,7 @@ The card is the metadata entry `lineage.weights`, a JSON document; files that ot
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 from collections.abc import Mapping, Set
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -20,10 +18,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as serialize_tensors
 
-from model_zoo.contract import documents
+from model_zoo.contract import typed_json
 from model_zoo.contract.errors import LineageError
+from model_zoo.contract.files import write_atomic
 from model_zoo.contract.letterbox import LetterboxPolicy, Size
 from model_zoo.detector import Detector
 from model_zoo.registry import build
@@ -70,13 +69,8 @@ def save(detector: Detector, path: str | Path) -> None:
 
 
 def write_tensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
-    """Write a safetensors file; it is there whole or not at all, and may be read by whom new files may be read by."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    aside.touch()
-    mode = aside.stat().st_mode
-    save_file(tensors, aside, metadata)  # puts a file in its place that nobody but its owner may read
-    aside.chmod(mode)
-    aside.replace(path)
+    """Write a safetensors file atomically, with default (umask) permissions."""
+    write_atomic(path, serialize_tensors(tensors, metadata))
 
 
 def load(path: str | Path) -> Detector:
@@ -119,16 +113,10 @@ def has_own_keys(state: State, card: WeightsCard) -> bool:
     return 2 * len(ours & state.keys()) > len(ours)
 
 
-def sha256(path: Path) -> str:
-    """Return the digest of a file, as the model card records it."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _untrained(card: WeightsCard) -> Detector:
     """Build what the card describes."""
     if card.cfg:
-        from model_zoo.weights.importers.darknet_net import from_text  # here, for the importers import this module
+        from model_zoo.weights.importers.darknet.net import from_text
 
         detector = from_text(card.cfg, Path(f"{card.variant}.cfg"), class_names=card.class_names)
     else:
@@ -147,7 +135,7 @@ def _keys(card: WeightsCard) -> Set[str]:
 
 def _card(document: str) -> WeightsCard:
     try:
-        card = WeightsCard(**documents.read_fields(WeightsCard, documents.parse(document)))
+        card = WeightsCard(**typed_json.read_fields(WeightsCard, typed_json.parse(document)))
     except LineageError as error:
         raise LineageError(f"weights card: {error}") from error
     if card.schema_version != SCHEMA_VERSION:

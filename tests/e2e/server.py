@@ -13,8 +13,9 @@ from typing import Self
 
 from httpx2 import Client
 
-ROOT = Path(__file__).resolve().parents[2]
-PATIENCE = 60.0
+from tests.conftest import ROOT
+
+TIMEOUT = 60.0
 LISTENING = re.compile(r"listening on http://127\.0\.0\.1:(\d+)")
 
 
@@ -26,7 +27,7 @@ class Server:
         options = [f"--{name.replace('_', '-')}={value}" for name, value in flags.items()]
         kept = {name: value for name, value in os.environ.items() if not name.startswith("LINEAGE_")}
         self.process = subprocess.Popen(
-            [sys.executable, ROOT / "lineage.py", "serve", "--port=0", *options],
+            [sys.executable, ROOT / "lineage/cli/main.py", "serve", "--port=0", *options],
             cwd=folder,
             env=kept | {"OMP_NUM_THREADS": "1"},
             stderr=subprocess.PIPE,
@@ -36,7 +37,7 @@ class Server:
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         self.port = int(self.wait_for_log(LISTENING)[1])
-        self.client = Client(base_url=f"http://127.0.0.1:{self.port}", timeout=PATIENCE)
+        self.client = Client(base_url=f"http://127.0.0.1:{self.port}", timeout=TIMEOUT)
 
     def __enter__(self) -> Self:
         return self
@@ -54,7 +55,7 @@ class Server:
         return "".join(self._lines)
 
     def wait_for_log(self, pattern: re.Pattern[str]) -> re.Match[str]:
-        give_up = time.monotonic() + PATIENCE
+        give_up = time.monotonic() + TIMEOUT
         while not (found := pattern.search(self.log)):
             assert self.process.poll() is None, f"the server ended:\n{self.log}"
             assert time.monotonic() < give_up, f"no {pattern.pattern!r} in the log:\n{self.log}"
@@ -62,7 +63,7 @@ class Server:
         return found
 
     def wait_until_ready(self) -> Self:
-        give_up = time.monotonic() + PATIENCE
+        give_up = time.monotonic() + TIMEOUT
         while (answer := self.client.get("/health/ready")).status_code != 200:
             assert time.monotonic() < give_up, answer.text
             time.sleep(0.01)

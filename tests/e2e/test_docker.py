@@ -19,7 +19,8 @@ import httpx2
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.conftest import ROOT
+
 HOST_NETWORK = ROOT / "tests" / "e2e" / "docker-compose.host.yml"
 PHOTO = "000000303818"
 START_WITHIN, LEARNS_WITHIN = 60, 300  # seconds

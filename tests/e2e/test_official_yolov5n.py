@@ -29,7 +29,16 @@ def server(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
     """A server of the official weights, imported by the command that the README names."""
     models = tmp_path_factory.mktemp("models")
     weights = shared / "weights" / "yolov5n.pt"
-    command = [sys.executable, "lineage.py", "import", str(weights), "--name", "yolov5n", "--repository", str(models)]
+    command = [
+        sys.executable,
+        "lineage/cli/main.py",
+        "import",
+        str(weights),
+        "--name",
+        "yolov5n",
+        "--repository",
+        str(models),
+    ]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     with Server(models) as server:
         yield server.wait_until_ready()

@@ -15,13 +15,13 @@ import pytest
 
 from model_zoo.contract.package import Repository
 from tests.e2e.server import ROOT, Server
-from tests.service.toy import toy_card, toy_onnx
+from tests.tiny_onnx import toy_card, toy_onnx
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 # Nothing of it may go to the network; the sandbox does not work for root, as which a container runs.
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-SAMPLES = sorted((ROOT / "service" / "playground" / "samples").iterdir())
+SAMPLES = sorted((ROOT / "service" / "web" / "static" / "playground" / "samples").iterdir())
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium; on Debian and Ubuntu: apt install chromium")
 
@@ -62,7 +62,7 @@ def page(browser: Any, server: Server) -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Much red, some green, little blue: the toy model finds three objects, of scores 0.8, 0.4 and 0.2."""
-    path = tmp_path_factory.mktemp("pictures") / "it's a colour.png"
+    path = tmp_path_factory.mktemp("pictures") / "it's a color.png"
     cv2.imwrite(str(path), np.full((200, 200, 3), (51, 102, 204), dtype=np.uint8))
     return path
 
@@ -95,7 +95,7 @@ def test_an_image_is_answered_with_boxes_and_the_slider_chooses_among_them(page:
     assert labels(page) == ["red", "green", "blue"]
     set_score(page, 0.5)
     assert labels(page) == ["red"]
-    assert page.inner_text("#status") == "1 detection in it's a colour.png, 200 \N{MULTIPLICATION SIGN} 200"
+    assert page.inner_text("#status") == "1 detection in it's a color.png, 200 \N{MULTIPLICATION SIGN} 200"
     assert page.inner_text("#score-value") == "0.50"
     assert page.locator("#rows tr").count() == 1
 

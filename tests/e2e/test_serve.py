@@ -19,9 +19,9 @@ import pytest
 from httpx2 import Response
 
 from model_zoo.contract.package import Repository
-from tests.e2e.server import PATIENCE, ROOT, Server
-from tests.hostile import hostile_files
-from tests.service.toy import toy_card, toy_onnx
+from tests.e2e.server import ROOT, TIMEOUT, Server
+from tests.malformed_images import hostile_files
+from tests.tiny_onnx import toy_card, toy_onnx
 
 MEBIBYTE = 1 << 20
 Publish = Callable[..., Path]
@@ -47,9 +47,9 @@ def server(publish: Publish) -> Iterator[Server]:
 
 
 def picture(seed: int, size: tuple[int, int] = (128, 128)) -> bytes:
-    """A PNG of a colour of its own."""
-    colour = np.random.default_rng(seed).integers(64, 256, 3, dtype=np.uint8)
-    return cv2.imencode(".png", np.broadcast_to(colour, (*size, 3)))[1].tobytes()
+    """A PNG of a color of its own."""
+    color = np.random.default_rng(seed).integers(64, 256, 3, dtype=np.uint8)
+    return cv2.imencode(".png", np.broadcast_to(color, (*size, 3)))[1].tobytes()
 
 
 def detect(server: Server, image: bytes, **query: object) -> Response:
@@ -95,7 +95,7 @@ def test_without_a_repository_it_serves_the_model_it_comes_with_until_there_is_a
     (tmp_path / "home").mkdir()
     with Server(None, tmp_path / "home", poll=0.1) as server:
         server.wait_until_ready()
-        sample = next((ROOT / "service" / "playground" / "samples").glob("*.jpg"))
+        sample = next((ROOT / "service" / "web" / "static" / "playground" / "samples").glob("*.jpg"))
         answer = detect(server, sample.read_bytes()).json()
         assert answer["model"] == {"name": "ui-elements", "version": 1}
         assert answer["results"][0]["image"]["width"] > 0
@@ -121,12 +121,12 @@ def test_on_sigterm_it_answers_what_was_accepted_and_ends_well(publish: Publish)
     with Server(publish(work=500), workers=1) as server, ExitStack() as connections:
         server.wait_until_ready()
         accepted = [connections.enter_context(closing(send(server, picture(n)))) for n in range(4)]
-        last = connections.enter_context(closing(HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)))
+        last = connections.enter_context(closing(HTTPConnection("127.0.0.1", server.port, timeout=TIMEOUT)))
         last.request("GET", "/health/live")  # taken last: all were read when it is answered
         assert last.getresponse().status == 200
         server.process.send_signal(signal.SIGTERM)
         assert [connection.getresponse().status for connection in accepted] == [200] * 4
-        assert server.process.wait(PATIENCE) == 0
+        assert server.process.wait(TIMEOUT) == 0
         assert "every accepted request is answered" in server.log
         with pytest.raises(ConnectionRefusedError):
             send(server, picture(1))
@@ -134,7 +134,7 @@ def test_on_sigterm_it_answers_what_was_accepted_and_ends_well(publish: Publish)
 
 def send(server: Server, image: bytes) -> HTTPConnection:
     """Send a request whole and return the connection, its answer unread."""
-    connection = HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
+    connection = HTTPConnection("127.0.0.1", server.port, timeout=TIMEOUT)
     connection.request("POST", "/detect", image, {"Content-Type": "image/png"})
     return connection
 
@@ -188,7 +188,7 @@ def test_slow_clients_hold_up_nobody_and_are_told_in_the_end(publish: Publish) -
     head = b"POST /detect HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: 1000\r\n\r\n"
     with Server(publish(), timeout=1) as server:
         server.wait_until_ready()
-        slow = [socket.create_connection(("127.0.0.1", server.port), PATIENCE) for _ in range(100)]
+        slow = [socket.create_connection(("127.0.0.1", server.port), TIMEOUT) for _ in range(100)]
         for n, connection in enumerate(slow):
             connection.sendall(head + b"x" if n % 2 else head[:20])
         assert results(detect(server, picture(1)))
@@ -303,7 +303,7 @@ def test_a_body_that_never_ends_is_refused_and_not_kept(publish: Publish) -> Non
 
 def talk(server: Server, sent: bytes, *, end: bool = False) -> bytes:
     """Send bytes on a connection of their own; return what comes back first, or all until the server has read all."""
-    with socket.create_connection(("127.0.0.1", server.port), PATIENCE) as connection:
+    with socket.create_connection(("127.0.0.1", server.port), TIMEOUT) as connection:
         connection.sendall(sent)
         received = connection.recv(1 << 16)
         while not end and b"}" not in received and (more := connection.recv(1 << 16)):

@@ -14,8 +14,8 @@ import pytest
 from model_zoo.contract.detections import Detections
 from tests.conftest import ROOT
 from tests.e2e.server import Server
+from training.data.dataset import DataSet
 from training.data.open import open_dataset
-from training.data.records import DataSet
 from training.evaluate import coco
 
 PHOTOS = {"train": 48, "val": 12}  # enough to learn something in a minute

@@ -19,7 +19,7 @@ import pytest
 
 from model_zoo.contract.package import Repository
 from tests.conftest import ROOT
-from tests.examples.needs import needs_chromium, needs_systems
+from tests.examples.requirements import needs_chromium, needs_systems
 
 # What the document says, and what is run in its place: a minute instead of an hour.
 SIZES = {"--count 600": "--count 16", "--epochs 30": "--epochs 1", "--image-size 640": "--image-size 160 --workers 0"}
@@ -27,7 +27,7 @@ SIZES = {"--count 600": "--count 16", "--epochs 30": "--epochs 1", "--image-size
 NOT_RUN = ("make", ". .venv/bin/activate", "npm install --prefix examples/ui_elements", "make ui-elements")
 # A run of one epoch is over before it could be interrupted; what the command says of it is expected.
 REFUSED = {"lineage train --resume runs/ui-elements": "it is finished"}
-PATIENCE = 60.0
+TIMEOUT = 60.0
 
 pytestmark = [
     pytest.mark.slow,
@@ -52,7 +52,7 @@ class Reader:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.address = f"localhost:{free.getsockname()[1]}"
-        samples = Path("service", "playground", "samples")
+        samples = Path("service", "web", "static", "playground", "samples")
         (folder / samples).parent.mkdir(parents=True)
         (folder / samples).symlink_to(ROOT / samples)
         programs = folder / "bin"
@@ -84,7 +84,7 @@ class Reader:
         return done.stdout
 
     def _until_ready(self) -> str:
-        give_up = time.monotonic() + PATIENCE
+        give_up = time.monotonic() + TIMEOUT
         while time.monotonic() < give_up:
             try:
                 answer = httpx2.get(f"http://{self.address}/health/ready")
@@ -102,7 +102,7 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
     yield reader
     for server in reader.servers:
         server.terminate()
-        server.wait(PATIENCE)
+        server.wait(TIMEOUT)
 
 
 def test_the_commands_lead_from_nothing_to_a_served_model(reader: Reader, tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_the_commands_lead_from_nothing_to_a_served_model(reader: Reader, tmp_pa
     printed = {line: reader.type(line) for line in lines if line not in NOT_RUN}
     [answer] = [json.loads(text) for line, text in printed.items() if line.startswith("curl") and "-o" not in line]
     assert answer["model"] == {"name": "ui-elements", "version": 1}
-    sample = ROOT / "service" / "playground" / "samples" / "file-manager.jpg"
+    sample = ROOT / "service" / "web" / "static" / "playground" / "samples" / "file-manager.jpg"
     assert cv2.imread(str(tmp_path / "answer.jpg")).shape == cv2.imread(str(sample)).shape
     assert Repository(tmp_path / "models").versions("ui-elements") == [1, 2]
     assert json.loads((tmp_path / "evaluation" / "evaluation.json").read_text())["split"] == "test"

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from examples.ui_elements import make, never_seen
+from examples.ui_elements import external_pages, make
 from examples.ui_elements.classes import NAMES
 from examples.ui_elements.coco import write_dataset
-from examples.ui_elements.story import NAME
+from examples.ui_elements.package_readme import NAME
 from model_zoo.contract.errors import LineageError
 from model_zoo.contract.package import Repository
 from tests.conftest import ROOT
-from tests.examples.needs import needs_chromium, needs_systems
+from tests.examples.requirements import needs_chromium, needs_systems
 
 SMALL = make.Plan(count=20, epochs=1, image_size=160, batch=4, training="--workers 0")
 
@@ -63,9 +63,9 @@ def test_pages_become_a_package_that_tells_how_good_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("LINEAGE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(never_seen, "PAGES", {"playground": ("index",)})  # all of them take minutes
+    monkeypatch.setattr(external_pages, "PAGES", {"playground": ("index",)})  # all of them take minutes
     unseen = tmp_path / "never-seen"
-    write_dataset(unseen, list(never_seen.shoot_pages(unseen)), {"pages": 1})
+    write_dataset(unseen, list(external_pages.shoot_pages(unseen)), {"pages": 1})
     make.make(SMALL, tmp_path)
     package = Repository(tmp_path / "models").resolve(NAME)
     package.verify()

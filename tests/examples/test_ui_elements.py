@@ -17,17 +17,17 @@ import pytest
 from playwright.sync_api import Browser, Route
 
 from examples.ui_elements import browser as ui_browser
-from examples.ui_elements import draw, generate, materials
+from examples.ui_elements import generate, page_content, random_page
 from examples.ui_elements.browser import Camera, Screen, Shot, chromium, read_shot
 from examples.ui_elements.classes import NAMES
 from examples.ui_elements.coco import save_picture, write_dataset
-from examples.ui_elements.kits import shelf as kits
+from examples.ui_elements.kits import splits as kits
 from examples.ui_elements.kits.kit import FOLDER, kit
-from examples.ui_elements.pages import shelf as pages
+from examples.ui_elements.pages import splits as pages
 from examples.ui_elements.pages.parts import overlays
-from examples.ui_elements.tight import tight_box
+from examples.ui_elements.tighten_boxes import tight_box
 from model_zoo.contract.errors import LineageError
-from tests.examples.needs import needs_chromium, needs_systems
+from tests.examples.requirements import needs_chromium, needs_systems
 from training.data.open import read_dataset
 
 HERE = Path(generate.__file__).parent
@@ -54,7 +54,7 @@ def camera(browser: Browser) -> Iterator[Camera]:
 def modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Stand in for the npm packages: one icon in every family, no style sheets."""
     folder = tmp_path / "node_modules"
-    for family in materials._ICON_FOLDERS:
+    for family in page_content._ICON_FOLDERS:
         (folder / family).mkdir(parents=True)
         (folder / family / "bell.svg").write_text('<svg viewBox="0 0 9 9"><path d="M1 1H8V8Z"/></svg>')
     monkeypatch.setattr(generate, "MODULES", folder)
@@ -108,7 +108,7 @@ def test_an_element_has_the_label_of_what_it_looks_like(
 NOTHING = {
     "plain text": "<p>Only words.</p>",
     "not visible": '<button style="visibility:hidden">Save</button>',
-    "a colour like the ground's": '<a href="#" style="color:#fff;text-decoration:none">Save</a>',
+    "a color like the ground's": '<a href="#" style="color:#fff;text-decoration:none">Save</a>',
     "covered": '<button>Save</button><div style="position:fixed;inset:0;background:#eee"></div>',
     "clipped": '<div style="overflow:hidden;height:4px"><button>Save</button></div>',
     "a table for layout": '<table role="presentation"><tr><td>1<td>2<tr><td>3<td>4</table>',
@@ -118,7 +118,7 @@ NOTHING = {
 
 @needs_chromium
 @pytest.mark.parametrize("markup", NOTHING.values(), ids=NOTHING)
-def test_what_is_not_seen_is_not_labelled(camera: Camera, tmp_path: Path, markup: str) -> None:
+def test_what_is_not_seen_is_not_labeled(camera: Camera, tmp_path: Path, markup: str) -> None:
     assert shoot(camera, markup, tmp_path).labels == []
 
 
@@ -179,7 +179,7 @@ def test_the_same_order_gives_the_same_bytes(camera: Camera, tmp_path: Path, mon
     scenes = []
     for folder in ("first", "second"):
         output = tmp_path / folder
-        materials.write_pictures(output / "pictures", generate.PICTURES, seed=3)
+        page_content.write_pictures(output / "pictures", generate.PICTURES, seed=3)
         scenes.append([generate.shoot_page(camera, generate.Order("train", i, 3, output)) for i in range(2)])
     assert scenes[0] == scenes[1]
     assert scenes[0][0].sha256 != scenes[0][1].sha256
@@ -190,7 +190,7 @@ def test_the_same_order_gives_the_same_bytes(camera: Camera, tmp_path: Path, mon
 def test_what_an_interrupted_call_has_drawn_is_not_drawn_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(generate, "PICTURES", 10)
     monkeypatch.setitem(generate.SHELVES, "train", ([("house", 1.0)], pages.TRAIN))
-    materials.write_pictures(tmp_path / "pictures", generate.PICTURES, seed=3)
+    page_content.write_pictures(tmp_path / "pictures", generate.PICTURES, seed=3)
     orders = [generate.Order("train", i, 3, tmp_path) for i in range(2)]
     before = in_a_thread(lambda: generate.draw_portion(orders))
 
@@ -288,8 +288,8 @@ def test_splits_share_no_design_system_and_no_type_of_page() -> None:
 @pytest.mark.parametrize("name", KITS)
 def test_every_template_can_be_filled_in(name: str, modules: Path) -> None:
     rng = random.Random(name)
-    pencil = draw.Draw(
-        rng, kit(name), materials.words("en"), materials.Icons(modules, rng), [Path("/0.jpg")] * 9, narrow=False
+    pencil = random_page.Draw(
+        rng, kit(name), page_content.words("en"), page_content.Icons(modules, rng), [Path("/0.jpg")] * 9, narrow=False
     )
     known = kit("plain").templates
     inside = dict.fromkeys(("control", "tabs", "body", "pages", "items"), "<b>1</b>")
@@ -302,10 +302,12 @@ def test_every_template_can_be_filled_in(name: str, modules: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGE_TYPES, ids=lambda page: page.__name__)
 def test_every_page_can_be_drawn_in_every_language(page: pages.PageType, modules: Path) -> None:
-    for number, language in enumerate(materials.LANGUAGES):
+    for number, language in enumerate(page_content.LANGUAGES):
         rng = random.Random(number)
-        name, icons = rng.choice(KITS), materials.Icons(modules, rng)
-        pencil = draw.Draw(rng, kit(name), materials.words(language), icons, [Path("/0.jpg")] * 9, number % 2 == 0)
+        name, icons = rng.choice(KITS), page_content.Icons(modules, rng)
+        pencil = random_page.Draw(
+            rng, kit(name), page_content.words(language), icons, [Path("/0.jpg")] * 9, number % 2 == 0
+        )
         text = page(pencil) + overlays(pencil)
         assert text.count("<div") == text.count("</div>")
 
@@ -353,7 +355,7 @@ def test_a_thumb_that_stands_out_belongs_to_the_slider() -> None:
     assert tight_box(picture, "slider", [10, 28, 110, 32]) == (10, 20, 110, 40)
 
 
-def test_what_is_found_twice_is_labelled_once() -> None:
+def test_what_is_found_twice_is_labeled_once() -> None:
     picture = np.zeros((60, 60, 3), np.uint8)
     picture[10:40, 10:40] = 255
     found = [{"label": "checkbox", "box": [10, 10, 40, 40]}, {"label": "toggle", "box": [9, 9, 41, 41]}]
@@ -395,7 +397,7 @@ def rows(document: str, section: str) -> list[list[str]]:
 
 
 def test_the_readme_defines_every_class() -> None:
-    assert [row[0].strip("`") for row in rows("README.md", "What is labelled")] == list(NAMES)
+    assert [row[0].strip("`") for row in rows("README.md", "What is labeled")] == list(NAMES)
 
 
 def test_the_data_card_tells_what_is_in_each_split() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 
-def randomise(module: nn.Module) -> nn.Module:
+def randomize(module: nn.Module) -> nn.Module:
     """Give batch norms statistics that a trained network could have; fresh ones hide mistakes."""
     for norm in (m for m in module.modules() if isinstance(m, nn.BatchNorm2d)):
         nn.init.uniform_(norm.weight, 0.5, 1.5)

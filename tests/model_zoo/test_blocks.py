@@ -10,7 +10,7 @@ from model_zoo.blocks.conv import Conv, fold_batch_norm
 from model_zoo.blocks.focus import Focus, space_to_depth
 from model_zoo.blocks.scaling import scaled_depth, scaled_width
 from model_zoo.blocks.spp import SPP, SPPF
-from tests.model_zoo.batch_norms import randomise
+from tests.model_zoo.batch_norms import randomize
 
 
 @pytest.mark.parametrize("groups", [1, 4])
@@ -19,7 +19,7 @@ from tests.model_zoo.batch_norms import randomise
 def test_folding_keeps_the_numbers(groups, bias, eps, dilation):
     torch.manual_seed(0)
     kind = {"groups": groups, "dilation": dilation, "bias": bias, "eps": eps}
-    block = randomise(Conv(8, 16, 3, 2, **kind, activation=partial(nn.LeakyReLU, 0.1)))
+    block = randomize(Conv(8, 16, 3, 2, **kind, activation=partial(nn.LeakyReLU, 0.1)))
     x = torch.randn(2, 8, 13, 17)
     before = block(x)
     fused = block.fuse()
@@ -29,11 +29,11 @@ def test_folding_keeps_the_numbers(groups, bias, eps, dilation):
 
 
 def test_folding_keeps_dtype():
-    block = randomise(Conv(4, 8, 3)).half()
+    block = randomize(Conv(4, 8, 3)).half()
     assert fold_batch_norm(block.conv, block.bn).weight.dtype == torch.float16
 
 
-def test_the_lineage_normalises_with_its_own_constants():
+def test_the_lineage_normalizes_with_its_own_constants():
     assert (Conv(1, 1).bn.eps, Conv(1, 1).bn.momentum) == (1e-3, 0.03)
 
 
@@ -44,7 +44,7 @@ def test_space_to_depth_takes_rows_first():
 
 def test_focus_deploys_as_one_6x6_convolution():
     torch.manual_seed(0)
-    focus = randomise(Focus(3, 8))
+    focus = randomize(Focus(3, 8))
     x = torch.randn(1, 3, 32, 48)
     before, fused = focus(x), focus.fuse()
     assert fused.conv.kernel_size == (6, 6)
@@ -53,7 +53,7 @@ def test_focus_deploys_as_one_6x6_convolution():
 
 def test_sppf_equals_spp():
     torch.manual_seed(0)
-    fast, plain = randomise(SPPF(8, 8)), SPP(8, 8).eval()
+    fast, plain = randomize(SPPF(8, 8)), SPP(8, 8).eval()
     plain.load_state_dict(fast.state_dict())
     x = torch.randn(1, 8, 20, 20)
     torch.testing.assert_close(fast(x), plain(x), rtol=0, atol=0)

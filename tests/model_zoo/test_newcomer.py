@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from starlette.testclient import TestClient
 
-import lineage
+from lineage.cli.main import main
 from model_zoo import registry
 from model_zoo.contract.select import Asked, select
 from model_zoo.detector import Detector, to_network
@@ -115,14 +115,14 @@ def test_a_new_generation_is_listed_built_deployed_exported_published_and_served
     whole, lean = (sum(p.numel() for p in model.parameters()) for model in (detector, deployed))
     assert lean < whole
 
-    assert lineage.main(["models", "--architectures", "--json"]) == 0
+    assert main(["models", "--architectures", "--json"]) == 0
     entry = json.loads(capsys.readouterr().out)["architectures"][-1]
     assert (entry["variant"], entry["family"]) == (newcomer, "yolov9000")
     assert (entry["input_size"], entry["params"]) == ([64, 96], lean)
 
     weights, models = tmp_path / "mine.safetensors", tmp_path / "models"
     store.save(detector, weights)
-    assert lineage.main(["import", str(weights), "--repository", str(models)]) == 0
+    assert main(["import", str(weights), "--repository", str(models)]) == 0
     assert "published mine@1" in capsys.readouterr().out
 
     [image] = pictures((64, 96), 1)

@@ -9,14 +9,15 @@ from pathlib import Path
 
 import pytest
 
-import lineage
-from model_zoo import pull_command, releases
+from lineage.cli import pull as pull_command
+from lineage.cli.main import main
+from model_zoo import releases
 from model_zoo.contract.package import Repository
 from model_zoo.registry import families, family_of, variants
 from model_zoo.releases import RELEASES, WITHOUT_WEIGHTS, Release, Reported
 from model_zoo.sizes import KNOWN, measure, measures
+from tests.docs.test_models import PAGES, ROW
 from tests.file_server import FileServer, serving_file
-from tests.test_docs_models import PAGES, ROW
 
 PUBLIC = [name for name in variants() if not name.endswith("-test")]
 HOSTS = ("https://github.com/", "https://pjreddie.com/media/files/", "https://download.openmmlab.com/mmdetection/")
@@ -34,7 +35,7 @@ def test_a_release_is_told_in_full(variant: str) -> None:
     release = RELEASES[variant]
     assert release.url.startswith(HOSTS)
     assert re.fullmatch(r"[\w.-]+\.(pt|pth|weights)", release.file_name)
-    assert release.licence in ("AGPL-3.0", "GPL-3.0", "Apache-2.0", "LicenseRef-Darknet")
+    assert release.license in ("AGPL-3.0", "GPL-3.0", "Apache-2.0", "LicenseRef-Darknet")
     assert re.fullmatch(r"\d{4}\.\d{5}", release.paper or "") or family_of(variant) in ("yolov5", "yolov6")
     assert re.fullmatch(r"[0-9a-f]{64}", release.sha256 or "0" * 64)
     assert 20 < release.reported.value < 80
@@ -65,7 +66,7 @@ def test_the_size_of_another_variant_is_counted() -> None:
 
 
 def test_architectures_are_a_table(capsys: pytest.CaptureFixture[str]) -> None:
-    assert lineage.main(["models", "--architectures"]) == 0
+    assert main(["models", "--architectures"]) == 0
     header, *rows = capsys.readouterr().out.splitlines()
     assert header.split() == ["variant", "family", "input", "params", "GFLOPs", "weights", "published"]
     assert [row.split()[0] for row in rows] == PUBLIC
@@ -76,7 +77,7 @@ def test_architectures_are_a_table(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_architectures_as_json(capsys: pytest.CaptureFixture[str]) -> None:
-    assert lineage.main(["models", "--json", "--architectures"]) == 0
+    assert main(["models", "--json", "--architectures"]) == 0
     entries = {entry["variant"]: entry for entry in json.loads(capsys.readouterr().out)["architectures"]}
     assert list(entries) == PUBLIC
     assert entries["yolov3"] == {
@@ -88,7 +89,7 @@ def test_architectures_as_json(capsys: pytest.CaptureFixture[str]) -> None:
         "published": {"value": 33.0, "measure": "AP", "dataset": "COCO test-dev", "source": "the paper"},
         "paper": "1804.02767",
         "weights": {
-            "licence": "LicenseRef-Darknet",
+            "license": "LicenseRef-Darknet",
             "url": "https://pjreddie.com/media/files/yolov3.weights",
             "sha256": "523e4e69e1d015393a1b0a441cef1d9c7659e3eb2d7e15f793f060a21b32f297",
         },
@@ -99,14 +100,14 @@ def test_architectures_as_json(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_pull_lists_what_there_is(capsys: pytest.CaptureFixture[str]) -> None:
-    assert lineage.main(["pull"]) == 0
+    assert main(["pull"]) == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
-    assert rows == [[name, release.licence, release.url] for name, release in RELEASES.items()]
+    assert rows == [[name, release.license, release.url] for name, release in RELEASES.items()]
 
 
-@pytest.mark.parametrize(("wrong", "hint"), [("yolov5nn", "did you mean yolov5n"), ("resnet50", "there is: yolov1, ")])
+@pytest.mark.parametrize(("wrong", "hint"), [("yolov5nn", "did you mean yolov5n"), ("resnet50", "available: yolov1, ")])
 def test_pull_answers_an_unknown_name_with_a_list(wrong: str, hint: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert lineage.main(["pull", wrong]) == 2
+    assert main(["pull", wrong]) == 2
     message = capsys.readouterr().err
     assert message.count("\n") == 1
     assert hint in message
@@ -140,7 +141,7 @@ def publish(url: str, sha256: str | None, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def pull(tmp_path: Path, *flags: str) -> int:
-    return lineage.main(["pull", "small", "--repository", str(tmp_path / "models"), *flags])
+    return main(["pull", "small", "--repository", str(tmp_path / "models"), *flags])
 
 
 def test_pull_downloads_and_imports(
@@ -164,7 +165,7 @@ def test_pull_downloads_and_imports(
         "name": "small",
         "repository": tmp_path / "models",
         "variant": None,  # the file tells it
-        "licence": "AGPL-3.0",
+        "license": "AGPL-3.0",
     }
 
 
@@ -193,11 +194,11 @@ def test_pull_takes_the_official_weights_in(
     monkeypatch.delenv("http_proxy", raising=False)
     flags = ["--repository", str(tmp_path / "models"), "--cache", str(tmp_path / "cache")]
     with serving_file((shared / "weights" / "yolov5n.pt").read_bytes()) as server:
-        assert lineage.main(["pull", "yolov5n", "--url", server.url(), *flags]) == 0
+        assert main(["pull", "yolov5n", "--url", server.url(), *flags]) == 0
     assert "published yolov5n@1" in capsys.readouterr().out
     card = Repository(tmp_path / "models").resolve("yolov5n").card
     assert (card.variant, card.class_names[0]) == ("yolov5n", "person")
-    assert (card.weights.licence, card.weights.sha256) == ("AGPL-3.0", RELEASES["yolov5n"].sha256)
+    assert (card.weights.license, card.weights.sha256) == ("AGPL-3.0", RELEASES["yolov5n"].sha256)
 
 
 def test_pull_without_the_network_says_what_to_do(

@@ -50,8 +50,8 @@ class Reference:
     def boxes_and_scores(self, output: str = "decoded") -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Decoded rows as our contract has them: boxes xyxy (N, 4) and scores (N, C) = objectness x class."""
         rows = self.outputs[output][0]
-        centres, sizes = rows[:, :2], rows[:, 2:4]
-        return np.concatenate([centres - sizes / 2, centres + sizes / 2], axis=1), rows[:, 4:5] * rows[:, 5:]
+        centers, sizes = rows[:, :2], rows[:, 2:4]
+        return np.concatenate([centers - sizes / 2, centers + sizes / 2], axis=1), rows[:, 4:5] * rows[:, 5:]
 
     def nms_thresholds(self) -> tuple[float, float]:
         """Score and IoU threshold that the reference's NMS ran with."""

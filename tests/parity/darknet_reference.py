@@ -27,7 +27,7 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Reference:
-    """One program's run of one network: `pj` and `ab` differ in how they normalise and in what they report."""
+    """One program's run of one network: `pj` and `ab` differ in how they normalize and in what they report."""
 
     name: str
     program: str
@@ -89,9 +89,9 @@ class Reference:
 
     @property
     def detector(self) -> Detector:
-        """The network with the file's weights, normalising as this program does."""
+        """The network with the file's weights, normalizing as this program does."""
         detector = imported(self.name)
-        return with_pj_normalisation(detector) if self.program == "pj" else detector
+        return with_pj_normalization(detector) if self.program == "pj" else detector
 
 
 def references() -> list[Reference]:
@@ -109,7 +109,7 @@ def imported(name: str) -> Detector:
         return from_darknet(name, path)
 
 
-def with_pj_normalisation(detector: Detector) -> Detector:
+def with_pj_normalization(detector: Detector) -> Detector:
     """Return a copy that divides by sqrt(var) + 1e-6, as `pj` does on a CPU: var is moved so that eps yields it."""
     twin = copy.deepcopy(detector)
     for module in twin.modules():

@@ -18,10 +18,10 @@ THRESHOLD = 0.25  # of objectness and of class scores in the references
 NMS_KINDS = {"nms_sort": 0.0, "diounms_b10": 1.0}  # distance_weight of each
 ABSENT = pytest.param(None, marks=pytest.mark.skip("no reference data; set LINEAGE_SHARED"), id="absent")
 HUGE = 100_000_000  # floats: files of that size (YOLOv1's) take many seconds to write and to read
-RUNS = [pytest.param(r, id=str(r), marks=[pytest.mark.slow] * (r.floats > HUGE)) for r in references()]
+THREAD_BUDGET = [pytest.param(r, id=str(r), marks=[pytest.mark.slow] * (r.floats > HUGE)) for r in references()]
 
 
-@pytest.fixture(scope="module", params=RUNS or [ABSENT])
+@pytest.fixture(scope="module", params=THREAD_BUDGET or [ABSENT])
 def run(request: pytest.FixtureRequest) -> Reference:
     """Runs come in order of their network, so that one network at a time is in memory."""
     if request.param.program == request.param.programs[0]:

@@ -8,18 +8,18 @@ import torch
 from torch import Tensor
 
 from model_zoo.detector import Detector
-from model_zoo.weights.importers.darknet_net import from_cfg
+from model_zoo.weights.importers.darknet.net import from_cfg
 from tests.conftest import SHARED
 from tests.parity.darknet_cfgs import cfg_text
-from tests.parity.darknet_reference import Reference, darknet_layout, loader, references, with_pj_normalisation
+from tests.parity.darknet_reference import Reference, darknet_layout, loader, references, with_pj_normalization
 from tests.parity.test_darknet import ABSENT, RAW, SCORES, assert_same_boxes
 
 QUICK = ("yolov2-tiny-voc", "yolov3-tiny", "yolov4-tiny")
 FIRST_RUNS = [run for run in references() if run.program == run.programs[0]]
-RUNS = [pytest.param(r, id=r.name, marks=[pytest.mark.slow] * (r.name not in QUICK)) for r in FIRST_RUNS]
+THREAD_BUDGET = [pytest.param(r, id=r.name, marks=[pytest.mark.slow] * (r.name not in QUICK)) for r in FIRST_RUNS]
 
 
-@pytest.fixture(scope="module", params=RUNS or [ABSENT])
+@pytest.fixture(scope="module", params=THREAD_BUDGET or [ABSENT])
 def run(request: pytest.FixtureRequest) -> Reference:
     return request.param
 
@@ -32,7 +32,7 @@ def built(run: Reference, tmp_path_factory: pytest.TempPathFactory) -> Detector:
     loader().write_weights(SHARED / "parity" / run.name, weights)
     detector = from_cfg(cfg, weights)
     weights.unlink()  # of up to a gigabyte
-    return with_pj_normalisation(detector) if run.program == "pj" else detector
+    return with_pj_normalization(detector) if run.program == "pj" else detector
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,8 @@ from model_zoo import registry
 from model_zoo.classifier import CLASSIFIERS, build_classifier
 from model_zoo.contract.errors import LineageError
 from model_zoo.weights.importers import from_darknet, load_checkpoint
-from model_zoo.weights.importers.darknet import ORDERS, fitting, recognise, start_backbone
-from model_zoo.weights.importers.darknet_file import read_weights, tensors
+from model_zoo.weights.importers.darknet import ORDERS, fitting, recognize, start_backbone
+from model_zoo.weights.importers.darknet.file import read_weights, tensors
 
 VERSION_1, VERSION_2 = struct.pack("<3ii", 0, 1, 0, 7), struct.pack("<3iq", 0, 2, 0, 7)
 
@@ -128,7 +128,7 @@ PUBLISHED = {  # floats of the official files
 
 
 @pytest.mark.parametrize("variant", PUBLISHED)
-def test_official_files_are_recognised_by_their_size(variant: str) -> None:
+def test_official_files_are_recognized_by_their_size(variant: str) -> None:
     assert variant in [name for name, classes in fitting(PUBLISHED[variant]) if classes in (20, 80, 1000)]
 
 
@@ -136,7 +136,7 @@ def test_among_equals_the_name_of_the_file_decides(tmp_path: Path) -> None:
     twenty = PUBLISHED["yolov3"] - 60 * (1024 + 512 + 256 + 3) * 3
     path = write(tmp_path / "yolov3-voc.weights", np.zeros(0))
     os.truncate(path, len(VERSION_2) + 4 * twenty)
-    found = recognise(path)
+    found = recognize(path)
     assert found.variant == "yolov3-voc"
     assert "20 classes; so do they for yolov3" in found.because
 

@@ -1,4 +1,4 @@
-"""Darknet's own layers, one by one: reorganisation, pooling, resizing."""
+"""Darknet's own layers, one by one: reorganization, pooling, resizing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from model_zoo.blocks.darknet import PyramidPool, Reorg, SteadyPool
+from model_zoo.blocks.darknet import PyramidPool, Reorg, SameSizeMaxPool
 from model_zoo.contract import letterbox
 from model_zoo.contract.boxes import cxcywh_to_xyxy
 from model_zoo.families.yolov3 import DARKNET_LETTERBOX
@@ -24,7 +24,7 @@ def test_reorg_has_darknets_order(shared: Path) -> None:
 def test_the_steady_pool_has_its_border_right_and_below() -> None:
     x = torch.randn(2, 3, 5, 7)
     bordered = F.pad(x, (0, 1, 0, 1), value=-torch.inf)
-    torch.testing.assert_close(SteadyPool()(x), F.max_pool2d(bordered, 2, 1), rtol=0, atol=0)
+    torch.testing.assert_close(SameSizeMaxPool()(x), F.max_pool2d(bordered, 2, 1), rtol=0, atol=0)
 
 
 def test_the_pyramid_begins_with_the_largest_window() -> None:

@@ -12,7 +12,7 @@ import torch
 
 from model_zoo.contract.errors import LineageError
 from model_zoo.weights.importers import from_state_dict
-from model_zoo.weights.importers.yolov3 import recognise
+from model_zoo.weights.importers.yolov3 import recognize
 
 Arrays = dict[str, np.ndarray]
 
@@ -54,9 +54,9 @@ def test_backbone_and_raw_maps(case, state) -> None:
         np.testing.assert_allclose(raw.numpy(), arrays[f"head{level}"], rtol=1e-5, atol=1e-4)
 
 
-def test_the_network_is_recognised(state) -> None:
-    assert recognise(state).variant == "yolov3-mmdet"
-    assert recognise({"model.0.conv.weight": np.zeros(1)}) is None
+def test_the_network_is_recognized(state) -> None:
+    assert recognize(state).variant == "yolov3-mmdet"
+    assert recognize({"model.0.conv.weight": np.zeros(1)}) is None
 
 
 def test_another_variant_is_refused(state) -> None:

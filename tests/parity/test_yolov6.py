@@ -10,7 +10,7 @@ from torch import Tensor
 from model_zoo.detector import Detector
 from model_zoo.families.yolov6_v3 import ANCHORS
 from model_zoo.heads.efficient import EfficientHead
-from model_zoo.weights.importers.yolov6 import recognise
+from model_zoo.weights.importers.yolov6 import recognize
 from tests.parity.conftest import Reference
 
 FAMILY = "yolov6"
@@ -24,7 +24,7 @@ def _inference():
 
 @pytest.fixture
 def maps(imported: Detector, reference: Reference) -> list[Tensor]:
-    """Raw maps of the training form, normalised as in evaluation."""
+    """Raw maps of the training form, normalized as in evaluation."""
     imported.head.training = True  # the head alone, not what is in it
     found = imported(reference.images)
     imported.head.training = False
@@ -54,8 +54,8 @@ def test_decode_of_the_reference_rows(reference: Reference, imported: Detector, 
     np.testing.assert_allclose(scores[0], expected_scores, rtol=0, atol=1e-6)
 
 
-def test_the_variant_is_recognised(reference: Reference) -> None:
-    found = recognise(reference.state)
+def test_the_variant_is_recognized(reference: Reference) -> None:
+    found = recognize(reference.state)
     assert found
     assert found.variant == reference.name
 
@@ -77,7 +77,7 @@ def joined(name: str, head: EfficientHead, maps: list[Tensor]) -> list[Tensor]:
 
 
 def by_anchor(raw: Tensor, anchors: tuple[tuple[float, float], ...], stride: int) -> tuple[Tensor, Tensor]:
-    """Return classes and boxes of a map, anchor outermost; sizes in cells, centres as they come."""
+    """Return classes and boxes of a map, anchor outermost; sizes in cells, centers as they come."""
     sizes = torch.tensor(anchors)[None, :, None, :] / stride
     split = raw.tensor_split([4 * len(anchors)], dim=1)
     boxes, classes = (part.unflatten(1, (len(anchors), -1)).flatten(3).transpose(2, 3) for part in split)

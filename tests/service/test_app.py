@@ -20,13 +20,14 @@ from starlette.testclient import TestClient
 
 from model_zoo.contract import pipeline
 from model_zoo.contract.package import Package, Repository
+from model_zoo.runtime import onnxruntime
+from model_zoo.runtime.base import EngineOptions, Loader
+from service.api.native.schemas import DetectAnswer, Health, Model, Models
 from service.app import create_app
-from service.engines import fake, onnxruntime
-from service.engines.base import EngineOptions, Loader
-from service.engines.fake import POISON, FakeEngine
-from service.schemas import DetectAnswer, Health, Model, Models
 from service.settings import Settings
+from tests.service import fake_engine
 from tests.service.conftest import Publish, flat
+from tests.service.fake_engine import POISON, FakeEngine
 
 Image = NDArray[np.uint8]
 
@@ -63,7 +64,7 @@ class Gated:
         self.engine: FakeEngine | None = None
 
     def __call__(self, package: Package, options: EngineOptions) -> FakeEngine:
-        self.engine = fake.load(package, options)
+        self.engine = fake_engine.load(package, options)
         self.engine.gate = self.gate
         return self.engine
 
@@ -304,7 +305,7 @@ def test_a_model_that_fails_is_told_without_its_secrets(
     repository: Repository, publish: Publish, caplog: pytest.LogCaptureFixture
 ) -> None:
     publish()
-    with serving(repository, fake.load, max_batch=4) as client:
+    with serving(repository, fake_engine.load, max_batch=4) as client:
         assert "poison" not in refused(detect(client, png(flat(POISON))), 500, "Internal error")
         assert "poisoned image" in caplog.text
         assert detect(client, png(flat(9))).status_code == 200
@@ -415,7 +416,7 @@ def test_models_are_listed_with_versions_states_and_problems(repository: Reposit
     publish().model_path.unlink()
     publish("other")
     repository.set_alias("toy", "stable", 1)
-    with serving(repository, fake.load) as client:
+    with serving(repository, fake_engine.load) as client:
         wait_until(lambda: "available" not in client.get("/models").text)
         listed = Models.model_validate(client.get("/models").json())
         other, toy = listed.models

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from service.engines.base import EngineOptions
+from model_zoo.runtime.base import EngineOptions
 from service.settings import Settings, SettingsError, unknown_variables
 
 

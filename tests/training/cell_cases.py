@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training.assign.grids import Assignment, Grid, centres_of, strides_of
+from training.assign.cell_grids import Assignment, Grid, centers_of, strides_of
 from training.assign.simota import Predictions
-from training.criterion import Criterion, Losses, Moment
-from training.samples import Targets
+from training.batch import Targets
+from training.losses.criterion import Criterion, Losses, StepContext
 
 SIZE = 160
 GRIDS = [Grid(20, 20, 8), Grid(10, 10, 16), Grid(5, 5, 32)]
@@ -42,8 +42,8 @@ class Case:
 
     def targets(self, dtype: torch.dtype) -> Targets:
         rows = self.get("targets", dtype)
-        centres, halves = rows[:, 2:4] * SIZE, rows[:, 4:] * (SIZE / 2)
-        return Targets(rows[:, 0].long(), rows[:, 1].long(), torch.cat([centres - halves, centres + halves], dim=1))
+        centers, halves = rows[:, 2:4] * SIZE, rows[:, 4:] * (SIZE / 2)
+        return Targets(rows[:, 0].long(), rows[:, 1].long(), torch.cat([centers - halves, centers + halves], dim=1))
 
 
 def targets_of(rows: Sequence[Sequence[float]]) -> Targets:
@@ -65,10 +65,10 @@ def within_image(table: Tensor, targets: Targets) -> Tensor:
 
 
 def square_predictions(images: int = 1, classes: int = 1, side: float = 5.0) -> Predictions:
-    """Predict at every cell a square of so many strides about its centre, with all logits 0."""
+    """Predict at every cell a square of so many strides about its center, with all logits 0."""
     like = torch.zeros(1)
-    centres, halves = centres_of(GRIDS, like), strides_of(GRIDS, like) * (side / 2)
-    boxes = torch.cat([centres - halves, centres + halves], dim=1).repeat(images, 1, 1)
+    centers, halves = centers_of(GRIDS, like), strides_of(GRIDS, like) * (side / 2)
+    boxes = torch.cat([centers - halves, centers + halves], dim=1).repeat(images, 1, 1)
     return Predictions(boxes, torch.zeros(*boxes.shape[:2], classes), torch.zeros(boxes.shape[:2]))
 
 
@@ -76,8 +76,8 @@ def boxes_of_distances(raw: Tensor) -> Tensor:
     """Return boxes (B, N, 4) of distances (B, N, 4) in cells, or of logits (B, N, 4 * 17) of their distributions."""
     if raw.shape[2] > 4:
         raw = (raw.unflatten(2, (4, 17)).softmax(3) * torch.arange(17)).sum(3)
-    centres, strides = centres_of(GRIDS, raw), strides_of(GRIDS, raw)
-    return torch.cat([centres - raw[..., :2] * strides, centres + raw[..., 2:] * strides], dim=2)
+    centers, strides = centers_of(GRIDS, raw), strides_of(GRIDS, raw)
+    return torch.cat([centers - raw[..., :2] * strides, centers + raw[..., 2:] * strides], dim=2)
 
 
 def random_maps(numbers: int, images: int = 2, seed: int = 0) -> list[Tensor]:
@@ -86,9 +86,9 @@ def random_maps(numbers: int, images: int = 2, seed: int = 0) -> list[Tensor]:
     return [torch.randn(images, numbers, g.height, g.width, generator=generator).requires_grad_() for g in GRIDS]
 
 
-def learn(criterion: Criterion, maps: Sequence[Tensor], targets: Targets, moment: Moment | None = None) -> Losses:
+def learn(criterion: Criterion, maps: Sequence[Tensor], targets: Targets, moment: StepContext | None = None) -> Losses:
     """Run a criterion there and back; losses and gradients must be finite, and the parts sum to the total."""
-    losses = criterion(maps, targets, moment or Moment())
+    losses = criterion(maps, targets, moment or StepContext())
     losses.total.backward()
     assert torch.isfinite(losses.total)
     torch.testing.assert_close(torch.stack(list(losses.parts.values())).sum(), losses.total.detach())

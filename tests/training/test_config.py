@@ -11,7 +11,7 @@ import pytest
 from model_zoo.contract.errors import LineageError
 from training.config import ADAPTER, TrainConfig, checked, default_workers, parse, recipe_for, resumed
 from training.recipes import recipe_of
-from training.run_folder import new_folder, numbers_of, weights_in
+from training.run.run_folder import new_folder, numbers_of, weights_in
 
 ASKED = TrainConfig(model="yolov5n", data=Path("data"))
 
@@ -51,7 +51,7 @@ def test_what_is_given_is_not() -> None:
     recipe = recipe_for(config, recipe_of("yolox-s"))
     assert (recipe.epochs, recipe.optimizer.name, recipe.optimizer.lr, recipe.ema_decay) == (40, "adamw", 0.001, 0.0)
     assert recipe.optimizer.nominal_batch == 16
-    assert (recipe.augmentation.multi_scale, recipe.augmentation.close_epochs) == ((0.8, 1.2), 3)
+    assert (recipe.augmentation.multi_scale, recipe.augmentation.close_mosaic) == ((0.8, 1.2), 3)
 
 
 def test_biases_warm_up_from_a_rate_that_fits_the_optimizer() -> None:
@@ -61,7 +61,7 @@ def test_biases_warm_up_from_a_rate_that_fits_the_optimizer() -> None:
 
 
 def test_a_short_run_is_not_all_without_mosaic() -> None:
-    assert recipe_for(replace(ASKED, epochs=10), recipe_of("yolox-s")).augmentation.close_epochs == 5
+    assert recipe_for(replace(ASKED, epochs=10), recipe_of("yolox-s")).augmentation.close_mosaic == 5
 
 
 def test_the_numbers_of_a_recipe_are_strict_json() -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 from model_zoo import registry
 from model_zoo.detector import to_network
 from model_zoo.registry import build
-from tests.training.toys import (
+from tests.training.tiny_models import (
     CLASSES,
     CONFIG,
     CPU,
@@ -26,20 +26,20 @@ from tests.training.toys import (
     toy_detector,
     toy_evaluate,
 )
-from training.checkpoint import State
-from training.criterion import Losses, Moment
-from training.distributed import Processes, average_over_processes, joined
-from training.engine import Engine
+from training.loop.distributed import Processes, average_over_processes, joined
+from training.loop.engine import Engine
+from training.loop.schedule import LRSchedule
+from training.losses.criterion import Losses, StepContext
 from training.recipes import recipe_of
-from training.schedule import Timetable
-from training.trainer import Trainer
+from training.run.checkpoint import State
+from training.run.trainer import Trainer
 
 KINDS = ("mean", "sum", "per_image")
 VARIANTS = tuple(variant for variant in registry.variants() if variant.endswith("-test"))
 EPOCHS, STEPS, BATCH = 1, 4, 4
 
 
-class Normalised(ToyCriterion):
+class Normalized(ToyCriterion):
     """Divides by a count over all processes, as papers' losses do; `lazy` learns nothing from one map."""
 
     def __init__(self, reduction: str, lazy: bool) -> None:
@@ -60,11 +60,11 @@ def learn(folder: Path, reduction: str, processes: Processes, lazy: bool = False
     """Learn an epoch and return the state. The network is float64, or its noise would hide what is compared."""
     optimizer = replace(TOY.optimizer, lr=1e-4)
     recipe = replace(
-        TOY, criterion=lambda _: Normalised(reduction, lazy), reduction=reduction, optimizer=optimizer, epochs=EPOCHS
+        TOY, criterion=lambda _: Normalized(reduction, lazy), reduction=reduction, optimizer=optimizer, epochs=EPOCHS
     )
     detector = toy_detector().double()
     detector.register_forward_pre_hook(lambda _, inputs: (inputs[0].double(),))
-    engine = Engine(detector, recipe, Timetable(recipe.schedule, optimizer, EPOCHS, STEPS, BATCH), CPU, processes)
+    engine = Engine(detector, recipe, LRSchedule(recipe.schedule, optimizer, EPOCHS, STEPS, BATCH), CPU, processes)
     loader = ToyLoader(STEPS, BATCH, processes.rank, processes.world)
     folder.mkdir(exist_ok=True)
     trainer = Trainer(engine, loader, toy_evaluate, CONFIG, folder, State())
@@ -84,7 +84,7 @@ def loss_of_all(variant: str, processes: Processes) -> Tensor:
     targets = batch.targets._replace(boxes=batch.targets.boxes * torch.tensor([width, height] * 2) / SIDE)
     with torch.no_grad():
         recipe = recipe_of(variant)
-        losses = recipe.criterion(detector)(detector(images), targets, Moment(closing=True))
+        losses = recipe.criterion(detector)(detector(images), targets, StepContext(closing=True))
     share = {"sum": processes.world, "mean": 1.0, "per_image": processes.world}[recipe.reduction]
     return average_over_processes(losses.total) * share
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from training.assign.grids import Assignment, Grid, centres_of, settle, strides_of, take
-from training.losses.iou import iou
-from training.samples import Targets
+from training.assign.cell_grids import Assignment, Grid, centers_of, settle, strides_of, take
+from training.batch import Targets
+from training.boxes import iou
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class ATSS:
     """Assign by the overlap of boxes with one square anchor per cell, `anchor` strides a side.
 
     Candidates of an object are the `nearest` cells of each level. It takes those whose anchor overlaps it more than
-    their mean + standard deviation and whose centre is inside its box; one that several take goes to the object of
+    their mean + standard deviation and whose center is inside its box; one that several take goes to the object of
     the image that its anchor overlaps most. Scores are the overlaps of the predictions with their objects.
     """
 
@@ -28,13 +28,13 @@ class ATSS:
     @torch.no_grad()
     def __call__(self, boxes: Tensor, grids: Sequence[Grid], targets: Targets) -> Assignment:
         """Return the assignment of boxes (B, N, 4) xyxy in pixels."""
-        centres, halves = centres_of(grids, boxes), strides_of(grids, boxes) * (self.anchor / 2)
-        anchors = torch.cat([centres - halves, centres + halves], dim=1)
-        candidates = self._candidates(centres, grids, targets.boxes)
+        centers, halves = centers_of(grids, boxes), strides_of(grids, boxes) * (self.anchor / 2)
+        anchors = torch.cat([centers - halves, centers + halves], dim=1)
+        candidates = self._candidates(centers, grids, targets.boxes)
         overlaps = iou(anchors[candidates], targets.boxes[:, None])
         mean = overlaps.mean(1, keepdim=True)
         deviation = ((overlaps - mean).square().sum(1, keepdim=True) / (overlaps.shape[1] - 1)).sqrt()
-        points, corners = centres[candidates], targets.boxes[:, None]
+        points, corners = centers[candidates], targets.boxes[:, None]
         inside = ((points > corners[..., :2]) & (points < corners[..., 2:])).all(-1)
         objects, column = (inside & (overlaps > mean + deviation)).nonzero(as_tuple=True)
         claimed = targets.image_index[objects] * len(anchors) + candidates[objects, column]
@@ -45,10 +45,10 @@ class ATSS:
         chosen, owners = settle(claimed, objects, targets, boxes.shape[:2], measure)
         return Assignment(chosen, owners, iou(take(boxes, chosen), targets.boxes[owners]))
 
-    def _candidates(self, centres: Tensor, grids: Sequence[Grid], boxes: Tensor) -> Tensor:
+    def _candidates(self, centers: Tensor, grids: Sequence[Grid], boxes: Tensor) -> Tensor:
         """Return the nearest cells (T, levels * nearest) of each object, level by level."""
         middles, nearest, first = (boxes[:, :2] + boxes[:, 2:]) / 2, [], 0
-        for part in centres.split([grid.height * grid.width for grid in grids]):
+        for part in centers.split([grid.height * grid.width for grid in grids]):
             distances = torch.cdist(middles, part, compute_mode="donot_use_mm_for_euclid_dist")
             nearest.append(first + distances.topk(min(self.nearest, len(part)), largest=False).indices)
             first += len(part)

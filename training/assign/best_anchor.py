@@ -1,4 +1,4 @@
-"""Darknet's assigner since YOLOv2: an object is learned in the cell of its centre, by the anchor most like it."""
+"""Darknet's assigner since YOLOv2: an object is learned in the cell of its center, by the anchor most like it."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from training.assign.slots import Predictions, SlotAssignment, best_overlaps, slot_rows
-from training.losses.iou import pairwise_iou, shape_iou
-from training.samples import Targets
+from training.assign.anchor_slots import Predictions, SlotAssignment, best_overlaps, slot_rows
+from training.batch import Targets
+from training.boxes import pairwise_iou, shape_iou
 
 
 @dataclass(frozen=True)

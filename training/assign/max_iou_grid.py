@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from training.assign.slots import Predictions, SlotAssignment, best_overlaps, by_image, slot_rows
-from training.losses.iou import cxcywh_to_xyxy, pairwise_iou
-from training.samples import Targets
+from training.assign.anchor_slots import Predictions, SlotAssignment, best_overlaps, by_image, slot_rows
+from training.batch import Targets
+from training.boxes import cxcywh_to_xyxy, pairwise_iou
 
 
 @dataclass(frozen=True)
 class MaxIoUGrid:
-    """Let anchors learn the objects whose boxes they are like; only those in cells that hold an object's centre.
+    """Let anchors learn the objects whose boxes they are like; only those in cells that hold an object's center.
 
     Of these, an anchor whose best overlap is above `positive` learns that object; and an object is always learned by
     the anchor that overlaps it most, if only a little, and by all that do equally. Of several such objects the last

@@ -14,9 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from training.assign.ratio import Matches
-from training.losses.iou import pairwise_iou
-from training.samples import Targets
+from training.assign.anchor_ratio import Matches
+from training.batch import Targets
+from training.boxes import pairwise_iou
 
 IOU_WEIGHT = 3.0  # of -ln IoU against the cost of the classes
 PAIRS_AT_ONCE = 2_000_000  # object-candidate pairs in memory

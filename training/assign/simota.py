@@ -9,12 +9,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from training.assign.grids import PAIRS, Assignment, Grid, around, covered, settle, take
-from training.losses.iou import iou
-from training.samples import Targets
+from training.assign.cell_grids import PAIRS, Assignment, Grid, around, covered, settle, take
+from training.batch import Targets
+from training.boxes import iou
 
 MOST = 10  # predictions an object takes; as many of its best overlaps are summed to say how many
-LEAST_LOG = -100.0  # what the logarithm of a probability of 0 counts for
+MIN_LOG = -100.0  # what the logarithm of a probability of 0 counts for
 
 
 class Predictions(NamedTuple):
@@ -29,7 +29,7 @@ class Predictions(NamedTuple):
 class SimOTA:
     """Assign by cost = BCE(sqrt(class x objectness), one-hot) - 3 ln(IoU + iou_floor).
 
-    A cell is near an object if its centre lies within `radius` strides of the object's on both axes. Candidates of an
+    A cell is near an object if its center lies within `radius` strides of the object's on both axes. Candidates of an
     image are all cells near any of its objects; with `or_inside` also those inside any box. A pair of an object and a
     candidate that is not near it (with `or_inside`: near and inside) costs `penalty` more. An object takes the
     cheapest candidates, as many as its ten best overlaps sum to, at least one; one that several take goes to the
@@ -82,7 +82,7 @@ class _Costs:
         image = torch.arange(len(counts), device=own.device)[:, None]
         self.boxes, classes, objectness = (x[image, self.places] for x in predictions)
         probability = (classes.sigmoid() * objectness.sigmoid()[..., None]).sqrt()
-        no, yes = (-log.clamp(min=LEAST_LOG) for log in (torch.log1p(-probability), probability.log()))
+        no, yes = (-log.clamp(min=MIN_LOG) for log in (torch.log1p(-probability), probability.log()))
         self.classes = (no.sum(2, keepdim=True) - no + yes).transpose(1, 2).contiguous()
 
     def of(self, objects: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from training.assign.grids import Assignment, Grid, covered, settle, take
-from training.losses.iou import iou
-from training.samples import Targets
+from training.assign.cell_grids import Assignment, Grid, covered, settle, take
+from training.batch import Targets
+from training.boxes import iou
 
 NOT_NOTHING = 1e-9  # keeps a quotient finite where nothing is aligned
 
@@ -19,7 +19,7 @@ NOT_NOTHING = 1e-9  # keeps a quotient finite where nothing is aligned
 class TAL:
     """Assign by alignment = score^alpha x IoU^beta, of a prediction with an object and of its class.
 
-    An object takes the `most` best aligned predictions among cells whose centre is inside its box; one that several
+    An object takes the `most` best aligned predictions among cells whose center is inside its box; one that several
     take goes to the object of the image that it overlaps most. Scores are alignments, scaled so that an object's best
     one is its best overlap.
     """

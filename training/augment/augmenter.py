@@ -12,10 +12,10 @@ from model_zoo.contract import letterbox
 from model_zoo.contract.letterbox import LetterboxPolicy, Size
 from training.augment import mixup, mosaic
 from training.augment.canvas import assemble, cut, draw_crop, keep, mirror, resize, worth_keeping
-from training.augment.colour import draw_colour, recolour
-from training.augment.geometry import Affine, about_centre, about_corner, draw_affine, warp, warp_boxes
+from training.augment.color import draw_color, recolor
+from training.augment.geometry import Affine, about_center, about_corner, draw_affine, warp, warp_boxes
+from training.batch import Sample
 from training.recipe import Augmentation
-from training.samples import Sample
 
 
 class Pictures(Protocol):
@@ -44,7 +44,7 @@ class Augmenter:
             if rng.random() < a.mixup:
                 sample = mixup.blend(sample, self._partner(rng), mixup.draw_share(a.mixup_beta, rng))
         if a.hue or a.saturation or a.value:
-            sample = replace(sample, pixels=recolour(sample.pixels, draw_colour(a, rng)))
+            sample = replace(sample, pixels=recolor(sample.pixels, draw_color(a, rng)))
         return mirror(sample) if rng.random() < a.flip else sample
 
     def _mosaic(self, index: int, rng: Generator) -> Sample:
@@ -58,14 +58,14 @@ class Augmenter:
         if nine:
             corners = mosaic.place_nine(mosaic.draw_start(canvas, rng), sizes)
         else:
-            corners = mosaic.place_four(mosaic.draw_centre(canvas, rng), sizes)
+            corners = mosaic.place_four(mosaic.draw_center(canvas, rng), sizes)
         return self._seen(assemble(tiles, corners, canvas, self.policy.fill), draw_affine(a, rng))
 
     def _alone(self, index: int, rng: Generator) -> Sample:
-        """Return one picture on its canvas, as the random affine shows it where that is about the centre."""
+        """Return one picture on its canvas, as the random affine shows it where that is about the center."""
         picture = self._picture(index, rng)
         corner = letterbox.plan(replace(self.policy, scale_up=False), _size(picture), self.size).corner
-        affine = draw_affine(self.augmentation, rng) if self.augmentation.affine == "centre" else Affine()
+        affine = draw_affine(self.augmentation, rng) if self.augmentation.affine == "center" else Affine()
         return self._seen(assemble([picture], [corner], self.size, self.policy.fill), affine)
 
     def _partner(self, rng: Generator) -> Sample:
@@ -86,8 +86,8 @@ class Augmenter:
 
     def _seen(self, sample: Sample, affine: Affine) -> Sample:
         """Return what the affine shows of a canvas, without the boxes of which too little is left."""
-        centred = self.augmentation.affine == "centre"
-        matrix = about_centre(affine, _size(sample), self.size) if centred else about_corner(affine, self.size)
+        centered = self.augmentation.affine == "center"
+        matrix = about_center(affine, _size(sample), self.size) if centered else about_corner(affine, self.size)
         boxes = warp_boxes(sample.boxes, matrix, self.size)
         wanted = worth_keeping(sample.boxes * affine.scale, boxes, self.augmentation)
         pixels = sample.pixels

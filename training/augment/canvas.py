@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from model_zoo.contract.boxes import Floats, area, clip
 from model_zoo.contract.letterbox import Size
+from training.batch import Sample
 from training.recipe import Augmentation
-from training.samples import Sample
 
 Corner = tuple[int, int]  # (top, left)
 
@@ -72,15 +72,15 @@ def keep(sample: Sample, wanted: NDArray[np.bool_]) -> Sample:
 
 
 def worth_keeping(before: Floats, after: Floats, augmentation: Augmentation) -> NDArray[np.bool_]:
-    """Tell which boxes (N, 4) are still worth learning, by the recipe's `least_side`, `least_area` and `most_aspect`.
+    """Tell which boxes (N, 4) are still worth learning, by the recipe's `min_side`, `min_area` and `max_aspect`.
 
     before: the boxes before they were cut, in the scale of `after`.
     """
     sides = after[:, 2:] - after[:, :2]
     short, long = sides.min(axis=1), sides.max(axis=1)
-    large = area(after) > augmentation.least_area * area(before)
-    square = long < augmentation.most_aspect * np.maximum(short, 1e-9)
-    wanted: NDArray[np.bool_] = large & square & (short > augmentation.least_side)
+    large = area(after) > augmentation.min_area * area(before)
+    square = long < augmentation.max_aspect * np.maximum(short, 1e-9)
+    wanted: NDArray[np.bool_] = large & square & (short > augmentation.min_side)
     return wanted
 
 

@@ -45,17 +45,17 @@ def draw_affine(augmentation: Augmentation, rng: Generator) -> Affine:
     return Affine(degrees, scale, (shear_x, shear_y), (x, y), (perspective_x, perspective_y))
 
 
-def about_centre(affine: Affine, canvas: Size, view: Size) -> Matrix:
-    """Return the matrix that turns about the centre of the canvas, which comes to the centre of the view (YOLOv5, v7).
+def about_center(affine: Affine, canvas: Size, view: Size) -> Matrix:
+    """Return the matrix that turns about the center of the canvas, which comes to the center of the view (YOLOv5, v7).
 
-    M = T S R P C: to the centre, perspective, rotation with scale, shear, and to the middle of the view and aside.
+    M = T S R P C: to the center, perspective, rotation with scale, shear, and to the middle of the view and aside.
     """
-    centre, perspective, shear, translate = (np.eye(3) for _ in range(4))
-    centre[:2, 2] = -canvas[1] / 2, -canvas[0] / 2
+    center, perspective, shear, translate = (np.eye(3) for _ in range(4))
+    center[:2, 2] = -canvas[1] / 2, -canvas[0] / 2
     perspective[2, :2] = affine.perspective
     shear[0, 1], shear[1, 0] = np.tan(np.radians(affine.shear))
     translate[:2, 2] = (0.5 + affine.translate[0]) * view[1], (0.5 + affine.translate[1]) * view[0]
-    return translate @ shear @ _rotation(affine) @ perspective @ centre
+    return translate @ shear @ _rotation(affine) @ perspective @ center
 
 
 def about_corner(affine: Affine, view: Size) -> Matrix:

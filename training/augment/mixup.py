@@ -8,8 +8,8 @@ from numpy.random import Generator
 
 from model_zoo.contract.letterbox import Size
 from training.augment.canvas import cut, mirror, resize
+from training.batch import Sample
 from training.recipe import Augmentation
-from training.samples import Sample
 
 
 def blend(one: Sample, other: Sample, share: float) -> Sample:

@@ -14,7 +14,7 @@ from model_zoo.contract.letterbox import Size
 from training.augment.canvas import Corner
 
 
-def draw_centre(canvas: Size, rng: Generator) -> Corner:
+def draw_center(canvas: Size, rng: Generator) -> Corner:
     """Draw where four images meet: in the middle half of the canvas, both ways."""
     y, x = rng.random(2)
     return int(canvas[0] * (0.25 + 0.5 * y)), int(canvas[1] * (0.25 + 0.5 * x))
@@ -26,9 +26,9 @@ def draw_start(canvas: Size, rng: Generator) -> Corner:
     return canvas[0] // 2 - int(canvas[0] / 2 * y), canvas[1] // 2 - int(canvas[1] / 2 * x)
 
 
-def place_four(centre: Corner, sizes: Sequence[Size]) -> list[Corner]:
+def place_four(center: Corner, sizes: Sequence[Size]) -> list[Corner]:
     """Place four images around a point: above left of it, above right, below left, below right."""
-    y, x = centre
+    y, x = center
     above_left, above_right, below_left, _ = sizes
     return [(y - above_left[0], x - above_left[1]), (y - above_right[0], x), (y, x - below_left[1]), (y, x)]
 

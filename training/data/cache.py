@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm  # type: ignore[import-untyped]  # it has no types
 
 from model_zoo.cache_folder import cache_folder
+from model_zoo.contract.files import write_atomic
 
 READER = f"1, OpenCV {cv2.__version__}"  # raise the number when a reader reads something else from the same files
 # A file can change twice within one tick of its file system's clock, and look as before: the times of files that are
@@ -114,12 +115,8 @@ def _stamp(path: Path) -> list[int]:
 
 def _write(path: Path, write: Callable[[Any], object]) -> None:
     """Write a file whole or not at all; several processes may do so at once, and the cache may be read-only."""
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("wb") as file:
-            write(file)
-        part.replace(path)
+        write_atomic(path, write)
     except OSError as error:
         _log.warning("%s: nothing is kept for the next time (%s)", path, error)
 

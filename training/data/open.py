@@ -6,11 +6,12 @@ import re
 from pathlib import Path
 
 from model_zoo.contract.errors import LineageError
-from training.data import coco, pictures, voc, yolo
-from training.data.assemble import assemble
-from training.data.findings import Finding, refuse_errors
-from training.data.labels import Reading
-from training.data.records import DataSet
+from training.data import image_info
+from training.data.build_records import assemble
+from training.data.dataset import DataSet
+from training.data.formats import coco, voc, yolo
+from training.data.formats.raw_labels import Reading
+from training.data.validation.findings import Finding, refuse_errors
 
 DESCRIPTIONS = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 NAMES = re.compile(rb"^names\s*:", re.MULTILINE)  # what tells a description from other YAML files
@@ -21,7 +22,7 @@ EXPECTED = (
 
 
 def open_dataset(path: Path) -> DataSet:
-    """Read a data set: a folder or a file of a format that is recognised by what is there.
+    """Read a data set: a folder or a file of a format that is recognized by what is there.
 
     Raises LineageError where there is none, and UnsoundDataSet, which names the places, where labels or image headers
     have errors; images are not decoded.
@@ -37,7 +38,7 @@ def read_dataset(path: Path) -> tuple[DataSet, list[Finding]]:
     findings = list(reading.findings)
     splits = {}
     for name, labels in reading.splits.items():
-        headers = pictures.headers(path, [Path(image) for image in labels.images.tolist()])
+        headers = image_info.headers(path, [Path(image) for image in labels.images.tolist()])
         splits[name], faults = assemble(name, labels, headers, reading)
         findings += faults
         if not len(labels.images) and not faults:
@@ -56,7 +57,7 @@ def _read(path: Path) -> Reading:
     if coco.find_files(path):
         return coco.read_coco(path)
     there = ", ".join(sorted(child.name for child in path.iterdir())[:10]) if path.is_dir() else "a file"
-    raise LineageError(f"{path}: no data set is recognised; {EXPECTED}; got {there or 'an empty folder'}")
+    raise LineageError(f"{path}: no data set is recognized; {EXPECTED}; got {there or 'an empty folder'}")
 
 
 def _find_description(path: Path) -> Path | None:

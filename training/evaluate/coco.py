@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from model_zoo.contract.boxes import xyxy_to_xywh
 from model_zoo.contract.detections import Detections
 from model_zoo.contract.errors import LineageError
-from training.data.records import DataSet, Record
+from training.data.dataset import DataSet, Record
 
 ALL_AREAS: Final = 0  # of all, small, medium, large
 MOST: Final = -1  # of 1, 10, 100 detections

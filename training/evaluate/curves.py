@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from model_zoo.contract.boxes import Floats, pairwise_iou
 from model_zoo.contract.detections import Detections
-from training.data.records import Record
+from training.data.dataset import Record
 
 SCORES: Final = np.linspace(0, 1, 1000)
 SMOOTH: Final = 101  # scores that the mean F1 is averaged over before its best is sought: the raw curve is ragged

@@ -1,8 +1,8 @@
 """Evaluate a detector, a package or an exported file on a split: the way it is served, then COCO's metrics.
 
-photos = Photos(split.records, card)                 # prepared beside the network, kept where they are few
+photos = EvaluationImages(split.records, card)                 # prepared beside the network, kept where they are few
 evaluation = evaluate(card, run, dataset, photos)    # `run` is ONNX Runtime's of a file
-evaluation = evaluate_detector(detector, dataset, Photos(split.records, card_of(detector)))
+evaluation = evaluate_detector(detector, dataset, EvaluationImages(split.records, card_of(detector)))
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from model_zoo.contract.detections import Detections
 from model_zoo.contract.images import decode_image
 from model_zoo.contract.pipeline import Prepared, Run
 from model_zoo.detector import Detector
-from model_zoo.export.onnx import MOST_CANDIDATES
-from training.data.records import DataSet, Record
+from model_zoo.export.onnx import MAX_CANDIDATES
+from training.data.dataset import DataSet, Record
 from training.evaluate import coco
 from training.evaluate.network import network_run
 
@@ -52,7 +52,7 @@ class Evaluation:
         return self.scored.metrics
 
 
-class Photos:
+class EvaluationImages:
     """The images of a split as a model sees them, in batches; decoded by threads ahead of the network."""
 
     def __init__(self, records: Sequence[Record], card: ModelCard, batch: int = 16) -> None:
@@ -92,7 +92,7 @@ def evaluate(
     card: ModelCard,
     run: Run,
     dataset: DataSet,
-    photos: Photos,
+    photos: EvaluationImages,
     protocol: Protocol = Protocol(),
     progress: Progress = lambda _: None,
 ) -> Evaluation:
@@ -111,7 +111,7 @@ def evaluate(
 def evaluate_detector(
     detector: Detector,
     dataset: DataSet,
-    photos: Photos,
+    photos: EvaluationImages,
     protocol: Protocol = Protocol(),
     progress: Progress = lambda _: None,
 ) -> Evaluation:
@@ -133,5 +133,5 @@ def card_of(detector: Detector) -> ModelCard:
         dynamic_size=spec.dynamic,
         letterbox=spec.letterbox,
         thresholds=Thresholds(multi_label_below=detector.head.multi_label_below),
-        candidates=MOST_CANDIDATES,
+        candidates=MAX_CANDIDATES,
     )

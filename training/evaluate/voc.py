@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from model_zoo.contract.boxes import Floats, pairwise_iou
 from model_zoo.contract.detections import Detections
-from training.data.records import Record
+from training.data.dataset import Record
 
 IOU: Final = 0.5
 RECALLS: Final = np.arange(0, 1.1, 0.1)  # not exact tenths: published numbers were counted with these

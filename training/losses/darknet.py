@@ -10,12 +10,12 @@ from torch import Tensor
 
 from model_zoo.detector import Detector
 from model_zoo.heads.anchor import AnchorHead
-from training.assign.ratio import Levels
-from training.assign.slots import Predictions, SlotAssignment
-from training.losses.iou import cxcywh_to_xyxy, xyxy_to_cxcywh
+from training.assign.anchor_ratio import Levels
+from training.assign.anchor_slots import Predictions, SlotAssignment
+from training.boxes import cxcywh_to_xyxy, xyxy_to_cxcywh
 
 Error = Callable[[Tensor, Tensor], Tensor]  # of logits and what their sigmoids should be, element by element
-LEAST_RATIO = 1e-6  # of an object's side to an anchor's; an object of no width has no logarithm
+MIN_RATIO = 1e-6  # of an object's side to an anchor's; an object of no width has no logarithm
 
 
 class Reader:
@@ -44,7 +44,7 @@ def encode(boxes: Tensor, priors: Tensor) -> Tensor:
     """Return boxes (P, 4) as predictions with `priors` should give them: x, y in shares of the cell, ln of w, h."""
     truth = xyxy_to_cxcywh(boxes)
     place = (truth[:, :2] / priors[:, 2:3] - priors[:, :2]).clamp(0, 1)
-    return torch.cat([place, (truth[:, 2:] / priors[:, 3:5]).clamp(min=LEAST_RATIO).log()], dim=1)
+    return torch.cat([place, (truth[:, 2:] / priors[:, 3:5]).clamp(min=MIN_RATIO).log()], dim=1)
 
 
 def box_errors(raw: Tensor, wanted: Tensor, error: Error) -> Tensor:

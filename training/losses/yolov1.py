@@ -11,10 +11,10 @@ from torch import Tensor
 
 from model_zoo.detector import Detector
 from model_zoo.heads.grid import GridHead
-from training.assign.cell import CellAssignment, ResponsiblePredictor
-from training.criterion import Criterion, Losses, Moment
-from training.losses.iou import cxcywh_to_xyxy, iou, xyxy_to_cxcywh
-from training.samples import Targets
+from training.assign.responsible_cell import CellAssignment, ResponsiblePredictor
+from training.batch import Targets
+from training.boxes import cxcywh_to_xyxy, iou, xyxy_to_cxcywh
+from training.losses.criterion import Criterion, Losses, StepContext
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class YOLOv1Criterion(Criterion):
         self.take_apart, self.cells, self.canvas = head.parts, head.cells, head.cells * head.strides[0]
         self.assigner, self.gains = ResponsiblePredictor(), gains or Gains()
 
-    def forward(self, maps: Sequence[Tensor], targets: Targets, moment: Moment) -> Losses:  # noqa: ARG002 - always alike
+    def forward(self, maps: Sequence[Tensor], targets: Targets, moment: StepContext) -> Losses:  # noqa: ARG002 - always alike
         """Return the losses of the raw vector (B, S * S * (C + 5n))."""
         classes, confidences, boxes = self.take_apart(maps[0])
         targets = targets._replace(boxes=targets.boxes.to(boxes) / self.canvas)

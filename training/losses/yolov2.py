@@ -10,12 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model_zoo.detector import Detector
+from training.assign.anchor_slots import SlotAssigner, SlotAssignment
 from training.assign.best_anchor import BestAnchor
-from training.assign.slots import SlotAssigner, SlotAssignment
-from training.criterion import Criterion, Losses, Moment
+from training.batch import Targets
+from training.boxes import iou
+from training.losses.criterion import Criterion, Losses, StepContext
 from training.losses.darknet import Reader, box_errors, cross_entropy, encode, negatives, shares, squared_error
-from training.losses.iou import iou
-from training.samples import Targets
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class YOLOv2Criterion(Criterion):
         self.assigner = assigner or BestAnchor(ignore_above=0.6)
         self.error = squared_error if self.gains.squared else cross_entropy
 
-    def forward(self, maps: Sequence[Tensor], targets: Targets, moment: Moment) -> Losses:
+    def forward(self, maps: Sequence[Tensor], targets: Targets, moment: StepContext) -> Losses:
         """Return the losses of raw maps (B, A, h, w, 5 + C)."""
         predictions = self.read(maps)
         raw, priors, boxes, levels, _ = predictions

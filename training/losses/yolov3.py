@@ -1,4 +1,4 @@
-"""The criterion of YOLOv3: cross-entropies of centre, objectness and every class (arXiv:1804.02767, 2.1 and 2.2)."""
+"""The criterion of YOLOv3: cross-entropies of center, objectness and every class (arXiv:1804.02767, 2.1 and 2.2)."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model_zoo.detector import Detector
+from training.assign.anchor_slots import SlotAssigner
 from training.assign.best_anchor import BestAnchor
-from training.assign.slots import SlotAssigner
-from training.criterion import Criterion, Losses, Moment
+from training.batch import Targets
+from training.losses.criterion import Criterion, Losses, StepContext
 from training.losses.darknet import Reader, box_errors, cross_entropy, encode, negatives, shares
-from training.samples import Targets
 
 
 class YOLOv3Criterion(Criterion):
@@ -27,7 +27,7 @@ class YOLOv3Criterion(Criterion):
         super().__init__()
         self.read, self.assigner = Reader(detector), assigner or BestAnchor()
 
-    def forward(self, maps: Sequence[Tensor], targets: Targets, moment: Moment) -> Losses:  # noqa: ARG002 - always alike
+    def forward(self, maps: Sequence[Tensor], targets: Targets, moment: StepContext) -> Losses:  # noqa: ARG002 - always alike
         """Return the losses of raw maps (B, A, h, w, 5 + C)."""
         predictions = self.read(maps)
         raw, priors, _, levels, _ = predictions

@@ -10,13 +10,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model_zoo.detector import Detector
+from training.assign.anchor_slots import SlotAssigner
 from training.assign.max_iou_grid import MaxIoUGrid
-from training.assign.slots import SlotAssigner
-from training.criterion import Criterion, Losses, Moment
+from training.batch import Targets
+from training.losses.criterion import Criterion, Losses, StepContext
 from training.losses.darknet import Reader, cross_entropy, encode, negatives
-from training.samples import Targets
 
-INSIDE = 1e-6  # a centre is at least so far, in cells, from the border of its cell: its logit stays finite
+INSIDE = 1e-6  # a center is at least so far, in cells, from the border of its cell: its logit stays finite
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Gains:
     of the level, also those that learn nothing (the default of MMDetection's class), or over all numbers.
     """
 
-    centre: float = 2.0
+    center: float = 2.0
     size: float = 2.0
     objectness: float = 1.0
     classes: float = 1.0
@@ -42,7 +42,7 @@ class MMDetYOLOv3Criterion(Criterion):
         super().__init__()
         self.read, self.assigner, self.gains = Reader(detector), assigner or MaxIoUGrid(), gains or Gains()
 
-    def forward(self, maps: Sequence[Tensor], targets: Targets, moment: Moment) -> Losses:  # noqa: ARG002 - always alike
+    def forward(self, maps: Sequence[Tensor], targets: Targets, moment: StepContext) -> Losses:  # noqa: ARG002 - always alike
         """Return the losses of raw maps (B, A, h, w, 5 + C)."""
         predictions = self.read(maps)
         raw, gains = predictions.raw, self.gains
@@ -51,14 +51,14 @@ class MMDetYOLOv3Criterion(Criterion):
         image, row, target, _ = assigned
         learning, classes = raw[image, row], predictions.classes(image, row)
         wanted = encode(targets.boxes[target], predictions.priors[row])
-        centres = cross_entropy(learning[:, :2], wanted[:, :2].clamp(INSIDE, 1 - INSIDE))
+        centers = cross_entropy(learning[:, :2], wanted[:, :2].clamp(INSIDE, 1 - INSIDE))
         sizes = (learning[:, 2:4] - wanted[:, 2:]).square()
         labels = F.one_hot(targets.class_ids[target], classes.shape[1]).to(raw)
         labels = labels * (1 - gains.smoothing) + gains.smoothing / labels.shape[1]
         of_none, elsewhere = negatives(assigned).nonzero(as_tuple=True)
         objectness = torch.cat([F.softplus(-learning[:, 4:5]), F.softplus(raw[of_none, elsewhere, 4:5])])
         weights = self._weights(maps)
-        box = gains.centre * self._sum(centres, weights[row]) + gains.size * self._sum(sizes, weights[row])
+        box = gains.center * self._sum(centers, weights[row]) + gains.size * self._sum(sizes, weights[row])
         return Losses.of(
             {
                 "box": box,

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from model_zoo.detector import Detector
-from model_zoo.heads.darknet import LogisticYOLOHead
+from model_zoo.heads.darknet import ScaledYOLOv4Head
+from training.assign.anchor_slots import Predictions, SlotAssigner, SlotAssignment
 from training.assign.best_anchor import BestAnchor
-from training.assign.slots import Predictions, SlotAssigner, SlotAssignment
-from training.criterion import Criterion, Losses, Moment
+from training.batch import Targets
+from training.boxes import ciou, cxcywh_to_xyxy, iou
+from training.losses.criterion import Criterion, Losses, StepContext
 from training.losses.darknet import Reader, box_errors, cross_entropy, encode, negatives, shares
-from training.losses.iou import ciou, cxcywh_to_xyxy, iou
-from training.samples import Targets
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,9 @@ class YOLOv4Criterion(Criterion):
         super().__init__()
         self.read, self.gains, self.measure = Reader(detector), gains or Gains(), measure
         self.assigner = assigner or BestAnchor(ignore_above=0.7, also_above=0.213)
-        self.scaled = isinstance(detector.head, LogisticYOLOHead)
+        self.scaled = isinstance(detector.head, ScaledYOLOv4Head)
 
-    def forward(self, maps: Sequence[Tensor], targets: Targets, moment: Moment) -> Losses:  # noqa: ARG002 - always alike
+    def forward(self, maps: Sequence[Tensor], targets: Targets, moment: StepContext) -> Losses:  # noqa: ARG002 - always alike
         """Return the losses of raw maps (B, A, h, w, 5 + C)."""
         predictions = self.read(maps)
         targets = targets._replace(boxes=targets.boxes.to(predictions.raw))

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from model_zoo.detector import Detector
 from model_zoo.heads.anchor import AnchorHead
-from training.assign.ratio import Levels, Matches, ratio_matches
-from training.criterion import Criterion, Losses, Moment
-from training.distributed import average_over_processes
-from training.losses.iou import ciou, cxcywh_to_xyxy
-from training.samples import Targets
+from training.assign.anchor_ratio import Levels, Matches, ratio_matches
+from training.batch import Targets
+from training.boxes import ciou, cxcywh_to_xyxy
+from training.loop.distributed import average_over_processes
+from training.losses.criterion import Criterion, Losses, StepContext
 
 BALANCE = {3: (4.0, 1.0, 0.4)}  # of objectness, by number of levels: fine levels have many cells and few objects
 LONG_BALANCE = (4.0, 1.0, 0.25, 0.06, 0.02)
@@ -146,7 +146,7 @@ class YOLOv5Criterion(Criterion):
         super().__init__()
         self.losses = AnchorLosses(detector, gains or Gains())
 
-    def forward(self, maps: Sequence[Tensor], targets: Targets, moment: Moment) -> Losses:  # noqa: ARG002 - always alike
+    def forward(self, maps: Sequence[Tensor], targets: Targets, moment: StepContext) -> Losses:  # noqa: ARG002 - always alike
         """Return the losses of raw maps (B, A, h, w, 5 + C)."""
         targets = targets._replace(boxes=targets.boxes.to(maps[0].dtype))
         matches = ratio_matches(targets.boxes, targets.image_index, self.losses.levels(maps))

@@ -1,7 +1,7 @@
 """The criterion of YOLOv6 from 2.0 on (arXiv:2209.02976, section 2.2): ATSS, then TAL; varifocal loss; no objectness.
 
 What a head adds for training alone (predictions on anchors, taught distances: arXiv:2301.05586, sections 2.2 and 2.3)
-does not learn: the paper leaves open how the former's centres are read, and the latter need a teacher. The lead learns
+does not learn: the paper leaves open how the former's centers are read, and the latter need a teacher. The lead learns
 alone; its maps come first, and the others are ignored.
 """
 
@@ -16,12 +16,12 @@ from torch import Tensor
 from model_zoo.detector import Detector
 from model_zoo.heads.efficient import BINS, EfficientHead
 from training.assign.atss import ATSS
-from training.assign.grids import Assignment, Grid, centres_of, grids_of, strides_of, take
+from training.assign.cell_grids import Assignment, Grid, centers_of, grids_of, strides_of, take
 from training.assign.tal import TAL
-from training.criterion import Criterion, Losses, Moment
-from training.distributed import average_over_processes
-from training.losses.iou import giou
-from training.samples import Targets
+from training.batch import Targets
+from training.boxes import giou
+from training.loop.distributed import average_over_processes
+from training.losses.criterion import Criterion, Losses, StepContext
 
 BOX, DFL = 2.5, 0.5  # weights; the classes' is 1
 ABSENT = 0.75  # weight of a class that is not there, times its score squared
@@ -45,13 +45,13 @@ class YOLOv6Criterion(Criterion):
         self.strides, self.box_numbers, self.distances = head.strides, head.box_numbers, head.distances
         self.measure, self.warmup_epochs = measure, warmup_epochs
 
-    def forward(self, maps: Sequence[Tensor], targets: Targets, moment: Moment) -> Losses:
+    def forward(self, maps: Sequence[Tensor], targets: Targets, moment: StepContext) -> Losses:
         """Return the losses of raw maps (B, 4 * bins + C, h, w); parts: box, classes, dfl where there are bins."""
         maps = maps[: len(self.strides)]
         raw = torch.cat([m.flatten(2) for m in maps], dim=2).transpose(1, 2)
         numbers, logits = raw.split([self.box_numbers, raw.shape[2] - self.box_numbers], dim=2)
         grids, targets = grids_of(maps, self.strides), targets._replace(boxes=targets.boxes.to(raw))
-        boxes = self._boxes(numbers.detach(), centres_of(grids, raw), strides_of(grids, raw))
+        boxes = self._boxes(numbers.detach(), centers_of(grids, raw), strides_of(grids, raw))
         warming = moment.epoch < self.warmup_epochs
         assigned = ATSS()(boxes, grids, targets) if warming else TAL()(boxes, logits.detach(), grids, targets)
         count = average_over_processes(assigned.scores.sum()).clamp(min=1)
@@ -59,20 +59,20 @@ class YOLOv6Criterion(Criterion):
         parts["classes"] = _varifocal(logits, targets.class_ids[assigned.objects], assigned)
         return Losses.of({name: part / count for name, part in parts.items()})
 
-    def _boxes(self, numbers: Tensor, centres: Tensor, strides: Tensor) -> Tensor:
-        """Decode the numbers of boxes (..., 4 * bins) in cells of these centres and strides to xyxy in pixels."""
+    def _boxes(self, numbers: Tensor, centers: Tensor, strides: Tensor) -> Tensor:
+        """Decode the numbers of boxes (..., 4 * bins) in cells of these centers and strides to xyxy in pixels."""
         low, high = (self.distances(numbers) * strides).chunk(2, dim=-1)
-        return torch.cat([centres - low, centres + high], dim=-1)
+        return torch.cat([centers - low, centers + high], dim=-1)
 
     def _box_parts(
         self, numbers: Tensor, grids: Sequence[Grid], targets: Targets, assigned: Assignment
     ) -> dict[str, Tensor]:
         rows, wanted = take(numbers, assigned.predictions), targets.boxes[assigned.objects]
         places = assigned.predictions % numbers.shape[1]
-        centres, strides = (of(grids, numbers)[places] for of in (centres_of, strides_of))
-        losses = {"box": BOX * (1 - self.measure(self._boxes(rows, centres, strides), wanted))}
+        centers, strides = (of(grids, numbers)[places] for of in (centers_of, strides_of))
+        losses = {"box": BOX * (1 - self.measure(self._boxes(rows, centers, strides), wanted))}
         if self.box_numbers > 4:
-            distances = torch.cat([centres - wanted[:, :2], wanted[:, 2:] - centres], dim=1) / strides
+            distances = torch.cat([centers - wanted[:, :2], wanted[:, 2:] - centers], dim=1) / strides
             losses["dfl"] = DFL * _distribution_focal(rows, distances)
         return {name: (assigned.scores * loss).sum() for name, loss in losses.items()}
 

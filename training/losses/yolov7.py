@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from model_zoo.detector import Detector
+from training.assign.anchor_ratio import Matches, ratio_matches
 from training.assign.ota import ota_matches
-from training.assign.ratio import Matches, ratio_matches
-from training.criterion import Criterion, Losses, Moment
-from training.losses.iou import cxcywh_to_xyxy
+from training.batch import Targets
+from training.boxes import cxcywh_to_xyxy
+from training.losses.criterion import Criterion, Losses, StepContext
 from training.losses.yolov5 import AnchorLosses, Gains, as_convolved, raw_rows
-from training.samples import Targets
 
 AUXILIARY_WEIGHT = 0.25
 AUXILIARY_TOP = 20
@@ -22,7 +22,7 @@ AUXILIARY_TOP = 20
 class YOLOv7Criterion(Criterion):
     """Losses over OTA's matches; with auxiliary maps after the lead's, theirs too, at a quarter (section 4.2).
 
-    The lead's predictions guide both. Auxiliary heads choose from five cells about a centre where the lead has three,
+    The lead's predictions guide both. Auxiliary heads choose from five cells about a center where the lead has three,
     so that they learn coarser labels. lead_top: overlaps that the lead's number of matches sums.
     """
 
@@ -32,7 +32,7 @@ class YOLOv7Criterion(Criterion):
         self.auxiliary = AnchorLosses(detector, gains or Gains())
         self.lead_top = lead_top
 
-    def forward(self, maps: Sequence[Tensor], targets: Targets, moment: Moment) -> Losses:  # noqa: ARG002 - always alike
+    def forward(self, maps: Sequence[Tensor], targets: Targets, moment: StepContext) -> Losses:  # noqa: ARG002 - always alike
         """Return the losses of raw maps (B, A, h, w, 5 + C): the lead's, then the auxiliary ones if there are any."""
         targets = targets._replace(boxes=targets.boxes.to(maps[0].dtype))
         lead, auxiliary = maps[: len(self.lead.strides)], maps[len(self.lead.strides) :]
@@ -44,7 +44,7 @@ class YOLOv7Criterion(Criterion):
 
     @torch.no_grad()
     def matches(self, maps: Sequence[Tensor], targets: Targets, reach: float, top: int) -> Matches:
-        """Match objects with the best of the predictions in cells that their centres reach."""
+        """Match objects with the best of the predictions in cells that their centers reach."""
         levels = self.lead.levels(maps)
         candidates = ratio_matches(targets.boxes, targets.image_index, levels, reach=reach)
         raw = raw_rows([as_convolved(m) for m in maps], candidates)

@@ -13,15 +13,15 @@ from torch import Tensor
 
 from model_zoo.detector import Detector
 from model_zoo.heads.decoupled import DecoupledHead, cell_priors
-from training.assign.grids import grids_of, take
+from training.assign.cell_grids import grids_of, take
 from training.assign.simota import Predictions, SimOTA
-from training.criterion import Criterion, Losses, Moment
-from training.distributed import average_over_processes
-from training.losses.iou import cxcywh_to_xyxy, iou, xyxy_to_cxcywh
-from training.samples import Targets
+from training.batch import Targets
+from training.boxes import cxcywh_to_xyxy, iou, xyxy_to_cxcywh
+from training.loop.distributed import average_over_processes
+from training.losses.criterion import Criterion, Losses, StepContext
 
 BOX = 5.0  # weight of the box loss
-LEAST_SIZE = 1e-8  # of an object in cells, where its logarithm is taken
+MIN_SIZE = 1e-8  # of an object in cells, where its logarithm is taken
 
 
 def squared_iou(a: Tensor, b: Tensor) -> Tensor:
@@ -50,7 +50,7 @@ class YOLOXCriterion(Criterion):
         assert isinstance(head, DecoupledHead)
         self.strides, self.assign, self.measure, self.always_l1 = head.strides, assign or SimOTA(), measure, always_l1
 
-    def forward(self, maps: Sequence[Tensor], targets: Targets, moment: Moment) -> Losses:
+    def forward(self, maps: Sequence[Tensor], targets: Targets, moment: StepContext) -> Losses:
         """Return the losses of raw maps (B, 5 + C, h, w); parts: box, objectness, classes, l1."""
         raw = torch.cat([m.flatten(2) for m in maps], dim=2).transpose(1, 2)
         priors = cell_priors(maps, self.strides).to(raw)
@@ -78,5 +78,5 @@ def _boxes(raw: Tensor, priors: Tensor) -> Tensor:
 
 def _raw_boxes(boxes: Tensor, priors: Tensor) -> Tensor:
     """Return the raw numbers (P, 4) that decode to `boxes` at priors (P, 3)."""
-    centres, sizes = (xyxy_to_cxcywh(boxes) / priors[:, 2:]).chunk(2, dim=1)
-    return torch.cat([centres - priors[:, :2], (sizes + LEAST_SIZE).log()], dim=1)
+    centers, sizes = (xyxy_to_cxcywh(boxes) / priors[:, 2:]).chunk(2, dim=1)
+    return torch.cat([centers - priors[:, :2], (sizes + MIN_SIZE).log()], dim=1)

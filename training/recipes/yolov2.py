@@ -17,7 +17,7 @@ RECIPE = replace(
     source="arXiv:1612.08242, section 3",
     optimizer=replace(yolov1.RECIPE.optimizer, lr=1e-3, clip_norm=0.0),
     schedule=Schedule(
-        kind="step", milestones=(60 / 160, 90 / 160), warmup_epochs=0.0, warmup_least=1000, warmup_power=4.0
+        kind="step", milestones=(60 / 160, 90 / 160), warmup_epochs=0.0, warmup_min_steps=1000, warmup_power=4.0
     ),
     augmentation=replace(yolov1.RECIPE.augmentation, hue=0.1, crop_jitter=0.3, multi_scale=(320 / 416, 608 / 416)),
     epochs=160,

@@ -33,7 +33,7 @@ MMDET = replace(
     source="MMDetection 3.3, configs/yolo, Darknet-53 at 608",
     optimizer=replace(COCO.optimizer, lr=8e-3, clip_norm=35 / 8),
     schedule=Schedule(
-        kind="step", milestones=(218 / 273, 246 / 273), warmup_epochs=0.0, warmup_least=2000, warmup_from=0.1
+        kind="step", milestones=(218 / 273, 246 / 273), warmup_epochs=0.0, warmup_min_steps=2000, warmup_from=0.1
     ),
     augmentation=replace(
         COCO.augmentation, scale=(0.5, 1.0), translate=0.25, crop_jitter=0.0, hue=0.05, multi_scale=(320 / 608, 1.0)

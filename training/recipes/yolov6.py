@@ -17,8 +17,8 @@ import torch
 
 from model_zoo.detector import Detector
 from training.assign.simota import FIRST_RELEASES
-from training.criterion import Criterion
-from training.losses.iou import giou, siou
+from training.boxes import giou, siou
+from training.losses.criterion import Criterion
 from training.losses.yolov6 import YOLOv6Criterion
 from training.losses.yolox import YOLOXCriterion
 from training.recipe import Augmentation, Optimizer, Recipe, Schedule
@@ -28,8 +28,8 @@ SMALL = Recipe(
     source="YOLOv6 (arXiv:2209.02976), sections 2.2 and 3.1",
     reduction="mean",
     optimizer=Optimizer(accumulate=False, nominal_batch=0),
-    schedule=Schedule(kind="cosine", warmup_least=1000),
-    augmentation=Augmentation(close_epochs=15),
+    schedule=Schedule(kind="cosine", warmup_min_steps=1000),
+    augmentation=Augmentation(close_mosaic=15),
     epochs=400,
 )
 LARGE = replace(SMALL, augmentation=replace(SMALL.augmentation, mixup=0.1), epochs=300)

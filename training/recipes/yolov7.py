@@ -19,7 +19,7 @@ P5 = Recipe(
     source="YOLOv7 (arXiv:2207.02696), settings `p5`",
     schedule=Schedule(kind="cosine", final=0.1, warmup_bias_lr=0.1, warmup_momentum=0.8),
     augmentation=Augmentation(
-        mosaic_nine=0.2, mixup=0.15, mixup_beta=8.0, translate=0.2, scale=(0.1, 2.0), most_aspect=20.0
+        mosaic_nine=0.2, mixup=0.15, mixup_beta=8.0, translate=0.2, scale=(0.1, 2.0), max_aspect=20.0
     ),
 )
 P6 = replace(

@@ -11,8 +11,8 @@ from typing import Any, Final
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from training.compare import Entry, note_of
 from training.report.page import Page
+from training.run.compare import Entry, note_of
 
 COLUMNS: Final = (
     "model",

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from training.evaluate.curves import SCORES, Curves
 
 History = Sequence[Mapping[str, float]]  # one row per epoch
-MOST_CLASSES: Final = 20  # that a legend names; of more, the mean alone is drawn
+MAX_CLASSES: Final = 20  # that a legend names; of more, the mean alone is drawn
 RECALLS: Final = np.linspace(0, 1, 101)
 
 
@@ -47,7 +47,7 @@ def precision_recall_figure(precision: NDArray[np.float64], class_names: Sequenc
     """Draw precision over recall at IoU 0.5 from COCO's points (101, classes); -1 is a class without objects."""
     figure, axes = _figure("recall", "precision at IoU 0.5")
     known = [i for i in range(len(class_names)) if (precision[:, i] >= 0).any()]
-    if len(known) <= MOST_CLASSES:
+    if len(known) <= MAX_CLASSES:
         for i in known:
             axes.plot(RECALLS, precision[:, i], linewidth=1, label=f"{class_names[i]} {precision[:, i].mean():.3f}")
     if known:
@@ -61,7 +61,7 @@ def precision_recall_figure(precision: NDArray[np.float64], class_names: Sequenc
 def f1_figure(curves: Curves, class_names: Sequence[str]) -> Figure:
     """Draw F1 over the score, and the score with the best mean."""
     figure, axes = _figure("score", "F1 at IoU 0.5")
-    if len(class_names) <= MOST_CLASSES:
+    if len(class_names) <= MAX_CLASSES:
         for label, row in zip(class_names, curves.f1, strict=True):
             axes.plot(SCORES, row, linewidth=1, label=label)
     mean, best = curves.mean_f1, curves.best
@@ -80,12 +80,12 @@ def confusion_figure(matrix: NDArray[np.int64], class_names: Sequence[str]) -> F
     shares[:, -1] = np.nan
     axes.imshow(np.ma.masked_invalid(shares), cmap="Blues", vmin=0, vmax=1)
     axes.grid(visible=False)
-    if len(labels) <= MOST_CLASSES + 1:
+    if len(labels) <= MAX_CLASSES + 1:
         axes.set_xticks(range(len(labels)), labels, rotation=45, ha="right")
         axes.set_yticks(range(len(labels)), labels)
         for (row, column), count in np.ndenumerate(matrix):
-            colour = "white" if shares[row, column] > 0.5 else "black"
-            axes.text(column, row, f"{count}", ha="center", va="center", color=colour, fontsize="small")
+            color = "white" if shares[row, column] > 0.5 else "black"
+            axes.text(column, row, f"{count}", ha="center", va="center", color=color, fontsize="small")
     return figure
 
 

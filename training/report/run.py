@@ -10,14 +10,14 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from model_zoo.contract.errors import LineageError
-from training.data.plots import box_size_figure, centre_figure, class_figure
-from training.data.records import DataSet
-from training.data.statistics import count_dataset
+from training.data.dataset import DataSet
+from training.data.validation.plots import box_size_figure, center_figure, class_figure
+from training.data.validation.statistics import count_dataset
 from training.evaluate.curves import SCORES, confusion_matrix, curves
 from training.evaluate.detector import Evaluation
 from training.report import plots
+from training.report.images import comparison_sheet, jpeg
 from training.report.page import Page
-from training.report.pictures import comparison_sheet, jpeg
 
 REPORT = "report.html"
 HISTORY = "metrics.jsonl"
@@ -86,7 +86,7 @@ def label_plots(dataset: DataSet) -> list[tuple[str, Figure]]:
     return [
         ("Objects of every class", class_figure(dataset.class_names, count_dataset(dataset))),
         ("Sizes of boxes", box_size_figure(splits, LABELS_AT)),
-        ("Where their centres lie", centre_figure(splits)),
+        ("Where their centers lie", center_figure(splits)),
     ]
 
 

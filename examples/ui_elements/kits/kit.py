@@ -28,7 +28,7 @@ class Look:
 class Kit:
     """A design system.
 
-    `tones` are its words for the colours of buttons, the plainest first; `sizes` are added to a button's class; `own`
+    `tones` are its words for the colors of buttons, the plainest first; `sizes` are added to a button's class; `own`
     are components that are drawn by `house` now and then, too.
     """
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from examples.ui_elements.draw import Draw
 from examples.ui_elements.pages.parts import aside, column, div, grid, line, muted, row, shell, table, wide
+from examples.ui_elements.random_page import Draw
 
 
 def _figure(d: Draw) -> str:

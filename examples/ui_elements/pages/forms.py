@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from examples.ui_elements.draw import Draw
 from examples.ui_elements.pages.parts import column, div, grid, line, menu, muted, row, shell, table, wide
+from examples.ui_elements.random_page import Draw
 
 
-def _centred(d: Draw, inside: str) -> str:
+def _centered(d: Draw, inside: str) -> str:
     framed = d.card(inside) if d.chance(0.7) else f"<div>{inside}</div>"
     narrow = f'<div class="x-narrow" style="--narrow:{d.rng.choice([320, 360, 420, 480])}px">{framed}</div>'
     if not d.narrow and d.chance(0.25):
@@ -20,14 +20,14 @@ def _centred(d: Draw, inside: str) -> str:
 def sign_in(d: Draw) -> str:
     """Draw a page to sign in or up."""
     mark = d.one([lambda: d.icon(size=40), lambda: d.face(56), lambda: ""])
-    fields = [d.labelled(d.text_field(type=kind)) for kind in ("email", "password")]
+    fields = [d.labeled(d.text_field(type=kind)) for kind in ("email", "password")]
     fields += [d.field() for _ in range(d.rng.choice([0, 0, 1, 3]))]
     keep = row(d.checkbox(), d.link(), style="x-ends") if d.chance(0.7) else d.toggle()
     others = [row(*(d.one([d.button, d.icon_button]) for _ in range(3)), style="x-center")] if d.chance(0.4) else []
     last = f'<p style="margin:0">{d.phrase(2, 4)} {d.link()}</p>'
     send = f'<div class="x-fill">{d.button()}</div>'
     head = f'<div class="{d.rng.choice(["x-center", ""])}">{mark}{d.heading(d.rng.choice([1, 2, 3]))}</div>'
-    return _centred(d, column(head, *fields, keep, send, *others, last))
+    return _centered(d, column(head, *fields, keep, send, *others, last))
 
 
 def settings(d: Draw) -> str:
@@ -35,9 +35,9 @@ def settings(d: Draw) -> str:
     makers = [
         lambda: _setting(d, d.toggle(" ")),
         lambda: _setting(d, d.toggle(" ")),
-        lambda: d.labelled(d.dropdown()),
-        lambda: d.labelled(d.slider()),
-        lambda: d.labelled(d.text_field()),
+        lambda: d.labeled(d.dropdown()),
+        lambda: d.labeled(d.slider()),
+        lambda: d.labeled(d.text_field()),
         lambda: column(*d.radios()),
         lambda: column(*(d.checkbox() for _ in range(3))),
         lambda: d.toggle(),
@@ -64,7 +64,7 @@ def checkout(d: Draw) -> str:
     """Draw an order: address, delivery, payment and a summary."""
     fields = grid([d.field() for _ in range(d.rng.randint(3, 6))], 200)
     choices = column(*(d.card(radio) if d.chance(0.4) else radio for radio in d.radios(2, 4)))
-    gift = d.labelled(d.slider()) if d.chance(0.4) else d.toggle()
+    gift = d.labeled(d.slider()) if d.chance(0.4) else d.toggle()
     form = column(d.heading(2), fields, d.heading(3), choices, gift, d.checkbox(), d.checkbox())
     lines = [
         line(div(d.picture(48), style="width:48px"), d.phrase(1, 3), d.money()) for _ in range(d.rng.randint(1, 4))
@@ -110,7 +110,7 @@ def wizard(d: Draw) -> str:
         )
         for i in range(count)
     ]
-    sliders = [d.labelled(d.slider()) for _ in range(d.rng.randint(1, 2))]
+    sliders = [d.labeled(d.slider()) for _ in range(d.rng.randint(1, 2))]
     parts = (
         [d.field() for _ in range(d.rng.randint(1, 4))]
         + sliders
@@ -138,7 +138,7 @@ def account(d: Draw) -> str:
     )
     tabs = d.tabs()
     form = grid([d.field() for _ in range(d.rng.randint(3, 6))], 240)
-    switches = column(*(_setting(d, d.toggle(" ")) for _ in range(d.rng.randint(2, 4))), d.labelled(d.slider()))
+    switches = column(*(_setting(d, d.toggle(" ")) for _ in range(d.rng.randint(2, 4))), d.labeled(d.slider()))
     extra = column(d.heading(3), *(d.checkbox() for _ in range(3)), *d.radios(2, 3))
     visits = column(d.heading(3), table(d, 3, 4))
     cards = [d.card(part) for part in d.some([form, switches, extra, visits], 2, 4)]
@@ -150,7 +150,7 @@ def account(d: Draw) -> str:
 
 def booking(d: Draw) -> str:
     """Draw a search for journeys or rooms: fields side by side, filters, results."""
-    where = row(*(wide(d.labelled(d.one([d.text_field, d.dropdown]))) for _ in range(d.rng.randint(2, 4))), d.button())
+    where = row(*(wide(d.labeled(d.one([d.text_field, d.dropdown]))) for _ in range(d.rng.randint(2, 4))), d.button())
     choices = row(*d.radios(2, 3), d.checkbox(), d.toggle())
     results = [
         d.card(
@@ -163,6 +163,6 @@ def booking(d: Draw) -> str:
         )
         for _ in range(d.rng.randint(2, 5))
     ]
-    price = column(d.heading(4), d.labelled(d.slider()), *(d.checkbox() for _ in range(d.rng.randint(2, 4))))
+    price = column(d.heading(4), d.labeled(d.slider()), *(d.checkbox() for _ in range(d.rng.randint(2, 4))))
     tabs = d.tabs() if d.chance(0.5) else ""
     return shell(d, tabs + d.card(column(where, choices)) + (price if d.chance(0.5) else "") + "".join(results), side=0)

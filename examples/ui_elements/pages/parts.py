@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from examples.ui_elements.draw import Draw, Maker
+from examples.ui_elements.random_page import Draw, Maker
 
 _TOP = "align-items:flex-start"
 _CELL = {"td": "ant-table-cell pf-v6-c-table__td", "th": "ant-table-cell pf-v6-c-table__th"}
@@ -108,16 +108,16 @@ def dock(d: Draw) -> str:
 def shell(d: Draw, main: str, side: float = 0.5, title: bool = True) -> str:
     """Return a whole page around its main part: a bar, perhaps a menu at the side, perhaps a foot."""
     head = _title(d) if title and d.chance(0.8) else ""
-    centre = f'<main class="x-main">{head}{main}</main>'
+    center = f'<main class="x-main">{head}{main}</main>'
     bar = top_bar(d, stick=d.chance(0.5)) if d.chance(0.88) else ""
     if d.narrow:
-        return bar + centre + (dock(d) if d.chance(0.35) else "")
+        return bar + center + (dock(d) if d.chance(0.35) else "")
     if d.chance(side):
         above = f'<div class="x-row" style="padding:4px 6px 16px">{brand(d)}</div>' if d.chance(0.6) else ""
         aside = f'<aside class="x-side x-plain">{above}{menu(d)}</aside>'
-        order = [aside, f'<div style="flex:1;min-width:0">{bar}{centre}</div>']
+        order = [aside, f'<div style="flex:1;min-width:0">{bar}{center}</div>']
         return f'<div class="x-body">{"".join(order)}</div>'
-    return bar + centre + (foot(d) if d.chance(0.5) else "")
+    return bar + center + (foot(d) if d.chance(0.5) else "")
 
 
 def _title(d: Draw) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from examples.ui_elements.draw import Draw
 from examples.ui_elements.pages.parts import (
     aside,
     column,
@@ -17,6 +16,7 @@ from examples.ui_elements.pages.parts import (
     top_bar,
     wide,
 )
+from examples.ui_elements.random_page import Draw
 
 
 def chat(d: Draw) -> str:
@@ -99,7 +99,7 @@ def shop(d: Draw) -> str:
         *(d.checkbox() for _ in range(d.rng.randint(3, 6))),
         d.heading(4),
         d.slider(),
-        d.labelled(d.dropdown()),
+        d.labeled(d.dropdown()),
         *d.radios(2, 3),
     )
     bar = row(
@@ -139,7 +139,7 @@ def product(d: Draw) -> str:
     choice = d.one(
         [
             lambda: row(*d.radios()),
-            lambda: d.labelled(d.dropdown()),
+            lambda: d.labeled(d.dropdown()),
             lambda: row(*(d.button() for _ in range(3)), style="x-tight"),
         ]
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from examples.ui_elements.draw import Draw
 from examples.ui_elements.pages.parts import (
     aside,
     column,
@@ -18,6 +17,7 @@ from examples.ui_elements.pages.parts import (
     top_bar,
     wide,
 )
+from examples.ui_elements.random_page import Draw
 
 
 def article(d: Draw) -> str:
@@ -103,7 +103,7 @@ def results(d: Draw) -> str:
         d.slider(),
         *d.radios(2, 4),
         d.toggle(),
-        d.labelled(d.dropdown()),
+        d.labeled(d.dropdown()),
     ]
     cut = d.rng.randint(4, len(filters))
     found = []
@@ -147,7 +147,7 @@ def pricing(d: Draw) -> str:
                 )
             )
         )
-    seats = d.labelled(d.slider()) if d.chance(0.5) else ""
+    seats = d.labeled(d.slider()) if d.chance(0.5) else ""
     compare = table(d, 4, 5, 0, 0) if d.chance(0.5) else ""
     code = row(wide(d.text_field()), d.dropdown(), d.button()) if d.chance(0.5) else ""
     return shell(d, switch + seats + grid(plans, 190) + row(*d.radios(2, 3), d.checkbox()) + code + compare, side=0)

@@ -1,11 +1,11 @@
-"""Pages of no type: any components beside each other, so that none is known by its neighbours alone."""
+"""Pages of no type: any components beside each other, so that none is known by its neighbors alone."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from examples.ui_elements.draw import Draw
 from examples.ui_elements.pages.parts import column, grid, row, shell, table
+from examples.ui_elements.random_page import Draw
 
 
 def sampler(d: Draw) -> str:
@@ -16,7 +16,7 @@ def sampler(d: Draw) -> str:
     broad: list[Callable[[], str]] = [
         d.field, d.slider, d.dropdown, d.search, d.area, d.tabs, d.progress, d.alert, d.chart, d.picture, d.pager,
         lambda: table(d, rows=4), lambda: row(*d.radios()), lambda: d.paragraph(1, 2), d.tabs,
-        lambda: d.labelled(d.slider()),
+        lambda: d.labeled(d.slider()),
     ]  # fmt: skip
     blocks = []
     for _ in range(d.rng.randint(4, 9)):
@@ -44,5 +44,5 @@ def controls(d: Draw) -> str:
     cells = []
     for _ in range(d.rng.randint(5, 10)):
         control = d.one(rare)
-        cells.append(d.rng.choice([lambda c: f'<div class="x-fill">{c}</div>', d.labelled, d.card])(control))
+        cells.append(d.rng.choice([lambda c: f'<div class="x-fill">{c}</div>', d.labeled, d.card])(control))
     return shell(d, grid(cells, d.rng.choice([160, 220, 300])), side=0.3)

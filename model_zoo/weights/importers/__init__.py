@@ -3,7 +3,7 @@
 A family's importer is the module of its name with two functions (the second where the original files have keys):
 
     from_state_dict(variant, state) -> Detector       # `state` has the original key names
-    recognise(state) -> Recognition | None            # which variant it is and what tells so; None if not this family
+    recognize(state) -> Recognition | None            # which variant it is and what tells so; None if not this family
 
 Most of the first is a table of renames for `importers.renaming`.
 """
@@ -24,12 +24,13 @@ from torch import nn
 from model_zoo import registry
 from model_zoo.classifier import CLASSIFIERS
 from model_zoo.contract.errors import LineageError
+from model_zoo.contract.files import file_sha256
 from model_zoo.detector import Detector
 from model_zoo.weights import store
 from model_zoo.weights.importers import darknet
 from model_zoo.weights.importers.checkpoint import Checkpoint, Recognition, read_checkpoint
 from model_zoo.weights.importers.darknet import from_darknet
-from model_zoo.weights.importers.darknet_net import from_cfg
+from model_zoo.weights.importers.darknet.net import from_cfg
 
 __all__ = ["ImportedModel", "from_cfg", "from_darknet", "from_state_dict", "load_checkpoint"]
 
@@ -44,7 +45,7 @@ class ImportedModel:
 
     @property
     def variant(self) -> str:
-        """Name of the recognised variant."""
+        """Name of the recognized variant."""
         return self.detector.variant
 
     @property
@@ -70,7 +71,7 @@ def from_state_dict(variant: str, state: Mapping[str, NDArray[np.generic]]) -> D
 def load_checkpoint(path: str | Path, variant: str | None = None, cfg: str | Path | None = None) -> ImportedModel:
     """Make a detector from an official `.pt` / `.pth` / `.weights` checkpoint or a `.safetensors` file.
 
-    The variant is recognised from the weights; `variant` overrides. A `cfg` tells the network of a `.weights` file, or
+    The variant is recognized from the weights; `variant` overrides. A `cfg` tells the network of a `.weights` file, or
     with `variant` its classes, anchors and input size alone. Nothing in the file is executed. Raises LineageError if
     the file is damaged, hostile, of an unknown network, or does not fit `variant` or `cfg`.
     """
@@ -87,23 +88,23 @@ def load_checkpoint(path: str | Path, variant: str | None = None, cfg: str | Pat
 
 
 def _from_darknet(path: Path, variant: str | None, cfg: str | Path | None) -> ImportedModel:
-    recognition = Recognition(variant, "as asked for") if variant else darknet.recognise(path)
+    recognition = Recognition(variant, "as asked for") if variant else darknet.recognize(path)
     if recognition.variant in CLASSIFIERS:
         raise LineageError(f"{path.name}: expected a detector; {recognition}: a classifier, a backbone to start from")
     detector = from_darknet(recognition.variant, path, cfg=cfg)
-    return ImportedModel(detector, store.sha256(path), (str(recognition), _unnamed(detector)))
+    return ImportedModel(detector, file_sha256(path), (str(recognition), _unnamed(detector)))
 
 
 def _from_cfg(path: Path, cfg: Path) -> ImportedModel:
     detector = from_cfg(cfg, path)
     strides = ", ".join(str(stride) for stride in detector.head.strides)
     told = f"the network that {cfg.name} describes; its head is that of {detector.family}, at strides {strides}"
-    return ImportedModel(detector, store.sha256(path), (f"{detector.variant}: {told}", _unnamed(detector)))
+    return ImportedModel(detector, file_sha256(path), (f"{detector.variant}: {told}", _unnamed(detector)))
 
 
 def _from_safetensors(path: Path, variant: str | None) -> ImportedModel:
     state, card = store.read(path)
-    digest = store.sha256(path)
+    digest = file_sha256(path)
     if card is None:
         return _imported(Checkpoint(state, digest), variant, path.name)
     if variant not in (None, card.variant):
@@ -116,17 +117,17 @@ def _from_safetensors(path: Path, variant: str | None) -> ImportedModel:
 
 
 def _imported(checkpoint: Checkpoint, variant: str | None, name: str) -> ImportedModel:
-    recognition = Recognition(variant, "as asked for") if variant else _recognise(checkpoint, name)
+    recognition = Recognition(variant, "as asked for") if variant else _recognize(checkpoint, name)
     detector = from_state_dict(recognition.variant, checkpoint.state)
     _check(checkpoint, detector)
     names_note = _name_classes(detector, checkpoint.class_names)
     return ImportedModel(detector, checkpoint.sha256, (str(recognition), names_note, *checkpoint.notes))
 
 
-def _recognise(checkpoint: Checkpoint, name: str) -> Recognition:
+def _recognize(checkpoint: Checkpoint, name: str) -> Recognition:
     for family in registry.families():
-        recognise = getattr(_importer(family), "recognise", None)
-        found: Recognition | None = recognise(checkpoint.state) if recognise else None
+        recognize = getattr(_importer(family), "recognize", None)
+        found: Recognition | None = recognize(checkpoint.state) if recognize else None
         if found:
             return found
     keys = ", ".join(list(checkpoint.state)[:3])

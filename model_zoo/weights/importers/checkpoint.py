@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_zoo.contract.errors import LineageError
-from model_zoo.weights import store
+from model_zoo.contract.files import file_sha256
 from model_zoo.weights.pickle_values import Stub, TensorView
 from model_zoo.weights.torch_file import TorchFile, open_torch_file
 
@@ -60,7 +60,7 @@ class Recognition:
 
 def read_checkpoint(path: Path) -> Checkpoint:
     """Read a `.pt` or `.pth` file; no foreign code runs. LineageError says what is wrong with it."""
-    sha256 = store.sha256(path)
+    sha256 = file_sha256(path)
     with open_torch_file(path) as file:
         source, root = _root(file.tree)
         note = f"weights taken from {source}"

@@ -37,7 +37,7 @@ def from_state_dict(variant: str, state: State) -> Detector:
     return load(detector, {**state, "head.anchors": anchors}, TABLE)
 
 
-def recognise(state: State) -> Recognition | None:
+def recognize(state: State) -> Recognition | None:
     """Tell the network by the end of its backbone and by its prediction layers."""
     if MARK in state and PREDICTION in state:
         return Recognition("yolov3-mmdet", "MMDetection's keys of Darknet-53 and three prediction layers")

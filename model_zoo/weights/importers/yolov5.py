@@ -38,7 +38,7 @@ def from_state_dict(variant: str, state: State) -> Detector:
     return load(detector, kept, _table(config))
 
 
-def recognise(state: State) -> Recognition | None:
+def recognize(state: State) -> Recognition | None:
     """Tell the variant by the head's place, the stem's kind and width, and the bottlenecks of the first stage."""
     heads = [int(found[1]) for found in (re.fullmatch(r"model\.(\d+)\.anchors", key) for key in state) if found]
     stem = next((key for key in ("model.0.conv.weight", "model.0.conv.conv.weight") if key in state), None)

@@ -25,13 +25,13 @@ CLASSES, BOX, TAUGHT_BOX = (f"detect.{name}.0.bias" for name in ("cls_preds", "r
 AIDED, TAUGHT = ", aided by anchors", ", to be distilled"
 CONSTANTS = ("detect.proj", "detect.proj_conv.weight")  # 0..16, twice
 STAGE = r"^(backbone\.ERBlock_\d\.1|neck\.Rep_\w+)"
-MOST_BLOCKS = 8  # after the first, in c4 of L
+MAX_BLOCKS = 8  # after the first, in c4 of L
 BLOCKS: Table = (
     (r"(\.block)+\.(conv|bn)\.", r".\2."),  # 3.0 wraps convolutions, 2.0 those of L
     (r"\.(csp)?sppf\.", "."),
-    *((rf"{STAGE}\.m\.block\.{i}\.", rf"\1.blocks.{i + 1}.") for i in range(MOST_BLOCKS)),
+    *((rf"{STAGE}\.m\.block\.{i}\.", rf"\1.blocks.{i + 1}.") for i in range(MAX_BLOCKS)),
     (rf"{STAGE}\.m\.conv1\.", r"\1.blocks.0."),
-    *((rf"{STAGE}\.block\.{i}\.", rf"\1.{i + 1}.") for i in range(MOST_BLOCKS)),
+    *((rf"{STAGE}\.block\.{i}\.", rf"\1.{i + 1}.") for i in range(MAX_BLOCKS)),
     (rf"{STAGE}\.conv1\.", r"\1.0."),
     (r"\.cv(\d)\.", r".conv\1."),
     (r"\.rbr_dense\.", ".dense."),
@@ -97,7 +97,7 @@ def from_state_dict(variant: str, state: State) -> Detector:
     return load(detector, _with_bins(state), table(state))
 
 
-def recognise(state: State) -> Recognition | None:
+def recognize(state: State) -> Recognition | None:
     """Tell the variant by the neck and the head, the kind and number of blocks, and the stem's width."""
     if CLASSES not in state or not any(key.startswith("backbone.ERBlock_") for key in state):
         return None

@@ -73,7 +73,7 @@ def from_state_dict(variant: str, state: State) -> Detector:
     return load(detector, kept, _table(places(detector)))
 
 
-def recognise(state: State) -> Recognition | None:
+def recognize(state: State) -> Recognition | None:
     """Tell the variant by the index of the prediction layer and the width of the first convolution."""
     index = _head_index(state)
     stem = state.get("model.0.conv.weight", state.get("model.1.conv.weight"))
@@ -93,17 +93,17 @@ def places(detector: Detector) -> Places:
     """Spell a detector out in the order of the original's list, up to the prediction layer."""
     found: Places = []
     for name, block in detector.backbone.named_children():
-        found += _spelled(f"backbone.{name}", block)
+        found += _expand(f"backbone.{name}", block)
         if isinstance(block, MPConv) and not isinstance(block, DownC):
             found.append(None)  # its concatenation; in the neck that is one with the join's
     for place in P6_NECK if len(detector.head.strides) == 4 else NECK:
-        found += [None] if place is None else _spelled(f"neck.{place}", detector.neck.get_submodule(place))
+        found += [None] if place is None else _expand(f"neck.{place}", detector.neck.get_submodule(place))
     if isinstance(detector.head, AuxiliaryHead):
         found += [f"head.auxiliary.{i}.0" for i in range(len(detector.head.auxiliary))]
     return found
 
 
-def _spelled(name: str, block: nn.Module) -> Places:
+def _expand(name: str, block: nn.Module) -> Places:
     match block:
         case ELAN():
             chain = [
@@ -111,7 +111,7 @@ def _spelled(name: str, block: nn.Module) -> Places:
             ]
             return [f"{name}.left", f"{name}.right", *chain, None, f"{name}.join"]
         case EELAN():
-            return [*_spelled(f"{name}.first", block.first), *_spelled(f"{name}.second", block.second), None]
+            return [*_expand(f"{name}.first", block.first), *_expand(f"{name}.second", block.second), None]
         case TinySPPCSPC():
             pools_and_join = [None] * 4
             return [f"{name}.around", f"{name}.before", *pools_and_join, f"{name}.after", None, f"{name}.join"]

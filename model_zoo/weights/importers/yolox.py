@@ -94,7 +94,7 @@ def from_state_dict(variant: str, state: State) -> Detector:
     return load(detector, state, FPN53 if variant == DARKNET53 else CSP)
 
 
-def recognise(state: State) -> Recognition | None:
+def recognize(state: State) -> Recognition | None:
     """Tell the variant by the stem's width, the bottlenecks of the first stage and the kind of convolution."""
     mmdet = MMDET_CLASSES in state
     if not mmdet and CLASSES not in state:

@@ -36,8 +36,8 @@ def tail(multi_label_below: float = 0.0) -> ort.InferenceSession:
 def scene(seed: int, sizes: float, digits: int) -> tuple[np.ndarray, np.ndarray]:
     """Two images; few digits make equal scores and equal boxes frequent."""
     rng = np.random.default_rng(seed)
-    centres, sides = rng.random((2, ROOM, 2)) * 300, rng.random((2, ROOM, 2)) * sizes
-    boxes = np.concatenate([centres - sides / 2, centres + sides / 2], axis=2).round(digits)
+    centers, sides = rng.random((2, ROOM, 2)) * 300, rng.random((2, ROOM, 2)) * sizes
+    boxes = np.concatenate([centers - sides / 2, centers + sides / 2], axis=2).round(digits)
     return boxes.astype(np.float32), rng.random((2, ROOM, CLASSES)).round(digits).astype(np.float32)
 
 

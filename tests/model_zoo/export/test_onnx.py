@@ -107,7 +107,7 @@ def test_named_axes_can_be_fixed_and_leave_no_shapes_to_compute(toy_file: Export
 
 def test_a_network_of_blue_first_pixels_in_0_to_255(tmp_path: Path) -> None:
     """The graph takes RGB and swaps by itself; this network's size is fixed, too."""
-    spec = InputSpec((64, 96), colour="BGR", scale=1.0, dynamic=False)
+    spec = InputSpec((64, 96), color="BGR", scale=1.0, dynamic=False)
     detector = toy(spec)
     file = exported(detector, tmp_path / "bgr.onnx")
     assert axes(file.end_to_end.graph.input)["images"][1] == ["batch", 64, 96, 3]

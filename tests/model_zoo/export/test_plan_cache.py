@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from model_zoo.cache_folder import replace_file
-from model_zoo.commands import export_model
+from lineage.cli.import_export import export_model
 from model_zoo.export.errors import ExportError
 from model_zoo.export.plan_cache import plan_for
 from model_zoo.export.tensorrt import PlanOptions
@@ -135,12 +134,6 @@ def test_a_damaged_entry_is_built_again(
     assert library.builds == 2
     plan_for(model, toy_file.card, ANY)
     assert library.builds == 2
-
-
-def test_a_file_that_cannot_be_written_whole_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(TypeError):
-        replace_file(tmp_path / "new" / "plan", b"line", None)  # fails after the first part
-    assert not list((tmp_path / "new").iterdir())
 
 
 def test_a_cache_that_cannot_be_written_costs_no_plan(

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from benchmarks.precision import SMALLEST
-from model_zoo.commands import Int8Options, export_model, import_model
+from lineage.cli.import_export import Int8Options, export_model, import_model
 from model_zoo.contract.card import Precision
 from model_zoo.contract.package import Repository
 from model_zoo.detector import Detector
@@ -24,7 +24,7 @@ from model_zoo.export.parity import pictures, session
 from model_zoo.export.tensorrt import PlanOptions, build_plan
 from model_zoo.registry import build, families, family_of, variants
 from model_zoo.weights import store
-from tests.model_zoo.batch_norms import randomise
+from tests.model_zoo.batch_norms import randomize
 from tests.model_zoo.export.conftest import Exported, feeds
 
 
@@ -44,7 +44,7 @@ def photos(tmp_path: Path) -> Path:
 def tiny(variant: str) -> Detector:
     torch.manual_seed(0)
     detector = build(variant, num_classes=3)
-    randomise(detector)
+    randomize(detector)
     if detector.input_spec.dynamic:
         detector.resize((4 * detector.stride, 6 * detector.stride))
     return detector

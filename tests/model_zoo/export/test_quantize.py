@@ -13,7 +13,6 @@ import torch
 from onnx import numpy_helper
 
 from model_zoo.contract.card import ModelCard
-from model_zoo.contract.int8 import count_from_zero
 from model_zoo.contract.pipeline import prepare
 from model_zoo.detector import to_network
 from model_zoo.export.calibration import read_pictures
@@ -21,6 +20,7 @@ from model_zoo.export.errors import ExportError
 from model_zoo.export.parity import pictures, session, verify
 from model_zoo.export.quantization_report import QuantizationReport, report_layers
 from model_zoo.export.quantize import Peaks, layers_to_quantize, measure_peaks, quantize
+from model_zoo.runtime.int8 import to_uint8_activations
 from tests.model_zoo.export.conftest import Exported, feeds
 
 STEM, DOWN = "backbone.stem.conv", "backbone.down.conv"
@@ -138,7 +138,7 @@ def test_a_channel_without_weights_keeps_its_bias(toy_file: Exported, shown: lis
         if tensor.name in changed:
             tensor.CopyFrom(numpy_helper.from_array(changed[tensor.name].astype(np.float32), tensor.name))
     quantized = quantize(model, [STEM, DOWN], measure_peaks(model, [STEM, DOWN], shown))
-    unsigned = onnx.ModelProto.FromString(count_from_zero(quantized.SerializeToString(deterministic=True)))
+    unsigned = onnx.ModelProto.FromString(to_uint8_activations(quantized.SerializeToString(deterministic=True)))
     for form in (quantized, unsigned):
         (came,) = maps(form, [conv.output[0]], shown[0])
         np.testing.assert_allclose(came[:, 2:4].mean(axis=(0, 2, 3)), np.linspace(2, 3, 8)[2:4], rtol=0.02)
@@ -146,7 +146,7 @@ def test_a_channel_without_weights_keeps_its_bias(toy_file: Exported, shown: lis
 
 def test_counted_from_zero_it_detects_the_same(toy_file: Exported, peaks: Peaks) -> None:
     model = quantize(toy_file.end_to_end, [STEM, DOWN], peaks)
-    unsigned = count_from_zero(model.SerializeToString(deterministic=True))
+    unsigned = to_uint8_activations(model.SerializeToString(deterministic=True))
     assert unsigned != model.SerializeToString(deterministic=True)
     asked = feeds(pictures((128, 160), 2, seed=6), score=0.4)
     signed_rows, unsigned_rows = (
@@ -193,7 +193,7 @@ def test_layers_without_noise_are_no_error() -> None:
 def test_both_forms_are_proved_alike(
     toy_file: Exported, shown: list[np.ndarray], peaks: Peaks, raw: onnx.ModelProto
 ) -> None:
-    end_to_end = labelled(quantize(toy_file.end_to_end, [STEM, DOWN], peaks), toy_file.card)
+    end_to_end = labeled(quantize(toy_file.end_to_end, [STEM, DOWN], peaks), toy_file.card)
     report = verify(toy_file.detector, toy_file.detector.deploy(), raw, end_to_end, shown)
     assert 1e-4 < report.file.score < 0.1
     assert 1e-4 < report.file.box < 0.1
@@ -205,7 +205,7 @@ def test_a_bad_calibration_is_refused(toy_file: Exported, shown: list[np.ndarray
     wrong = {name: peak * factor for name, peak in peaks.items()}
     raw, end_to_end = (quantize(form, [STEM, DOWN], wrong) for form in (toy_file.raw, toy_file.end_to_end))
     with pytest.raises(ExportError, match=r"the int8 graph and the model disagree.* mean of the best 100"):
-        verify(toy_file.detector, toy_file.detector.deploy(), raw, labelled(end_to_end, toy_file.card), shown)
+        verify(toy_file.detector, toy_file.detector.deploy(), raw, labeled(end_to_end, toy_file.card), shown)
 
 
 def test_maps_that_are_not_finite_are_refused(toy_file: Exported, shown: list[np.ndarray]) -> None:
@@ -217,7 +217,7 @@ def test_maps_that_are_not_finite_are_refused(toy_file: Exported, shown: list[np
         measure_peaks(model, [STEM, DOWN], shown)
 
 
-def labelled(model: onnx.ModelProto, card: ModelCard) -> onnx.ModelProto:
+def labeled(model: onnx.ModelProto, card: ModelCard) -> onnx.ModelProto:
     """Put an int8 card into a model in place of the toy's."""
     fields = json.loads(card.to_json()) | {"precision": "int8"}
     onnx.helper.set_model_props(model, ModelCard.from_json(json.dumps(fields)).to_metadata())

@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
-from model_zoo.commands import export_model, import_model
+from lineage.cli.import_export import export_model, import_model
 from model_zoo.contract.card import ModelCard
 from model_zoo.contract.package import Package, Repository
 from model_zoo.export.tensorrt import PlanOptions, build_plan

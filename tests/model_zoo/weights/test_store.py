@@ -9,10 +9,11 @@ import torch
 from safetensors.torch import save_file
 
 from model_zoo.contract.errors import LineageError
+from model_zoo.contract.files import file_sha256
 from model_zoo.registry import build
 from model_zoo.weights import store
 from model_zoo.weights.importers import load_checkpoint
-from tests.model_zoo.weights.originals import original_state, randomised
+from tests.model_zoo.weights.importers.originals import original_state, randomized
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ def path(tmp_path):
 
 
 def test_a_detector_comes_back_with_names_size_and_numbers(path):
-    detector = randomised()
+    detector = randomized()
     detector.class_names = ("ant", "bée")
     detector.input_spec = replace(detector.input_spec, size=(320, 480))
     store.save(detector, path)
@@ -37,20 +38,20 @@ def test_a_detector_comes_back_with_names_size_and_numbers(path):
 
 
 def test_import_takes_our_own_file_as_it_is(path):
-    store.save(randomised(), path)
+    store.save(randomized(), path)
     found = load_checkpoint(path)
     assert found.notes == ("yolov5-test, as its card says",)
-    assert found.sha256 == store.sha256(path)
+    assert found.sha256 == file_sha256(path)
 
 
-def test_import_recognises_original_keys_without_a_card(path):
-    save_file(original_state(randomised()), path)
+def test_import_recognizes_original_keys_without_a_card(path):
+    save_file(original_state(randomized()), path)
     found = load_checkpoint(path)
     assert (found.variant, found.class_names) == ("yolov5-test", ("class0", "class1"))
 
 
 def test_import_takes_the_card_beside_the_file(path):
-    save_file(original_state(randomised()), path)
+    save_file(original_state(randomized()), path)
     card = {"variant": "yolov5-test", "class_names": ["ant", "bee"], "input_size": [320, 320]}
     path.with_name(path.name + ".json").write_text(json.dumps(card))
     found = load_checkpoint(path)
@@ -58,21 +59,21 @@ def test_import_takes_the_card_beside_the_file(path):
 
 
 def test_a_variant_that_contradicts_the_card_is_refused(path):
-    store.save(randomised(), path)
+    store.save(randomized(), path)
     with pytest.raises(LineageError, match="expected yolov5n; its card says yolov5-test"):
         load_checkpoint(path, "yolov5n")
 
 
 def test_weights_may_be_read_by_whom_new_files_may_be_read_by(path, tmp_path):
     """A container writes them as root into a folder of the host."""
-    store.save(randomised(), path)
+    store.save(randomized(), path)
     (other := tmp_path / "other").touch()
     assert path.stat().st_mode == other.stat().st_mode
 
 
 def test_a_deployed_detector_is_not_saved(path):
     with pytest.raises(LineageError, match="expected a detector in its training form"):
-        store.save(randomised().deploy(), path)
+        store.save(randomized().deploy(), path)
     assert not path.exists()
 
 
@@ -86,7 +87,7 @@ def test_a_deployed_detector_is_not_saved(path):
         ({"input_size": [100, 100]}, "expected an input size in steps of 32"),
         ({"input_size": [0, 0]}, "expected an input size in steps of 32"),
         ({"schema_version": 2}, "expected schema_version 1; got 2"),
-        ({"colour": "red"}, "weights card: colour: unknown field"),
+        ({"color": "red"}, "weights card: color: unknown field"),
         ({"options": {"bins": 17}}, "yolov5-test: expected of options none; got bins"),
         ({"options": {"bins": "17"}}, "weights card: options.bins: expected a whole number"),
         ({"letterbox": {"align": "left"}}, "weights card: letterbox.align: expected one of"),
@@ -94,7 +95,7 @@ def test_a_deployed_detector_is_not_saved(path):
     ],
 )
 def test_a_card_that_does_not_fit_is_refused(path, change, message):
-    detector = randomised()
+    detector = randomized()
     card = {"variant": "yolov5-test", "class_names": ["ant", "bee"], "input_size": [64, 64], **change}
     save_file(detector.state_dict(), path, metadata={store.METADATA_KEY: json.dumps(card)})
     with pytest.raises(LineageError, match=message):
@@ -102,7 +103,7 @@ def test_a_card_that_does_not_fit_is_refused(path, change, message):
 
 
 def test_a_damaged_file_is_refused(path):
-    store.save(randomised(), path)
+    store.save(randomized(), path)
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(LineageError, match="expected a whole safetensors file"):
         store.load(path)

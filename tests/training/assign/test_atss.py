@@ -19,14 +19,14 @@ from tests.training.cell_cases import (
     targets_of,
 )
 from training.assign.atss import ATSS
-from training.assign.grids import Grid, centres_of
-from training.losses.iou import iou, pairwise_iou
-from training.samples import Targets
+from training.assign.cell_grids import Grid, centers_of
+from training.batch import Targets
+from training.boxes import iou, pairwise_iou
 
 
 def written_out(wanted: Tensor) -> Tensor:
     """Follow the rule for one image; return the owner of each cell, -1 for none."""
-    points, anchors = centres_of(GRIDS, wanted), square_predictions().boxes[0]
+    points, anchors = centers_of(GRIDS, wanted), square_predictions().boxes[0]
     overlaps = pairwise_iou(wanted, anchors)
     taken = torch.zeros_like(overlaps, dtype=torch.bool)
     for i, box in enumerate(wanted):
@@ -56,9 +56,9 @@ def test_assignments_are_the_originals(shared: Path, name: str, kind: str, dtype
 @pytest.mark.parametrize(("objects", "seed"), [(1, 0), (6, 1), (60, 2)])
 def test_any_scene_is_assigned_as_the_rule_written_out(objects: int, seed: int) -> None:
     g = torch.Generator().manual_seed(seed)
-    centres, halves = torch.rand(objects, 2, generator=g) * 160, torch.rand(objects, 2, generator=g) * 40 + 2
+    centers, halves = torch.rand(objects, 2, generator=g) * 160, torch.rand(objects, 2, generator=g) * 40 + 2
     targets = Targets(
-        torch.zeros(objects).long(), torch.zeros(objects).long(), torch.cat([centres - halves, centres + halves], 1)
+        torch.zeros(objects).long(), torch.zeros(objects).long(), torch.cat([centers - halves, centers + halves], 1)
     )
     boxes = boxes_of_distances(torch.rand(1, 525, 4, generator=g) * 4)
     found = ATSS()(boxes, GRIDS, targets)
@@ -72,7 +72,7 @@ def test_unusual_scenes_are_assigned(scene: str) -> None:
     found = ATSS()(square_predictions(images=2).boxes, GRIDS, targets)
     assert (found.predictions.diff() > 0).all()
     assert (found.predictions // 525 == targets.image_index[found.objects]).all()
-    assert bool(len(found.predictions)) == (scene not in ("no objects", "outside", "tiny", "thin"))  # no centre inside
+    assert bool(len(found.predictions)) == (scene not in ("no objects", "outside", "tiny", "thin"))  # no center inside
 
 
 def test_a_level_of_few_cells_gives_all_of_them() -> None:

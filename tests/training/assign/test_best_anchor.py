@@ -10,11 +10,11 @@ from model_zoo.families.yolov3 import ANCHORS
 from model_zoo.heads.darknet import YOLOHead
 from tests.training.cell_cases import SCENES, targets_of
 from tests.training.losses.darknet_cases import STRIDES, bare, of_image, random_maps
-from training.assign import slots
+from training.assign import anchor_slots
+from training.assign.anchor_slots import Predictions, SlotAssignment, best_overlaps, slot_rows
 from training.assign.best_anchor import BestAnchor
-from training.assign.slots import Predictions, SlotAssignment, best_overlaps, slot_rows
+from training.boxes import pairwise_iou
 from training.losses.darknet import Reader
-from training.losses.iou import pairwise_iou
 
 FLAT = [size for level in ANCHORS for size in level]
 
@@ -39,12 +39,12 @@ def test_rows_are_those_of_the_head(size: tuple[int, int]) -> None:
     boxes = torch.tensor([[40.0, 50.0, 44.0, 58.0], [0.0, 0.0, 2.0, 2.0], [30.0, 80.0, 50.0, 82.0]])
     rows = slot_rows(predictions.levels, boxes)
     found = predictions.priors[rows]
-    centres = (boxes[:, None, :2] + boxes[:, None, 2:]) / 2
-    assert torch.equal(found[..., :2], (centres / found[..., 2:3]).floor())
+    centers = (boxes[:, None, :2] + boxes[:, None, 2:]) / 2
+    assert torch.equal(found[..., :2], (centers / found[..., 2:3]).floor())
     assert found[0, :, 3:].tolist() == [list(anchor) for anchor in FLAT]
 
 
-def test_a_centre_on_or_beyond_the_border_counts_to_the_nearest_cell() -> None:
+def test_a_center_on_or_beyond_the_border_counts_to_the_nearest_cell() -> None:
     predictions = predictions_of(size=(96, 160))
     boxes = torch.tensor([[150.0, 86.0, 170.0, 106.0], [-30.0, -30.0, 10.0, 10.0]])
     cells = predictions.priors[slot_rows(predictions.levels, boxes), :2]
@@ -114,7 +114,7 @@ def test_of_entries_of_one_prediction_the_last_is_kept() -> None:
 
 def test_crowds_are_compared_a_few_at_a_time_with_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
     predictions, targets = predictions_of(images=2), targets_of(SCENES["crowded"])
-    monkeypatch.setattr(slots, "CHUNK", 7)
+    monkeypatch.setattr(anchor_slots, "CHUNK", 7)
     best = best_overlaps(predictions.boxes, targets)
     for image in range(2):
         own = of_image(targets, image).boxes

@@ -10,10 +10,10 @@ from model_zoo.families.yolov3 import ANCHORS
 from model_zoo.heads.darknet import YOLOHead
 from tests.training.cell_cases import SCENES, targets_of
 from tests.training.losses.darknet_cases import STRIDES, bare, of_image, random_maps
+from training.assign.anchor_slots import Predictions, slot_rows
 from training.assign.max_iou_grid import MaxIoUGrid
-from training.assign.slots import Predictions, slot_rows
+from training.boxes import cxcywh_to_xyxy, pairwise_iou
 from training.losses.darknet import Reader
-from training.losses.iou import cxcywh_to_xyxy, pairwise_iou
 
 
 def predictions_of(images: int = 1) -> Predictions:

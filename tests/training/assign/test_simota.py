@@ -19,11 +19,11 @@ from tests.training.cell_cases import (
     targets_of,
     within_image,
 )
-from training.assign import grids, simota
-from training.assign.grids import centres_of, strides_of
+from training.assign import cell_grids, simota
+from training.assign.cell_grids import centers_of, strides_of
 from training.assign.simota import FIRST_RELEASES, Predictions, SimOTA
-from training.losses.iou import cxcywh_to_xyxy, pairwise_iou
-from training.samples import Targets
+from training.batch import Targets
+from training.boxes import cxcywh_to_xyxy, pairwise_iou
 
 MMDETECTION = SimOTA(2.5, or_inside=True, penalty=1e5, iou_floor=1e-7)
 REFERENCES = [
@@ -51,10 +51,10 @@ def predictions_of(case: Case, dtype: torch.dtype) -> Predictions:
 def random_case(objects: int, classes: int, seed: int) -> tuple[Predictions, Targets]:
     """Two images with so many objects each, a few of them at the borders, and predictions of all kinds."""
     g = torch.Generator().manual_seed(seed)
-    centres, strides = centres_of(GRIDS, torch.zeros(1)), strides_of(GRIDS, torch.zeros(1))
-    sides = torch.exp(torch.randn(2, len(centres), 2, generator=g)) * strides * 2
-    shifted = centres + torch.randn(2, len(centres), 2, generator=g) * strides / 2
-    logits = torch.randn(2, len(centres), classes + 1, generator=g) - 2
+    centers, strides = centers_of(GRIDS, torch.zeros(1)), strides_of(GRIDS, torch.zeros(1))
+    sides = torch.exp(torch.randn(2, len(centers), 2, generator=g)) * strides * 2
+    shifted = centers + torch.randn(2, len(centers), 2, generator=g) * strides / 2
+    logits = torch.randn(2, len(centers), classes + 1, generator=g) - 2
     corners = torch.rand(2 * objects, 2, generator=g) * 176 - 8
     halves = torch.exp(torch.rand(2 * objects, 2, generator=g) * 3 + 0.5)
     boxes = torch.cat([corners - halves, corners + halves], 1).clamp(0, 160)
@@ -68,7 +68,7 @@ def written_out(rule: SimOTA, predictions: Predictions, image: int, boxes: Tenso
     """Follow the rule for one image, object by object, with all classes in the cost; the owner of each cell or -1."""
     boxes, predicted = boxes.double(), predictions.boxes[image].double()
     scores = predictions.classes[image].double().sigmoid() * predictions.objectness[image].double().sigmoid()[:, None]
-    points, strides = centres_of(GRIDS, boxes), strides_of(GRIDS, boxes)
+    points, strides = centers_of(GRIDS, boxes), strides_of(GRIDS, boxes)
     near = torch.stack([((points - (b[:2] + b[2:]) / 2).abs() < rule.radius * strides).all(1) for b in boxes])
     inside = torch.stack([((points > b[:2]) & (points < b[2:])).all(1) for b in boxes])
     wanted, own = (near | inside, near & inside) if rule.or_inside else (near, near)
@@ -119,7 +119,7 @@ def test_many_pairs_are_taken_in_parts_without_a_difference(rule: SimOTA, monkey
     predictions, targets = random_case(50, 2, 4)
     whole = rule(predictions, GRIDS, targets)
     monkeypatch.setattr(simota, "PAIRS", 1000)
-    monkeypatch.setattr(grids, "PAIRS", 100)
+    monkeypatch.setattr(cell_grids, "PAIRS", 100)
     for ours, theirs in zip(rule(predictions, GRIDS, targets), whole, strict=True):
         assert torch.equal(ours, theirs)
 
@@ -138,7 +138,7 @@ def test_an_object_takes_as_many_as_its_best_overlaps_sum_to() -> None:
     targets = targets_of([[0, 0, 60, 60, 100, 100]])  # equal to a prediction of stride 8 but for a shift of 4
     predictions = square_predictions()
     own = pairwise_iou(targets.boxes, predictions.boxes[0])[0]
-    near = ((centres_of(GRIDS, own) - 80).abs() < 1.5 * strides_of(GRIDS, own)).all(1)
+    near = ((centers_of(GRIDS, own) - 80).abs() < 1.5 * strides_of(GRIDS, own)).all(1)
     count = int(own[near].sort(descending=True).values[:10].sum())
     assert count > 1
     assert len(SimOTA()(predictions, GRIDS, targets).predictions) == count
@@ -149,7 +149,7 @@ def test_what_the_penalty_makes_dear_is_still_ranked_by_cost() -> None:
     targets = targets_of([[0, 0, -14, -14, -6, -6], [0, 0, 0, 0, 160, 160]])
     predictions = square_predictions()
     predictions.boxes[0] = targets.boxes[0]  # so that the first object wants ten cells, but is near two alone
-    points, strides = centres_of(GRIDS, predictions.boxes), strides_of(GRIDS, predictions.boxes)
+    points, strides = centers_of(GRIDS, predictions.boxes), strides_of(GRIDS, predictions.boxes)
     dear = ((points - 80).abs() < 1.5 * strides).all(1).nonzero()[:, 0]  # near the second object
     predictions.classes[0, dear, 0] = torch.linspace(1, 0.9, len(dear))
     owners = object_of_cells(SimOTA()(predictions, GRIDS, targets), images=1)[0, dear].tolist()

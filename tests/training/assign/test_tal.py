@@ -18,19 +18,19 @@ from tests.training.cell_cases import (
     square_predictions,
     targets_of,
 )
-from training.assign import grids
-from training.assign.grids import centres_of
+from training.assign import cell_grids
+from training.assign.cell_grids import centers_of
 from training.assign.tal import TAL
-from training.losses.iou import pairwise_iou
-from training.samples import Targets
+from training.batch import Targets
+from training.boxes import pairwise_iou
 
 
 def random_case(objects: int, classes: int, seed: int) -> tuple[Tensor, Tensor, Targets]:
     """Return boxes and class logits of two images, and so many objects in each."""
     g = torch.Generator().manual_seed(seed)
     boxes = boxes_of_distances(torch.rand(2, 525, 4, generator=g) * 4)
-    centres, halves = torch.rand(2 * objects, 2, generator=g) * 160, torch.rand(2 * objects, 2, generator=g) * 40
-    wanted = torch.cat([centres - halves, centres + halves], 1).clamp(0, 160)
+    centers, halves = torch.rand(2 * objects, 2, generator=g) * 160, torch.rand(2 * objects, 2, generator=g) * 40
+    wanted = torch.cat([centers - halves, centers + halves], 1).clamp(0, 160)
     image = torch.arange(2).repeat_interleave(objects)
     targets = Targets(image, torch.randint(classes, (2 * objects,), generator=g), wanted)
     return boxes, torch.randn(2, 525, classes, generator=g), targets
@@ -38,7 +38,7 @@ def random_case(objects: int, classes: int, seed: int) -> tuple[Tensor, Tensor, 
 
 def written_out(boxes: Tensor, logits: Tensor, wanted: Tensor, class_ids: Tensor) -> tuple[Tensor, Tensor]:
     """Follow the rule for one image; return the owner of each cell, -1 for none, and what its score should be."""
-    points, overlaps = centres_of(GRIDS, boxes), pairwise_iou(wanted, boxes)
+    points, overlaps = centers_of(GRIDS, boxes), pairwise_iou(wanted, boxes)
     alignment = logits.sigmoid()[:, class_ids].T * overlaps**6
     taken = torch.zeros_like(overlaps, dtype=torch.bool)
     for i, box in enumerate(wanted):
@@ -86,7 +86,7 @@ def test_many_rivals_are_taken_in_parts_without_a_difference(monkeypatch: pytest
     case = random_case(60, 2, 3)
     boxes, logits, targets = case
     whole = TAL()(boxes, logits, GRIDS, targets)
-    monkeypatch.setattr(grids, "PAIRS", 100)
+    monkeypatch.setattr(cell_grids, "PAIRS", 100)
     for ours, theirs in zip(TAL()(boxes, logits, GRIDS, targets), whole, strict=True):
         assert torch.equal(ours, theirs)
 
@@ -98,7 +98,7 @@ def test_unusual_scenes_are_assigned(scene: str) -> None:
     assert (found.predictions.diff() > 0).all()
     assert (found.predictions // 525 == targets.image_index[found.objects]).all()
     assert ((found.scores >= 0) & (found.scores <= 1)).all()
-    assert bool(len(found.predictions)) == (scene not in ("no objects", "outside", "tiny", "thin"))  # no centre inside
+    assert bool(len(found.predictions)) == (scene not in ("no objects", "outside", "tiny", "thin"))  # no center inside
 
 
 def test_an_object_takes_thirteen_at_most() -> None:

@@ -16,14 +16,14 @@ from model_zoo.contract.letterbox import LetterboxPolicy, Size
 from training.augment import mixup
 from training.augment.augmenter import Augmenter
 from training.augment.canvas import draw_crop
-from training.augment.colour import by_gains, draw_colour, recolour
-from training.augment.geometry import Affine, about_centre, warp_boxes
+from training.augment.color import by_gains, draw_color, recolor
+from training.augment.geometry import Affine, about_center, warp_boxes
+from training.batch import Sample
 from training.recipe import Augmentation
 from training.recipes import recipe_of
-from training.samples import Sample
 
 SIZE = (128, 160)
-CENTRE, TOP_LEFT, STRETCH = (LetterboxPolicy(align=align) for align in ("centre", "top_left", "stretch"))
+CENTER, TOP_LEFT, STRETCH = (LetterboxPolicy(align=align) for align in ("center", "top_left", "stretch"))
 OFF = Augmentation(mosaic=0, translate=0, scale=(1, 1), hue=0, saturation=0, value=0, flip=0)
 MOSAIC = replace(OFF, mosaic=1.0, translate=0.1, scale=(0.5, 1.5))
 YOLOX = replace(
@@ -33,9 +33,9 @@ YOLOX = replace(
     shear=2,
     mixup=1.0,
     mixup_beta=0,
-    least_side=1,
-    least_area=0,
-    most_aspect=np.inf,
+    min_side=1,
+    min_area=0,
+    max_aspect=np.inf,
 )
 VARIANTS = (
     "yolov1",
@@ -52,26 +52,26 @@ VARIANTS = (
 RECIPES = {variant: recipe_of(variant).augmentation for variant in VARIANTS} | {
     "tilted": Augmentation(degrees=45, shear=10, perspective=0.001, mosaic_nine=0.5)
 }
-COLOURS = np.uint8([[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 0], [0, 255, 255], [255, 0, 255]])
+COLORS = np.uint8([[255, 0, 0], [0, 255, 0], [0, 0, 255], [255, 255, 0], [0, 255, 255], [255, 0, 255]])
 
 
-def picture(seed: int, objects: int = 6, policy: LetterboxPolicy = CENTRE, size: Size = SIZE) -> Sample:
-    """An image with that many rectangles, side by side in a grid, each in the colour of its class."""
+def picture(seed: int, objects: int = 6, policy: LetterboxPolicy = CENTER, size: Size = SIZE) -> Sample:
+    """An image with that many rectangles, side by side in a grid, each in the color of its class."""
     rng = default_rng(seed)
     height, width = letterbox.plan(policy, tuple(rng.integers(60, 400, 2).tolist()), size).resized
     pixels = np.full((height, width, 3), 30, np.uint8)
     grid = int(np.ceil(np.sqrt(max(objects, 1))))
-    class_ids = rng.integers(0, len(COLOURS), objects)
+    class_ids = rng.integers(0, len(COLORS), objects)
     boxes = []
     for place, class_id in enumerate(class_ids):
         y, x = place // grid, place % grid
         x1, x2, y1, y2 = x * width // grid, (x + 1) * width // grid, y * height // grid, (y + 1) * height // grid
-        pixels[y1 : y2 - 1, x1 : x2 - 1] = COLOURS[class_id]
+        pixels[y1 : y2 - 1, x1 : x2 - 1] = COLORS[class_id]
         boxes.append((x1, y1, x2 - 1, y2 - 1))
     return Sample(pixels, np.array(boxes, np.float32).reshape(-1, 4), class_ids)
 
 
-def album(count: int = 6, objects: int = 6, policy: LetterboxPolicy = CENTRE) -> list[Sample]:
+def album(count: int = 6, objects: int = 6, policy: LetterboxPolicy = CENTER) -> list[Sample]:
     return [picture(seed, objects, policy) for seed in range(count)]
 
 
@@ -81,10 +81,10 @@ def assert_sound(sample: Sample, recipe: Augmentation, size: Size = SIZE) -> Non
     assert sample.boxes.shape == (len(sample.class_ids), 4)
     assert (sample.boxes >= 0).all()
     assert (sample.boxes <= np.float32([size[1], size[0], size[1], size[0]])).all()
-    assert (sample.boxes[:, 2:] - sample.boxes[:, :2] > recipe.least_side).all()
+    assert (sample.boxes[:, 2:] - sample.boxes[:, :2] > recipe.min_side).all()
 
 
-@pytest.mark.parametrize("policy", [CENTRE, TOP_LEFT, STRETCH], ids=lambda policy: policy.align)
+@pytest.mark.parametrize("policy", [CENTER, TOP_LEFT, STRETCH], ids=lambda policy: policy.align)
 @pytest.mark.parametrize("name", RECIPES)
 def test_boxes_stay_on_the_canvas(name: str, policy: LetterboxPolicy) -> None:
     augmenter = Augmenter(album(policy=policy), RECIPES[name], SIZE, policy)
@@ -107,8 +107,8 @@ def test_boxes_stay_on_the_canvas(name: str, policy: LetterboxPolicy) -> None:
         scale=st.tuples(st.floats(0.05, 1), st.floats(1, 4)),
         shear=st.floats(0, 60),
         perspective=st.floats(0, 0.01),
-        affine=st.sampled_from(["centre", "corner"]),
-        colour=st.sampled_from(["gains", "levels", "factors"]),
+        affine=st.sampled_from(["center", "corner"]),
+        color=st.sampled_from(["gains", "levels", "factors"]),
         hue=st.floats(0, 1),
         crop_jitter=st.floats(0, 0.45),
     ),
@@ -116,7 +116,7 @@ def test_boxes_stay_on_the_canvas(name: str, policy: LetterboxPolicy) -> None:
 )
 @settings(max_examples=60, deadline=None)
 def test_any_recipe_gives_sound_samples(recipe: Augmentation, seed: int) -> None:
-    augmenter = Augmenter(album(3, objects=4), recipe, SIZE, CENTRE)
+    augmenter = Augmenter(album(3, objects=4), recipe, SIZE, CENTER)
     assert_sound(augmenter(1, default_rng(seed)), recipe)
 
 
@@ -134,7 +134,7 @@ def test_any_recipe_gives_sound_samples(recipe: Augmentation, seed: int) -> None
     ids=["flip", "affine", "crop", "mosaic", "mosaic of nine", "mosaic of Darknet", "mosaic of YOLOX"],
 )
 def test_pixels_move_with_their_boxes(recipe: Augmentation) -> None:
-    augmenter = Augmenter(album(), recipe, SIZE, CENTRE)
+    augmenter = Augmenter(album(), recipe, SIZE, CENTER)
     checked = 0
     for seed in range(20):
         sample = augmenter(seed % 6, default_rng(seed))
@@ -142,16 +142,16 @@ def test_pixels_move_with_their_boxes(recipe: Augmentation) -> None:
             x1, y1 = np.ceil(box[:2]).astype(int) + 2  # the edges of objects are blurred
             x2, y2 = np.floor(box[2:]).astype(int) - 2
             inside = sample.pixels[y1:y2, x1:x2].astype(int)
-            assert np.abs(inside - COLOURS[class_id]).max(initial=0) <= 3
+            assert np.abs(inside - COLORS[class_id]).max(initial=0) <= 3
             checked += inside.size > 0
     assert checked > 20
 
 
 def test_objects_are_where_their_boxes_are_and_nowhere_else() -> None:
-    """The smallest box around an object's colour is its box, within the blur of its edges."""
+    """The smallest box around an object's color is its box, within the blur of its edges."""
     one = Sample(np.full((*SIZE, 3), 30, np.uint8), np.float32([[40, 50, 90, 80]]), np.int64([2]))
-    one.pixels[50:80, 40:90] = COLOURS[2]
-    augmenter = Augmenter([one], replace(OFF, translate=0.2, scale=(0.5, 1.2)), SIZE, CENTRE)
+    one.pixels[50:80, 40:90] = COLORS[2]
+    augmenter = Augmenter([one], replace(OFF, translate=0.2, scale=(0.5, 1.2)), SIZE, CENTER)
     for seed in range(20):
         sample = augmenter(0, default_rng(seed))
         rows, columns = np.nonzero(sample.pixels[..., 2] > 142)
@@ -161,7 +161,7 @@ def test_objects_are_where_their_boxes_are_and_nowhere_else() -> None:
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_the_same_numbers_give_the_same_sample(name: str) -> None:
-    augmenter = Augmenter(album(), RECIPES[name], SIZE, CENTRE)
+    augmenter = Augmenter(album(), RECIPES[name], SIZE, CENTER)
     one, again, other = (augmenter(2, default_rng(seed)) for seed in (7, 7, 8))
     for part in ("pixels", "boxes", "class_ids"):
         np.testing.assert_array_equal(getattr(one, part), getattr(again, part))
@@ -185,14 +185,14 @@ def test_pictures_are_left_as_they_are(name: str) -> None:
 @pytest.mark.parametrize("name", RECIPES)
 @pytest.mark.parametrize(("count", "objects"), [(1, 0), (3, 0), (1, 3), (2, 100)])
 def test_few_images_and_few_or_many_objects(name: str, count: int, objects: int) -> None:
-    augmenter = Augmenter(album(count, objects), RECIPES[name], SIZE, CENTRE)
+    augmenter = Augmenter(album(count, objects), RECIPES[name], SIZE, CENTER)
     samples = [augmenter(0, default_rng(seed)) for seed in range(8)]
     for sample in samples:
         assert_sound(sample, RECIPES[name])
     assert (sum(len(sample.boxes) for sample in samples) > 0) == (objects > 0)
 
 
-@pytest.mark.parametrize("policy", [CENTRE, TOP_LEFT, STRETCH], ids=lambda policy: policy.align)
+@pytest.mark.parametrize("policy", [CENTER, TOP_LEFT, STRETCH], ids=lambda policy: policy.align)
 @pytest.mark.parametrize("rounding", ["round", "floor"])
 def test_what_is_not_varied_is_as_served(policy: LetterboxPolicy, rounding: str) -> None:
     policy = replace(policy, rounding=rounding)
@@ -219,13 +219,13 @@ def test_a_mosaic_has_so_many_images(nine: float, images: int) -> None:
         for number in range(50)
     ]
     recipe = replace(MOSAIC, mosaic_nine=nine, translate=0, scale=(0.5, 0.5))
-    seen = [len(Augmenter(tiles, recipe, (64, 64), CENTRE)(0, default_rng(seed)).boxes) for seed in range(20)]
+    seen = [len(Augmenter(tiles, recipe, (64, 64), CENTER)(0, default_rng(seed)).boxes) for seed in range(20)]
     assert max(seen) == images
 
 
 def test_mixup_shows_the_objects_of_both() -> None:
-    augmenter = Augmenter(album(), replace(MOSAIC, mixup=1.0, translate=0, scale=(0.5, 0.5)), SIZE, CENTRE)
-    alone = Augmenter(album(), replace(MOSAIC, translate=0, scale=(0.5, 0.5)), SIZE, CENTRE)
+    augmenter = Augmenter(album(), replace(MOSAIC, mixup=1.0, translate=0, scale=(0.5, 0.5)), SIZE, CENTER)
+    alone = Augmenter(album(), replace(MOSAIC, translate=0, scale=(0.5, 0.5)), SIZE, CENTER)
     both, one = (np.mean([len(a(0, default_rng(seed)).boxes) for seed in range(20)]) for a in (augmenter, alone))
     assert both == pytest.approx(2 * one, rel=0.1)
 
@@ -250,7 +250,7 @@ def test_blended_pixels_are_cut_to_whole_numbers() -> None:
 
 @pytest.mark.parametrize("factor", [0.5, 1.0, 1.5])
 def test_the_partner_of_yolox_is_scaled_and_cut(factor: float) -> None:
-    one = Augmenter(album(), OFF, SIZE, CENTRE)(0, default_rng(0))
+    one = Augmenter(album(), OFF, SIZE, CENTER)(0, default_rng(0))
     recipe = replace(YOLOX, mixup_scale=(factor, factor), flip=0)
     for seed in range(10):
         came = mixup.vary(one, recipe, 114, default_rng(seed))
@@ -270,16 +270,16 @@ def test_the_crop_of_darknet_moves_each_side_by_its_share() -> None:
     np.testing.assert_allclose(sides.max(axis=0), [29, 59, 129, 259], atol=2)
 
 
-def test_no_change_of_colour_is_none() -> None:
+def test_no_change_of_color_is_none() -> None:
     pixels = album(1)[0].pixels
-    np.testing.assert_array_equal(recolour(pixels, by_gains(np.ones(3))), pixels)
+    np.testing.assert_array_equal(recolor(pixels, by_gains(np.ones(3))), pixels)
 
 
 @pytest.mark.parametrize("form", ["gains", "levels", "factors"])
-def test_changes_of_colour_keep_their_range(form: str) -> None:
+def test_changes_of_color_keep_their_range(form: str) -> None:
     limits = {"levels": (5, 30, 30)}.get(form, (0.1, 0.5, 0.4))
-    recipe = Augmentation(colour=form, hue=limits[0], saturation=limits[1], value=limits[2])
-    tables = np.stack([draw_colour(recipe, default_rng(seed)) for seed in range(200)]).astype(int)
+    recipe = Augmentation(color=form, hue=limits[0], saturation=limits[1], value=limits[2])
+    tables = np.stack([draw_color(recipe, default_rng(seed)) for seed in range(200)]).astype(int)
     assert tables[..., 0].max() < 180
     assert len(np.unique(tables[:, 100], axis=0)) > 50
     low, high = {"gains": (60, 140), "levels": (70, 130), "factors": (100 / 1.4, 140)}[form]
@@ -289,7 +289,7 @@ def test_changes_of_colour_keep_their_range(form: str) -> None:
 
 
 def test_a_box_behind_the_eye_is_empty() -> None:
-    matrix = about_centre(Affine(perspective=(0.01, 0.0)), (400, 400), (400, 400))
+    matrix = about_center(Affine(perspective=(0.01, 0.0)), (400, 400), (400, 400))
     boxes = warp_boxes(np.float64([[0, 0, 50, 50], [190, 190, 210, 210]]), matrix, (400, 400))
     np.testing.assert_array_equal(boxes[0], 0)
     assert (boxes[1, 2:] > boxes[1, :2]).all()

@@ -11,10 +11,10 @@ import pytest
 from model_zoo.contract.boxes import cxcywh_to_xyxy
 from training.augment import mixup, mosaic
 from training.augment.canvas import assemble, mirror, worth_keeping
-from training.augment.colour import Table, by_gains, by_levels, recolour
-from training.augment.geometry import Affine, about_centre, about_corner, draw_affine, warp, warp_boxes
+from training.augment.color import Table, by_gains, by_levels, recolor
+from training.augment.geometry import Affine, about_center, about_corner, draw_affine, warp, warp_boxes
+from training.batch import Sample
 from training.recipe import Augmentation
-from training.samples import Sample
 
 FILL = 114
 ASPECT = {"yolov5": 100.0, "yolov7": 20.0}
@@ -61,12 +61,12 @@ def test_affine_of_the_v5_lineage(originals: dict[str, np.ndarray], family: str,
     border_y, border_x, height, width = case.hyp[5:].astype(int).tolist()
     view = (height + 2 * border_y, width + 2 * border_x)
     affine = affine_of(case.draws)
-    matrix = about_centre(affine, (height, width), view)
+    matrix = about_center(affine, (height, width), view)
     np.testing.assert_allclose(matrix, case.M, rtol=0, atol=1e-9)
 
     before = case.targets_in[:, 1:]
     boxes = warp_boxes(before, matrix, view)
-    kept = worth_keeping(before * affine.scale, boxes, Augmentation(most_aspect=ASPECT[family]))
+    kept = worth_keeping(before * affine.scale, boxes, Augmentation(max_aspect=ASPECT[family]))
     came = np.concatenate([case.targets_in[kept, :1], boxes[kept]], axis=1)
     np.testing.assert_allclose(came, case.targets_out, rtol=0, atol=1e-6)
     if hasattr(case, "image_in"):
@@ -101,7 +101,7 @@ def test_mosaic_of_the_v5_lineage(originals: dict[str, np.ndarray], name: str) -
     if nine:
         corners = mosaic.place_nine(mosaic.draw_start(canvas, rng), sizes)
     else:
-        corners = mosaic.place_four(mosaic.draw_centre(canvas, rng), sizes)
+        corners = mosaic.place_four(mosaic.draw_center(canvas, rng), sizes)
     came = assemble(tiles, corners, canvas, FILL)
     np.testing.assert_array_equal(came.pixels[..., 0], case.image_out)
     np.testing.assert_array_equal(came.class_ids, case.labels_out[:, 0])
@@ -141,17 +141,17 @@ def test_mixup(originals: dict[str, np.ndarray]) -> None:
     assert len(came.boxes) == len(came.class_ids) == 2
 
 
-def test_colour_of_yolov5(originals: dict[str, np.ndarray]) -> None:
-    check_colour(originals, by_gains(1 + originals["hsv_unit"] * (0.015, 0.7, 0.4)), originals["yolov5_hsv_out"])
+def test_color_of_yolov5(originals: dict[str, np.ndarray]) -> None:
+    check_color(originals, by_gains(1 + originals["hsv_unit"] * (0.015, 0.7, 0.4)), originals["yolov5_hsv_out"])
 
 
-def test_colour_of_yolox(originals: dict[str, np.ndarray]) -> None:
+def test_color_of_yolox(originals: dict[str, np.ndarray]) -> None:
     levels = originals["hsv_unit"] * (5, 30, 30) * (1, 0, 1)
-    check_colour(originals, by_levels(levels), originals["yolox_hsv_out"])
+    check_color(originals, by_levels(levels), originals["yolox_hsv_out"])
 
 
-def check_colour(originals: dict[str, np.ndarray], table: Table, expected: np.ndarray) -> None:
-    came = recolour(np.ascontiguousarray(originals["hsv_in"][..., ::-1]), table)[..., ::-1]  # they are BGR
+def check_color(originals: dict[str, np.ndarray], table: Table, expected: np.ndarray) -> None:
+    came = recolor(np.ascontiguousarray(originals["hsv_in"][..., ::-1]), table)[..., ::-1]  # they are BGR
     assert np.abs(came.astype(int) - expected).max() <= 1
 
 
@@ -163,6 +163,6 @@ def test_mirror(originals: dict[str, np.ndarray]) -> None:
 
 @pytest.mark.parametrize("family", ASPECT)
 def test_boxes_worth_keeping(originals: dict[str, np.ndarray], family: str) -> None:
-    recipe = Augmentation(most_aspect=ASPECT[family])
+    recipe = Augmentation(max_aspect=ASPECT[family])
     came = worth_keeping(originals["cand_before"], originals["cand_after"], recipe)
     np.testing.assert_array_equal(came, originals[f"cand_{family}"])

@@ -10,11 +10,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.training.data.sets import make_coco, make_voc, make_yolo, noise, replace_line, write_image, yolo_line
-from training.data import cache, coco, pictures, voc, yolo
-from training.data.check import check_dataset
-from training.data.findings import UnsoundDataSet
+from tests.training.data.tiny_datasets import (
+    make_coco,
+    make_voc,
+    make_yolo,
+    noise,
+    replace_line,
+    write_image,
+    yolo_line,
+)
+from training.data import cache, image_info
+from training.data.formats import coco, voc, yolo
 from training.data.open import open_dataset
+from training.data.validation.check import check_dataset
+from training.data.validation.findings import UnsoundDataSet
 
 MAKERS = (make_coco, make_yolo, make_voc)
 Forbid = Callable[[], None]
@@ -35,8 +44,8 @@ def forbid_reading(monkeypatch: pytest.MonkeyPatch) -> Forbid:
     def forbid() -> None:
         for module in (coco, yolo, voc):
             monkeypatch.setattr(module, "parse", fail)
-        monkeypatch.setattr(pictures, "_header", fail)
-        monkeypatch.setattr(pictures, "_look", fail)
+        monkeypatch.setattr(image_info, "_header", fail)
+        monkeypatch.setattr(image_info, "_look", fail)
 
     return forbid
 
@@ -136,8 +145,8 @@ def test_files_that_were_just_written_are_not_trusted(tmp_path: Path, monkeypatc
     root = make_coco(tmp_path / "set")
     open_dataset(root)
     read: list[Path] = []
-    header = pictures._header
-    monkeypatch.setattr(pictures, "_header", lambda path: read.append(path) or header(path))
+    header = image_info._header
+    monkeypatch.setattr(image_info, "_header", lambda path: read.append(path) or header(path))
     open_dataset(root)
     assert len(read) == 5
 
@@ -194,19 +203,19 @@ def test_a_cache_that_cannot_be_written_is_done_without(
 
 def test_what_is_known_when_reading_stops_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = make_coco(tmp_path / "set")
-    header, read = pictures._header, list[Path]()
+    header, read = image_info._header, list[Path]()
 
-    def stop_at_the_second(path: Path) -> pictures.Header:
+    def stop_at_the_second(path: Path) -> image_info.Header:
         read.append(path)
         if path.name == "train_1.jpg":
             raise KeyboardInterrupt
         return header(path)
 
-    monkeypatch.setattr(pictures, "_header", stop_at_the_second)
+    monkeypatch.setattr(image_info, "_header", stop_at_the_second)
     with pytest.raises(KeyboardInterrupt):
         open_dataset(root)
     read.clear()
-    monkeypatch.setattr(pictures, "_header", lambda path: read.append(path) or header(path))
+    monkeypatch.setattr(image_info, "_header", lambda path: read.append(path) or header(path))
     open_dataset(root)
     assert "train_0.jpg" not in {path.name for path in read}
 

@@ -14,8 +14,8 @@ from pycocotools.coco import COCO
 
 from model_zoo.contract.errors import LineageError
 from model_zoo.contract.images import decode_image
-from tests.pictures import encode, exif, with_exif
-from tests.training.data.sets import (
+from tests.images import encode, exif, with_exif
+from tests.training.data.tiny_datasets import (
     HEIGHT,
     TRUTH,
     WIDTH,
@@ -30,9 +30,9 @@ from tests.training.data.sets import (
     write_image,
     yolo_line,
 )
-from training.data.check import check_dataset
+from training.data.dataset import DataSet, Record, Split
 from training.data.open import open_dataset
-from training.data.records import DataSet, Record, Split
+from training.data.validation.check import check_dataset
 
 MAKERS = (make_coco, make_yolo, make_voc)
 
@@ -250,7 +250,7 @@ class TestYolo:
     def test_several_descriptions_are_not_guessed_at(self, tmp_path: Path) -> None:
         root = make_yolo(tmp_path / "set")
         (root / "data.yaml").rename(root / "a.yaml")
-        (root / "settings.yaml").write_text("colour: red\n")
+        (root / "settings.yaml").write_text("color: red\n")
         assert open_dataset(root).class_names == ("ant", "bee")
         shutil.copy(root / "a.yaml", root / "b.yaml")
         with pytest.raises(LineageError, match=r"expected one description; got a\.yaml, b\.yaml"):
@@ -358,12 +358,12 @@ class TestNoDataSet:
 
     def test_a_folder_of_other_things(self, tmp_path: Path) -> None:
         write_image(tmp_path / "a.png", noise(1))
-        with pytest.raises(LineageError, match=r"no data set is recognised; expected .*; got a\.png"):
+        with pytest.raises(LineageError, match=r"no data set is recognized; expected .*; got a\.png"):
             open_dataset(tmp_path)
 
     def test_a_file_of_another_kind(self, tmp_path: Path) -> None:
         write_image(tmp_path / "a.png", noise(1))
-        with pytest.raises(LineageError, match=r"no data set is recognised; expected .*; got a file"):
+        with pytest.raises(LineageError, match=r"no data set is recognized; expected .*; got a file"):
             open_dataset(tmp_path / "a.png")
 
 

@@ -16,7 +16,7 @@ from pycocotools.cocoeval import COCOeval
 from model_zoo.contract.boxes import pairwise_iou
 from model_zoo.contract.detections import Detections
 from model_zoo.contract.errors import LineageError
-from training.data.records import DataSet, Record, Split
+from training.data.dataset import DataSet, Record, Split
 from training.evaluate import coco
 from training.evaluate.curves import confusion_matrix, curves
 from training.evaluate.voc import voc_average_precision

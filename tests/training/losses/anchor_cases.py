@@ -14,9 +14,9 @@ from model_zoo.detector import Detector, InputSpec, to_network
 from model_zoo.families.yolov5 import P5_ANCHORS
 from model_zoo.heads.anchor import AnchorHead, Anchors
 from model_zoo.registry import build
-from training.criterion import Criterion, Losses, Moment
+from training.batch import Targets
+from training.losses.criterion import Criterion, Losses, StepContext
 from training.recipe import Recipe
-from training.samples import Targets
 
 PARTS = ("box", "objectness", "classes")
 
@@ -44,8 +44,8 @@ class Case:
 
     def targets(self, dtype: torch.dtype) -> Targets:
         rows = torch.from_numpy(self.arrays["targets"]).to(dtype)
-        centres, halves = rows[:, 2:4] * 160, rows[:, 4:] * 80
-        return Targets(rows[:, 0].long(), rows[:, 1].long(), torch.cat([centres - halves, centres + halves], dim=1))
+        centers, halves = rows[:, 2:4] * 160, rows[:, 4:] * 80
+        return Targets(rows[:, 0].long(), rows[:, 1].long(), torch.cat([centers - halves, centers + halves], dim=1))
 
     def check(self, kind: str, losses: Losses, maps: Sequence[Tensor], rtol: float, grad_tol: float) -> None:
         """Compare total, parts and gradients."""
@@ -78,16 +78,16 @@ def scene(
     ]
     count = sum(objects)
     canvas = torch.tensor([width, height])
-    centres = torch.rand(count, 2, generator=generator) * canvas
+    centers = torch.rand(count, 2, generator=generator) * canvas
     halves = torch.exp(torch.rand(count, 2, generator=generator) * 4 + 1)
-    boxes = torch.cat([centres - halves, centres + halves], dim=1).clamp(min=0).minimum(canvas.repeat(2))
+    boxes = torch.cat([centers - halves, centers + halves], dim=1).clamp(min=0).minimum(canvas.repeat(2))
     image = torch.arange(len(objects)).repeat_interleave(torch.tensor(objects))
     return maps, Targets(image, torch.randint(num_classes, (count,), generator=generator), boxes)
 
 
 def finite(criterion: Criterion, maps: Sequence[Tensor], targets: Targets) -> Losses:
     """Run a criterion there and back; losses and gradients must be finite."""
-    losses = criterion(maps, targets, Moment())
+    losses = criterion(maps, targets, StepContext())
     losses.total.backward()
     assert torch.isfinite(losses.total)
     assert losses.parts.keys() >= set(PARTS)
@@ -102,13 +102,13 @@ def overfit(variant: str, recipe: Recipe, size: int, steps: int, lr: float) -> N
     detector = build(variant, num_classes=3).train()
     image = torch.full((1, size, size, 3), 114, dtype=torch.uint8)
     boxes = torch.tensor([[8.0, 8.0, 40.0, 56.0], [60.0, 48.0, 120.0, 88.0]]) * (size / 128)
-    for (x1, y1, x2, y2), colour in zip(boxes.int().tolist(), ((250, 10, 10), (10, 10, 250)), strict=True):
-        image[:, y1:y2, x1:x2] = torch.tensor(colour, dtype=torch.uint8)
+    for (x1, y1, x2, y2), color in zip(boxes.int().tolist(), ((250, 10, 10), (10, 10, 250)), strict=True):
+        image[:, y1:y2, x1:x2] = torch.tensor(color, dtype=torch.uint8)
     x, targets = to_network(image, detector.input_spec), Targets(torch.zeros(2).long(), torch.tensor([0, 2]), boxes)
     criterion = recipe.criterion(detector)
     optimizer = torch.optim.Adam(detector.parameters(), lr)
     for step in range(steps):
-        losses = criterion(detector(x), targets, Moment(step, steps))
+        losses = criterion(detector(x), targets, StepContext(step, steps))
         optimizer.zero_grad()
         losses.total.backward()
         optimizer.step()

@@ -15,8 +15,8 @@ from model_zoo.detector import Detector, Head, InputSpec
 from model_zoo.heads.anchor import AnchorHead, Anchors
 from model_zoo.heads.darknet import RegionHead, YOLOHead
 from model_zoo.heads.grid import GridHead
-from training.criterion import Criterion, Moment
-from training.samples import Targets
+from training.batch import Targets
+from training.losses.criterion import Criterion, StepContext
 
 DTYPES = [torch.float32, torch.float64]
 TOLERANCE = 5e-6  # of the largest number; the programs compute in float32
@@ -42,8 +42,8 @@ def targets_of(rows: np.ndarray, size: tuple[int, int]) -> Targets:
     """Targets of rows image, class, cx, cy, w, h in shares of a canvas of `size` (height, width)."""
     table = torch.from_numpy(rows.astype(np.float64))
     canvas = torch.tensor([size[1], size[0]])
-    centres, halves = table[:, 2:4] * canvas, table[:, 4:6] * canvas / 2
-    return Targets(table[:, 0].long(), table[:, 1].long(), torch.cat([centres - halves, centres + halves], dim=1))
+    centers, halves = table[:, 2:4] * canvas, table[:, 4:6] * canvas / 2
+    return Targets(table[:, 0].long(), table[:, 1].long(), torch.cat([centers - halves, centers + halves], dim=1))
 
 
 def of_image(targets: Targets, image: int) -> Targets:
@@ -94,7 +94,7 @@ class Layer:
         raw = torch.from_numpy(self.raw).to(dtype).view(batch, -1, numbers, *self.grid).requires_grad_()
         maps = [self._nothing(raw, self.size[0] // s, self.size[1] // s) for s in strides]
         maps[strides.index(self.size[0] // self.grid[0])] = raw
-        criterion(as_maps(maps), self.targets, Moment(images_seen=self.seen)).total.backward()
+        criterion(as_maps(maps), self.targets, StepContext(images_seen=self.seen)).total.backward()
         assert raw.grad is not None
         assert_delta(raw.grad, self.delta.reshape(raw.shape))
 
@@ -113,8 +113,8 @@ def grid_rows(truth: np.ndarray) -> np.ndarray:
     """Rows of YOLOv1's truth (B, S * S, 1 + C + 4)."""
     image, cell = np.nonzero(truth[..., 0])
     found, side = truth[image, cell].astype(np.float64), round(truth.shape[1] ** 0.5)
-    centres = (found[:, -4:-2] + np.stack([cell % side, cell // side], axis=1)) / side
-    return np.column_stack([image, found[:, 1:-4].argmax(1), centres, found[:, -2:]])
+    centers = (found[:, -4:-2] + np.stack([cell % side, cell // side], axis=1)) / side
+    return np.column_stack([image, found[:, 1:-4].argmax(1), centers, found[:, -2:]])
 
 
 def _listed_rows(truth: np.ndarray) -> np.ndarray:
@@ -146,7 +146,7 @@ class Network:
     def run(self, criterion: Criterion, dtype: torch.dtype) -> list[Tensor]:
         """Return the gradients."""
         raw = self.raw(dtype)
-        criterion(as_maps(raw), self.targets, Moment()).total.backward()
+        criterion(as_maps(raw), self.targets, StepContext()).total.backward()
         return [x.grad for x in raw if x.grad is not None]
 
     def check(self, criterion: Criterion, variant: str, dtype: torch.dtype, numbers: slice = slice(None)) -> None:

@@ -13,13 +13,13 @@ from model_zoo.registry import build
 from tests.training.cell_cases import SCENES, learn
 from tests.training.cell_cases import targets_of as boxes_of
 from tests.training.losses.darknet_cases import DTYPES, Layer, assert_delta, bare, of_image, targets_of
-from training.criterion import Moment
+from training.batch import Targets
+from training.loop.optimizer import scaled_decay
+from training.loop.schedule import LRSchedule
+from training.losses.criterion import StepContext
 from training.losses.yolov1 import Gains, YOLOv1Criterion
-from training.optimizer import scaled_decay
 from training.recipe import Schedule
 from training.recipes import recipe_of
-from training.samples import Targets
-from training.schedule import Timetable
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -28,7 +28,7 @@ def test_gradients_are_darknets(shared: Path, name: str, dtype: torch.dtype) -> 
     layer = Layer(shared, name)
     gains = Gains(rescore=bool(layer.options["rescore"]), roots=bool(layer.options["sqrt"]))
     raw = torch.from_numpy(layer.raw).to(dtype).requires_grad_()
-    YOLOv1Criterion(bare(layer.grid_head()), gains)([raw], layer.targets, Moment()).total.backward()
+    YOLOv1Criterion(bare(layer.grid_head()), gains)([raw], layer.targets, StepContext()).total.backward()
     assert raw.grad is not None
     assert_delta(raw.grad, layer.delta)
 
@@ -39,7 +39,7 @@ def test_gradients_of_listed_objects_are_darknets(shared: Path, dtype: torch.dty
         case = dict(file)
     raw = torch.from_numpy(case["pred"]).to(dtype).requires_grad_()
     criterion = YOLOv1Criterion(bare(GridHead(1, 20, boxes=2)))
-    criterion([raw], targets_of(case["targets"], (448, 448)), Moment()).total.backward()
+    criterion([raw], targets_of(case["targets"], (448, 448)), StepContext()).total.backward()
     assert raw.grad is not None
     assert_delta(raw.grad, case["delta"])
 
@@ -49,11 +49,11 @@ def test_parts_are_the_halves_of_squared_errors() -> None:
     head = GridHead(1, 1, boxes=1, cells=1, stride=100)
     raw = torch.tensor([[0.25, 0.5, 0.5, 0.5, 0.6, 0.8]])  # class, confidence, x, y, roots of w and h
     targets = Targets(torch.tensor([0]), torch.tensor([0]), torch.tensor([[32.0, 18.0, 68.0, 82.0]]))
-    parts = YOLOv1Criterion(bare(head))([raw], targets, Moment()).parts
+    parts = YOLOv1Criterion(bare(head))([raw], targets, StepContext()).parts
     assert {name: float(part) for name, part in parts.items()} == pytest.approx(
         {"box": 0, "objectness": 0.5**2 / 2, "classes": 0.75**2 / 2}, abs=1e-6
     )
-    moved = YOLOv1Criterion(bare(head))([raw + torch.tensor([0, 0, 0.1, 0, 0, -0.2])], targets, Moment()).parts
+    moved = YOLOv1Criterion(bare(head))([raw + torch.tensor([0, 0, 0.1, 0, 0, -0.2])], targets, StepContext()).parts
     assert float(moved["box"]) == pytest.approx(5 * (0.1**2 + 0.2**2) / 2, abs=1e-6)
 
 
@@ -63,8 +63,8 @@ def test_each_gain_scales_its_part() -> None:
         torch.randn(2, 5 * 5 * 13, generator=torch.Generator().manual_seed(0)),
         boxes_of(SCENES["one object"]),
     )
-    once = YOLOv1Criterion(bare(head))([raw], targets, Moment()).parts
-    twice = YOLOv1Criterion(bare(head), Gains(10, 2, 1, 2))([raw], targets, Moment()).parts
+    once = YOLOv1Criterion(bare(head))([raw], targets, StepContext()).parts
+    twice = YOLOv1Criterion(bare(head), Gains(10, 2, 1, 2))([raw], targets, StepContext()).parts
     assert {name: float(part) for name, part in twice.items()} == pytest.approx(
         {k: 2 * float(v) for k, v in once.items()}
     )
@@ -83,8 +83,8 @@ def test_a_batch_costs_what_its_images_do() -> None:
     raw = torch.randn(2, 5 * 5 * 13, generator=torch.Generator().manual_seed(0))
     criterion = YOLOv1Criterion(bare(GridHead(1, 3, boxes=2, cells=5, stride=32)))
     targets = boxes_of(SCENES["crowded"])
-    alone = [criterion([raw[i : i + 1]], of_image(targets, i), Moment()).total for i in range(2)]
-    torch.testing.assert_close(criterion([raw], targets, Moment()).total, torch.stack(alone).sum())
+    alone = [criterion([raw[i : i + 1]], of_image(targets, i), StepContext()).total for i in range(2)]
+    torch.testing.assert_close(criterion([raw], targets, StepContext()).total, torch.stack(alone).sum())
 
 
 def test_the_recipe_is_the_papers_but_for_its_lr() -> None:
@@ -97,7 +97,7 @@ def test_the_recipe_is_the_papers_but_for_its_lr() -> None:
 @pytest.mark.parametrize(("variant", "lr"), [("yolov1", 1e-3), ("yolov2", 1e-3), ("yolov3", 1e-3), ("yolov4", 1.3e-3)])
 def test_a_step_of_64_images_has_darknets_lr_and_decay(variant: str, lr: float) -> None:
     optimizer = recipe_of(variant).optimizer
-    pace = Timetable(Schedule(warmup_epochs=0, warmup_least=0), optimizer, 10, 100, batch=64).at(0)
+    pace = LRSchedule(Schedule(warmup_epochs=0, warmup_min_steps=0), optimizer, 10, 100, batch=64).at(0)
     assert (pace.lr, pace.accumulate, scaled_decay(optimizer, 64)) == (lr, 1, 5e-4)
 
 
@@ -109,7 +109,7 @@ def test_the_loss_of_one_image_falls() -> None:
     criterion, optimizer = recipe_of("yolov1-test").criterion(detector), torch.optim.Adam(detector.parameters(), 0.02)
     losses = []
     for _ in range(60):
-        losses.append(criterion(detector(x), targets, Moment()).total)
+        losses.append(criterion(detector(x), targets, StepContext()).total)
         optimizer.zero_grad()
         losses[-1].backward()
         optimizer.step()

@@ -25,12 +25,12 @@ from tests.training.losses.darknet_cases import (
     targets_of,
 )
 from training.assign.best_anchor import BestAnchor
-from training.criterion import Moment
+from training.losses.criterion import StepContext
 from training.losses.yolov2 import Gains, YOLOv2Criterion
 from training.recipes import recipe_of
 
 LAYERS = ["v2_pj", "v2_pj_warmup", "v2_pj_norescore_nobiasmatch", "v2_ab", "v2_ab_warmup"]
-LATER = Moment(images_seen=12800)
+LATER = StepContext(images_seen=12800)
 
 
 def region_head(num_classes: int = 3, cells: tuple[tuple[float, float], ...] = VOC_CELLS) -> RegionHead:
@@ -56,7 +56,7 @@ def test_gradients_of_a_square_map_are_darknets(shared: Path, name: str, dtype: 
     seen = json.loads(path.with_suffix(".json").read_text())["hyper"]["seen"]
     raw = torch.from_numpy(case["pred"]).to(dtype).requires_grad_()
     criterion = YOLOv2Criterion(bare(region_head(20, tuple(map(tuple, case["anchors_cells"].tolist())))))
-    criterion(as_maps([raw]), targets_of(case["targets"], (224, 224)), Moment(images_seen=seen)).total.backward()
+    criterion(as_maps([raw]), targets_of(case["targets"], (224, 224)), StepContext(images_seen=seen)).total.backward()
     assert raw.grad is not None
     assert_delta(raw.grad, case["delta"])
     silent = (raw.grad[:, :, 4] == 0).nonzero()
@@ -66,10 +66,10 @@ def test_gradients_of_a_square_map_are_darknets(shared: Path, name: str, dtype: 
 def test_boxes_are_pulled_to_their_anchors_only_at_the_start() -> None:
     head = region_head()
     maps, criterion = random_maps(head), YOLOv2Criterion(bare(head))
-    parts = [criterion(maps, boxes_of([]), Moment(images_seen=seen)).parts for seen in (0, 12799, 12800)]
+    parts = [criterion(maps, boxes_of([]), StepContext(images_seen=seen)).parts for seen in (0, 12799, 12800)]
     assert ["warm_start" in each for each in parts] == [True, True, False]
     at_rest = [torch.zeros_like(m) for m in maps]
-    assert criterion(at_rest, boxes_of([]), Moment()).parts["warm_start"] == pytest.approx(
+    assert criterion(at_rest, boxes_of([]), StepContext()).parts["warm_start"] == pytest.approx(
         0.01 * 2 * 125 * 2 * np.log(2), rel=1e-6
     )
 
@@ -77,8 +77,8 @@ def test_boxes_are_pulled_to_their_anchors_only_at_the_start() -> None:
 def test_each_gain_scales_its_part() -> None:
     head = region_head()
     maps, targets = random_maps(head), boxes_of(SCENES["one object"])
-    once = YOLOv2Criterion(bare(head))(maps, targets, Moment()).parts
-    twice = YOLOv2Criterion(bare(head), gains=Gains(2, 10, 2, 2, 0.02))(maps, targets, Moment()).parts
+    once = YOLOv2Criterion(bare(head))(maps, targets, StepContext()).parts
+    twice = YOLOv2Criterion(bare(head), gains=Gains(2, 10, 2, 2, 0.02))(maps, targets, StepContext()).parts
     assert {k: float(v) for k, v in twice.items()} == pytest.approx({k: 2 * float(v) for k, v in once.items()})
 
 

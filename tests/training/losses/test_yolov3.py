@@ -15,7 +15,7 @@ from tests.training.losses.anchor_cases import overfit
 from tests.training.losses.darknet_cases import DTYPES, STRIDES, Layer, Network, bare, of_image, random_maps
 from training.assign.best_anchor import BestAnchor
 from training.assign.max_iou_grid import MaxIoUGrid
-from training.criterion import Moment
+from training.losses.criterion import StepContext
 from training.losses.yolov3 import YOLOv3Criterion
 from training.losses.yolov3_mmdet import MMDetYOLOv3Criterion
 from training.recipes import recipe_of
@@ -47,11 +47,11 @@ def test_a_prediction_has_the_box_of_the_last_object_and_the_classes_of_all() ->
     head = yolo_head()
     maps, criterion = random_maps(head), YOLOv3Criterion(bare(head))
     rows = [[0, 0, 40, 40, 100, 100], [0, 1, 42, 42, 98, 98]]
-    first, last, both = (criterion(maps, boxes_of(some), Moment()).parts for some in (rows[:1], rows[1:], rows))
+    first, last, both = (criterion(maps, boxes_of(some), StepContext()).parts for some in (rows[:1], rows[1:], rows))
     assert both["box"] == last["box"] != first["box"]
     for losses in (first, last):  # one class more is one logit more
         assert float(both["classes"]) != pytest.approx(float(losses["classes"]))
-    same = criterion(maps, boxes_of([rows[0], [0, 0, *rows[1][2:]]]), Moment()).parts
+    same = criterion(maps, boxes_of([rows[0], [0, 0, *rows[1][2:]]]), StepContext()).parts
     assert same["classes"] == first["classes"]
 
 
@@ -68,8 +68,8 @@ def test_any_scene_has_finite_losses(criterion: type[YOLOv3Criterion], scene: st
 def test_a_batch_costs_what_its_images_do(criterion: type[YOLOv3Criterion]) -> None:
     head = yolo_head()
     maps, ours, targets = random_maps(head), criterion(bare(head)), boxes_of(SCENES["crowded"])
-    alone = [ours([m[i : i + 1] for m in maps], of_image(targets, i), Moment()).total for i in range(2)]
-    torch.testing.assert_close(ours(maps, targets, Moment()).total, torch.stack(alone).sum())
+    alone = [ours([m[i : i + 1] for m in maps], of_image(targets, i), StepContext()).total for i in range(2)]
+    torch.testing.assert_close(ours(maps, targets, StepContext()).total, torch.stack(alone).sum())
 
 
 @pytest.mark.parametrize("criterion", [YOLOv3Criterion, MMDetYOLOv3Criterion])
@@ -84,7 +84,7 @@ def test_an_oblong_map_is_read_row_by_row() -> None:
     """An object in the last cell of a wide map: only that cell's prediction learns to be an object."""
     head = yolo_head()
     maps = [m.detach().zero_().requires_grad_() for m in random_maps(head, size=(64, 160))]
-    YOLOv3Criterion(bare(head))(maps, boxes_of([[0, 2, 156, 57, 160, 64]]), Moment()).total.backward()
+    YOLOv3Criterion(bare(head))(maps, boxes_of([[0, 2, 156, 57, 160, 64]]), StepContext()).total.backward()
     raised = [(m.grad[..., 4] < 0).nonzero().tolist() for m in maps if m.grad is not None]
     assert raised == [[[0, 0, 7, 19]], [], []]
 

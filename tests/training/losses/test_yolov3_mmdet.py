@@ -12,12 +12,12 @@ import torch
 from model_zoo.heads.darknet import YOLOHead
 from tests.training.losses.darknet_cases import DTYPES, STRIDES, bare, targets_of
 from training.assign.max_iou_grid import MaxIoUGrid
-from training.criterion import Moment
+from training.losses.criterion import StepContext
 from training.losses.yolov3_mmdet import Gains, MMDetYOLOv3Criterion
 
 KINDS = {
     "coco": (MaxIoUGrid(), Gains()),
-    "ctor_default": (MaxIoUGrid(), Gains(centre=1.0, size=1.0, mean=True)),
+    "ctor_default": (MaxIoUGrid(), Gains(center=1.0, size=1.0, mean=True)),
     "pos0.4_neg0.6": (MaxIoUGrid(positive=0.4, negative=0.6), Gains()),
     "smooth0.1": (MaxIoUGrid(), Gains(smoothing=0.1)),
 }
@@ -50,7 +50,7 @@ def test_losses_and_gradients_are_mmdetections(
 ) -> None:
     case = Case(shared, name)
     convolved, arrays = case.convolved(dtype), case.arrays
-    losses = case.criterion(kind)([case.head.as_map(x) for x in convolved], case.targets, Moment())
+    losses = case.criterion(kind)([case.head.as_map(x) for x in convolved], case.targets, StepContext())
     losses.total.backward()
     sums = {part: arrays[f"{kind}__loss_{part}"].sum() for part in ("cls", "conf", "xy", "wh")}
     wanted = {"box": sums["xy"] + sums["wh"], "objectness": sums["conf"], "classes": sums["cls"]}

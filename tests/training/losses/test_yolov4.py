@@ -10,36 +10,36 @@ import torch
 
 from model_zoo.detector import Head
 from model_zoo.families.yolov4 import ANCHORS, REACH, TINY_ANCHORS, TINY_REACH
-from model_zoo.heads.darknet import LogisticYOLOHead, ReachingYOLOHead
+from model_zoo.heads.darknet import ScaledYOLOv4Head, YOLOv4Head
 from tests.training.cell_cases import SCENES, learn
 from tests.training.cell_cases import targets_of as boxes_of
 from tests.training.losses.anchor_cases import overfit
 from tests.training.losses.darknet_cases import DTYPES, STRIDES, Layer, Network, bare, of_image, random_maps
+from training import boxes
 from training.assign.best_anchor import BestAnchor
-from training.criterion import Moment
-from training.losses import iou
+from training.losses.criterion import StepContext
 from training.losses.yolov4 import Gains, YOLOv4Criterion
 from training.recipes import recipe_of
 
 PLACE, REST = slice(0, 4), slice(4, None)
 ORIGINAL = {  # of each variant of the case: reach, shape IoU, gains, measure
-    "ciou": (REACH, 0.213, Gains(), iou.ciou),
-    "giou_smooth": (REACH, 0.213, Gains(smoothing=0.1), iou.giou),
+    "ciou": (REACH, 0.213, Gains(), boxes.ciou),
+    "giou_smooth": (REACH, 0.213, Gains(smoothing=0.1), boxes.giou),
     "mse_v3like": ((1.0, 1.0, 1.0), 1.0, Gains(box=1.0), None),
 }
 
 
-def reaching_head(num_classes: int = 3) -> ReachingYOLOHead:
-    return ReachingYOLOHead((1, 1, 1), num_classes, ANCHORS, STRIDES, REACH)
+def reaching_head(num_classes: int = 3) -> YOLOv4Head:
+    return YOLOv4Head((1, 1, 1), num_classes, ANCHORS, STRIDES, REACH)
 
 
-def logistic_head(num_classes: int = 3) -> LogisticYOLOHead:
-    return LogisticYOLOHead((1, 1, 1), num_classes, ANCHORS, STRIDES)
+def logistic_head(num_classes: int = 3) -> ScaledYOLOv4Head:
+    return ScaledYOLOv4Head((1, 1, 1), num_classes, ANCHORS, STRIDES)
 
 
 def original(case: Network, variant: str) -> YOLOv4Criterion:
     reach, also_above, gains, measure = ORIGINAL[variant]
-    head = ReachingYOLOHead((1, 1, 1), 3, case.anchors, STRIDES, reach)
+    head = YOLOv4Head((1, 1, 1), 3, case.anchors, STRIDES, reach)
     return YOLOv4Criterion(bare(head), BestAnchor(0.7, also_above), gains, measure)
 
 
@@ -76,7 +76,7 @@ def test_gradients_of_boxes_are_darknets_with_the_derivatives_that_it_leaves_out
     )
     priors, score = predictions.priors[assigned.row], predictions.raw[place][:, :2].sigmoid()
     left_out = torch.cat([priors[:, 5:] * score * (1 - score) * priors[:, 2:3], priors[:, 3:5] / 2], dim=1) / 160
-    assert (iou.iou(predictions.boxes[place], case.targets.boxes[assigned.target]) > 0).all()
+    assert (boxes.iou(predictions.boxes[place], case.targets.boxes[assigned.target]) > 0).all()
     torch.testing.assert_close(gradients, -deltas * left_out, rtol=3e-5, atol=1e-9)
 
 
@@ -85,9 +85,9 @@ def test_the_box_loss_of_a_prediction_is_the_mean_over_its_classes() -> None:
     maps, assigner = random_maps(head), BestAnchor(0.7)
     rows = [[0, 0, 40, 40, 100, 100], [0, 1, 42, 42, 98, 98], [0, 1, 44, 44, 96, 96]]
     mean, summed = (YOLOv4Criterion(bare(head), assigner, Gains(average=each)) for each in (True, False))
-    alone = [float(mean(maps, boxes_of([row]), Moment()).parts["box"]) for row in rows]
-    assert float(mean(maps, boxes_of(rows), Moment()).parts["box"]) == pytest.approx(sum(alone) / 2)
-    assert float(summed(maps, boxes_of(rows), Moment()).parts["box"]) == pytest.approx(sum(alone))
+    alone = [float(mean(maps, boxes_of([row]), StepContext()).parts["box"]) for row in rows]
+    assert float(mean(maps, boxes_of(rows), StepContext()).parts["box"]) == pytest.approx(sum(alone) / 2)
+    assert float(summed(maps, boxes_of(rows), StepContext()).parts["box"]) == pytest.approx(sum(alone))
 
 
 def test_a_good_box_is_left_alone_only_if_it_claims_a_class() -> None:
@@ -103,7 +103,7 @@ def test_a_good_box_is_left_alone_only_if_it_claims_a_class() -> None:
     for logit in (-1.0, -1.2):  # probabilities 0.27 and 0.23
         with torch.no_grad():
             maps[0][0, 0, 6, 6, 5:] = logit
-        (gradient,) = torch.autograd.grad(criterion(maps, targets, Moment()).total, maps[:1])
+        (gradient,) = torch.autograd.grad(criterion(maps, targets, StepContext()).total, maps[:1])
         silent.append(bool(gradient[0, 0, 6, 6, 4] == 0))
     assert silent == [True, False]
 
@@ -112,20 +112,20 @@ def test_scaled_heads_learn_the_overlap_as_objectness() -> None:
     head = logistic_head()
     maps, targets = random_maps(head, images=1), boxes_of([[0, 1, 40, 40, 72, 72]])
     criterion = YOLOv4Criterion(bare(head))
-    criterion(maps, targets, Moment()).total.backward()
+    criterion(maps, targets, StepContext()).total.backward()
     predictions = criterion.read(maps)
     assigned = criterion.assigner(predictions, targets)
     place = (assigned.image, assigned.row)
     gradients = torch.cat([m.grad.flatten(1, 3) for m in maps if m.grad is not None], dim=1)[place][:, 4]
-    wanted = iou.iou(predictions.boxes[place], targets.boxes[assigned.target])
+    wanted = boxes.iou(predictions.boxes[place], targets.boxes[assigned.target])
     torch.testing.assert_close(gradients, predictions.raw[place][:, 4].detach().sigmoid() - wanted)
     assert 0 < wanted.min() < wanted.max() < 1
 
 
 def test_an_anchor_of_two_levels_learns_on_both() -> None:
-    head = ReachingYOLOHead((1, 1), 3, TINY_ANCHORS, (16, 32), TINY_REACH)
+    head = YOLOv4Head((1, 1), 3, TINY_ANCHORS, (16, 32), TINY_REACH)
     maps = [m.detach().zero_().requires_grad_() for m in random_maps(head, images=1)]
-    YOLOv4Criterion(bare(head), BestAnchor())(maps, boxes_of([[0, 0, 10, 10, 91, 92]]), Moment()).total.backward()
+    YOLOv4Criterion(bare(head), BestAnchor())(maps, boxes_of([[0, 0, 10, 10, 91, 92]]), StepContext()).total.backward()
     raised = [(m.grad[..., 4] < 0).nonzero().tolist() for m in maps if m.grad is not None]
     assert raised == [[[0, 2, 3, 3]], [[0, 0, 1, 1]]]
 
@@ -142,8 +142,8 @@ def test_any_scene_has_finite_losses(make: type[Head], scene: str, num_classes: 
 def test_a_batch_costs_what_its_images_do() -> None:
     head = reaching_head()
     maps, criterion, targets = random_maps(head), YOLOv4Criterion(bare(head)), boxes_of(SCENES["crowded"])
-    alone = [criterion([m[i : i + 1] for m in maps], of_image(targets, i), Moment()).total for i in range(2)]
-    torch.testing.assert_close(criterion(maps, targets, Moment()).total, torch.stack(alone).sum())
+    alone = [criterion([m[i : i + 1] for m in maps], of_image(targets, i), StepContext()).total for i in range(2)]
+    torch.testing.assert_close(criterion(maps, targets, StepContext()).total, torch.stack(alone).sum())
 
 
 def test_small_boxes_far_from_the_origin_lose_nothing_in_float32() -> None:
@@ -159,7 +159,9 @@ def test_small_boxes_far_from_the_origin_lose_nothing_in_float32() -> None:
     gradients = []
     for maps, place in ((near, box), (far, box + shift)):
         leaf = maps[0].detach().requires_grad_()
-        parts = YOLOv4Criterion(bare(head), BestAnchor(1.0))([leaf, *maps[1:]], boxes_of([[0, 0, *place]]), Moment())
+        parts = YOLOv4Criterion(bare(head), BestAnchor(1.0))(
+            [leaf, *maps[1:]], boxes_of([[0, 0, *place]]), StepContext()
+        )
         parts.total.backward()
         assert leaf.grad is not None
         gradients.append(leaf.grad[:, :, -8:, -8:, :4])

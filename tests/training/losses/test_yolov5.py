@@ -5,12 +5,12 @@ import torch
 
 from model_zoo.families.yolov5 import P5_ANCHORS, P6_ANCHORS, VARIANTS
 from tests.training.losses.anchor_cases import Case, bare_detector, close, finite, overfit, scene
-from training.assign.ratio import Levels, Matches, ratio_matches
-from training.criterion import Moment
+from training.assign.anchor_ratio import Levels, Matches, ratio_matches
+from training.batch import Targets
 from training.losses import yolov5
+from training.losses.criterion import StepContext
 from training.losses.yolov5 import Gains, YOLOv5Criterion
 from training.recipes import recipe_of
-from training.samples import Targets
 
 KINDS = {
     "low": Gains(),
@@ -56,7 +56,7 @@ def test_losses_and_gradients_are_the_original_ones(shared, name, kind, dtype, r
     case = Case(shared, "yolov5", name)
     maps = case.maps(dtype)
     criterion = YOLOv5Criterion(case.detector, KINDS[kind])
-    case.check(kind, criterion(maps, case.targets(dtype), Moment()), maps, rtol, grad_tol)
+    case.check(kind, criterion(maps, case.targets(dtype), StepContext()), maps, rtol, grad_tol)
     if kind == "low_autobalance":
         close(criterion.losses.balance, case.arrays[f"{kind}__balance_after"], 1e-8)
 
@@ -69,7 +69,7 @@ def test_a_side_four_times_the_anchor_is_too_much():
 
 
 @pytest.mark.parametrize(
-    ("centre", "expected"),
+    ("center", "expected"),
     [
         ((19, 19), [(2, 2), (1, 2), (2, 1)]),  # 0.375 of a cell past the corner: left and upper
         ((22, 22), [(2, 2), (3, 2), (2, 3)]),
@@ -80,11 +80,11 @@ def test_a_side_four_times_the_anchor_is_too_much():
         ((0, 0), [(0, 0), (0, 0), (0, 0)]),
     ],
 )
-def test_the_two_nearest_neighbours_learn_too(centre, expected):
-    assert cells(match([[*centre, 10, 13]])) == expected
+def test_the_two_nearest_neighbors_learn_too(center, expected):
+    assert cells(match([[*center, 10, 13]])) == expected
 
 
-def test_a_wide_reach_takes_all_four_neighbours():
+def test_a_wide_reach_takes_all_four_neighbors():
     assert cells(match([[19, 19, 10, 13]], reach=1.0)) == [(2, 2), (1, 2), (2, 1), (3, 2), (2, 3)]
 
 
@@ -133,7 +133,7 @@ def test_of_objects_that_share_a_cell_the_last_gives_the_objectness():
     for name, boxes in {"near": [near], "far": [far], "both": [near, far], "turned": [far, near]}.items():
         n = len(boxes)
         targets = Targets(torch.zeros(n, dtype=torch.int64), torch.zeros(n, dtype=torch.int64), torch.tensor(boxes))
-        losses[name] = YOLOv5Criterion(bare_detector(3))(maps, targets, Moment()).parts["objectness"]
+        losses[name] = YOLOv5Criterion(bare_detector(3))(maps, targets, StepContext()).parts["objectness"]
     torch.testing.assert_close(losses["both"], losses["far"])
     torch.testing.assert_close(losses["turned"], losses["near"])
     assert losses["near"] != losses["far"]
@@ -144,7 +144,7 @@ def test_objectness_counts_with_the_square_of_the_longer_side():
     other, _ = scene([0], size=(64, 320))
     none = Targets(torch.zeros(0).long(), torch.zeros(0).long(), torch.zeros(0, 4))
     flat = [torch.zeros_like(m) for m in maps], [torch.zeros_like(m) for m in other]
-    small, large = (YOLOv5Criterion(bare_detector(3))(m, none, Moment()).total for m in flat)
+    small, large = (YOLOv5Criterion(bare_detector(3))(m, none, StepContext()).total for m in flat)
     torch.testing.assert_close(large, 4 * small)
 
 
@@ -153,14 +153,14 @@ def test_four_levels_have_their_own_balance():
     maps = [torch.zeros(2, 3, 320 // s, 320 // s, 8) for s in (8, 16, 32, 64)]
     none = Targets(torch.zeros(0).long(), torch.zeros(0).long(), torch.zeros(0, 4))
     expected = 2 * 3 / 4 * (320 / 640) ** 2 * (4 + 1 + 0.25 + 0.06) * torch.tensor(2.0).log()
-    torch.testing.assert_close(criterion(maps, none, Moment()).total, expected)
+    torch.testing.assert_close(criterion(maps, none, StepContext()).total, expected)
 
 
 def test_two_processes_learn_what_one_would(monkeypatch):
     """Gradients of both, averaged and multiplied by two as the trainer does for a sum, are those of all four images."""
     maps, targets = scene([6, 0, 3, 5])
     criterion = YOLOv5Criterion(bare_detector(3))
-    criterion(maps, targets, Moment()).total.backward()
+    criterion(maps, targets, StepContext()).total.backward()
     halves = []
     for first in (0, 2):
         mine = (targets.image_index >= first) & (targets.image_index < first + 2)
@@ -169,10 +169,10 @@ def test_two_processes_learn_what_one_would(monkeypatch):
     counts = []
     monkeypatch.setattr(yolov5, "average_over_processes", lambda value: counts.append(value) or value)
     for half in halves:
-        criterion(*half, Moment())
+        criterion(*half, StepContext())
     monkeypatch.setattr(yolov5, "average_over_processes", lambda value: (counts[0] + counts[1]) / 2)
     for half in halves:
-        criterion(*half, Moment()).total.backward()
+        criterion(*half, StepContext()).total.backward()
     for level, m in enumerate(maps):
         torch.testing.assert_close(torch.cat([half[0][level].grad for half in halves]), m.grad)
 
@@ -181,8 +181,8 @@ def test_fitted_anchors_are_those_of_the_detector():
     detector = bare_detector(3)
     detector.head.anchors.mul_(2)
     maps, targets = scene([5])
-    moved = YOLOv5Criterion(detector)(maps, targets, Moment()).total
-    assert moved != YOLOv5Criterion(bare_detector(3))(maps, targets, Moment()).total
+    moved = YOLOv5Criterion(detector)(maps, targets, StepContext()).total
+    assert moved != YOLOv5Criterion(bare_detector(3))(maps, targets, StepContext()).total
 
 
 def test_raw_rows_are_read_where_matches_say():

@@ -13,13 +13,13 @@ from model_zoo.detector import Detector
 from model_zoo.registry import build
 from tests.training.cell_cases import DTYPES, GRIDS, SCENES, Case, learn, random_maps, relative, targets_of
 from tests.training.losses.anchor_cases import overfit
-from training.criterion import Moment
+from training.boxes import giou, siou
+from training.loop.schedule import LRSchedule
 from training.losses import yolov6
-from training.losses.iou import giou, siou
+from training.losses.criterion import StepContext
 from training.losses.yolov6 import YOLOv6Criterion
 from training.losses.yolox import YOLOXCriterion
 from training.recipes import recipe_of
-from training.schedule import Timetable
 
 KINDS = ["tal_siou", "tal_giou", "atss_giou", "atss_siou", "tal_giou_dfl", "atss_siou_dfl"]
 CASES = [(3, kind) for kind in KINDS] + [(80, kind) for kind in ("tal_siou", "atss_giou", "tal_giou_dfl")]
@@ -64,7 +64,7 @@ def test_losses_and_gradients_are_the_originals(shared: Path, classes: int, kind
 def test_unusual_scenes_are_learned(scene: str, classes: int, epoch: int, bins: bool) -> None:
     criterion = YOLOv6Criterion(detector_of(classes, bins))
     maps = random_maps(classes + 4 * (17 if bins else 1))
-    losses = learn(criterion, maps, targets_of(SCENES[scene]), Moment(epoch))
+    losses = learn(criterion, maps, targets_of(SCENES[scene]), StepContext(epoch))
     if scene in ("no objects", "outside", "tiny", "thin"):
         assert losses.parts["box"] == 0
     assert losses.parts["classes"] > 0
@@ -89,7 +89,7 @@ def test_atss_assigns_first_in_release_2_alone(
         assigner = getattr(yolov6, name)()
         monkeypatch.setattr(yolov6, name, lambda name=name, own=assigner: lambda *a: (asked.append(name), own(*a))[1])
     criterion = recipe_of(variant).criterion(detector_of(3, False))
-    learn(criterion, random_maps(7), targets_of(SCENES["one object"]), Moment(epoch))
+    learn(criterion, random_maps(7), targets_of(SCENES["one object"]), StepContext(epoch))
     assert asked == ["ATSS" if atss else "TAL"]
 
 
@@ -108,7 +108,7 @@ def test_the_sum_of_scores_divides_only_above_one_and_over_all_processes(monkeyp
 def test_what_a_head_adds_for_training_is_ignored(variant: str) -> None:
     detector = build(variant, num_classes=3).train()
     maps = [m.detach().requires_grad_() for m in detector(torch.rand(1, 3, 64, 64))]
-    losses = recipe_of(variant).criterion(detector)(maps, targets_of([[0, 1, 10, 10, 50, 50]]), Moment())
+    losses = recipe_of(variant).criterion(detector)(maps, targets_of([[0, 1, 10, 10, 50, 50]]), StepContext())
     losses.total.backward()
     assert [m.grad is not None for m in maps] == [True] * 3 + [False] * 3
 
@@ -140,6 +140,6 @@ def test_a_release_and_size_has_its_criterion(
 @pytest.mark.parametrize("batch", [4, 16, 256])
 def test_the_lr_is_the_same_for_any_batch(batch: int) -> None:
     recipe = recipe_of("yolov6n")
-    table = Timetable(recipe.schedule, recipe.optimizer, epochs=400, steps_per_epoch=1000, batch=batch)
+    table = LRSchedule(recipe.schedule, recipe.optimizer, epochs=400, steps_per_epoch=1000, batch=batch)
     assert table.at(3000).lr == pytest.approx(recipe.optimizer.lr, rel=1e-3)
     assert {table.at(step).accumulate for step in (0, 3000, 399_999)} == {1}

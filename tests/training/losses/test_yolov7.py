@@ -8,13 +8,13 @@ from model_zoo.families import yolov7, yolov7_p6
 from model_zoo.families.yolov5 import P5_ANCHORS
 from tests.training.losses.anchor_cases import PARTS, Case, bare_detector, finite, overfit, scene
 from training.assign import ota
-from training.assign.ratio import Matches
-from training.criterion import Moment
-from training.losses.iou import pairwise_iou
+from training.assign.anchor_ratio import Matches
+from training.batch import Targets
+from training.boxes import pairwise_iou
+from training.losses.criterion import StepContext
 from training.losses.yolov5 import Gains, YOLOv5Criterion
 from training.losses.yolov7 import YOLOv7Criterion
 from training.recipes import recipe_of
-from training.samples import Targets
 
 GAINS = Gains(classes=0.3, objectness=0.7)
 KINDS = [
@@ -32,7 +32,7 @@ TOLERANCES = [(torch.float32, 2e-6, 3e-6), (torch.float64, 1e-6, 3e-6)]
 def test_losses_and_gradients_are_the_original_ones(shared, name, kind, lead_top, dtype, rtol, grad_tol):
     case = Case(shared, "yolov7", name)
     maps = case.maps(dtype, auxiliary=kind != "ota")
-    losses = YOLOv7Criterion(case.detector, GAINS, lead_top)(maps, case.targets(dtype), Moment())
+    losses = YOLOv7Criterion(case.detector, GAINS, lead_top)(maps, case.targets(dtype), StepContext())
     case.check(kind, losses, maps, rtol, grad_tol)
 
 
@@ -41,7 +41,7 @@ def test_without_its_assigner_it_is_yolov5s_criterion(shared, dtype, rtol, grad_
     case = Case(shared, "yolov7", "basic_nc3")
     maps = case.maps(dtype)
     case.check(
-        "plain", YOLOv5Criterion(case.detector, GAINS)(maps, case.targets(dtype), Moment()), maps, rtol, grad_tol
+        "plain", YOLOv5Criterion(case.detector, GAINS)(maps, case.targets(dtype), StepContext()), maps, rtol, grad_tol
     )
 
 
@@ -159,7 +159,7 @@ def test_an_oblong_image_is_measured_in_its_own_pixels():
 def test_without_auxiliary_maps_the_lead_learns_alone():
     maps, targets = scene([5, 3], auxiliary=2)
     criterion = YOLOv7Criterion(bare_detector(3))
-    both, lead = criterion(maps, targets, Moment()).parts, criterion(maps[:3], targets, Moment()).parts
+    both, lead = criterion(maps, targets, StepContext()).parts, criterion(maps[:3], targets, StepContext()).parts
     assert lead == {name: both[name] for name in PARTS}
 
 

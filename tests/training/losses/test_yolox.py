@@ -15,9 +15,9 @@ from model_zoo.registry import build
 from tests.training.cell_cases import DTYPES, SCENES, Case, learn, random_maps, relative, targets_of
 from tests.training.losses.anchor_cases import overfit
 from training.assign.simota import FIRST_RELEASES, SimOTA
-from training.criterion import Moment
+from training.boxes import ciou, giou, siou
 from training.losses import yolox
-from training.losses.iou import ciou, giou, siou
+from training.losses.criterion import StepContext
 from training.losses.yolox import YOLOXCriterion
 from training.recipes import recipe_of
 
@@ -98,7 +98,7 @@ def test_losses_and_gradients_are_those_of_the_first_yolov6(shared: Path, kind: 
 @pytest.mark.parametrize("variant", ["yolox-nano", "yolov6n-v1"])
 def test_unusual_scenes_are_learned(variant: str, scene: str, classes: int) -> None:
     criterion = recipe_of(variant).criterion(build("yolox-test", num_classes=classes))
-    losses = learn(criterion, random_maps(5 + classes), targets_of(SCENES[scene]), Moment(closing=True))
+    losses = learn(criterion, random_maps(5 + classes), targets_of(SCENES[scene]), StepContext(closing=True))
     assert losses.parts.keys() == set(ORDER)
     assert bool(losses.parts["l1"] > 0) == (scene not in ("no objects", "outside"))
 
@@ -111,7 +111,7 @@ def test_l1_counts_in_the_closing_epochs_and_always_in_the_first_yolov6(
     variant: str, closing: bool, counts: bool
 ) -> None:
     criterion = recipe_of(variant).criterion(build("yolox-test", num_classes=3))
-    losses = learn(criterion, random_maps(8), targets_of(SCENES["one object"]), Moment(closing=closing))
+    losses = learn(criterion, random_maps(8), targets_of(SCENES["one object"]), StepContext(closing=closing))
     assert bool(losses.parts["l1"] > 0) == counts
 
 
@@ -130,14 +130,14 @@ def test_all_is_divided_by_the_average_count_of_the_processes_if_that_is_more_th
 def test_a_batch_is_its_images_divided_by_all_that_learn(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     case = Case(shared, "yolox_loss", "basic_nc3")
     maps, targets, criterion = maps_of(case, torch.float64), case.targets(torch.float64), criterion_of(3)
-    together = criterion(maps, targets, Moment()).total * 50  # that many learn, says the reference
+    together = criterion(maps, targets, StepContext()).total * 50  # that many learn, says the reference
     monkeypatch.setattr(yolox, "average_over_processes", torch.ones_like)
     alone = []
     for image in range(2):
         mine = targets.image_index == image
         own = targets._replace(image_index=torch.zeros_like(targets.image_index[mine]))
         own = own._replace(class_ids=targets.class_ids[mine], boxes=targets.boxes[mine])
-        alone.append(criterion([m[image : image + 1] for m in maps], own, Moment()).total)
+        alone.append(criterion([m[image : image + 1] for m in maps], own, StepContext()).total)
     torch.testing.assert_close(together, alone[0] + alone[1])
 
 

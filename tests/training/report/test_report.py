@@ -13,11 +13,11 @@ import pytest
 
 from model_zoo.contract.detections import Detections
 from model_zoo.contract.errors import LineageError
-from training.data.records import DataSet, Record, Split
+from training.data.dataset import DataSet, Record, Split
 from training.evaluate import coco
 from training.evaluate.detector import Evaluation
+from training.report.images import sheet
 from training.report.page import Page
-from training.report.pictures import sheet
 from training.report.run import flatten, write_report
 
 NAMES = ("cell", "<b>bold</b>", "absent $ \N{CJK UNIFIED IDEOGRAPH-4E2D}")

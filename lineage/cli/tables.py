@@ -1,0 +1,13 @@
+"""Text tables for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+
+def format_table(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> str:
+    """Return rows as aligned columns separated by two spaces; columns whose index is in `right` align right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    sides = [">" if index in right else "<" for index in range(len(widths))]
+    layout = "  ".join(f"{{:{side}{width}}}" for side, width in zip(sides, widths, strict=True))
+    return "\n".join(layout.format(*row).rstrip() for row in rows)

@@ -1,0 +1,1 @@
+"""Protocols: thin adapters around the detection service."""

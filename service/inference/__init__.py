@@ -1,0 +1,1 @@
+"""Inference without HTTP: models, queues, detections."""

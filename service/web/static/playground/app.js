@@ -1,0 +1,208 @@
+// Sends an image to /detect once, at a low score, and shows of the answer what the threshold lets through.
+
+const LOWEST = 0.05; // asked for; the slider chooses among what came
+const STAGES = [["decode", "#8ecae6"], ["queue", "#ffd166"], ["infer", "#83c5a0"], ["rest", "#c9c9c2"]];
+const $ = (id) => document.getElementById(id);
+const state = { answer: null, name: "", hidden: new Set(), turn: 0, url: "" };
+
+// The color of a class, as the server draws it: steps of the golden section never come close to an earlier hue soon.
+function color(classId) {
+  const [saturation, value] = [[0.85, 0.95], [0.6, 1.0], [0.9, 0.7]][classId % 3];
+  const part = (n) => {
+    const k = (n + ((classId * 0.618034) % 1) * 6) % 6;
+    return Math.round(255 * (value - value * saturation * Math.max(0, Math.min(k, 4 - k, 1))));
+  };
+  return [part(5), part(3), part(1)];
+}
+
+function ink(rgb) { // black or white, whichever has the higher contrast (WCAG 2)
+  const [r, g, b] = rgb.map((v) => (v <= 10 ? v / 255 / 12.92 : ((v / 255 + 0.055) / 1.055) ** 2.4));
+  return 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.179 ? "#000" : "#fff";
+}
+
+const css = (rgb) => `rgb(${rgb.join(" ")})`;
+
+function element(tag, properties = {}, ...children) {
+  const made = Object.assign(document.createElement(tag), properties);
+  made.append(...children);
+  return made;
+}
+
+async function detect(blob, name) {
+  const turn = ++state.turn; // a later image wins, whichever answer comes first
+  $("problem").hidden = true;
+  $("status").textContent = `Looking at ${name} …`;
+  show(blob, name);
+  const form = new FormData();
+  form.append("file", blob, name);
+  try {
+    await listed; // an image may be chosen before the models are known
+    const response = await fetch(`detect?${query(LOWEST)}`, { method: "POST", body: form });
+    const answer = await response.json();
+    if (turn !== state.turn) return;
+    if (!response.ok) throw new Error(answer.detail);
+    state.answer = answer;
+    state.hidden.clear();
+    render();
+  } catch (error) {
+    if (turn === state.turn) fail(error.message);
+  }
+}
+
+function query(score) {
+  return new URLSearchParams({ model: $("model").value, score }).toString();
+}
+
+function show(blob, name) {
+  URL.revokeObjectURL(state.url);
+  state.url = URL.createObjectURL(blob);
+  Object.assign(state, { name, answer: null, blob });
+  $("photo").src = state.url;
+  $("photo").alt = name;
+  $("boxes").replaceChildren();
+  $("stage").hidden = false;
+  $("found").hidden = true;
+}
+
+function fail(message) {
+  $("status").textContent = "";
+  $("problem").textContent = message;
+  $("problem").hidden = false;
+}
+
+function render() {
+  if (!state.answer) return;
+  const [result] = state.answer.results;
+  const sure = result.detections.filter((d) => d.score >= Number($("score").value));
+  const shown = sure.filter((d) => !state.hidden.has(d.label));
+  $("status").textContent = `${shown.length} ${shown.length === 1 ? "detection" : "detections"} in ${state.name}, `
+    + `${result.image.width} × ${result.image.height}`;
+  $("boxes").replaceChildren(...shown.map((d) => box(d, result.image)).reverse()); // the best lie on top
+  $("rows").replaceChildren(...shown.map(row));
+  $("classes").replaceChildren(...chips(sure));
+  $("curl").textContent = `curl -F 'file=@${state.name.replaceAll("'", "'\\''")}' '${location.origin}`
+    + `${location.pathname}detect?${query($("score").value)}'`;
+  $("json").textContent = JSON.stringify({ ...state.answer, results: [{ ...result, detections: shown }] }, null, 2);
+  timing(state.answer.timing_ms);
+  $("found").hidden = false;
+}
+
+function box(d, image) {
+  const [left, top, right, bottom] = d.box;
+  const rgb = color(d.class_id);
+  const label = element("span", { textContent: `${d.label} ${d.score.toFixed(2)}` });
+  Object.assign(label.style, { background: css(rgb), color: ink(rgb) });
+  const made = element("div", { className: "box" }, label);
+  made.classList.toggle("low", top / image.height < 0.04); // a label stays on the picture
+  made.classList.toggle("right", left / image.width > 0.75);
+  made.dataset.key = d.box.join();
+  Object.assign(made.style, {
+    borderColor: css(rgb),
+    left: `${(100 * left) / image.width}%`,
+    top: `${(100 * top) / image.height}%`,
+    width: `${(100 * (right - left)) / image.width}%`,
+    height: `${(100 * (bottom - top)) / image.height}%`,
+  });
+  return made;
+}
+
+function row(d) {
+  const cells = [d.label, d.score.toFixed(3), d.box.map((v) => v.toFixed(0)).join(", ")];
+  const made = element("tr", { tabIndex: 0 }, ...cells.map((textContent) => element("td", { textContent })));
+  const light = (on) => () => {
+    for (const other of $("boxes").children) {
+      const same = other.dataset.key === d.box.join();
+      other.classList.toggle("lit", on && same);
+      other.classList.toggle("dim", on && !same);
+    }
+  };
+  for (const name of ["mouseenter", "focus"]) made.addEventListener(name, light(true));
+  for (const name of ["mouseleave", "blur"]) made.addEventListener(name, light(false));
+  return made;
+}
+
+function chips(sure) {
+  const counts = new Map();
+  for (const d of sure) counts.set(d.label, [d.class_id, (counts.get(d.label)?.[1] ?? 0) + 1]);
+  return [...counts].map(([label, [classId, count]]) => {
+    const button = element("button", { type: "button", textContent: `${label} ${count}` });
+    button.ariaPressed = String(!state.hidden.has(label));
+    button.style.borderColor = css(color(classId));
+    button.addEventListener("click", () => {
+      if (!state.hidden.delete(label)) state.hidden.add(label);
+      render();
+      [...$("classes").querySelectorAll("button")].find((b) => b.textContent === button.textContent)?.focus();
+    });
+    return element("li", {}, button);
+  });
+}
+
+function timing(ms) {
+  const rest = Math.max(ms.total - ms.decode - ms.queue - ms.infer, 0);
+  const parts = { ...ms, rest };
+  $("total").textContent = `${ms.total.toFixed(1)} ms in the server`;
+  $("timing").replaceChildren(...STAGES.map(([name, background]) => {
+    const text = `${name} ${parts[name].toFixed(1)} ms`;
+    const made = element("div", { textContent: text, title: text });
+    Object.assign(made.style, { background, flex: `${Math.max(parts[name], 0.001)} 0 0` });
+    return made;
+  }));
+}
+
+async function listModels() {
+  const { models } = await (await fetch("models")).json();
+  const chosen = $("model").value;
+  $("model").replaceChildren(...models.map(({ name }) => element("option", { value: name, textContent: name })));
+  if (models.some(({ name }) => name === chosen)) $("model").value = chosen;
+  if (!models.length) fail("The repository has no model yet; `lineage import` or `lineage train` makes one.");
+}
+
+async function listSamples() {
+  const response = await fetch("playground/samples/index.json");
+  const names = response.ok ? await response.json() : [];
+  $("samples").hidden = names.length === 0;
+  $("samples").querySelector("ul").replaceChildren(...names.map((name) => {
+    const url = `playground/samples/${name}`;
+    const button = element("button", { type: "button" }, element("img", { src: url, alt: `sample ${name}` }));
+    button.addEventListener("click", async () => detect(await (await fetch(url)).blob(), name));
+    return element("li", {}, button);
+  }));
+}
+
+const image = (items) => [...items].map((i) => (i.getAsFile ? i.getAsFile() : i)).find((f) => f?.type.startsWith("image/"));
+
+function take(items) {
+  const file = image(items);
+  if (file) detect(file, file.name || "pasted.png");
+  else fail("That is not an image; expected a JPEG, PNG, WebP, TIFF or BMP file.");
+}
+
+$("file").addEventListener("change", ({ target }) => {
+  if (target.files.length) take(target.files);
+  target.value = ""; // the same file may be chosen again
+});
+$("score").addEventListener("input", ({ target }) => {
+  $("score-value").textContent = Number(target.value).toFixed(2);
+  render();
+});
+$("model").addEventListener("change", () => { if (state.blob) detect(state.blob, state.name); });
+document.addEventListener("paste", ({ clipboardData }) => take(clipboardData.items));
+document.addEventListener("dragover", (event) => { event.preventDefault(); document.body.classList.add("dragging"); });
+document.addEventListener("dragleave", ({ relatedTarget }) => {
+  if (!relatedTarget) document.body.classList.remove("dragging");
+});
+document.addEventListener("drop", (event) => {
+  event.preventDefault();
+  document.body.classList.remove("dragging");
+  take(event.dataTransfer.files);
+});
+for (const button of document.querySelectorAll("button.copy")) {
+  button.addEventListener("click", async () => {
+    await navigator.clipboard.writeText($(button.dataset.of).textContent);
+    button.textContent = "Copied";
+    setTimeout(() => { button.textContent = "Copy"; }, 1500);
+  });
+}
+const listed = listModels();
+listed.catch((error) => fail(error.message));
+listSamples();

@@ -1,0 +1,211 @@
+"""What the documents promise is compared with the code, and their commands are run in small form."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from lineage.cli import main as cli
+from lineage.cli.main import main
+from model_zoo.contract import card, letterbox
+from model_zoo.contract.package import Repository
+from model_zoo.runtime import onnxruntime
+from model_zoo.runtime.base import EngineOptions
+from service.api import problems
+from service.api.native.schemas import DetectAnswer, DetectQuery
+from service.app import create_app
+from service.settings import Settings
+from tests.conftest import ROOT
+from tests.e2e.server import Server
+from tests.tiny_onnx import toy_card, toy_onnx
+
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+INDENTED = re.compile(r"^    (\S.*)$", re.MULTILINE)
+
+
+def text(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def blocks(name: str, language: str) -> list[str]:
+    return [body for kind, body in FENCE.findall(text(name)) if kind == language]
+
+
+def table(name: str, heading: str) -> list[list[str]]:
+    """Rows of the first table below a heading, without its head, cells stripped of backquotes."""
+    section = text(name).split(f"# {heading}\n", 1)[1]
+    lines = re.search(r"(?:^\|.*\n)+", section, re.MULTILINE)
+    assert lines, f"{name}: no table below {heading!r}"
+    return [[cell.strip().strip("`") for cell in line.split("|")[1:-1]] for line in lines[0].splitlines()[2:]]
+
+
+def commands(program: str) -> list[tuple[str, list[str]]]:
+    """Every line of code in a document that calls `program`: (document, words)."""
+    found = []
+    for path in DOCUMENTS:
+        source = path.read_text(encoding="utf-8")
+        lines = [line for kind, body in FENCE.findall(source) if kind == "sh" for line in body.splitlines()]
+        for line in [*lines, *INDENTED.findall(source)]:
+            words = shlex.split(line, comments=True)
+            if words and Path(words[0]).name == program:
+                found.append((path.name, words[1:]))
+    return found
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A folder in which the documents' commands make sense: a model named yolov5n, pictures, and the samples."""
+    graph = tmp_path / "yolov5n.onnx"
+    small = dataclasses.replace(toy_card("yolov5n"), class_names=("person", "car", "button"))
+    graph.write_bytes(toy_onnx(small))
+    Repository(tmp_path / "models").publish(small, {"model.onnx": graph})
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "ui-elements.onnx").write_bytes(toy_onnx(toy_card("ui-elements")))
+    for name in ("photo.jpg", "a.jpg", "b.jpg", "photos/c.jpg"):
+        cv2.imwrite(str(tmp_path / name), np.full((48, 64, 3), 200, dtype=np.uint8))
+    samples = Path("service") / "web" / "static" / "playground" / "samples"
+    shutil.copytree(ROOT / samples, tmp_path / samples)
+    return tmp_path
+
+
+@pytest.fixture
+def server(home: Path) -> Iterator[str]:
+    """A server on that folder: its address without the scheme."""
+    with Server(None, home) as server:
+        yield f"127.0.0.1:{server.wait_until_ready().port}"
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)
+def test_links_lead_somewhere(path: Path) -> None:
+    for link in re.findall(r"\]\((?!https?:)([^)]+)\)", path.read_text(encoding="utf-8")):
+        target, _, anchor = link.partition("#")
+        there = path.parent / target if target else path
+        assert there.exists(), link
+        headings = re.findall(r"^#+ (.+)$", there.read_text(encoding="utf-8"), re.MULTILINE) if anchor else []
+        assert not anchor or anchor in [h.lower().replace(" ", "-") for h in headings], link
+
+
+def test_the_readme_fits_a_screen_and_lists_the_commands_there_are() -> None:
+    assert len(text("README.md").splitlines()) <= 50
+    [listed] = [row[1] for row in table("README.md", "What is there") if row[0] == "Commands"]
+    assert listed.split(", ") == list(dict.fromkeys(command.name for command in cli.COMMANDS))
+
+
+def meant(words: list[str]) -> list[str]:
+    """What of a command line tells which command it is."""
+    return [words[0], *(c.flag for c in cli.COMMANDS if c.takes_flag and c.is_meant(words[0], words[1:]))]
+
+
+@pytest.mark.parametrize(("document", "words"), commands("lineage"), ids=lambda v: v if isinstance(v, str) else v[0])
+def test_commands_in_documents_have_the_flags_they_use(
+    document: str, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    if words[0].startswith("-"):
+        assert main(words) == 0
+        return
+    with pytest.raises(SystemExit, match="0"):
+        main([*meant(words), "--help"])
+    known = capsys.readouterr().out
+    for flag in (word.partition("=")[0] for word in words if word.startswith("--")):
+        assert re.search(rf"{flag}\b", known), f"{document}: lineage {' '.join(words)}"
+
+
+def test_commands_that_need_no_weights_run(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(home)
+    light = [words for _, words in commands("lineage") if words[0] in ("detect", "models")]
+    assert len(light) >= 5
+    for words in light:
+        assert main(words[: words.index(">")] if ">" in words else words) == 0, words
+    assert (home / "drawn" / "wizard.jpg").is_file()
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
+def test_requests_in_documents_are_answered(home: Path, server: str) -> None:
+    for document, words in commands("curl"):
+        command = ["curl", "--silent", "--show-error", "--fail", *(w.replace("localhost:8000", server) for w in words)]
+        done = subprocess.run(command, cwd=home, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, (document, words, done.stderr)
+        if "-o" not in words:
+            DetectAnswer.model_validate_json(done.stdout)
+    assert cv2.imread(str(home / "drawn.jpg")).shape == (48, 64, 3)
+
+
+@pytest.mark.parametrize("name", ["docs/tutorial.md", "docs/contract.md"])
+def test_python_in_documents_runs(name: str, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    package = Repository(home / "models").resolve("yolov5n")
+    Repository(home / "models").publish(toy_card("ui-elements"), {"model.onnx": home / "ui-elements.onnx"})
+    engine = onnxruntime.load(package, EngineOptions())
+    scope: dict[str, Any] = {"package": package, "engine": engine, "repository_path": home / "models"}
+    [source] = blocks(name, "python")
+    exec(compile(source, name, "exec"), scope)
+    assert scope["found"].boxes.shape == (len(scope["found"]), 4)
+    capsys.readouterr()
+
+
+def test_the_answer_in_the_document_has_the_shape_of_the_service() -> None:
+    [example] = blocks("docs/serving.md", "json")
+    DetectAnswer.model_validate(json.loads(example))
+
+
+@pytest.mark.parametrize(
+    "kind", [card.ModelCard, letterbox.LetterboxPolicy, card.Thresholds, card.WeightsOrigin, card.Metric]
+)
+def test_every_field_of_the_card_is_documented(kind: type[Any]) -> None:
+    documented = [row[0] for row in table("docs/contract.md", kind.__name__)]
+    assert documented == [field.name for field in dataclasses.fields(kind)]
+
+
+def test_every_query_parameter_is_documented() -> None:
+    assert [row[0] for row in table("docs/serving.md", "POST /detect")] == list(DetectQuery.model_fields)
+
+
+def test_every_setting_is_documented_with_its_default() -> None:
+    documented = {row[0]: row[1] for row in table("docs/serving.md", "Settings")}
+    assert list(documented) == list(Settings.model_fields)
+    for name, field in Settings.model_fields.items():
+        expected = {"decoders": "one per core"}.get(name, "none" if field.default is None else str(field.default))
+        assert documented[name] == expected, name
+
+
+def test_every_error_is_documented() -> None:
+    documented = {(int(row[0]), row[1]) for row in table("docs/serving.md", "Errors")}
+    assert documented == set(problems._TABLE.values())
+
+
+def test_every_address_is_documented() -> None:
+    documented = {row[0] for row in table("docs/serving.md", "The other addresses")} | {"POST /detect"}
+    paths = create_app(Settings()).openapi()["paths"]
+    served = {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods}
+    assert documented == served | {"GET /docs"}
+
+
+def test_make_targets_in_documents_exist() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", text("Makefile"), re.MULTILINE))
+    named = {words[0] for _, words in commands("make") if words}
+    assert named
+    assert named <= targets
+
+
+def test_the_words_of_the_glossary_are_in_order_and_explained_once() -> None:
+    words = [row[0].lower() for row in table("docs/glossary.md", "Glossary")]
+    assert words == sorted(set(words))
+
+
+def test_every_dependency_has_its_license_listed() -> None:
+    project = tomllib.loads(text("pyproject.toml"))["project"]
+    required = [*project["dependencies"], *(r for extra in project["optional-dependencies"].values() for r in extra)]
+    names = {re.split(r"[^\w.-]", requirement)[0] for requirement in required} - {project["name"]}
+    assert {row[0] for row in table("THIRD_PARTY.md", "Packages")} == names

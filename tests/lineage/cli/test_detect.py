@@ -1,0 +1,226 @@
+"""`lineage detect`: the same detections as the pipeline gives, in every form of input and output."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from lineage.cli.main import main
+from model_zoo.contract.drawing import class_color
+from model_zoo.contract.package import Repository
+from service.api.native.schemas import DetectAnswer
+from tests.tiny_onnx import CLASS_NAMES, toy_card, toy_onnx
+
+Detect = Callable[..., tuple[int, str, str]]
+RED = (250, 100, 20)
+
+
+def save_image(path: Path, color: tuple[int, int, int] = RED, size: tuple[int, int] = (64, 64)) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = np.full((*size, 3), color, dtype=np.uint8)
+    _, data = cv2.imencode(path.suffix, image[..., ::-1])
+    path.write_bytes(data.tobytes())
+    return path
+
+
+def publish(root: Path, name: str, aside: Path) -> None:
+    card = toy_card(name)
+    aside.write_bytes(toy_onnx(card))
+    Repository(root).publish(card, {"model.onnx": aside})
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with a repository `models` of one model."""
+    publish(tmp_path / "models", "toy", tmp_path / "toy.onnx")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def detect(capsys: pytest.CaptureFixture[str]) -> Detect:
+    """Run `lineage detect`: exit code, stdout, stderr."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        code = main(["detect", *map(str, arguments)])
+        return code, *capsys.readouterr()
+
+    return run
+
+
+def results(output: str) -> list[dict[str, object]]:
+    return list(json.loads(output)["results"])
+
+
+def test_the_table_names_what_was_found_and_where(detect: Detect, home: Path) -> None:
+    save_image(home / "a.png")
+    code, out, err = detect("a.png", "--model", "toy")
+    assert (code, err) == (0, "")
+    header, image, *objects = out.splitlines()
+    assert header.split() == ["label", "score", "left", "top", "right", "bottom"]
+    assert image == "a.png  64 x 64  2 objects"
+    assert [line.split() for line in objects] == [
+        ["red", "0.98", "31.2", "12.5", "32.5", "15.2"],
+        ["green", "0.39", "31.2", "12.5", "32.5", "15.2"],
+    ]
+
+
+def test_json_has_the_shape_of_the_service(detect: Detect, home: Path) -> None:
+    save_image(home / "a.png", size=(32, 64))
+    code, out, _ = detect("a.png", "--json")
+    document = json.loads(out)
+    assert code == 0
+    assert document["model"] == {"name": "toy", "version": 1}
+    shape = DetectAnswer.model_validate(document)
+    assert shape.timing_ms.total >= shape.timing_ms.infer > 0
+    (result,) = document["results"]
+    assert result["file"] == "a.png"
+    assert result["image"] == {"width": 64, "height": 32}
+    assert [found["label"] for found in result["detections"]] == ["red", "green", "blue"]
+    assert all(set(found) == {"box", "score", "class_id", "label"} for found in result["detections"])
+
+
+@pytest.mark.parametrize(
+    ("flags", "labels"),
+    [
+        ((), ["red", "green"]),
+        (("--score", "0.05"), ["red", "green", "blue"]),
+        (("--score", "0.5"), ["red"]),
+        (("--classes", "green, 2", "--score", "0.05"), ["green", "blue"]),
+        (("--max-detections", "1"), ["red"]),
+    ],
+)
+def test_thresholds_and_filters(flags: tuple[str, ...], labels: list[str], detect: Detect, home: Path) -> None:
+    save_image(home / "a.png")
+    _, out, _ = detect("a.png", "--json", *flags)
+    assert [found["label"] for found in results(out)[0]["detections"]] == labels
+
+
+def test_iou_and_nms_reach_the_graph(detect: Detect, home: Path) -> None:
+    """The toy's box ends at (mean green + 20 + iou + distance_weight) / 8."""
+    save_image(home / "a.png")
+    for flags, expected in ((("--iou", "0.5"), 121.5), (("--nms", "diou"), 121.45), (("--nms", "iou"), 120.45)):
+        _, out, _ = detect("a.png", "--json", *flags)
+        box = results(out)[0]["detections"][0]["box"]
+        assert box[3] == pytest.approx(expected / 8, abs=2e-3)
+
+
+def test_folders_and_patterns_and_files_come_once_and_in_order(detect: Detect, home: Path) -> None:
+    for name in ("in/b.png", "in/a.JPG", "in/deep/c.png", "x[1].png"):
+        save_image(home / name)
+    (home / "in/notes.txt").write_text("not a picture")
+    _, out, err = detect("x[1].png", "in", "in/**/*.png", "--json")
+    assert err == "", "no progress bar where nobody watches"
+    assert [r["file"] for r in results(out)] == ["x[1].png", "in/a.JPG", "in/b.png", "in/deep/c.png"]
+
+
+def test_a_bad_image_is_reported_and_the_others_are_done(detect: Detect, home: Path) -> None:
+    save_image(home / "good.png")
+    (home / "bad.png").write_bytes(b"no picture at all")
+    (home / "empty").mkdir()
+    code, out, err = detect("bad.png", "gone.png", "empty", "none/*.png", "good.png", "--json")
+    assert code == 1
+    assert [(r["file"], "error" in r) for r in results(out)] == [
+        ("bad.png", True), ("gone.png", True), ("empty", True), ("none/*.png", True), ("good.png", False),
+    ]  # fmt: skip
+    complaints = err.splitlines()
+    assert [line.split(": ")[:2] for line in complaints] == [
+        ["lineage", name] for name in ("bad.png", "gone.png", "empty", "none/*.png")
+    ]
+    assert "No such file" in complaints[1]
+    assert "no images in this folder" in complaints[2]
+
+
+def test_drawn_copies_are_saved_beside_nothing_they_could_harm(detect: Detect, home: Path) -> None:
+    for name in ("one/photo.jpg", "two/photo.jpg", "two/PHOTO.png", "two/Photo.JPG"):
+        save_image(home / name, color=(20, 200, 250), size=(128, 128))
+    before = {path: path.read_bytes() for path in home.glob("t*o/*")}
+    code, _, _ = detect("one", "two", "--save", "out/drawn")
+    assert code == 0
+    names = {path.name for path in (home / "out/drawn").iterdir()}
+    assert names == {"photo.jpg", "PHOTO.png", "Photo-2.JPG", "photo-3.jpg"}
+    assert {path: path.read_bytes() for path in before} == before
+    drawn = cv2.imread(str(home / "out/drawn/PHOTO.png"))[..., ::-1]
+    assert (drawn == class_color(CLASS_NAMES.index("blue"))).all(axis=-1).any()
+
+
+@pytest.mark.parametrize("way", ["same folder", "symbolic link", "hard link"])
+def test_an_input_is_never_overwritten(way: str, detect: Detect, home: Path) -> None:
+    photo = save_image(home / "in/photo.png")
+    content = photo.read_bytes()
+    (home / "out").mkdir()
+    if way == "symbolic link":
+        (home / "out/photo.png").symlink_to(photo)
+    if way == "hard link":
+        os.link(photo, home / "out/photo.png")
+    code, out, err = detect("in", "--save", "in" if way == "same folder" else "out")
+    assert (code, out) == (2, "")
+    assert "choose another folder" in err
+    assert photo.read_bytes() == content
+
+
+def test_a_copy_that_its_format_cannot_hold_is_reported(detect: Detect, home: Path) -> None:
+    """WebP ends at 16,383 pixels a side; the content of this one is PNG."""
+    save_image(home / "wide.png", size=(1, 16384)).rename(home / "wide.webp")
+    code, _, err = detect("wide.webp", "--save", "out")
+    assert code == 1
+    assert "16384 x 1 pixels cannot be written as .webp" in err
+
+
+def test_a_model_file_needs_no_repository(detect: Detect, home: Path) -> None:
+    save_image(home / "a.png")
+    _, from_file, _ = detect("a.png", "--json", "--model", home / "toy.onnx")
+    _, from_repository, _ = detect("a.png", "--json", "--model", "toy@1")
+    assert results(from_file) == results(from_repository)
+    assert json.loads(from_file)["model"] == {"name": "toy", "version": 0}
+
+
+def test_no_model_says_what_there_is(detect: Detect, home: Path) -> None:
+    save_image(home / "a.png")
+    publish(home / "models", "other", home / "other.onnx")
+    for flags, hint in (
+        ((), "other, toy"),
+        (("--model", "tyo"), "did you mean 'toy'?"),
+        (("--model", "toy@9"), "1, latest"),
+        (("--model", "gone.onnx"), "gone.onnx: no such file"),
+        (("--repository", "nowhere"), "lineage import"),
+    ):
+        code, out, err = detect("a.png", *flags)
+        assert (code, out) == (2, "")
+        assert hint in err
+        assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("flags", "hint"),
+    [
+        (("--score", "7"), "score: expected a number from"),
+        (("--classes", "purple"), "no class 'purple'"),
+        (("--max-detections", "0"), "max_detections: expected"),
+    ],
+)
+def test_wrong_values_are_explained(flags: tuple[str, ...], hint: str, detect: Detect, home: Path) -> None:
+    save_image(home / "a.png")
+    code, out, err = detect("a.png", *flags)
+    assert (code, out) == (2, "")
+    assert hint in err
+
+
+def test_an_onnx_file_without_a_card_is_refused(detect: Detect, home: Path) -> None:
+    save_image(home / "a.png")
+    (home / "noise.onnx").write_bytes(b"\x00\x01noise")
+    code, _, err = detect("a.png", "--model", "noise.onnx")
+    assert code == 2
+    assert "noise.onnx: ONNX Runtime cannot load it" in err
+
+
+def test_no_image_at_all_is_an_error(detect: Detect) -> None:
+    code, _, err = detect("--model", "toy")
+    assert code == 2
+    assert "no images" in err

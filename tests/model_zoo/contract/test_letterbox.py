@@ -1,0 +1,171 @@
+"""Letterbox against the original programs, and the properties of its geometry."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from model_zoo.contract import letterbox
+from model_zoo.contract.boxes import cxcywh_to_xyxy
+from model_zoo.contract.letterbox import Geometry, LetterboxPolicy, Size
+
+V5 = LetterboxPolicy()
+YOLOX = LetterboxPolicy(align="top_left", rounding="floor")
+DARKNET = LetterboxPolicy(rounding="floor", fill=128)
+STRETCH = LetterboxPolicy(align="stretch")
+
+sizes = st.tuples(st.integers(1, 3000), st.integers(1, 3000))
+canvases = st.tuples(st.integers(1, 40), st.integers(1, 40)).map(lambda s: (32 * s[0], 32 * s[1]))
+policies = st.builds(
+    LetterboxPolicy,
+    align=st.sampled_from(["center", "top_left", "stretch"]),
+    rounding=st.sampled_from(["round", "floor"]),
+    scale_up=st.booleans(),
+)
+
+
+@pytest.fixture(scope="module")
+def originals(shared: Path) -> dict[str, np.ndarray]:
+    with np.load(shared / "parity/training/augment_geometry/seed2.npz") as file:
+        return {key: file[key] for key in file.files if key.startswith(("letterbox_", "scale_boxes_", "yolox_preproc"))}
+
+
+def test_every_case_of_the_v5_lineage(originals: dict[str, np.ndarray]) -> None:
+    cases = zip(originals["letterbox_in"].tolist(), originals["letterbox_out"], strict=True)
+    for (height, width, rows, columns, auto, stretched, scale_up, stride), expected in cases:
+        policy = LetterboxPolicy(align="stretch" if stretched else "center", scale_up=bool(scale_up))
+        canvas = (rows, columns)
+        if auto:
+            canvas = letterbox.smallest_canvas(policy, (height, width), canvas, stride)
+        came = letterbox.plan(policy, (height, width), canvas)
+        np.testing.assert_allclose(_as_reference(came), expected, rtol=0, atol=1e-6)
+    assert len(originals["letterbox_in"]) == 280
+
+
+def test_pixels_of_the_v5_lineage(originals: dict[str, np.ndarray]) -> None:
+    image = originals["letterbox_image"]
+    for auto in (0, 1):
+        size = (image.shape[0], image.shape[1])
+        canvas = letterbox.smallest_canvas(V5, size, (64, 64), 32) if auto else (64, 64)
+        came = letterbox.apply(image, letterbox.plan(V5, size, canvas), V5.fill)
+        _assert_pixels(came, originals[f"letterbox_image_64_auto{auto}"])
+
+
+def test_boxes_return_as_in_the_v5_lineage(originals: dict[str, np.ndarray]) -> None:
+    came = letterbox.undo(originals["scale_boxes_in"], letterbox.plan(V5, (37, 53), (64, 64)))
+    np.testing.assert_allclose(came, originals["scale_boxes_out"], rtol=0, atol=1e-6)
+
+
+def test_every_case_of_yolox(originals: dict[str, np.ndarray]) -> None:
+    cases = zip(originals["yolox_preproc_in"].tolist(), originals["yolox_preproc_out"], strict=True)
+    for (height, width, rows, columns), (ratio, filled_rows, filled_columns) in cases:
+        came = letterbox.plan(YOLOX, (height, width), (rows, columns))
+        assert came.resized == (filled_rows, filled_columns)
+        assert came.scale == pytest.approx((ratio, ratio), abs=1e-9)
+        assert came.corner == (0, 0)
+
+
+def test_pixels_of_yolox(originals: dict[str, np.ndarray]) -> None:
+    came = letterbox.apply(originals["letterbox_image"], letterbox.plan(YOLOX, (37, 53), (64, 64)), YOLOX.fill)
+    _assert_pixels(came.transpose(2, 0, 1), originals["yolox_preproc_64"])
+
+
+@pytest.mark.parametrize("size", [(480, 640), (640, 480), (333, 500), (97, 31)])
+@pytest.mark.parametrize("case", ["pj letterbox", "ab letterbox", "ab stretch"])
+def test_boxes_return_as_in_darknet(shared: Path, size: Size, case: str) -> None:
+    (height, width), (program, kind) = size, case.split()
+    with np.load(shared / "parity/boxes/resize.npz") as file:
+        canvas_height, canvas_width = file["correct.net_hw"].tolist()
+        on_canvas = cxcywh_to_xyxy(file[f"correct.{program}.identity"]).astype(np.float64)
+        expected = cxcywh_to_xyxy(file[f"correct.{program}.{height}x{width}.{kind}"]).astype(np.float64)
+    policy = DARKNET if kind == "letterbox" else STRETCH
+    geometry = letterbox.plan(policy, size, (canvas_height, canvas_width))
+    came = letterbox.undo(on_canvas * ([canvas_width, canvas_height] * 2), geometry)
+    expected = np.clip(expected * ([width, height] * 2), 0, [width, height] * 2)
+    np.testing.assert_allclose(came, expected, rtol=0, atol=1e-3)
+    assert (came[:, 2:] > came[:, :2]).any()
+
+
+@pytest.mark.parametrize("case", range(7))
+def test_darknet_lays_the_image_on_these_pixels(shared: Path, case: int) -> None:
+    with np.load(shared / "parity/boxes/resize.npz") as file:
+        image, expected = file[f"{case}.input_u8"], file[f"{case}.letterbox"]
+    geometry = letterbox.plan(DARKNET, image.shape[1:], expected.shape[1:])
+    (top, left), (height, width) = geometry.corner, geometry.resized
+    border = np.ones(geometry.canvas, dtype=bool)
+    border[top : top + height, left : left + width] = False
+    gray = (expected == 0.5).all(axis=0)
+    np.testing.assert_array_equal(gray, border)
+
+
+def test_darknet_divides_whole_numbers() -> None:
+    assert int(92 * (416 / 92)) == 415, "the trap this is about"
+    assert letterbox.plan(DARKNET, (1, 92), (416, 416)).resized == (4, 416)
+
+
+@given(policies, sizes, canvases)
+def test_the_image_lies_inside_the_canvas(policy: LetterboxPolicy, image: Size, canvas: Size) -> None:
+    came = letterbox.plan(policy, image, canvas)
+    assert came.canvas == canvas
+    for axis in (0, 1):
+        assert 0 <= came.corner[axis] <= came.corner[axis] + came.resized[axis] <= canvas[axis]
+        assert came.resized[axis] >= 1
+        assert abs(came.corner[axis] - came.offset[axis]) <= 1
+        assert abs(came.resized[axis] - image[axis] * came.scale[axis]) <= 1
+    if policy.align != "stretch" and not policy.scale_up:
+        assert came.resized[0] <= max(image[0], 1)
+
+
+@given(policies, sizes, canvases, st.lists(st.floats(0, 1), min_size=4, max_size=4))
+def test_boxes_there_and_back(policy: LetterboxPolicy, image: Size, canvas: Size, parts: list[float]) -> None:
+    geometry = letterbox.plan(policy, image, canvas)
+    box = np.asarray(parts) * ([image[1], image[0]] * 2)
+    on_canvas = box * (geometry.scale[::-1] * 2) + np.asarray(geometry.offset[::-1] * 2)
+    np.testing.assert_allclose(letterbox.undo(on_canvas, geometry), box, rtol=0, atol=1e-6)
+    single = letterbox.undo(on_canvas.astype(np.float32), geometry)
+    assert single.dtype == np.float32
+    np.testing.assert_allclose(single, box, rtol=0, atol=1e-3 / min(geometry.scale))
+
+
+@given(policies, sizes, canvases)
+@example(V5, (340, 1678), (64, 160))  # 32.4 pixels are rounded to 32, but 32 would make the image narrower
+def test_the_smallest_canvas_keeps_the_size_of_the_image(policy: LetterboxPolicy, image: Size, limit: Size) -> None:
+    canvas = letterbox.smallest_canvas(policy, image, limit, 32)
+    whole = letterbox.plan(policy, image, limit)
+    assert letterbox.plan(policy, image, canvas).resized == whole.resized
+    for axis in (0, 1):
+        assert canvas[axis] % 32 == 0
+        assert whole.resized[axis] <= canvas[axis] <= min(limit[axis], whole.resized[axis] + 32)
+
+
+def test_undo_clips_to_the_image() -> None:
+    geometry = letterbox.plan(V5, (480, 640), (640, 640))
+    came = letterbox.undo(np.asarray([[-50, 0, 700, 640]], np.float32), geometry)
+    np.testing.assert_array_equal(came, [[0, 0, 640, 480]])
+
+
+def test_apply_fills_the_border_and_leaves_the_image_alone() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (30, 60, 3), dtype=np.uint8)
+    before = image.copy()
+    came = letterbox.apply(image, letterbox.plan(V5, (30, 60), (128, 128)), 7)
+    assert (came[:32] == 7).all()
+    assert (came[96:] == 7).all()
+    np.testing.assert_array_equal(came[32:96], cv2.resize(image, (128, 64), interpolation=cv2.INTER_LINEAR))
+    np.testing.assert_array_equal(image, before)
+
+
+def _as_reference(geometry: Geometry) -> list[float]:
+    (rows, columns), (height, width), (top, left) = geometry.canvas, geometry.resized, geometry.corner
+    half_border = ((columns - width) / 2, (rows - height) / 2)
+    return [rows, columns, *geometry.scale[::-1], *half_border, top, left, top + height, left + width]
+
+
+def _assert_pixels(came: np.ndarray, expected: np.ndarray) -> None:
+    assert came.shape == expected.shape
+    assert came.dtype == np.uint8
+    assert np.abs(came.astype(int) - expected).max() <= 1  # OpenCV's builds round differently

@@ -1,0 +1,421 @@
+"""The model repository: what is found, what is refused, and that neither a kill nor a race leaves half a package."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from model_zoo.contract.card import ModelCard
+from model_zoo.contract.errors import PackageError, PackageNotFound
+from model_zoo.contract.package import Package, Repository
+from tests.conftest import ROOT
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    path = tmp_path / "source.onnx"
+    path.write_bytes(b"weights" * 1000)
+    return path
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    return Repository(tmp_path / "models")
+
+
+@pytest.fixture
+def package(repository: Repository, card: ModelCard, model: Path) -> Package:
+    return repository.publish(card, {"model.onnx": model})
+
+
+def test_a_published_package_is_found_again(repository: Repository, package: Package, card: ModelCard) -> None:
+    assert repository.resolve("tiny") == package
+    assert (package.name, package.version, package.card) == ("tiny", 1, card)
+    assert package.model_path.read_bytes() == b"weights" * 1000
+    assert sorted(os.listdir(package.path)) == ["card.json", "manifest.json", "model.onnx"]
+    assert ModelCard.read(package.path / "card.json") == card
+    assert repository.scan() == ([package], [])
+    package.verify()
+
+
+def test_versions_count_up_and_aliases_choose(repository: Repository, card: ModelCard, model: Path) -> None:
+    packages = [repository.publish(card, {"model.onnx": model}) for _ in range(11)]
+    assert [p.version for p in packages] == repository.versions("tiny") == list(range(1, 12))
+    assert repository.resolve("tiny").version == 11
+    repository.set_alias("tiny", "stable", 3)
+    repository.set_alias("tiny", "canary", 4)
+    assert repository.aliases("tiny") == {"stable": 3, "canary": 4}
+    versions = {
+        r: repository.resolve(r).version for r in ("tiny", "tiny@stable", "tiny@canary", "tiny@latest", "tiny@2")
+    }
+    assert versions == {"tiny": 3, "tiny@stable": 3, "tiny@canary": 4, "tiny@latest": 11, "tiny@2": 2}
+    repository.set_alias("tiny", "stable", 5)
+    repository.remove_alias("tiny", "canary")
+    assert repository.aliases("tiny") == {"stable": 5}
+    with pytest.raises(PackageNotFound, match=r"no alias 'canary'; there is: stable"):
+        repository.remove_alias("tiny", "canary")
+
+
+def test_a_model_may_bring_more_files(repository: Repository, card: ModelCard, model: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.write_bytes(b"more")
+    package = repository.publish(card, {"model.onnx": model, "model.onnx.data": data})
+    assert [f.name for f in package.files] == ["card.json", "model.onnx", "model.onnx.data"]
+    (package.path / "model.onnx.data").write_bytes(b"MORE")
+    with pytest.raises(PackageError, match=r"model\.onnx\.data is damaged"):
+        package.verify()
+
+
+def test_the_digest_speaks_for_the_contents(
+    repository: Repository, package: Package, card: ModelCard, model: Path
+) -> None:
+    again = repository.publish(card, {"model.onnx": model})
+    assert again.digest == package.digest
+    assert again != package
+    assert repository.publish(replace(card, params=1), {"model.onnx": model}).digest != package.digest
+    model.write_bytes(b"other")
+    assert repository.publish(card, {"model.onnx": model}).digest != package.digest
+
+
+def test_packages_may_be_read_by_others(package: Package) -> None:
+    umask = os.umask(0)
+    os.umask(umask)
+    assert stat.S_IMODE(package.path.stat().st_mode) == 0o777 & ~umask
+    assert stat.S_IMODE(package.model_path.stat().st_mode) == 0o666 & ~umask
+
+
+def test_an_empty_repository_tells_how_to_fill_it(repository: Repository) -> None:
+    assert repository.names() == []
+    assert repository.versions("tiny") == []
+    assert repository.scan() == ([], [])
+    with pytest.raises(PackageNotFound, match=r"is empty; publish one with `lineage import .*lineage export`"):
+        repository.resolve("tiny")
+    repository.root.mkdir()
+    assert repository.names() == []
+
+
+@pytest.mark.parametrize(
+    ("reference", "expected"),
+    [
+        ("tinny", "no model 'tinny'; did you mean tiny? available: tiny"),
+        ("zebra", "no model 'zebra'; available: tiny"),
+        ("tiny@7", "tiny has no version '7'; expected one of: 1, latest, stable"),
+        ("tiny@01", "tiny has no version '01'"),
+        ("tiny@0", "tiny has no version '0'"),
+        ("tiny@beta", "tiny has no version 'beta'; expected one of: 1, latest, stable"),
+        ("tiny@", "tiny has no version ''"),
+        ("tiny@1@1", "tiny has no version '1@1'"),
+        ("", "no model ''"),
+        ("@1", "no model ''"),
+        ("../models/tiny", "no model '../models/tiny'"),
+        ("tiny@../1", "tiny has no version '../1'"),
+        (".", "no model '.'"),
+    ],
+)
+def test_what_is_not_there_is_answered_with_what_is(
+    repository: Repository, package: Package, reference: str, expected: str
+) -> None:
+    repository.set_alias("tiny", "stable", package.version)
+    with pytest.raises(PackageNotFound) as caught:
+        repository.resolve(reference)
+    assert expected in str(caught.value)
+
+
+@pytest.mark.parametrize("alias", ["latest", "3", "", "../x", ".hidden", "a b", "a\n"])
+def test_aliases_that_cannot_be_set(repository: Repository, package: Package, alias: str) -> None:
+    with pytest.raises(PackageError, match="alias: expected"):
+        repository.set_alias("tiny", alias, package.version)
+    assert repository.aliases("tiny") == {}
+
+
+def test_aliases_need_a_usable_package(repository: Repository, package: Package) -> None:
+    with pytest.raises(PackageNotFound, match="no version '2'"):
+        repository.set_alias("tiny", "stable", 2)
+    with pytest.raises(PackageNotFound, match="no model 'none'"):
+        repository.set_alias("none", "stable", 1)
+    package.model_path.unlink()
+    with pytest.raises(PackageError, match=r"model\.onnx is missing"):
+        repository.set_alias("tiny", "stable", 1)
+    assert not (repository.root / "none").exists()
+
+
+@pytest.mark.parametrize("text", ["[]", "{", '{"stable": "1"}', '{"stable": true}', '{"latest": 1}', '{"../x": 1}'])
+def test_damaged_aliases_are_refused_and_versions_still_found(
+    repository: Repository, package: Package, text: str
+) -> None:
+    (repository.root / "tiny/aliases.json").write_text(text)
+    assert repository.resolve("tiny@1") == package
+    with pytest.raises(PackageError, match=r"tiny: .*aliases\.json"):
+        repository.resolve("tiny")
+    packages, (problem,) = repository.scan()
+    assert packages == [package]
+    assert problem.version is None
+    assert "aliases.json" in problem.reason
+
+
+def test_an_alias_of_a_lost_version_is_a_problem(repository: Repository, package: Package) -> None:
+    (repository.root / "tiny/aliases.json").write_text('{"stable": 9}')
+    with pytest.raises(PackageNotFound, match=r"no version 'stable' \(alias of version 9\)"):
+        repository.resolve("tiny")
+    packages, (problem,) = repository.scan()
+    assert packages == [package]
+    assert "alias 'stable' means version 9, which is not there" in problem.reason
+
+
+def test_removing(repository: Repository, card: ModelCard, model: Path) -> None:
+    for _ in range(2):
+        repository.publish(card, {"model.onnx": model})
+    repository.set_alias("tiny", "stable", 2)
+    with pytest.raises(PackageError, match="tiny@2 is what stable means; move or remove the alias first"):
+        repository.remove("tiny", 2)
+    repository.remove("tiny", 1)
+    assert repository.versions("tiny") == [2]
+    with pytest.raises(PackageNotFound, match="no version '1'"):
+        repository.remove("tiny", 1)
+    repository.remove_alias("tiny", "stable")
+    (repository.root / "tiny/2/model.onnx").unlink()
+    repository.remove("tiny", 2)
+    assert repository.names() == []
+    assert not [p for p in (repository.root / "tiny").iterdir() if p.is_dir()]
+
+
+Damage = Callable[[Path], object]
+
+
+def _edit(folder: Path, change: Callable[[dict], object]) -> None:
+    document = json.loads((folder / "manifest.json").read_text())
+    change(document)
+    (folder / "manifest.json").write_text(json.dumps(document))
+
+
+def _to_link(path: Path, target: Path) -> None:
+    shutil.move(path, target)
+    path.symlink_to(target)
+
+
+def _replace_by_fifo(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def _swap_card(folder: Path) -> None:
+    """Put in a sound card of another model, with a manifest that knows it."""
+    other = Repository(folder.parents[1]).publish(
+        replace(ModelCard.read(folder / "card.json"), name="other"), {"model.onnx": folder / "model.onnx"}
+    )
+    shutil.rmtree(folder)
+    shutil.move(other.path, folder)
+
+
+DAMAGES: dict[str, tuple[Damage, str]] = {
+    "no manifest": (lambda p: (p / "manifest.json").unlink(), "manifest.json is missing"),
+    "no model": (lambda p: (p / "model.onnx").unlink(), "model.onnx is missing"),
+    "no card": (lambda p: (p / "card.json").unlink(), "card.json is missing"),
+    "cut model": (lambda p: os.truncate(p / "model.onnx", 5), "model.onnx is damaged: expected 7000 bytes; got 5"),
+    "other card": (
+        lambda p: (p / "card.json").write_text((p / "card.json").read_text().replace("yolov5n", "yolov5s")),
+        "card.json is damaged: expected sha256",
+    ),
+    "card of another model": (_swap_card, "expected a card of 'tiny'; got one of 'other'"),
+    "cut manifest": (lambda p: os.truncate(p / "manifest.json", 30), "manifest.json: expected a JSON document"),
+    "manifest of bytes": (lambda p: (p / "manifest.json").write_bytes(b"\xff"), "manifest.json: "),
+    "manifest of another schema": (lambda p: _edit(p, lambda d: d.update(schema_version=2)), "schema_version 1; got 2"),
+    "manifest with more": (lambda p: _edit(p, lambda d: d.update(x=1)), "manifest.json: x: unknown field"),
+    "file twice": (lambda p: _edit(p, lambda d: d["files"].append(d["files"][0])), "expected every file once"),
+    "unlisted model": (lambda p: _edit(p, lambda d: d["files"].pop()), "model.onnx and card.json among them"),
+    "climbing name": (lambda p: _edit(p, lambda d: d["files"][0].update(name="../card.json")), "got '../card.json'"),
+    "absolute name": (lambda p: _edit(p, lambda d: d["files"][0].update(name="/etc/passwd")), "got '/etc/passwd'"),
+    "wrong kind of sha256": (lambda p: _edit(p, lambda d: d["files"][0].update(sha256="AB")), "every sha256 as 64"),
+    "size of another type": (
+        lambda p: _edit(p, lambda d: d["files"][0].update(size="7")),
+        "files[0].size: expected a whole",
+    ),
+    "model outside": (lambda p: _to_link(p / "model.onnx", p.parent / "away"), "link to a place outside the package"),
+    "card outside": (lambda p: _to_link(p / "card.json", p.parent / "away"), "link to a place outside the package"),
+    "manifest outside": (lambda p: _to_link(p / "manifest.json", p.parent / "away"), "outside the package"),
+    "package outside": (lambda p: _to_link(p, p.parents[2] / "away"), "link to a place outside the repository"),
+    "model that never ends": (lambda p: _replace_by_fifo(p / "model.onnx"), "model.onnx is not a regular file"),
+    "card that never ends": (lambda p: _replace_by_fifo(p / "card.json"), "card.json is not a regular file"),
+    "empty folder": (lambda p: (shutil.rmtree(p), p.mkdir()), "manifest.json is missing"),
+}
+
+
+@pytest.mark.parametrize("case", DAMAGES)
+def test_damaged_packages_are_refused_with_the_reason(repository: Repository, package: Package, case: str) -> None:
+    damage, expected = DAMAGES[case]
+    damage(package.path)
+    with pytest.raises(PackageError) as caught:
+        repository.resolve("tiny@1")
+    assert str(caught.value).startswith("tiny@1: ")
+    assert expected in str(caught.value)
+    packages, (problem,) = repository.scan()
+    assert packages == []
+    assert (problem.name, problem.version, problem.reason) == ("tiny", 1, str(caught.value))
+
+
+def test_one_changed_byte_is_found_by_verify(repository: Repository, package: Package) -> None:
+    with open(package.model_path, "r+b") as file:
+        file.seek(3500)
+        file.write(b"!")
+    with pytest.raises(PackageError, match=r"^tiny@1: model\.onnx is damaged: expected sha256 \w+; got \w+; publish"):
+        repository.resolve("tiny").verify()
+
+
+def test_a_damaged_package_does_not_hide_the_others(repository: Repository, card: ModelCard, model: Path) -> None:
+    for name in ("a", "a", "b"):
+        repository.publish(replace(card, name=name), {"model.onnx": model})
+    (repository.root / "a/2/model.onnx").unlink()
+    (repository.root / "of others").mkdir()
+    (repository.root / "README.md").write_text("ours")
+    packages, problems = repository.scan()
+    assert [(p.name, p.version) for p in packages] == [("a", 1), ("b", 1)]
+    assert [(p.name, p.version) for p in problems] == [("a", 2), ("of others", None)]
+    assert repository.names() == ["a", "b"]
+
+
+@pytest.mark.parametrize("name", ["../model.onnx", "a/b", ".hidden", "card.json", "manifest.json", ""])
+def test_only_plain_names_can_be_published(repository: Repository, card: ModelCard, model: Path, name: str) -> None:
+    with pytest.raises(PackageError, match="expected"):
+        repository.publish(card, {"model.onnx": model, name: model})
+    assert repository.scan() == ([], [])
+
+
+def test_a_package_without_a_model_cannot_be_published(repository: Repository, card: ModelCard, model: Path) -> None:
+    with pytest.raises(PackageError, match=r"model\.onnx and card\.json among them"):
+        repository.publish(card, {"weights.onnx": model})
+
+
+def test_a_failed_publish_leaves_nothing(repository: Repository, card: ModelCard, model: Path, tmp_path: Path) -> None:
+    with pytest.raises(PackageError, match=r"tiny: cannot be published in .*No such file"):
+        repository.publish(card, {"model.onnx": model, "more": tmp_path / "none"})
+    assert list((repository.root / "tiny").iterdir()) == []
+    repository.root.joinpath("other").write_text("a file where the model's folder should be")
+    with pytest.raises(PackageError, match="cannot be published"):
+        repository.publish(replace(card, name="other"), {"model.onnx": model})
+
+
+KILLS = """
+import os, sys
+from pathlib import Path
+from model_zoo.contract.card import ModelCard
+from model_zoo.contract.package import Repository
+
+root, model, card = Path(sys.argv[1]), Path(sys.argv[2]), ModelCard.read(Path(sys.argv[3]))
+repository, sync = Repository(root), os.fsync
+
+def work():
+    version = repository.publish(card, {"model.onnx": model}).version
+    repository.set_alias("tiny", "stable", version)
+    if version > 1:
+        repository.remove("tiny", version - 1)
+
+def killed_after(steps):
+    def step(event="os.fsync", args=()):
+        nonlocal steps
+        if event == "open" or event.startswith("os."):
+            steps -= 1
+            if steps < 0:
+                os._exit(9)
+    os.fsync = lambda handle: (step(), sync(handle), step())
+    sys.addaudithook(step)
+    work()
+    os._exit(0)
+
+steps = status = 0
+work()
+while steps == 0 or status != 0:
+    child = os.fork() or killed_after(steps)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert status in (0, 9), status
+    packages, problems = repository.scan()
+    assert packages and not problems, (steps, problems)
+    for package in packages:
+        package.verify()
+    assert repository.resolve("tiny@stable").version in repository.versions("tiny")
+    assert repository.resolve("tiny").card == card
+    for package in packages[:-1]:
+        if package.version not in repository.aliases("tiny").values():
+            repository.remove("tiny", package.version)
+    steps += 1
+work()
+print(steps, len([p for p in (root / "tiny").iterdir() if p.name.startswith((".publish", ".removed", ".aliases"))]))
+"""
+
+
+def test_a_kill_at_any_step_leaves_whole_packages_only(
+    repository: Repository, card: ModelCard, model: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "card.json").write_text(card.to_json())
+    steps, leftovers = _run(KILLS, repository.root, model, tmp_path / "card.json").split()
+    assert int(steps) > 50, "the kills have to fall on every step of the file system's work"
+    assert int(leftovers) > 10, "kills have to fall into the middle of the work"
+    assert len(repository.scan()[0]) >= 1
+
+
+PUBLISHES = """
+import sys
+from pathlib import Path
+from model_zoo.contract.card import ModelCard
+from model_zoo.contract.package import Repository
+
+root, model, card = Path(sys.argv[1]), Path(sys.argv[2]), ModelCard.read(Path(sys.argv[3]))
+print("ready", flush=True)
+input()
+for _ in range(10):
+    print(Repository(root).publish(card, {"model.onnx": model}).version, flush=True)
+"""
+
+
+def test_publishers_at_the_same_time_get_different_versions(
+    repository: Repository, card: ModelCard, model: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "card.json").write_text(card.to_json())
+    arguments = [str(a) for a in (repository.root, model, tmp_path / "card.json")]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "cwd": ROOT}
+    publishers = [subprocess.Popen([sys.executable, "-c", PUBLISHES, *arguments], **pipes) for _ in range(3)]
+    assert [p.stdout.readline() for p in publishers] == ["ready\n"] * 3
+    for publisher in publishers:
+        publisher.stdin.write("go\n")
+        publisher.stdin.flush()
+    versions = [int(line) for p in publishers for line in p.communicate(timeout=60)[0].split()]
+    assert sorted(versions) == list(range(1, 31)) == repository.versions("tiny")
+    assert [p.wait() for p in publishers] == [0, 0, 0]
+    packages, problems = repository.scan()
+    assert (len(packages), problems) == (30, [])
+
+
+def test_aliases_set_at_the_same_time_are_all_kept(repository: Repository, package: Package) -> None:
+    names = [f"alias{i}" for i in range(40)]
+    with ThreadPoolExecutor(8) as pool:
+        setting = [pool.submit(repository.set_alias, "tiny", name, package.version) for name in names]
+        while not all(s.done() for s in setting):
+            assert set(repository.aliases("tiny")) <= set(names), "readers see whole files only"
+    assert [s.result() for s in setting] == [None] * 40
+    assert repository.aliases("tiny") == dict.fromkeys(names, 1)
+
+
+def test_a_read_only_repository_serves_and_refuses_changes(repository: Repository, package: Package) -> None:
+    if os.geteuid() == 0:  # root may write anywhere: show it with a lock that cannot be opened
+        (repository.root / "tiny/.lock").mkdir()
+    else:
+        (repository.root / "tiny").chmod(0o555)
+    assert repository.resolve("tiny@latest") == package
+    with pytest.raises(PackageError, match="tiny: cannot be changed in"):
+        repository.set_alias("tiny", "stable", 1)
+
+
+def _run(script: str, *arguments: Path) -> str:
+    command = [sys.executable, "-c", script, *map(str, arguments)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout

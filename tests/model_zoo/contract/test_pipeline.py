@@ -1,0 +1,177 @@
+"""The pipeline around a fake graph: what goes in, what comes out, on which canvas."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model_zoo.contract import letterbox, pipeline
+from model_zoo.contract.card import ModelCard
+from model_zoo.contract.errors import QueryError
+from model_zoo.contract.letterbox import LetterboxPolicy, Size
+
+SQUARE = ModelCard("square", "yolov5", "yolov5n", tuple("abcdefghij"), (640, 640), 32, candidates=400)
+
+
+class FakeRun:
+    """A graph that always finds the same rows on the canvas and remembers what it was fed."""
+
+    def __init__(self, rows: list[list[float]]) -> None:
+        self.rows = np.asarray(rows, np.float32).reshape(-1, 6)
+        self.feeds: pipeline.Feeds = {}
+
+    def __call__(self, feeds: pipeline.Feeds) -> tuple[np.ndarray, np.ndarray]:
+        self.feeds = feeds
+        batch, count = len(feeds["images"]), len(self.rows)
+        padded = np.zeros((batch, count + 5, 6), np.float32)
+        padded[:, :count] = self.rows
+        return padded, np.full(batch, count, np.int32)
+
+
+def photo(height: int, width: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def test_boxes_come_back_in_pixels_of_their_own_image() -> None:
+    run = FakeRun([[0, 80, 640, 560, 0.9, 3], [320, 320, 640, 400, 0.8, 1]])
+    wide, tall = pipeline.detect(SQUARE, run, [photo(480, 640), photo(1280, 960)], pipeline.make_query(SQUARE))
+    np.testing.assert_allclose(wide.boxes, [[0, 0, 640, 480], [320, 240, 640, 320]])
+    np.testing.assert_allclose(tall.boxes, [[0, 160, 960, 1120], [480, 640, 960, 800]])
+    assert wide.scores.tolist() == pytest.approx([0.9, 0.8])
+    assert wide.class_ids.tolist() == [3, 1]
+    assert (wide.boxes.dtype, wide.scores.dtype, wide.class_ids.dtype) == (np.float32, np.float32, np.int64)
+
+
+def test_the_graph_is_fed_as_the_contract_says() -> None:
+    run = FakeRun([])
+    image = photo(480, 640)
+    query = pipeline.make_query(SQUARE, score=0.3, iou=0.6, distance_weight=0)
+    found = pipeline.detect(SQUARE, run, [image, image], query)
+    assert [len(d) for d in found] == [0, 0]
+    assert {name: (a.dtype, a.shape) for name, a in run.feeds.items()} == {
+        "images": (np.uint8, (2, 640, 640, 3)),
+        "score_threshold": (np.float32, (2,)),
+        "iou_threshold": (np.float32, (2,)),
+        "distance_weight": (np.float32, (2,)),
+    }
+    assert (run.feeds["images"][0, :80] == 114).all()
+    np.testing.assert_array_equal(run.feeds["images"][1, 80:560], image)
+    assert run.feeds["score_threshold"].tolist() == pytest.approx([0.3, 0.3])
+
+
+def test_one_batch_carries_the_thresholds_of_each_request() -> None:
+    items = [pipeline.prepare(SQUARE, photo(64, 64))] * 2
+    queries = [pipeline.make_query(SQUARE, score=0.1), pipeline.make_query(SQUARE, iou=0.9, distance_weight=0.0)]
+    feeds = pipeline.collate(items, queries)
+    assert feeds["score_threshold"].tolist() == pytest.approx([0.1, 0.25])
+    assert feeds["iou_threshold"].tolist() == pytest.approx([0.45, 0.9])
+    assert feeds["distance_weight"].tolist() == [1.0, 0.0]
+
+
+def test_classes_are_filtered_before_the_number_is_limited() -> None:
+    run = FakeRun([[0, 0, 9, 9, 0.9 - 0.1 * i, i % 3] for i in range(8)])
+    query = pipeline.make_query(SQUARE, classes=["b", 2], max_detections=3)
+    (found,) = pipeline.detect(SQUARE, run, [photo(64, 64)], query)
+    assert found.class_ids.tolist() == [1, 2, 1]
+    assert found.scores.tolist() == pytest.approx([0.8, 0.7, 0.5])
+
+
+def test_results_do_not_change_with_the_buffers_of_the_engine() -> None:
+    rows = np.asarray([[0, 0, 9, 9, 0.9, 1]], np.float32)
+    found = pipeline.finish(rows, 1, letterbox.plan(SQUARE.letterbox, (64, 64), (64, 64)), pipeline.make_query(SQUARE))
+    rows[:] = 0
+    assert found.scores.tolist() == pytest.approx([0.9])
+    assert found.boxes.tolist() == [[0, 0, 9, 9]]
+    assert found.class_ids.tolist() == [1]
+
+
+def test_a_query_takes_the_defaults_of_the_card(card: ModelCard) -> None:
+    query = pipeline.make_query(card)
+    assert query == pipeline.Query(0.25, 0.45, 1.0, None, 100)
+    assert pipeline.make_query(card, max_detections=500).max_detections == 500
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ({"score": 0.0}, "score: expected a number from 0.001 to 1; got 0"),
+        ({"score": 1.1}, "score: expected a number from 0.001 to 1; got 1.1"),
+        ({"score": float("nan")}, "score: expected a number from 0.001 to 1; got nan"),
+        ({"iou": -0.1}, "iou: expected a number from 0 to 1; got -0.1"),
+        ({"distance_weight": 2.0}, "distance_weight: expected a number from 0 to 1; got 2"),
+        ({"max_detections": 0}, "max_detections: expected a number from 1 to 500; got 0"),
+        ({"max_detections": 501}, "max_detections: expected a number from 1 to 500; got 501"),
+        ({"classes": ["cat"]}, "knows no class 'cat'; expected a name or an index of: person, bicycle"),
+        ({"classes": [4]}, "knows no class 4"),
+        ({"classes": [-1]}, "knows no class -1"),
+        ({"classes": ["9" * 5000]}, "knows no class '999"),
+    ],
+)
+def test_what_a_model_cannot_do_is_refused(card: ModelCard, asked: dict[str, object], expected: str) -> None:
+    with pytest.raises(QueryError) as caught:
+        pipeline.make_query(card, **asked)
+    assert expected in str(caught.value)
+
+
+def test_a_class_may_be_named_by_name_or_index(card: ModelCard) -> None:
+    assert pipeline.make_query(card, classes=["bicycle", "0", 2]).class_ids == {0, 1, 2}
+    assert pipeline.make_query(card, classes=["7"]).class_ids == {3}, "a name wins over an index"
+    assert pipeline.make_query(card, classes=[]).class_ids == frozenset()
+
+
+def test_canvases_are_the_own_size_the_wide_ones_and_their_portraits() -> None:
+    assert pipeline.canvases(SQUARE) == [(640, 640), (480, 640), (384, 640), (640, 480), (640, 384)]
+
+
+@pytest.mark.parametrize("change", [{"dynamic_size": False}, {"letterbox": LetterboxPolicy(align="stretch")}])
+def test_a_fixed_or_stretched_model_has_its_own_canvas_only(change: dict[str, object]) -> None:
+    fixed = replace(SQUARE, **change)
+    assert pipeline.canvases(fixed) == [(640, 640)]
+    assert pipeline.choose_canvas(fixed, (1080, 1920), pipeline.canvases(fixed)) == (640, 640)
+
+
+@pytest.mark.parametrize(
+    ("image", "expected"),
+    [
+        ((1000, 1000), (640, 640)),
+        ((480, 640), (480, 640)),
+        ((1080, 1920), (384, 640)),
+        ((500, 2000), (384, 640)),
+        ((1920, 1080), (640, 384)),
+        ((640, 427), (640, 480)),
+        ((700, 640), (640, 640)),
+    ],
+)
+def test_photos_go_to_the_smallest_canvas_that_fits(image: Size, expected: Size) -> None:
+    assert pipeline.choose_canvas(SQUARE, image, pipeline.canvases(SQUARE)) == expected
+
+
+def test_without_a_fitting_canvas_it_is_the_own_size() -> None:
+    assert pipeline.choose_canvas(SQUARE, (1920, 1080), [(384, 640)]) == (640, 640)
+
+
+sizes = st.tuples(st.integers(1, 4000), st.integers(1, 4000))
+cards = st.builds(
+    replace,
+    st.just(SQUARE),
+    input_size=st.sampled_from([(640, 640), (320, 640), (640, 320), (416, 416)]),
+    letterbox=st.builds(
+        LetterboxPolicy,
+        align=st.sampled_from(["center", "top_left"]),
+        rounding=st.sampled_from(["round", "floor"]),
+        scale_up=st.booleans(),
+    ),
+)
+
+
+@given(cards, sizes)
+def test_every_canvas_shows_the_image_at_the_same_size(card: ModelCard, image: Size) -> None:
+    canvas = pipeline.choose_canvas(card, image, pipeline.canvases(card))
+    here, own = (letterbox.plan(card.letterbox, image, size) for size in (canvas, card.input_size))
+    assert here.resized == own.resized
+    assert canvas[0] * canvas[1] <= card.input_size[0] * card.input_size[1]
+    assert canvas[0] % card.stride == canvas[1] % card.stride == 0

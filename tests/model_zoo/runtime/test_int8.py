@@ -1,0 +1,47 @@
+"""An int8 file counted from 0 to 255 is the same model."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnxruntime as ort
+import pytest
+
+from model_zoo.runtime.int8 import ZERO_POINT, to_uint8_activations
+
+SCALE = 0.1
+
+
+def rounding(kind: type[np.generic], zero_point: int, name: str = ZERO_POINT) -> bytes:
+    """Build y = DQ(Q(x)) with a zero point of that kind and value."""
+    onnx = pytest.importorskip("onnx", reason="building a graph takes onnx")
+    helper, floats = onnx.helper, onnx.TensorProto.FLOAT
+    constants = {"scale": np.float32(SCALE), name: kind(zero_point)}
+    graph = helper.make_graph(
+        [
+            helper.make_node("QuantizeLinear", ["x", "scale", name], ["steps"]),
+            helper.make_node("DequantizeLinear", ["steps", "scale", name], ["y"]),
+        ],
+        "rounding",
+        [helper.make_tensor_value_info("x", floats, ["n"])],
+        [helper.make_tensor_value_info("y", floats, ["n"])],
+        [onnx.numpy_helper.from_array(np.asarray(value), key) for key, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def test_the_type_and_the_value_of_the_zero_point_are_all_that_changes() -> None:
+    assert to_uint8_activations(rounding(np.int8, 0)) == rounding(np.uint8, 128)
+
+
+def test_numbers_are_rounded_as_before_and_end_where_they_did() -> None:
+    signed = rounding(np.int8, 0)
+    x = np.linspace(-20, 20, 4001, dtype=np.float32)
+    before, after = (ort.InferenceSession(m).run(None, {"x": x})[0] for m in (signed, to_uint8_activations(signed)))
+    np.testing.assert_array_equal(before, after)
+    np.testing.assert_allclose([before.min(), before.max()], [-128 * SCALE, 127 * SCALE], rtol=1e-6)
+
+
+@pytest.mark.parametrize("model", [rounding(np.int8, 3), rounding(np.int8, 0, "other"), b""], ids=["3", "name", "none"])
+def test_other_files_stay_as_they_are(model: bytes) -> None:
+    assert to_uint8_activations(model) == model

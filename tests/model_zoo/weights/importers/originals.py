@@ -1,0 +1,139 @@
+"""Checkpoints as the original programs write them, made here: whole pickled modules under the original class names."""
+
+from __future__ import annotations
+
+import re
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from model_zoo.detector import Detector
+from model_zoo.registry import build
+from model_zoo.weights import store
+from model_zoo.weights.importers import load_checkpoint
+from model_zoo.weights.importers import yolov5 as keys
+
+SILU = nn.SiLU()
+
+
+class Originals:
+    """Stand-ins for the classes of the original program, importable only while a checkpoint is written."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.monkeypatch = monkeypatch
+        for name in ("models", "models.yolo", "models.common"):
+            monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+
+    def make(self, kind: str) -> nn.Module:
+        """Make an empty module of the class `kind`, as `models.common.Conv`."""
+        module, name = kind.rsplit(".", 1)
+        if not hasattr(sys.modules[module], name):
+            setattr(sys.modules[module], name, type(name, (nn.Module,), {"__module__": module}))
+        return getattr(sys.modules[module], name)()
+
+    def network(self, state: dict[str, torch.Tensor], root: str) -> nn.Module:
+        """Nest modules as the dots of the keys say, with the tensors in their places."""
+        tree = self.make(root)
+        for key, value in state.items():
+            *path, leaf = key.split(".")
+            owner = tree
+            for depth, part in enumerate(path):
+                if part not in owner._modules:
+                    owner.add_module(part, self._child(part, depth))
+                owner = owner._modules[part]
+            parameter = leaf in ("weight", "bias")
+            owner._parameters.pop(leaf, None)
+            if parameter:
+                owner.register_parameter(leaf, nn.Parameter(value, requires_grad=False))
+            else:
+                owner.register_buffer(leaf, value)
+        return tree
+
+    def _child(self, part: str, depth: int) -> nn.Module:
+        if part == "bn":
+            return nn.BatchNorm2d(1, eps=1e-3, momentum=0.03)
+        if depth == 0 or part == "m":
+            return nn.Sequential()
+        block = self.make("models.yolo.Detect" if part in ("24", "33") else "models.common.Conv")
+        block.add_module("act", nn.SiLU())
+        return block
+
+
+def original_state(detector: Detector) -> dict[str, torch.Tensor]:
+    """Return our weights under the original keys, fp16, anchors in cells."""
+    config = keys.VARIANTS[detector.variant]
+    backbone = keys.FOCUS_BACKBONE if config.focus else keys.BACKBONE
+    places = {f"backbone.{stage}.": f"model.{i}." for i, stage in enumerate(backbone)}
+    places |= {f"neck.{stage}.": f"model.{i}." for i, stage in keys.NECK.items()}
+    places |= {"head.predict.": "model.24.m.", "head.anchors": "model.24.anchors"}
+    state = {}
+    for key, value in detector.state_dict().items():
+        ours = next(place for place in places if key.startswith(place))
+        name = places[ours] + re.sub(r"\bconv([123])\.", r"cv\1.", key.removeprefix(ours)).replace("blocks.", "m.")
+        state[name] = value.half() if value.is_floating_point() else value
+    state["model.24.anchors"] = (detector.head.anchors / torch.tensor([8.0, 16, 32])[:, None, None]).half()
+    return state
+
+
+def randomized(variant: str = "yolov5-test", num_classes: int = 2, seed: int = 0) -> Detector:
+    """Build a detector whose every number matters; a multiple of 1/1024, so that fp16 keeps it."""
+    torch.manual_seed(seed)
+    detector = build(variant, num_classes)
+    with torch.no_grad():
+        for value in detector.state_dict().values():
+            if value.is_floating_point():
+                value.copy_(torch.randint(1, 1024, value.shape) / 1024)
+    return detector.eval()
+
+
+def network(
+    originals: Originals,
+    detector: Detector,
+    version: str = "v7.0",
+    names: object = None,
+    *,
+    activation: nn.Module = SILU,
+) -> nn.Module:
+    """Make the whole module that a version pickles."""
+    state = original_state(detector)
+    if version == "v5.0":  # later versions do not keep this buffer
+        state["model.24.anchor_grid"] = state["model.24.anchors"].view(3, 1, -1, 1, 1, 2)
+    net = originals.network(state, "models.yolo.DetectionModel" if version == "v7.0" else "models.yolo.Model")
+    net.stride = torch.tensor([8.0, 16.0, 32.0])
+    net.names = names or list(detector.class_names)
+    net.yaml = {"nc": len(detector.class_names), "anchors": 3, "backbone": [[-1, 1, "Conv", [64, 6, 2, 2]]]}
+    net.model._modules["0"].act = activation
+    return net
+
+
+def assert_kept(detector: Detector, folder: Path) -> None:
+    """Keep a detector as safetensors: read again, as by `lineage import`, it is the same in all that counts."""
+    path = folder / "kept.safetensors"
+    store.save(detector, path)
+    found = load_checkpoint(path).detector
+    for name in ("family", "variant", "class_names", "input_spec", "options"):
+        assert getattr(found, name) == getattr(detector, name), name
+    state = detector.state_dict()
+    assert found.state_dict().keys() == state.keys()
+    assert [key for key, value in found.state_dict().items() if not torch.equal(value, state[key])] == []
+    images = torch.rand(1, 3, *detector.input_spec.size)
+    torch.testing.assert_close(found.forward_decoded(images), detector.forward_decoded(images), rtol=0, atol=0)
+
+
+def checkpoint(version: str, model: object, ema: object = None) -> dict[str, Any]:
+    """Make the dict that a version writes around a network."""
+    optimizer = {"state": {0: {"momentum_buffer": torch.zeros(3)}}, "param_groups": [{"lr": 0.01, "params": [0]}]}
+    common = {"epoch": 3, "best_fitness": np.array([0.5]), "model": model, "ema": ema, "updates": 7}
+    extra: dict[str, dict[str, Any]] = {
+        "v5.0": {"training_results": "0/2 1G 0.1", "optimizer": None, "wandb_id": None},
+        "v6.0": {"optimizer": optimizer, "wandb_id": "abc", "date": "2021-10-12T00:00:00"},
+        "v6.2": {"optimizer": optimizer, "opt": {"save_dir": Path("runs")}, "date": "2022-08-17T00:00:00"},
+        "v7.0": {"optimizer": None, "opt": {"save_dir": Path("runs")}, "git": {"branch": "master"}, "date": "x"},
+    }
+    return {**common, **extra[version]}

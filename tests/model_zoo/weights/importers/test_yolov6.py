@@ -1,0 +1,225 @@
+"""YOLOv6's official files in: key names of every release, whole pickled modules, states that do not fit."""
+
+from __future__ import annotations
+
+import re
+import sys
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from model_zoo.contract.errors import LineageError
+from model_zoo.detector import Detector
+from model_zoo.registry import build, variants
+from model_zoo.weights.importers import from_state_dict, load_checkpoint
+from model_zoo.weights.importers.renaming import State, rename
+from model_zoo.weights.importers.yolov6 import recognize, table
+from tests.model_zoo.weights.importers.originals import Originals, assert_kept, randomized
+
+REP = ((r"\.dense\.", ".rbr_dense."), (r"\.pointwise\.", ".rbr_1x1."), (r"\.identity\.", ".rbr_identity."))
+STAGES = (
+    *((rf"^((?:backbone\.c\d|neck\.\w+\.merge)\.)blocks\.{i}\.", rf"\1m.block.{i - 1}.") for i in range(1, 9)),
+    (r"^((?:backbone\.c\d|neck\.\w+\.merge)\.)blocks\.0\.", r"\1m.conv1."),
+    *((rf"^((?:backbone\.c\d|neck\.\w+\.merge)\.){i}\.", rf"\1block.{i - 1}.") for i in range(1, 6)),
+    (r"^((?:backbone\.c\d|neck\.\w+\.merge)\.)0\.", r"\1conv1."),
+    (
+        r"^((?:backbone\.c\d|neck\.\w+\.merge|backbone\.pyramid|neck\.\w+\.fusion)\.)conv(\d)\.(conv|bn)\.",
+        r"\1cv\2.\3.",
+    ),
+    (r"^backbone\.down(\d)\.", r"backbone.ERBlock_\1.0."),
+    (r"^backbone\.c(\d)\.", r"backbone.ERBlock_\1.1."),
+)
+NECK = {"reduce5": "reduce_layer0", "up4.merge": "Rep_p4", "reduce4": "reduce_layer1", "up3.merge": "Rep_p3"} | {
+    **{"up4.upsample": "upsample0.upsample_transpose", "up3.upsample": "upsample1.upsample_transpose"},
+    **{"up4.fusion.upsample": "Bifusion0.upsample.upsample_transpose", "up4.fusion.down": "Bifusion0.downsample"},
+    **{"up3.fusion.upsample": "Bifusion1.upsample.upsample_transpose", "up3.fusion.down": "Bifusion1.downsample"},
+    **{"up4.fusion": "Bifusion0", "up3.fusion": "Bifusion1", "down4.down": "downsample2", "down4.merge": "Rep_n3"},
+    **{"down5.down": "downsample1", "down5.merge": "Rep_n4"},
+}
+NECK6 = {"reduce6": "reduce_layer0", "reduce5": "reduce_layer1", "reduce4": "reduce_layer2"} | {
+    **{f"up{5 - i}.fusion.upsample": f"Bifusion{i}.upsample.upsample_transpose" for i in range(3)},
+    **{f"up{5 - i}.fusion.down": f"Bifusion{i}.downsample" for i in range(3)},
+    **{f"up{5 - i}.fusion": f"Bifusion{i}" for i in range(3)},
+    **{f"up{i}.merge": f"Rep_p{i}" for i in (3, 4, 5)},
+    **{f"down{i}.merge": f"Rep_n{i}" for i in (4, 5, 6)},
+    **{"down4.down": "downsample2", "down5.down": "downsample1", "down6.down": "downsample0"},
+}
+HEAD = (
+    (r"^head\.levels\.(\d)\.stem\.", r"detect.stems.\1."),
+    (r"^head\.levels\.(\d)\.class_branch\.(?:0\.)?", r"detect.cls_convs.\1."),
+    (r"^head\.levels\.(\d)\.box_branch\.(?:0\.)?", r"detect.reg_convs.\1."),
+    (r"^head\.(?:levels|predict)\.(\d)\.classes\.", r"detect.cls_preds.\1."),
+    (r"^head\.(?:levels|predict)\.(\d)\.box\.", r"detect.reg_preds.\1."),
+    (r"^head\.levels\.(\d)\.objectness\.", r"detect.obj_preds.\1."),
+)
+
+
+def original_state(detector: Detector) -> dict[str, torch.Tensor]:
+    """Return our weights under the original keys."""
+    late, large = "-v3" in detector.variant, detector.variant in ("yolov6l", "yolov6l-v3")
+    fused, aided = "n6" in detector.variant, any("added.0.classes" in key for key in detector.state_dict())
+    pyramid = "cspsppf." if re.search(r"6[ns]6?-v3", detector.variant) else "sppf." if late else ""
+    added = ((r"^head\.added\.(\d)\.classes\.", r"detect.cls_preds_ab.\1."),)
+    added += ((r"^head\.added\.(\d)\.box\.", rf"detect.reg_preds_{'ab' if aided else 'dist'}.\1."),)
+    neck = tuple((rf"^neck\.{ours}\.", f"neck.{its}.") for ours, its in (NECK6 if fused else NECK).items())
+    last = ((r"^backbone\.pyramid\.", rf"backbone.ERBlock_{6 if fused else 5}.2.{pyramid}"),)
+    state = {}
+    for key, value in detector.state_dict().items():
+        name = key
+        for pattern, replacement in (*REP, *STAGES, *last, *neck, *HEAD, *added):
+            name = re.sub(pattern, replacement, name)
+        wrapped = large and re.search(r"^backbone\.(stem|ERBlock_\d\.0)\.|\.conv[12]\.(conv|bn)\.", name)
+        if wrapped or (late and ".rbr_" not in name):
+            name = re.sub(r"\.(conv|bn)\.(\w+)$", r".block.\1.\2", name)
+        state[name] = value
+    if "head.bins" in state:
+        state["detect.proj"], kernel = state.pop("head.bins")
+        state["detect.proj_conv.weight"] = kernel.view(1, -1, 1, 1)
+    return state
+
+
+def arrays(state: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
+    return {key: value.numpy() for key, value in state.items()}
+
+
+def randomly(variant: str, num_classes: int = 2) -> Detector:
+    detector = randomized(variant, num_classes)
+    if hasattr(detector.head, "bins"):
+        detector.head.bins.copy_(torch.arange(17.0).repeat(2, 1))
+    return detector
+
+
+def assert_same(found: Detector, expected: Detector) -> None:
+    assert found.state_dict().keys() == expected.state_dict().keys()
+    for key, value in found.state_dict().items():
+        torch.testing.assert_close(value, expected.state_dict()[key], rtol=0, atol=0)
+
+
+def facts_of_the_reference() -> dict[str, tuple[str, ...]]:
+    """Keys that are known of variants without reference numbers."""
+    return {
+        "yolov6m": (
+            "backbone.stem.rbr_dense.conv.weight",
+            "backbone.ERBlock_4.1.m.conv1.conv2.rbr_identity.weight",
+            "backbone.ERBlock_4.1.m.block.3.alpha",
+            "backbone.ERBlock_5.2.cv2.bn.bias",
+            "neck.Rep_n4.cv3.conv.weight",
+        ),
+        "yolov6l": (
+            "backbone.stem.block.conv.bias",
+            "backbone.ERBlock_4.1.m.block.7.conv1.block.conv.bias",
+            "backbone.ERBlock_2.1.cv1.conv.weight",
+            "neck.reduce_layer0.conv.weight",
+        ),
+        "yolov6l-v3": (
+            "backbone.ERBlock_2.1.cv1.block.conv.weight",
+            "backbone.ERBlock_5.2.sppf.cv1.block.conv.weight",
+            "neck.reduce_layer0.block.conv.weight",
+        ),
+        "yolov6n6-v3": (
+            "backbone.ERBlock_6.2.cspsppf.cv7.block.conv.weight",
+            "neck.Bifusion2.downsample.block.bn.weight",
+            "neck.Rep_n6.block.2.rbr_1x1.conv.weight",
+            "detect.reg_preds.3.bias",
+        ),
+    }
+
+
+@pytest.mark.parametrize("variant", facts_of_the_reference())
+def test_the_originals_names_are_what_is_known_of_them(variant: str) -> None:
+    with torch.device("meta"):
+        state = original_state(build(variant))
+    assert set(facts_of_the_reference()[variant]) <= set(state)
+
+
+@pytest.mark.parametrize("variant", variants("yolov6"))
+def test_every_variant_is_recognized_and_every_name_known(variant: str) -> None:
+    with torch.device("meta"):
+        detector = build(variant, 3)
+    state: State = original_state(detector)  # shapes are enough
+    found = recognize(state)
+    assert found
+    assert found.variant == variant
+    constants = {"detect.proj", "detect.proj_conv.weight"}
+    assert rename(state, table(state)).keys() - constants == detector.state_dict().keys() - {"head.bins"}
+
+
+@pytest.mark.parametrize("variant", ["yolov6-test", "yolov6-v3-test"])
+def test_states_come_in_whole(variant: str) -> None:
+    detector = randomly(variant)
+    assert_same(from_state_dict(variant, arrays(original_state(detector))), detector)
+
+
+@torch.inference_mode()
+def test_a_small_variant_may_learn_distances_as_distributions(tmp_path: Path) -> None:
+    """As the original's configuration does before a distillation."""
+    state = arrays(original_state(build("yolov6-test").eval().requires_grad_(False)))
+    for level, channels in enumerate((8, 8, 16)):
+        state[f"detect.reg_preds.{level}.weight"] = np.ones((68, channels, 1, 1), np.float32)
+        state[f"detect.reg_preds.{level}.bias"] = np.ones(68, np.float32)
+    detector = from_state_dict("yolov6-test", state)
+    boxes, _ = detector.forward_decoded(torch.rand(1, 3, 64, 64))
+    assert_kept(detector, tmp_path)
+    expected = torch.tensor([8.0] * 64 + [16.0] * 16 + [32.0] * 4) * 16  # even distributions: 8 cells to each side
+    torch.testing.assert_close(boxes[0, :, 2] - boxes[0, :, 0], expected)
+
+
+def test_states_that_do_not_fit_are_described() -> None:
+    state = arrays(original_state(randomly("yolov6-test")))
+    with pytest.raises(LineageError, match=r"expected weights of yolov6s; .* is it another variant"):
+        from_state_dict("yolov6s", state)
+    with pytest.raises(LineageError, match=r"1 missing: head\.bins"):
+        from_state_dict("yolov6-test", {key: value for key, value in state.items() if "proj" not in key})
+    state["detect.reg_preds.0.bias"] = np.ones(20, np.float32)
+    with pytest.raises(LineageError, match="expected 1 or 17 bins of a distance; got 5"):
+        from_state_dict("yolov6-test", state)
+
+
+def test_networks_of_another_size_are_described() -> None:
+    state = arrays(original_state(randomly("yolov6-test")))
+    state["backbone.stem.rbr_dense.conv.weight"] = np.zeros((24, 3, 3, 3), np.float32)
+    with pytest.raises(LineageError, match=r"published size; got one of release 2\.0, RepVGG stem of 24 channels"):
+        recognize(state)
+    del state["backbone.stem.rbr_dense.conv.weight"]
+    with pytest.raises(LineageError, match="expected the training form of a YOLOv6"):
+        recognize(state)
+    assert recognize({"head.cls_preds.0.bias": np.zeros(3)}) is None
+
+
+# --- whole modules, as the original program pickles them -------------------------------------------------------------
+
+
+class YOLOv6Originals(Originals):
+    """Stand-ins under the original module names."""
+
+    MODULES = ("yolov6", "yolov6.models", "yolov6.models.yolo", "yolov6.layers", "yolov6.layers.common")
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.monkeypatch = monkeypatch
+        for name in self.MODULES:
+            monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+
+    def _child(self, part: str, depth: int) -> nn.Module:
+        if part in ("bn", "rbr_identity"):
+            return nn.BatchNorm2d(1, eps=1e-3, momentum=0.03)
+        block = self.make("yolov6.layers.common.SimConv")
+        block.add_module("act", nn.ReLU() if part != "stems" else nn.SiLU())
+        return block
+
+
+def test_pickled_modules_come_in(tmp_path, monkeypatch) -> None:
+    detector = randomly("yolov6-test")
+    originals = YOLOv6Originals(monkeypatch)
+    net = originals.network(original_state(detector), "yolov6.models.yolo.Model").half()
+    net.stride = torch.tensor([8.0, 16.0, 32.0])
+    torch.save({"model": net, "ema": None, "updates": 7, "optimizer": None, "epoch": -1}, tmp_path / "weights.pt")
+    for name in YOLOv6Originals.MODULES:
+        monkeypatch.delitem(sys.modules, name)
+    found = load_checkpoint(tmp_path / "weights.pt")
+    assert found.variant == "yolov6-test"
+    assert found.notes[1] == "2 classes; the file does not name them: class0, ... are assumed"
+    assert_same(found.detector, detector)

@@ -1,0 +1,169 @@
+"""YOLOv7's official files in: both forms of every network, state dicts and whole pickled modules."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from model_zoo.contract.errors import LineageError
+from model_zoo.detector import Detector
+from model_zoo.registry import build
+from model_zoo.weights.importers import from_state_dict, load_checkpoint
+from model_zoo.weights.importers.yolov7 import HEADS, places, recognize
+from tests.model_zoo.weights.importers.originals import Originals, assert_kept, checkpoint, randomized
+
+BLOCKS = (
+    (r"(model\.\d+)\.conv([1-7])\.", r"\1.cv\2."),
+    (r"dense\.conv\.", "rbr_dense.0."),
+    (r"dense\.bn\.", "rbr_dense.1."),
+    (r"pointwise\.conv\.", "rbr_1x1.0."),
+    (r"pointwise\.bn\.", "rbr_1x1.1."),
+)
+
+
+def original_state(detector: Detector) -> dict[str, torch.Tensor]:
+    """Return our weights under the original keys, anchors in cells and, as the original does, in pixels too."""
+    layers = places(detector)
+    head = f"model.{len(layers)}"
+    prefixes = {f"{place}.": f"model.{i}." for i, place in enumerate(layers) if place}
+    state = {}
+    for key, value in detector.state_dict().items():
+        name = re.sub(r"^head\.predict\.(\d)\.add$", rf"{head}.ia.\1.implicit", key)
+        name = re.sub(r"^head\.predict\.(\d)\.multiply$", rf"{head}.im.\1.implicit", name)
+        name = re.sub(r"^head\.predict\.", f"{head}.m.", name)
+        name = re.sub(r"^head\.auxiliary\.(\d)\.1\.", rf"{head}.m2.\1.", name)
+        name = next((new + name.removeprefix(old) for old, new in prefixes.items() if name.startswith(old)), name)
+        for pattern, replacement in BLOCKS:
+            name = re.sub(pattern, replacement, name)
+        state[name.replace("head.anchors", f"{head}.anchors")] = value
+    strides = torch.tensor(detector.head.strides)
+    state[f"{head}.anchors"] = detector.head.anchors / strides[:, None, None]
+    state[f"{head}.anchor_grid"] = detector.head.anchors.view(len(strides), 1, -1, 1, 1, 2)
+    return state
+
+
+def deployment_state(detector: Detector) -> dict[str, torch.Tensor]:
+    """Return the state of the deployment list: implicit knowledge folded in, no auxiliary layers, head moved up."""
+    lead = randomized(detector.variant, detector.head.num_classes)
+    lead.load_state_dict(detector.state_dict())
+    for i, conv in enumerate(lead.head.predict):
+        lead.head.predict[i] = conv.fuse()
+    if hasattr(lead.head, "auxiliary"):
+        lead.head.fuse()
+    return original_state(lead)
+
+
+def arrays(state: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
+    return {key: value.numpy() for key, value in state.items()}
+
+
+def assert_same(found: Detector, expected: Detector) -> None:
+    state = expected.state_dict()
+    assert found.state_dict().keys() == state.keys()
+    for key, value in found.state_dict().items():
+        torch.testing.assert_close(value, state[key], rtol=0, atol=0 if "anchors" not in key else 1e-4)
+
+
+@pytest.mark.parametrize("variant", HEADS)
+def test_the_prediction_layer_has_the_originals_index_in_both_forms(variant: str) -> None:
+    with torch.device("meta"):
+        detector = build(variant)
+    training, deployment = HEADS[variant]
+    assert len(places(detector)) == training
+    if hasattr(detector.head, "auxiliary"):
+        detector.head.fuse()
+    assert len(places(detector)) == deployment
+
+
+def test_the_maps_of_the_auxiliary_heads_have_the_originals_indices() -> None:
+    with torch.device("meta"):
+        layers = places(build("yolov7-w6"))
+    assert [layers[i] for i in (83, 71, 59, 47)] == [
+        *("neck.up3.join", "neck.up4.join", "neck.up5.join", "backbone.pyramid"),
+    ]
+    assert [layers[i] for i in (114, 117, 118, 121)] == [
+        *("neck.out3", "neck.out6", "head.auxiliary.0.0", "head.auxiliary.3.0"),
+    ]
+
+
+@pytest.mark.parametrize("variant", ["yolov7-tiny", "yolov7-test", "yolov7-p6-test"])
+def test_training_states_come_in_whole(variant: str) -> None:
+    detector = randomized(variant, 2)
+    state = arrays(original_state(detector))
+    found = recognize(state)
+    assert found
+    assert found.variant == variant
+    assert f"training form, prediction at {HEADS[variant][0]}" in found.because
+    assert_same(from_state_dict(variant, state), detector)
+
+
+@pytest.mark.parametrize("variant", ["yolov7-test", "yolov7-p6-test"])
+@torch.inference_mode()
+def test_deployment_states_give_the_same_predictions(variant: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    detector = build(variant, 2).eval()
+    state = arrays(deployment_state(detector))
+    assert not any(re.search(r"\.(ia|im|m2)\.", key) for key in state)
+    assert f"{recognize(state)}".startswith(f"{variant}: deployment form, prediction at {HEADS[variant][1]}")
+    found = from_state_dict(variant, state)
+    assert_kept(found, tmp_path)
+    x = torch.rand(1, 3, 64, 128)
+    found.head.train()
+    assert len(found(x)) == len(detector.head.strides)
+    torch.testing.assert_close(found.forward_decoded(x), detector.forward_decoded(x), rtol=1e-4, atol=1e-3)
+
+
+def test_a_state_of_another_size_is_described() -> None:
+    state = arrays(original_state(randomized("yolov7-test", 2)))
+    with pytest.raises(LineageError, match=r"expected weights of yolov7x; .* is it another variant"):
+        from_state_dict("yolov7x", state)
+    state["model.0.conv.weight"] = np.zeros((5, 3, 3, 3), np.float32)
+    with pytest.raises(LineageError, match=r"got one with training form, prediction at 105, first .* of 5 channels"):
+        recognize(state)
+
+
+def test_a_state_without_prediction_layer_is_refused() -> None:
+    state = {k: v for k, v in arrays(original_state(randomized("yolov7-test", 2))).items() if "anchors" not in k}
+    assert recognize(state) is None
+    with pytest.raises(LineageError, match=r"1 missing: model\.105\.anchors"):
+        from_state_dict("yolov7-test", state)
+
+
+def test_half_of_the_implicit_knowledge_is_not_enough() -> None:
+    state = {k: v for k, v in arrays(original_state(randomized("yolov7-test", 2))).items() if ".im." not in k}
+    with pytest.raises(LineageError, match=r"3 missing: head\.predict\.0\.multiply"):
+        from_state_dict("yolov7-test", state)
+
+
+# --- whole modules, as the original program pickles them -------------------------------------------------------------
+
+
+class YOLOv7Originals(Originals):
+    """The module names are YOLOv5's; the classes that tell YOLOv7 apart are not."""
+
+    def _child(self, part: str, depth: int) -> nn.Module:
+        if part in ("ia", "im", "m2"):
+            return nn.ModuleList()
+        if depth == 1 and part in ("105", "100"):
+            return self.make("models.yolo.IDetect" if part == "105" else "models.yolo.IAuxDetect")
+        return super()._child(part, depth)
+
+
+@pytest.mark.parametrize("variant", ["yolov7-test", "yolov7-p6-test"])
+def test_pickled_modules_come_in(variant: str, tmp_path, monkeypatch) -> None:
+    detector = randomized(variant, 2)
+    originals = YOLOv7Originals(monkeypatch)
+    net = originals.network(original_state(detector), "models.yolo.Model").half()
+    net.stride, net.names = torch.tensor([float(s) for s in detector.head.strides]), ["ant", "bee"]
+    torch.save(checkpoint("v5.0", net), tmp_path / "weights.pt")
+    for name in ("models", "models.yolo", "models.common"):
+        monkeypatch.delitem(sys.modules, name)
+    found = load_checkpoint(tmp_path / "weights.pt")
+    assert (found.variant, found.class_names) == (variant, ("ant", "bee"))
+    assert_same(found.detector, detector)

@@ -1,0 +1,435 @@
+"""The models in memory follow the repository on disk."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import threading
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from model_zoo.contract.errors import PackageError, PackageNotFound, QueryError
+from model_zoo.contract.package import Package, Repository
+from model_zoo.contract.pipeline import make_query
+from model_zoo.runtime.base import EngineOptions
+from service.api.problems import NotReady
+from service.inference.loaded_model import BatchingOptions
+from service.inference.model_store import ModelStore
+from tests.service.conftest import Publish, flat
+from tests.service.fake_engine import FakeEngine, load
+
+SOON = 30.0
+
+
+class Engines:
+    """Makes fake engines and remembers them; a version listed in `broken` fails, `gate` holds loading (of one name)."""
+
+    def __init__(self) -> None:
+        self.made: dict[Package, FakeEngine] = {}
+        self.broken: dict[int, Exception] = {}
+        self.gate = threading.Event()
+        self.gate.set()
+        self.loads = 0
+        self.holds: str | None = None
+
+    def __call__(self, package: Package) -> FakeEngine:
+        self.loads += 1
+        assert self.holds not in (None, package.name) or self.gate.wait(SOON)
+        if package.version in self.broken:
+            raise self.broken[package.version]
+        self.made[package] = load(package, EngineOptions())
+        return self.made[package]
+
+
+@pytest.fixture
+def engines() -> Engines:
+    return Engines()
+
+
+@pytest.fixture
+def store(repository: Repository, engines: Engines) -> ModelStore:
+    return ModelStore(repository, engines, BatchingOptions())
+
+
+def run(test: Callable[[], Awaitable[None]]) -> None:
+    asyncio.run(asyncio.wait_for(test(), 60))
+
+
+async def version(store: ModelStore, reference: str | None) -> int:
+    async with store.lease(reference, asyncio.get_running_loop().time() + SOON) as model:
+        return model.package.version
+
+
+def test_an_empty_repository_says_what_is_missing(store: ModelStore, caplog: pytest.LogCaptureFixture) -> None:
+    async def test() -> None:
+        assert store.missing() == ["the model repository is being read"]
+        await store.refresh()
+        assert "lineage import" in store.missing()[0]
+        assert "lineage import" in caplog.text
+        with pytest.raises(PackageNotFound, match="lineage import"):
+            await version(store, None)
+        with pytest.raises(PackageNotFound, match="lineage import"):
+            await version(store, "yolov5n")
+
+    run(test)
+
+
+def test_another_repository_answers_until_the_awaited_one_holds_a_model(
+    repository: Repository, publish: Publish, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    publish("embedded")
+    awaited = Repository(tmp_path / "awaited")
+    store = ModelStore(awaited, Engines(), BatchingOptions(), until_then=repository)
+    caplog.set_level("INFO")
+
+    async def name() -> str:
+        await store.refresh()
+        async with store.lease(None, asyncio.get_running_loop().time() + SOON) as model:
+            return model.package.name
+
+    async def test() -> None:
+        assert await name() == await name() == "embedded"
+        assert caplog.text.count("comes with the service") == 1
+        publish("own").path.parent.rename(tmp_path / "own")
+        awaited.root.mkdir()
+        (tmp_path / "own").rename(awaited.root / "own")
+        assert await name() == "own"
+        assert f"using the models in {awaited.root}" in caplog.text
+        awaited.root.rename(tmp_path / "lost")
+        with pytest.raises(PackageError, match="is gone"):  # and does not fall back
+            await name()
+        await store.close()
+
+    run(test)
+
+
+def test_the_default_version_is_loaded_ahead_and_the_others_on_request(
+    store: ModelStore, publish: Publish, engines: Engines
+) -> None:
+    first, second = publish(), publish()
+
+    async def test() -> None:
+        await store.refresh()
+        assert (store.state(first), store.state(second)) == ("available", "loaded")
+        assert store.missing() == []
+        assert await version(store, None) == await version(store, "toy") == await version(store, "toy@latest") == 2
+        assert await version(store, "toy@1") == 1
+        await store.refresh()
+        assert (store.state(first), store.state(second)) == ("loaded", "loaded")
+        assert engines.loads == 2
+        await store.close()
+        assert all(engine.closed for engine in engines.made.values())
+
+    run(test)
+
+
+def test_every_version_can_be_loaded_ahead(repository: Repository, publish: Publish, engines: Engines) -> None:
+    packages = [publish(), publish(), publish("other")]
+    store = ModelStore(repository, engines, BatchingOptions(), eager="all")
+
+    async def test() -> None:
+        await store.refresh()
+        assert [store.state(package) for package in packages] == ["loaded"] * 3
+        await store.close()
+
+    run(test)
+
+
+def test_a_name_may_be_left_out_only_where_it_is_clear(repository: Repository, publish: Publish) -> None:
+    publish("one")
+    publish("two")
+
+    async def test() -> None:
+        store = ModelStore(repository, Engines(), BatchingOptions())
+        await store.refresh()
+        with pytest.raises(QueryError, match="one, two"):
+            await version(store, None)
+        await store.close()
+        store = ModelStore(repository, Engines(), BatchingOptions(), default="two@1")
+        await store.refresh()
+        assert await version(store, None) == 1
+        await store.close()
+
+    run(test)
+
+
+def test_a_new_version_takes_over_when_it_is_loaded_and_the_old_one_goes(
+    store: ModelStore, publish: Publish, engines: Engines
+) -> None:
+    old = publish()
+
+    async def test() -> None:
+        await store.refresh()
+        new = publish()
+        engines.gate.clear()
+        refreshing = asyncio.create_task(store.refresh())
+        while store.state(new) != "loading":
+            await asyncio.sleep(0.01)
+        assert await version(store, "toy") == 1
+        assert store.missing() == []
+        engines.gate.set()
+        await refreshing
+        assert await version(store, "toy") == 2
+        assert store.state(old) == "available"
+        await store.close()
+        assert engines.made[old].closed
+
+    run(test)
+
+
+def test_the_old_version_is_unloaded_only_after_its_last_user_has_left(
+    store: ModelStore, publish: Publish, engines: Engines
+) -> None:
+    old = publish()
+
+    async def test() -> None:
+        await store.refresh()
+        loop = asyncio.get_running_loop()
+        async with store.lease("toy", loop.time() + SOON) as model:
+            publish()
+            await store.refresh()
+            await asyncio.sleep(0.05)
+            assert not engines.made[old].closed
+            answer = await model.detect(model.prepare(flat(9)), make_query(model.card), loop.time() + SOON)
+            assert len(answer.value) == 1
+        await store.close()
+        assert engines.made[old].closed
+
+    run(test)
+
+
+def test_an_alias_moves_requests_and_its_model_is_loaded_on_request(
+    store: ModelStore, repository: Repository, publish: Publish
+) -> None:
+    for _ in range(3):
+        publish()
+    repository.set_alias("toy", "canary", 1)
+
+    async def test() -> None:
+        await store.refresh()
+        assert await version(store, "toy@canary") == 1
+        repository.set_alias("toy", "canary", 2)
+        repository.set_alias("toy", "stable", 2)
+        await store.refresh()
+        assert await version(store, "toy@canary") == await version(store, "toy") == 2
+        assert await version(store, "toy@latest") == 3
+        await store.close()
+
+    run(test)
+
+
+def test_what_was_published_a_moment_ago_is_found(store: ModelStore, publish: Publish) -> None:
+    publish()
+
+    async def test() -> None:
+        await store.refresh()
+        publish()
+        assert await version(store, "toy") == 1
+        assert await version(store, "toy@2") == 2
+        with pytest.raises(PackageNotFound, match="no version 'best'"):
+            await version(store, "toy@best")
+        await store.close()
+
+    run(test)
+
+
+def test_a_version_that_fails_to_load_leaves_the_old_one_in_service_and_says_why(
+    store: ModelStore, publish: Publish, engines: Engines
+) -> None:
+    publish()
+    engines.broken = {2: PackageError("toy@2: cannot be loaded: bad luck"), 3: ZeroDivisionError("secret")}
+
+    async def test() -> None:
+        await store.refresh()
+        for number, reason in ((2, "bad luck"), (3, "ZeroDivisionError")):
+            package = publish()
+            await store.refresh()
+            assert store.state(package) == "failed"
+            assert reason in store.problems("toy")[-1]
+            assert await version(store, "toy") == 1
+            with pytest.raises(PackageError, match=reason):
+                await version(store, f"toy@{number}")
+        assert "secret" not in str(store.problems())
+        assert store.problems("other") == []
+        loads = engines.loads
+        await store.refresh()
+        assert engines.loads == loads, "a failed package is not tried again"
+        await store.close()
+
+    run(test)
+
+
+def test_a_damaged_package_is_refused_and_harms_no_other(
+    store: ModelStore, publish: Publish, caplog: pytest.LogCaptureFixture
+) -> None:
+    good, damaged = publish(), publish()
+    damaged.model_path.write_bytes(b"not what was published")
+
+    async def test() -> None:
+        await store.refresh()
+        await store.refresh()
+        assert store.problems()[0].startswith("toy@2: model.onnx is damaged")
+        assert caplog.text.count("toy@2: model.onnx is damaged") == 1, "told once"
+        assert await version(store, "toy@1") == good.version
+        with pytest.raises(PackageError, match="damaged"):
+            await version(store, "toy")
+        await store.close()
+
+    run(test)
+
+
+def test_damage_to_the_newest_version_leaves_the_old_one_in_service(store: ModelStore, publish: Publish) -> None:
+    publish()
+
+    async def test() -> None:
+        await store.refresh()
+        publish().model_path.unlink()
+        await store.refresh()
+        assert await version(store, "toy") == 1
+        await store.close()
+
+    run(test)
+
+
+def test_a_model_that_is_gone_from_disk_is_unloaded(
+    store: ModelStore, repository: Repository, publish: Publish, engines: Engines
+) -> None:
+    package = publish()
+    publish("other")
+
+    async def test() -> None:
+        await store.refresh()
+        shutil.rmtree(repository.root / "toy")
+        await store.refresh()
+        with pytest.raises(PackageNotFound):
+            await version(store, "toy")
+        assert await version(store, None) == 1
+        await store.close()
+        assert engines.made[package].closed
+
+    run(test)
+
+
+def test_a_repository_that_cannot_be_read_changes_nothing(
+    store: ModelStore, publish: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish()
+
+    async def test() -> None:
+        await store.refresh()
+        calls = []
+
+        def broken(_: Repository) -> None:
+            calls.append(1)
+            raise PackageError("stale file handle")
+
+        monkeypatch.setattr(Repository, "scan", broken)
+        watching = asyncio.create_task(store.watch(0.01))
+        while len(calls) < 3:
+            await asyncio.sleep(0.01)
+        assert await version(store, "toy") == 1
+        watching.cancel()
+        await store.close()
+
+    run(test)
+
+
+def test_a_root_that_vanishes_leaves_the_models_in_service(
+    store: ModelStore, repository: Repository, publish: Publish
+) -> None:
+    publish()
+
+    async def test() -> None:
+        await store.refresh()
+        repository.root.rename(repository.root.with_name("away"))
+        with pytest.raises(PackageError, match="is gone"):
+            await store.refresh()
+        assert await version(store, "toy") == 1
+        await store.close()
+
+    run(test)
+
+
+def test_requests_share_one_load_and_give_up_at_their_deadline(
+    store: ModelStore, publish: Publish, engines: Engines
+) -> None:
+    publish()
+    publish()
+
+    async def test() -> None:
+        await store.refresh()
+        engines.gate.clear()
+        waiting = [asyncio.create_task(version(store, "toy@1")) for _ in range(3)]
+        await asyncio.sleep(0.01)
+        with pytest.raises(NotReady, match="still loading"):
+            async with store.lease("toy@1", asyncio.get_running_loop().time() + 0.02):
+                pass
+        engines.gate.set()
+        assert await asyncio.gather(*waiting) == [1, 1, 1]
+        assert engines.loads == 2
+        await store.close()
+
+    run(test)
+
+
+def test_loading_is_shown_and_not_ready(store: ModelStore, publish: Publish, engines: Engines) -> None:
+    publish()
+    engines.gate.clear()
+
+    async def test() -> None:
+        refreshing = asyncio.create_task(store.refresh())
+        while not engines.loads:
+            await asyncio.sleep(0.01)
+        assert store.missing() == ["toy@1 is loading"]
+        engines.gate.set()
+        await refreshing
+        assert store.missing() == []
+        await store.close()
+
+    run(test)
+
+
+def test_it_is_ready_when_every_default_is_loaded(store: ModelStore, publish: Publish, engines: Engines) -> None:
+    publish("one")
+    publish("two")
+
+    async def test() -> None:
+        engines.holds = "two"
+        engines.gate.clear()
+        refreshing = asyncio.create_task(store.refresh())
+        while engines.loads < 2:
+            await asyncio.sleep(0.01)
+        assert store.missing() == ["two@1 is loading"]
+        engines.gate.set()
+        await refreshing
+        assert store.missing() == []
+        await store.close()
+
+    run(test)
+
+
+def test_a_request_before_the_first_look_is_told_to_come_again(store: ModelStore, publish: Publish) -> None:
+    publish()
+
+    async def test() -> None:
+        for reference in (None, "toy"):
+            with pytest.raises(NotReady, match="is being read; try again"):
+                await version(store, reference)
+        await store.refresh()
+        assert await version(store, None) == 1
+        await store.close()
+
+    run(test)
+
+
+def test_a_repository_of_damaged_packages_is_not_ready_and_says_why(store: ModelStore, publish: Publish) -> None:
+    publish().model_path.unlink()
+
+    async def test() -> None:
+        await store.refresh()
+        assert any("model.onnx is missing" in reason for reason in store.missing())
+        await store.close()
+
+    run(test)

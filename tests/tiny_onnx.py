@@ -1,0 +1,103 @@
+"""A toy model that obeys the graph contract and whose detections tell which pixels and thresholds it was given."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from model_zoo.contract.card import ModelCard
+from model_zoo.contract.letterbox import Size
+
+CLASS_NAMES = ("red", "green", "blue")
+
+
+def toy_card(name: str = "toy", size: Size = (64, 64), **changes: object) -> ModelCard:
+    return ModelCard(name, "toy", "toy", CLASS_NAMES, size, 32, **{"candidates": 3, "max_detections": 3} | changes)
+
+
+def toy_onnx(card: ModelCard, *, work: int = 0) -> bytes:
+    """Build the graph: one detection per color channel, score = its mean / 255.
+
+    The box is (mean red, mean green, mean red + 10, mean green + 20 + iou + distance_weight) / 8. `work` is the number
+    of multiplications of 256 x 256 matrices that one run takes besides (some 0.1 ms each).
+    """
+    onnx = pytest.importorskip("onnx", reason="building the toy model takes onnx")
+    helper, numpy_helper, kinds = onnx.helper, onnx.numpy_helper, onnx.TensorProto
+
+    def node(op: str, inputs: str, outputs: str, **attributes: object) -> object:
+        return helper.make_node(op, inputs.split(), outputs.split(), **attributes)
+
+    constants = {
+        "axes_hw": np.asarray([1, 2]), "axis_1": np.asarray([1]), "axis_2": np.asarray([2]), "three": np.asarray([3]),
+        "top": np.asarray(255.0, np.float32), "eight": np.asarray(8.0, np.float32),
+        "ten": np.asarray(10.0, np.float32), "twenty": np.asarray(20.0, np.float32),
+        "to_boxes": np.asarray([1, 3, 1], np.int64),
+        "rounds": np.asarray(work), "yes": np.asarray(True), "seed": np.full((256, 256), 1 / 256, np.float32),
+        "nought": np.asarray(0.0, np.float32),
+    }  # fmt: skip
+    body = helper.make_graph(
+        [node("MatMul", "state seed", "next"), node("Identity", "go", "still")],
+        "work",
+        [
+            helper.make_tensor_value_info("i", kinds.INT64, []),
+            helper.make_tensor_value_info("go", kinds.BOOL, []),
+            helper.make_tensor_value_info("state", kinds.FLOAT, [256, 256]),
+        ],
+        [
+            helper.make_tensor_value_info("still", kinds.BOOL, []),
+            helper.make_tensor_value_info("next", kinds.FLOAT, [256, 256]),
+        ],
+    )
+    nodes = [
+        node("Cast", "images", "pixels", to=kinds.FLOAT),
+        node("ReduceMean", "pixels axes_hw", "means", keepdims=0),  # (B, 3)
+        node("ReduceMean", "means", "start", keepdims=0),
+        node("Add", "seed start", "begun"),
+        node("Loop", "rounds yes begun", "done", body=body),
+        node("ReduceMean", "done", "idle", keepdims=0),
+        node("Mul", "idle nought", "nothing"),
+        node("Div", "means top", "all_scores"),
+        node("TopK", "all_scores three", "scores classes", axis=1),
+        node("Split", "means", "red green blue", axis=1, num_outputs=3),
+        node("Add", "red ten", "right"),
+        node("Add", "iou_threshold distance_weight", "query"),
+        node("Unsqueeze", "query axis_1", "query_1"),
+        node("Add", "green twenty", "green_20"),
+        node("Add", "green_20 query_1", "bottom"),
+        node("Concat", "red green right bottom", "corners", axis=1),
+        node("Div", "corners eight", "box"),
+        node("Unsqueeze", "box axis_1", "box_1"),
+        node("Tile", "box_1 to_boxes", "boxes"),  # (B, 3, 4)
+        node("Add", "scores nothing", "worked"),
+        node("Unsqueeze", "worked axis_2", "scores_2"),
+        node("Cast", "classes", "class_numbers", to=kinds.FLOAT),
+        node("Unsqueeze", "class_numbers axis_2", "classes_2"),
+        node("Concat", "boxes scores_2 classes_2", "rows", axis=2),
+        node("Unsqueeze", "score_threshold axis_1", "threshold"),
+        node("Greater", "worked threshold", "keep"),
+        node("Cast", "keep", "keep_1", to=kinds.FLOAT),
+        node("Unsqueeze", "keep_1 axis_2", "keep_2"),
+        node("Mul", "rows keep_2", "detections"),
+        node("ReduceSum", "keep_1 axis_1", "kept", keepdims=0),
+        node("Cast", "kept", "count", to=kinds.INT32),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "toy",
+        [
+            helper.make_tensor_value_info("images", kinds.UINT8, ["batch", "height", "width", 3]),
+            *(
+                helper.make_tensor_value_info(name, kinds.FLOAT, ["batch"])
+                for name in ("score_threshold", "iou_threshold", "distance_weight")
+            ),
+        ],
+        [
+            helper.make_tensor_value_info("detections", kinds.FLOAT, ["batch", 3, 6]),
+            helper.make_tensor_value_info("count", kinds.INT32, ["batch"]),
+        ],
+        [numpy_helper.from_array(value, name) for name, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    helper.set_model_props(model, card.to_metadata())
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString())

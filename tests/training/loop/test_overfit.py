@@ -1,0 +1,89 @@
+"""Every generation learns eight photos by heart: its network, assigner and losses work as one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from model_zoo.contract import letterbox
+from model_zoo.contract.images import decode_image
+from model_zoo.detector import Detector
+from model_zoo.registry import build
+from tests.training.tiny_models import ALONE
+from training.batch import Batch, Sample, collate
+from training.data.dataset import DataSet, Record, Split
+from training.data.open import open_dataset
+from training.evaluate.detector import EvaluationImages, card_of, evaluate_detector
+from training.loop.engine import Engine
+from training.loop.precision import DTYPES, Arithmetic, choose_device, choose_precision
+from training.loop.schedule import LRSchedule
+from training.recipe import Augmentation, Optimizer, Schedule
+from training.recipes import recipe_of
+
+PHOTOS, EPOCHS, STEPS = 8, 8, 50
+SIDE = 192
+SIDES = {"yolov2-tiny-voc": 256}  # its cells are 32 pixels wide, and a cell tells few cells of the blood apart
+SMALLEST = (
+    "yolov1-tiny", "yolov2-tiny-voc", "yolov3-tiny", "yolov4-tiny", "yolov5n", "yolox-nano", "yolov6n", "yolov7-tiny",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class SameBatch:
+    """One batch, again and again."""
+
+    batch: Batch
+    steps_per_epoch: int = STEPS
+
+    def epoch(self, epoch: int, closing: bool = False, start_step: int = 0) -> Iterator[Batch]:
+        return iter([self.batch] * (self.steps_per_epoch - start_step))
+
+    def close(self) -> None: ...
+
+
+@pytest.fixture(scope="module")
+def eight(shared: Path) -> DataSet:
+    dataset = open_dataset(shared / "data" / "bccd")
+    split = dataset.split("train")
+    return replace(dataset, splits={"val": Split("val", split.records[:PHOTOS], split.fingerprint)})
+
+
+def on_canvas(record: Record, detector: Detector) -> Sample:
+    """The photo and its objects as the network is served: not varied in any way."""
+    image, policy = decode_image(record.path.read_bytes()), detector.input_spec.letterbox
+    geometry = letterbox.plan(policy, record.size, detector.input_spec.size)
+    scale, offset = (torch.tensor(pair[::-1] * 2).numpy() for pair in (geometry.scale, geometry.offset))
+    boxes = (record.boxes * scale + offset).astype("float32")
+    return Sample(letterbox.apply(image, geometry, policy.fill), boxes, record.class_ids)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", SMALLEST)
+def test_every_generation_learns_eight_photos_by_heart(variant: str, eight: DataSet) -> None:
+    torch.manual_seed(0)
+    detector = build(variant, class_names=eight.class_names)
+    if detector.input_spec.dynamic:
+        side = SIDES.get(variant, SIDE)
+        detector.resize((side, side))
+    records = eight.splits["val"].records
+    loader = SameBatch(collate([on_canvas(record, detector) for record in records]))
+    optimizer = Optimizer("adamw", lr=0.003, momentum=0.9, nesterov=False, nominal_batch=PHOTOS, clip_norm=10.0)
+    schedule = Schedule(warmup_epochs=0.5, warmup_min_steps=0)
+    recipe = replace(
+        recipe_of(variant), optimizer=optimizer, schedule=schedule, augmentation=Augmentation(), ema_decay=0.9
+    )
+    device = choose_device("cpu")
+    arithmetic = Arithmetic(device, DTYPES[choose_precision("auto", device)])
+    engine = Engine(detector, recipe, LRSchedule(schedule, optimizer, EPOCHS, STEPS, PHOTOS), arithmetic, ALONE)
+    losses, precision, photos = list[float](), 0.0, EvaluationImages(records, card_of(detector))
+    for epoch in range(EPOCHS):
+        losses += [float(sum(learned.parts.values())) for learned in engine.learn(loader, epoch)]
+        precision = evaluate_detector(engine.average.detector, eight, photos).metrics.ap50
+        if precision > 0.9:
+            break
+    assert precision > 0.9
+    assert losses[-1] < losses[0] / 2

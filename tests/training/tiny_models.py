@@ -1,0 +1,163 @@
+"""A run in small: the tiny variant of YOLOv5, batches of colored squares, a criterion without an assigner."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from model_zoo.detector import Detector
+from model_zoo.registry import build
+from training.batch import Batch, Sample, Targets, collate
+from training.config import TrainConfig
+from training.evaluate.coco import ClassMetrics, Metrics
+from training.loop.distributed import Processes
+from training.loop.engine import Engine
+from training.loop.optimizer import learned
+from training.loop.precision import Arithmetic
+from training.loop.schedule import LRSchedule
+from training.losses.criterion import Criterion, Losses, StepContext
+from training.recipe import Optimizer, Recipe, Schedule
+from training.run.checkpoint import State
+from training.run.trainer import Trainer
+
+SIDE = 64
+CLASSES = ("square", "bar")
+CPU = Arithmetic(torch.device("cpu"), torch.float32)
+ALONE = Processes()
+
+
+class ToyCriterion(Criterion):
+    """Raw maps should be as large as the share of the image that objects cover: a mean over images, or their sum."""
+
+    def __init__(self, per_image: bool = False) -> None:
+        super().__init__()
+        self.per_image = per_image
+
+    def forward(self, maps: Sequence[Tensor], targets: Targets, moment: StepContext) -> Losses:
+        sizes = targets.boxes[:, 2:] - targets.boxes[:, :2]
+        covered = (
+            maps[0]
+            .new_zeros(len(maps[0]))
+            .index_add(0, targets.image_index, (sizes.prod(1) / SIDE**2).to(maps[0].dtype))
+        )
+        parts = {f"level{i}": self._part(m, covered) for i, m in enumerate(maps)}
+        return Losses(torch.stack(list(parts.values())).sum(), {k: v.detach() for k, v in parts.items()})
+
+    def _part(self, level: Tensor, covered: Tensor) -> Tensor:
+        by_image = (level.flatten(1) - covered[:, None]).square().mean(1)
+        return by_image.sum() if self.per_image else by_image.mean()
+
+
+class BrokenCriterion(ToyCriterion):
+    """Not finite in the third batch."""
+
+    seen = 0
+
+    def forward(self, maps: Sequence[Tensor], targets: Targets, moment: StepContext) -> Losses:
+        self.seen += 1
+        losses = super().forward(maps, targets, moment)
+        return losses if self.seen != 3 else Losses(losses.total * torch.nan, losses.parts)
+
+
+@dataclass(frozen=True)
+class ToyLoader:
+    """Batches that depend on their epoch and place alone; `rank` of `world` processes takes its share of each."""
+
+    steps_per_epoch: int = 4
+    batch: int = 4
+    rank: int = 0
+    world: int = 1
+
+    def epoch(self, epoch: int, closing: bool = False, start_step: int = 0) -> Iterator[Batch]:
+        for step in range(start_step, self.steps_per_epoch):
+            rng = np.random.default_rng((epoch, step))
+            samples = [toy_sample(rng) for _ in range(self.batch)]
+            share = self.batch // self.world
+            yield collate(samples[self.rank * share : (self.rank + 1) * share])
+
+    def close(self) -> None: ...
+
+
+LOADER = ToyLoader()
+
+
+def toy_sample(rng: np.random.Generator) -> Sample:
+    pixels = rng.integers(0, 100, (SIDE, SIDE, 3), dtype=np.uint8)
+    boxes = np.empty((2, 4), dtype=np.float32)
+    for box in boxes:
+        x, y = rng.integers(0, SIDE // 2, 2)
+        w, h = rng.integers(8, SIDE // 2, 2)
+        box[:] = x, y, x + w, y + h
+        pixels[y : y + h, x : x + w] = rng.integers(100, 255, 3)
+    return Sample(pixels, boxes, np.array([0, 1]))
+
+
+TOY = Recipe(
+    criterion=lambda _: ToyCriterion(),
+    source="a test",
+    reduction="mean",
+    optimizer=Optimizer(lr=0.02, nominal_batch=8),
+    schedule=Schedule(warmup_epochs=1, warmup_min_steps=0, warmup_bias_lr=0.1, warmup_momentum=0.8),
+    epochs=3,
+)
+
+
+def toy_detector(variant: str = "yolov5-test") -> Detector:
+    torch.manual_seed(0)
+    return build(variant, class_names=CLASSES)
+
+
+def toy_engine(
+    recipe: Recipe = TOY,
+    loader: ToyLoader = LOADER,
+    arithmetic: Arithmetic = CPU,
+    processes: Processes = ALONE,
+    detector: Detector | None = None,
+) -> Engine:
+    timetable = LRSchedule(recipe.schedule, recipe.optimizer, recipe.epochs, loader.steps_per_epoch, loader.batch)
+    return Engine(detector or toy_detector(), recipe, timetable, arithmetic, processes)
+
+
+def toy_evaluate(detector: Detector) -> Metrics:
+    """Numbers that depend on every weight, as AP does."""
+    ap = float(sum(value.double().abs().sum() for value in detector.state_dict().values()) % 1)
+    return constant_metrics(ap)
+
+
+def constant_metrics(ap: float) -> Metrics:
+    return Metrics(*[ap] * 12, classes=(ClassMetrics("square", 3, ap, ap),))
+
+
+CONFIG = TrainConfig(model="yolov5-test", data=Path("data"), save_minutes=1e-9)
+
+
+def toy_trainer(
+    folder: Path, recipe: Recipe = TOY, config: TrainConfig = CONFIG, engine: Engine | None = None
+) -> Trainer:
+    folder.mkdir(exist_ok=True)
+    return Trainer(engine or toy_engine(recipe), LOADER, toy_evaluate, config, folder, State())
+
+
+def shortened(recipe: Recipe = TOY, **changes: object) -> Recipe:
+    return replace(recipe, **changes)
+
+
+def state_of(engine: Engine) -> dict[str, Tensor]:
+    """All that a run is made of: weights, averages, buffers of the optimizer."""
+    parts = {"detector": engine.detector.state_dict(), "average": engine.average.detector.state_dict()}
+    named = {f"{part}/{key}": value.clone() for part, state in parts.items() for key, value in state.items()}
+    for name, parameter in learned(engine.detector):
+        buffers = engine.optimizer.state[parameter]
+        named |= {f"optimizer/{name}/{key}": value.clone() for key, value in buffers.items()}
+    return named
+
+
+def assert_same(first: dict[str, Tensor], second: dict[str, Tensor]) -> None:
+    assert first.keys() == second.keys()
+    different = [key for key, value in first.items() if not torch.equal(value, second[key])]
+    assert different == []

@@ -1,0 +1,1 @@
+"""Training batches: sampling, decoding, caching, worker processes."""

@@ -1,0 +1,1 @@
+"""Training runs: set-up, checkpoints, evaluation, publishing."""
