@@ -86,9 +86,9 @@ def random_maps(numbers: int, images: int = 2, seed: int = 0) -> list[Tensor]:
     return [torch.randn(images, numbers, g.height, g.width, generator=generator).requires_grad_() for g in GRIDS]
 
 
-def learn(criterion: Criterion, maps: Sequence[Tensor], targets: Targets, moment: StepContext | None = None) -> Losses:
+def learn(criterion: Criterion, maps: Sequence[Tensor], targets: Targets, context: StepContext | None = None) -> Losses:
     """Run a criterion there and back; losses and gradients must be finite, and the parts sum to the total."""
-    losses = criterion(maps, targets, moment or StepContext())
+    losses = criterion(maps, targets, context or StepContext())
     losses.total.backward()
     assert torch.isfinite(losses.total)
     torch.testing.assert_close(torch.stack(list(losses.parts.values())).sum(), losses.total.detach())

@@ -38,7 +38,7 @@ class ToyCriterion(Criterion):
         super().__init__()
         self.per_image = per_image
 
-    def forward(self, maps: Sequence[Tensor], targets: Targets, moment: StepContext) -> Losses:
+    def forward(self, maps: Sequence[Tensor], targets: Targets, context: StepContext) -> Losses:
         sizes = targets.boxes[:, 2:] - targets.boxes[:, :2]
         covered = (
             maps[0]
@@ -58,9 +58,9 @@ class BrokenCriterion(ToyCriterion):
 
     seen = 0
 
-    def forward(self, maps: Sequence[Tensor], targets: Targets, moment: StepContext) -> Losses:
+    def forward(self, maps: Sequence[Tensor], targets: Targets, context: StepContext) -> Losses:
         self.seen += 1
-        losses = super().forward(maps, targets, moment)
+        losses = super().forward(maps, targets, context)
         return losses if self.seen != 3 else Losses(losses.total * torch.nan, losses.parts)
 
 
@@ -73,7 +73,7 @@ class ToyLoader:
     rank: int = 0
     world: int = 1
 
-    def epoch(self, epoch: int, closing: bool = False, start_step: int = 0) -> Iterator[Batch]:
+    def epoch(self, epoch: int, close_mosaic: bool = False, start_step: int = 0) -> Iterator[Batch]:
         for step in range(start_step, self.steps_per_epoch):
             rng = np.random.default_rng((epoch, step))
             samples = [toy_sample(rng) for _ in range(self.batch)]

@@ -46,9 +46,9 @@ class Normalized(ToyCriterion):
         super().__init__(per_image=reduction == "per_image")
         self.reduction, self.lazy = reduction, lazy
 
-    def forward(self, maps, targets, moment) -> Losses:
+    def forward(self, maps, targets, context) -> Losses:
         maps = [*maps[:2], maps[2].detach()] if self.lazy else maps
-        losses = super().forward(maps, targets, moment)
+        losses = super().forward(maps, targets, context)
         if self.reduction == "per_image":
             return losses
         count = average_over_processes((targets.boxes[:, 2] - targets.boxes[:, 0]).sum() / 64)
@@ -84,7 +84,7 @@ def loss_of_all(variant: str, processes: Processes) -> Tensor:
     targets = batch.targets._replace(boxes=batch.targets.boxes * torch.tensor([width, height] * 2) / SIDE)
     with torch.no_grad():
         recipe = recipe_of(variant)
-        losses = recipe.criterion(detector)(detector(images), targets, StepContext(closing=True))
+        losses = recipe.criterion(detector)(detector(images), targets, StepContext(close_mosaic=True))
     share = {"sum": processes.world, "mean": 1.0, "per_image": processes.world}[recipe.reduction]
     return average_over_processes(losses.total) * share
 

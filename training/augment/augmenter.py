@@ -34,10 +34,10 @@ class Augmenter:
     size: Size
     policy: LetterboxPolicy
 
-    def __call__(self, index: int, rng: Generator, closing: bool = False) -> Sample:
-        """Return picture `index`, varied; without mosaic and mixup where `closing`."""
+    def __call__(self, index: int, rng: Generator, close_mosaic: bool = False) -> Sample:
+        """Return picture `index`, varied; without mosaic and mixup where `close_mosaic`."""
         a = self.augmentation
-        if closing or rng.random() >= a.mosaic:
+        if close_mosaic or rng.random() >= a.mosaic:
             sample = self._alone(index, rng)
         else:
             sample = self._mosaic(index, rng)

@@ -31,8 +31,8 @@ class Loader(Protocol):
         """Batches of one epoch."""
         ...
 
-    def epoch(self, epoch: int, closing: bool, start_step: int, /) -> Iterator[Batch]:
-        """Go through an epoch from one of its batches on; `closing` turns mosaic and mixup off."""
+    def epoch(self, epoch: int, close_mosaic: bool, start_step: int, /) -> Iterator[Batch]:
+        """Go through an epoch from one of its batches on; `close_mosaic` turns mosaic and mixup off."""
         ...
 
     def close(self) -> None:
@@ -87,9 +87,9 @@ class Engine:
 
     def learn(self, loader: Loader, epoch: int, start: int = 0) -> Iterator[StepResult]:
         """Learn from the batches of an epoch, from `start` on."""
-        closing = epoch >= self.timetable.epochs - self.recipe.augmentation.close_mosaic
+        close_mosaic = epoch >= self.timetable.epochs - self.recipe.augmentation.close_mosaic
         self._train_mode()
-        for number, batch in enumerate(loader.epoch(epoch, closing, start), start):
+        for number, batch in enumerate(loader.epoch(epoch, close_mosaic, start), start):
             # 1) set the pace of this step, and the dice of its dropout
             step = epoch * self.timetable.steps_per_epoch + number
             pace = self.timetable.at(step)
@@ -97,22 +97,22 @@ class Engine:
             torch.manual_seed(self._dropout_seed(step))
             complete = len(self._pending) + 1 >= pace.accumulate or number + 1 == self.timetable.steps_per_epoch
             # 2) from pixels to losses and back to gradients
-            moment = StepContext(epoch, self.timetable.epochs, self.images_seen, closing)
-            parts = self._learn_from(number, batch, moment, complete)
+            context = StepContext(epoch, self.timetable.epochs, self.images_seen, close_mosaic)
+            parts = self._learn_from(number, batch, context, complete)
             self.images_seen += len(batch.images) * self.processes.world
             # 3) move the weights, and the average after them
             if complete:
                 self._step()
             yield StepResult(batch, number, complete, parts, pace)
 
-    def _learn_from(self, number: int, batch: Batch, moment: StepContext, complete: bool) -> dict[str, Tensor]:
+    def _learn_from(self, number: int, batch: Batch, context: StepContext, complete: bool) -> dict[str, Tensor]:
         """Add the gradients of one batch; return its losses by name."""
         device = self.arithmetic.device
         with nullcontext() if complete else self.processes.hold(self.network):
             images = to_network(batch.images.to(device, non_blocking=True), self.detector.input_spec)
             with self.arithmetic.lowered():
                 maps = self.network(images)
-            losses = self.criterion([m.float() for m in maps], batch.targets.to(device), moment)
+            losses = self.criterion([m.float() for m in maps], batch.targets.to(device), context)
             self._backward(losses.total, maps)
         parts = dict(losses.parts)
         self._pending.append(BatchRecord(number, batch, losses.total.detach(), parts))

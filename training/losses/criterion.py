@@ -14,16 +14,16 @@ from training.batch import Targets
 
 @dataclass(frozen=True)
 class StepContext:
-    """Where in a run a step is.
-
-    epoch: counted from 0, of epochs. images_seen: over the whole run, before this batch. closing: whether these are the
-    last epochs, in which strong augmentation is off (YOLOX adds a loss then).
-    """
+    """Position of a step in its run."""
 
     epoch: int = 0
+    """Current epoch, from 0."""
     epochs: int = 1
+    """Epochs of the run."""
     images_seen: int = 0
-    closing: bool = False
+    """Images trained on before this batch, over all ranks."""
+    close_mosaic: bool = False
+    """Whether this epoch trains without mosaic and mixup; YOLOX then adds its L1 loss."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,5 +48,5 @@ class Criterion(nn.Module, ABC):
     """
 
     @abstractmethod
-    def forward(self, maps: Sequence[Tensor], targets: Targets, moment: StepContext) -> Losses:
+    def forward(self, maps: Sequence[Tensor], targets: Targets, context: StepContext) -> Losses:
         """Return the losses of raw maps as `Detector.forward` gives them in training mode."""

@@ -47,7 +47,7 @@ class YOLOv1Criterion(Criterion):
         self.take_apart, self.cells, self.canvas = head.parts, head.cells, head.cells * head.strides[0]
         self.assigner, self.gains = ResponsiblePredictor(), gains or Gains()
 
-    def forward(self, maps: Sequence[Tensor], targets: Targets, moment: StepContext) -> Losses:  # noqa: ARG002 - always alike
+    def forward(self, maps: Sequence[Tensor], targets: Targets, context: StepContext) -> Losses:  # noqa: ARG002 - always alike
         """Return the losses of the raw vector (B, S * S * (C + 5n))."""
         classes, confidences, boxes = self.take_apart(maps[0])
         targets = targets._replace(boxes=targets.boxes.to(boxes) / self.canvas)

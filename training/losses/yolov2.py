@@ -50,7 +50,7 @@ class YOLOv2Criterion(Criterion):
         self.assigner = assigner or BestAnchor(ignore_above=0.6)
         self.error = squared_error if self.gains.squared else cross_entropy
 
-    def forward(self, maps: Sequence[Tensor], targets: Targets, moment: StepContext) -> Losses:
+    def forward(self, maps: Sequence[Tensor], targets: Targets, context: StepContext) -> Losses:
         """Return the losses of raw maps (B, A, h, w, 5 + C)."""
         predictions = self.read(maps)
         raw, priors, boxes, levels, _ = predictions
@@ -69,7 +69,7 @@ class YOLOv2Criterion(Criterion):
             "objectness": objectness + gains.no_object * self.error(others, torch.zeros_like(others)).sum(),
             "classes": gains.classes * classes,
         }
-        if moment.images_seen < gains.warm_images:
+        if context.images_seen < gains.warm_images:
             parts["warm_start"] = gains.warm_start * self._pull(raw, assigned)
         return Losses.of(parts)
 

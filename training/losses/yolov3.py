@@ -27,7 +27,7 @@ class YOLOv3Criterion(Criterion):
         super().__init__()
         self.read, self.assigner = Reader(detector), assigner or BestAnchor()
 
-    def forward(self, maps: Sequence[Tensor], targets: Targets, moment: StepContext) -> Losses:  # noqa: ARG002 - always alike
+    def forward(self, maps: Sequence[Tensor], targets: Targets, context: StepContext) -> Losses:  # noqa: ARG002 - always alike
         """Return the losses of raw maps (B, A, h, w, 5 + C)."""
         predictions = self.read(maps)
         raw, priors, _, levels, _ = predictions

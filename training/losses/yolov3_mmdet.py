@@ -42,7 +42,7 @@ class MMDetYOLOv3Criterion(Criterion):
         super().__init__()
         self.read, self.assigner, self.gains = Reader(detector), assigner or MaxIoUGrid(), gains or Gains()
 
-    def forward(self, maps: Sequence[Tensor], targets: Targets, moment: StepContext) -> Losses:  # noqa: ARG002 - always alike
+    def forward(self, maps: Sequence[Tensor], targets: Targets, context: StepContext) -> Losses:  # noqa: ARG002 - always alike
         """Return the losses of raw maps (B, A, h, w, 5 + C)."""
         predictions = self.read(maps)
         raw, gains = predictions.raw, self.gains

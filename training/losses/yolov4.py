@@ -60,7 +60,7 @@ class YOLOv4Criterion(Criterion):
         self.assigner = assigner or BestAnchor(ignore_above=0.7, also_above=0.213)
         self.scaled = isinstance(detector.head, ScaledYOLOv4Head)
 
-    def forward(self, maps: Sequence[Tensor], targets: Targets, moment: StepContext) -> Losses:  # noqa: ARG002 - always alike
+    def forward(self, maps: Sequence[Tensor], targets: Targets, context: StepContext) -> Losses:  # noqa: ARG002 - always alike
         """Return the losses of raw maps (B, A, h, w, 5 + C)."""
         predictions = self.read(maps)
         targets = targets._replace(boxes=targets.boxes.to(predictions.raw))

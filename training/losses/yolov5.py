@@ -146,7 +146,7 @@ class YOLOv5Criterion(Criterion):
         super().__init__()
         self.losses = AnchorLosses(detector, gains or Gains())
 
-    def forward(self, maps: Sequence[Tensor], targets: Targets, moment: StepContext) -> Losses:  # noqa: ARG002 - always alike
+    def forward(self, maps: Sequence[Tensor], targets: Targets, context: StepContext) -> Losses:  # noqa: ARG002 - always alike
         """Return the losses of raw maps (B, A, h, w, 5 + C)."""
         targets = targets._replace(boxes=targets.boxes.to(maps[0].dtype))
         matches = ratio_matches(targets.boxes, targets.image_index, self.losses.levels(maps))

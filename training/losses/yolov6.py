@@ -45,14 +45,14 @@ class YOLOv6Criterion(Criterion):
         self.strides, self.box_numbers, self.distances = head.strides, head.box_numbers, head.distances
         self.measure, self.warmup_epochs = measure, warmup_epochs
 
-    def forward(self, maps: Sequence[Tensor], targets: Targets, moment: StepContext) -> Losses:
+    def forward(self, maps: Sequence[Tensor], targets: Targets, context: StepContext) -> Losses:
         """Return the losses of raw maps (B, 4 * bins + C, h, w); parts: box, classes, dfl where there are bins."""
         maps = maps[: len(self.strides)]
         raw = torch.cat([m.flatten(2) for m in maps], dim=2).transpose(1, 2)
         numbers, logits = raw.split([self.box_numbers, raw.shape[2] - self.box_numbers], dim=2)
         grids, targets = grids_of(maps, self.strides), targets._replace(boxes=targets.boxes.to(raw))
         boxes = self._boxes(numbers.detach(), centers_of(grids, raw), strides_of(grids, raw))
-        warming = moment.epoch < self.warmup_epochs
+        warming = context.epoch < self.warmup_epochs
         assigned = ATSS()(boxes, grids, targets) if warming else TAL()(boxes, logits.detach(), grids, targets)
         count = average_over_processes(assigned.scores.sum()).clamp(min=1)
         parts = self._box_parts(numbers, grids, targets, assigned)

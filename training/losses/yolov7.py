@@ -32,7 +32,7 @@ class YOLOv7Criterion(Criterion):
         self.auxiliary = AnchorLosses(detector, gains or Gains())
         self.lead_top = lead_top
 
-    def forward(self, maps: Sequence[Tensor], targets: Targets, moment: StepContext) -> Losses:  # noqa: ARG002 - always alike
+    def forward(self, maps: Sequence[Tensor], targets: Targets, context: StepContext) -> Losses:  # noqa: ARG002 - always alike
         """Return the losses of raw maps (B, A, h, w, 5 + C): the lead's, then the auxiliary ones if there are any."""
         targets = targets._replace(boxes=targets.boxes.to(maps[0].dtype))
         lead, auxiliary = maps[: len(self.lead.strides)], maps[len(self.lead.strides) :]

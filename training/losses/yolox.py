@@ -30,7 +30,7 @@ def squared_iou(a: Tensor, b: Tensor) -> Tensor:
 
 
 class YOLOXCriterion(Criterion):
-    """Losses 5 (1 - measure) of boxes, BCE of objectness and of classes, in the closing epochs L1 of the raw boxes.
+    """Losses 5 (1 - measure) of boxes, BCE of objectness and of classes, in the last epochs L1 of the raw boxes.
 
     Objectness is 1 where a prediction has an object, 0 elsewhere. The class of that object learns the overlap. All is
     summed and divided by the predictions that have objects. measure: of overlap, boxes xyxy row with row. always_l1:
@@ -50,7 +50,7 @@ class YOLOXCriterion(Criterion):
         assert isinstance(head, DecoupledHead)
         self.strides, self.assign, self.measure, self.always_l1 = head.strides, assign or SimOTA(), measure, always_l1
 
-    def forward(self, maps: Sequence[Tensor], targets: Targets, moment: StepContext) -> Losses:
+    def forward(self, maps: Sequence[Tensor], targets: Targets, context: StepContext) -> Losses:
         """Return the losses of raw maps (B, 5 + C, h, w); parts: box, objectness, classes, l1."""
         raw = torch.cat([m.flatten(2) for m in maps], dim=2).transpose(1, 2)
         priors = cell_priors(maps, self.strides).to(raw)
@@ -65,7 +65,7 @@ class YOLOXCriterion(Criterion):
             "box": BOX * (1 - self.measure(_boxes(rows, places), wanted)).sum(),
             "objectness": F.binary_cross_entropy_with_logits(raw[..., 4], with_object, reduction="sum"),
             "classes": F.binary_cross_entropy_with_logits(rows[:, 5:], classes, reduction="sum"),
-            "l1": (rows[:, :4] - _raw_boxes(wanted, places)).abs().sum() * (moment.closing or self.always_l1),
+            "l1": (rows[:, :4] - _raw_boxes(wanted, places)).abs().sum() * (context.close_mosaic or self.always_l1),
         }
         return Losses.of({name: part / count for name, part in parts.items()})
 

@@ -88,7 +88,7 @@ def assert_sound(sample: Sample, recipe: Augmentation, size: Size = SIZE) -> Non
 @pytest.mark.parametrize("name", RECIPES)
 def test_boxes_stay_on_the_canvas(name: str, policy: LetterboxPolicy) -> None:
     augmenter = Augmenter(album(policy=policy), RECIPES[name], SIZE, policy)
-    samples = [augmenter(seed % 6, default_rng(seed), closing=seed % 3 == 0) for seed in range(30)]
+    samples = [augmenter(seed % 6, default_rng(seed), close_mosaic=seed % 3 == 0) for seed in range(30)]
     for sample in samples:
         assert_sound(sample, RECIPES[name])
     assert sum(len(sample.boxes) for sample in samples) > 30
@@ -207,7 +207,7 @@ def test_what_is_not_varied_is_as_served(policy: LetterboxPolicy, rounding: str)
 
 def test_closing_epochs_have_one_image_and_yolox_leaves_it_in_place() -> None:
     augmenter = Augmenter(album(policy=TOP_LEFT), YOLOX, SIZE, TOP_LEFT)
-    sample = augmenter(3, default_rng(0), closing=True)
+    sample = augmenter(3, default_rng(0), close_mosaic=True)
     np.testing.assert_array_equal(sample.boxes, picture(3, policy=TOP_LEFT).boxes)
 
 

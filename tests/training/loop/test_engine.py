@@ -68,7 +68,7 @@ def test_added_up_batches_give_the_gradients_of_one(reduction: str) -> None:
 class Regrouped(ToyLoader):
     """Eight images, in batches of any size."""
 
-    def epoch(self, epoch: int, closing: bool = False, start_step: int = 0):
+    def epoch(self, epoch: int, close_mosaic: bool = False, start_step: int = 0):
         [batch] = ToyLoader(1, 8).epoch(epoch)
         for first in range(0, 8, self.batch):
             index = batch.targets.image_index
@@ -109,9 +109,9 @@ class Moments(ToyCriterion):
         super().__init__()
         self.seen: list[StepContext] = []
 
-    def forward(self, maps, targets, moment) -> Losses:
-        self.seen.append(moment)
-        return super().forward(maps, targets, moment)
+    def forward(self, maps, targets, context) -> Losses:
+        self.seen.append(context)
+        return super().forward(maps, targets, context)
 
 
 def test_the_criterion_is_told_when_it_is() -> None:
@@ -120,7 +120,7 @@ def test_the_criterion_is_told_when_it_is() -> None:
     for epoch in range(3):
         learn(engine, epoch=epoch)
     assert isinstance(engine.criterion, Moments)
-    assert [(m.epoch, m.closing) for m in engine.criterion.seen[3::4]] == [(0, False), (1, False), (2, True)]
+    assert [(m.epoch, m.close_mosaic) for m in engine.criterion.seen[3::4]] == [(0, False), (1, False), (2, True)]
     assert [m.images_seen for m in engine.criterion.seen] == list(range(0, 48, 4))
     assert {m.epochs for m in engine.criterion.seen} == {3}
 
@@ -130,9 +130,9 @@ class Dtypes(ToyCriterion):
 
     seen = frozenset[object]()
 
-    def forward(self, maps, targets, moment) -> Losses:
+    def forward(self, maps, targets, context) -> Losses:
         Dtypes.seen |= {m.dtype for m in maps} | {torch.is_autocast_enabled("cpu")}
-        return super().forward(maps, targets, moment)
+        return super().forward(maps, targets, context)
 
 
 def test_the_criterion_computes_in_float32_whatever_the_network_does() -> None:
@@ -169,8 +169,8 @@ def test_a_loss_that_is_not_finite_stops_before_the_weights_move() -> None:
 class Steep(ToyCriterion):
     """A finite loss whose gradient is not."""
 
-    def forward(self, maps, targets, moment) -> Losses:
-        losses = super().forward(maps, targets, moment)
+    def forward(self, maps, targets, context) -> Losses:
+        losses = super().forward(maps, targets, context)
         return Losses(losses.total + (maps[0] * 0).clamp(min=0).sqrt().sum(), losses.parts)
 
 
@@ -187,8 +187,8 @@ class Overflowing(ToyCriterion):
         super().__init__()
         self.left = batches
 
-    def forward(self, maps, targets, moment) -> Losses:
-        losses = super().forward(maps, targets, moment)
+    def forward(self, maps, targets, context) -> Losses:
+        losses = super().forward(maps, targets, context)
         self.left -= 1
         return losses if self.left < 0 else Losses(losses.total * torch.inf, losses.parts)
 

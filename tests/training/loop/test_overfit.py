@@ -39,7 +39,7 @@ class SameBatch:
     batch: Batch
     steps_per_epoch: int = STEPS
 
-    def epoch(self, epoch: int, closing: bool = False, start_step: int = 0) -> Iterator[Batch]:
+    def epoch(self, epoch: int, close_mosaic: bool = False, start_step: int = 0) -> Iterator[Batch]:
         return iter([self.batch] * (self.steps_per_epoch - start_step))
 
     def close(self) -> None: ...

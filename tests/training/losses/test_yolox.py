@@ -98,20 +98,20 @@ def test_losses_and_gradients_are_those_of_the_first_yolov6(shared: Path, kind: 
 @pytest.mark.parametrize("variant", ["yolox-nano", "yolov6n-v1"])
 def test_unusual_scenes_are_learned(variant: str, scene: str, classes: int) -> None:
     criterion = recipe_of(variant).criterion(build("yolox-test", num_classes=classes))
-    losses = learn(criterion, random_maps(5 + classes), targets_of(SCENES[scene]), StepContext(closing=True))
+    losses = learn(criterion, random_maps(5 + classes), targets_of(SCENES[scene]), StepContext(close_mosaic=True))
     assert losses.parts.keys() == set(ORDER)
     assert bool(losses.parts["l1"] > 0) == (scene not in ("no objects", "outside"))
 
 
 @pytest.mark.parametrize(
-    ("variant", "closing", "counts"),
+    ("variant", "close_mosaic", "counts"),
     [("yolox-s", False, False), ("yolox-s", True, True), ("yolov6n-v1", False, True), ("yolov6n-v1", True, True)],
 )
 def test_l1_counts_in_the_closing_epochs_and_always_in_the_first_yolov6(
-    variant: str, closing: bool, counts: bool
+    variant: str, close_mosaic: bool, counts: bool
 ) -> None:
     criterion = recipe_of(variant).criterion(build("yolox-test", num_classes=3))
-    losses = learn(criterion, random_maps(8), targets_of(SCENES["one object"]), StepContext(closing=closing))
+    losses = learn(criterion, random_maps(8), targets_of(SCENES["one object"]), StepContext(close_mosaic=close_mosaic))
     assert bool(losses.parts["l1"] > 0) == counts
 
 

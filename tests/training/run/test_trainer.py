@@ -46,11 +46,11 @@ class Stop(ToyCriterion):
         super().__init__()
         self.left, self.number = batch, number
 
-    def forward(self, maps, targets, moment) -> Losses:
+    def forward(self, maps, targets, context) -> Losses:
         self.left -= 1
         if self.left == 0:
             os.kill(os.getpid(), self.number)
-        return super().forward(maps, targets, moment)
+        return super().forward(maps, targets, context)
 
 
 def rows(trainer: Trainer) -> list[dict[str, object]]:

@@ -68,12 +68,12 @@ class TrainingLoader:
         """Batches of an epoch."""
         return self._sampler.steps
 
-    def epoch(self, epoch: int, closing: bool = False, start_step: int = 0) -> Iterator[Batch]:
-        """Give the batches of an epoch from `start_step` on; without mosaic and mixup where `closing`.
+    def epoch(self, epoch: int, close_mosaic: bool = False, start_step: int = 0) -> Iterator[Batch]:
+        """Give the batches of an epoch from `start_step` on; without mosaic and mixup where `close_mosaic`.
 
         One epoch at a time. Raises LineageError for an image that is gone or damaged, and where workers lack room.
         """
-        self._tickets[:] = self._sampler.tickets(epoch, closing, start_step)
+        self._tickets[:] = self._sampler.tickets(epoch, close_mosaic, start_step)
         if self._batches is None:
             self._batches = self._start()
         for batch in self._batches:
@@ -124,7 +124,7 @@ class _Samples(Dataset[Sample | LineageError]):
 
     def __getitem__(self, ticket: Ticket) -> Sample | LineageError:
         try:
-            sample = self.augmenter(ticket.image, ticket.rng(), ticket.closing)
+            sample = self.augmenter(ticket.image, ticket.rng(), ticket.close_mosaic)
         except LineageError as error:
             return error
         return resize(sample, ticket.size)

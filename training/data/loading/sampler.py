@@ -22,7 +22,7 @@ class Ticket(NamedTuple):
     image: int
     lap: int
     size: Size
-    closing: bool
+    close_mosaic: bool
 
     def rng(self) -> Generator:
         """Return the source of all chance in the sample."""
@@ -52,12 +52,12 @@ class Sampler:
         """Batches of an epoch."""
         return math.ceil(self.images / (self.batch * self.world))
 
-    def tickets(self, epoch: int, closing: bool, start_step: int = 0) -> list[list[Ticket]]:
+    def tickets(self, epoch: int, close_mosaic: bool, start_step: int = 0) -> list[list[Ticket]]:
         """List the batches of an epoch from `start_step` on."""
         order = default_rng((ORDER, self.seed, epoch)).permutation(self.images).tolist()
         return [
             [
-                Ticket(self.seed, epoch, order[place % self.images], place // self.images, size, closing)
+                Ticket(self.seed, epoch, order[place % self.images], place // self.images, size, close_mosaic)
                 for place in range(first, first + self.batch)
             ]
             for step in range(start_step, self.steps)

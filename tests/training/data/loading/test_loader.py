@@ -72,7 +72,7 @@ def test_any_number_of_workers_gives_the_same_batches(split: Split, workers: int
     alone, shared = load(split), load(split, workers)
     for epoch in (0, 1):
         assert_equal(list(shared.epoch(epoch)), list(alone.epoch(epoch)))
-    assert_equal(list(shared.epoch(2, closing=True)), list(alone.epoch(2, closing=True)))
+    assert_equal(list(shared.epoch(2, close_mosaic=True)), list(alone.epoch(2, close_mosaic=True)))
     shared.close()
 
 

@@ -23,7 +23,7 @@ def images(batches: list[list[Ticket]]) -> list[list[int]]:
 @given(st.integers(1, 60), st.integers(1, 20), st.integers(1, 4))
 def test_every_image_comes_in_every_epoch(count: int, batch: int, world: int) -> None:
     ranks = [replace(PLAIN, images=count, batch=batch, rank=rank, world=world) for rank in range(world)]
-    dealt = [sampler.tickets(3, closing=False) for sampler in ranks]
+    dealt = [sampler.tickets(3, close_mosaic=False) for sampler in ranks]
     assert {len(batches) for batches in dealt} == {ranks[0].steps}
     assert {len(tickets) for batches in dealt for tickets in batches} == {batch}
     seen = [(ticket.image, ticket.lap) for batches in dealt for tickets in batches for ticket in tickets]
@@ -34,8 +34,8 @@ def test_every_image_comes_in_every_epoch(count: int, batch: int, world: int) ->
 
 @pytest.mark.parametrize("world", [2, 3])
 def test_processes_share_the_batches_of_one(world: int) -> None:
-    one = replace(PLAIN, batch=4 * world).tickets(1, closing=False)
-    dealt = [replace(PLAIN, batch=4, rank=rank, world=world).tickets(1, closing=False) for rank in range(world)]
+    one = replace(PLAIN, batch=4 * world).tickets(1, close_mosaic=False)
+    dealt = [replace(PLAIN, batch=4, rank=rank, world=world).tickets(1, close_mosaic=False) for rank in range(world)]
     assert [[ticket for part in parts for ticket in part] for parts in zip(*dealt, strict=True)] == one
 
 
@@ -52,11 +52,11 @@ def test_an_epoch_is_taken_up_in_its_middle() -> None:
 
 
 def test_samples_have_chances_of_their_own() -> None:
-    ticket = Ticket(seed=0, epoch=0, image=0, lap=0, size=(320, 320), closing=False)
+    ticket = Ticket(seed=0, epoch=0, image=0, lap=0, size=(320, 320), close_mosaic=False)
     others = [replace_one(ticket, name) for name in ("seed", "epoch", "image", "lap")]
     drawn = [one.rng().random() for one in (ticket, *others)]
     assert len(set(drawn)) == 5
-    assert ticket.rng().random() == drawn[0] == ticket._replace(size=(64, 64), closing=True).rng().random()
+    assert ticket.rng().random() == drawn[0] == ticket._replace(size=(64, 64), close_mosaic=True).rng().random()
 
 
 def replace_one(ticket: Ticket, name: str) -> Ticket:
