@@ -37,7 +37,7 @@ from model_zoo.runtime.base import Engine, EngineOptions
 from model_zoo.runtime.model_file import open_model_file
 from model_zoo.runtime.onnxruntime import load
 from model_zoo.weights.importers import load_checkpoint
-from training.data.dataset import DataSet, Record
+from training.data.dataset import Dataset, Record
 from training.data.open import open_dataset
 from training.evaluate import coco
 from training.evaluate.detector import EvaluationImages, evaluate
@@ -93,7 +93,7 @@ def main(
 
     Args:
         weights: Trained weights, of COCO's classes.
-        data: Data set in a format that `lineage data` reads.
+        data: Dataset in a format that `lineage data` reads.
         calibration: Split whose images int8 is calibrated on.
         split: Split to evaluate on.
         variants: What is exported with random weights besides.
@@ -117,7 +117,7 @@ def main(
 
 
 def measure(
-    detector: Detector, weights: str, shown: Sequence[Record], dataset: DataSet, judged: Sequence[Record]
+    detector: Detector, weights: str, shown: Sequence[Record], dataset: Dataset, judged: Sequence[Record]
 ) -> list[Row]:
     """Measure one detector in every precision; AP only where there are records to judge it by."""
     with tempfile.TemporaryDirectory() as folder:
@@ -162,7 +162,7 @@ def timed(engines: Sequence[Engine], record: Record) -> list[float]:
 
 
 def with_precision(
-    rows: Sequence[Row], engines: Sequence[Engine], dataset: DataSet, judged: Sequence[Record]
+    rows: Sequence[Row], engines: Sequence[Engine], dataset: Dataset, judged: Sequence[Record]
 ) -> list[Row]:
     """Add the average precision of each file on the records, and against what the fp32 file finds there."""
     found = [

@@ -1,4 +1,4 @@
-"""Class names of the data sets that official weights were trained on, in the order of their outputs."""
+"""Class names of the datasets that official weights were trained on, in the order of their outputs."""
 
 COCO_NAMES = (
     *("person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat", "traffic light"),

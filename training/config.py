@@ -26,7 +26,7 @@ class TrainConfig:
 
     Attributes:
         model: Variant to train, such as yolov7-tiny.
-        data: Data set: a folder, a data.yaml or a COCO .json file.
+        data: Dataset: a folder, a data.yaml or a COCO .json file.
         epochs: Passes over the training images; by default the paper's.
         batch: Images of one batch over all processes; auto is what fits the GPU's memory, or 16 on a CPU.
         image_size: Input size in pixels, one number for a square or height and width; by default the variant's.
@@ -48,7 +48,7 @@ class TrainConfig:
         ema: Averaged weights are evaluated and kept; with --no-ema the weights as they are.
         multi_scale: Least and largest side of training images, as shares of the image size.
         close_mosaic: Last epochs without mosaic and mixup.
-        anchors: auto fits them to the data set where the network's fit its objects badly, fit does in any case and lets
+        anchors: auto fits them to the dataset where the network's fit its objects badly, fit does in any case and lets
             every class count alike, keep never does.
         train_split: Split to learn from.
         val_split: Split to evaluate on.

@@ -1,1 +1,1 @@
-"""A detector of the elements of user interfaces: its data set, made from rendered pages."""
+"""A detector of the elements of user interfaces: its dataset, made from rendered pages."""

@@ -1,4 +1,4 @@
-"""A data set on disk: pictures, COCO's JSON for every split, and a manifest that tells what it is made of."""
+"""A dataset on disk: pictures, COCO's JSON for every split, and a manifest that tells what it is made of."""
 
 from __future__ import annotations
 

@@ -121,7 +121,7 @@ def _shoot_page(camera: Camera, output: Path, package: str, name: str) -> Iterat
 def main(arguments: Sequence[str] | None = None) -> int:
     """Read the command line and make the test set."""
     parser = argparse.ArgumentParser(description="Render pages that were not generated and label their elements.")
-    parser.add_argument("--output", type=Path, required=True, help="folder of the data set, whose one split is test")
+    parser.add_argument("--output", type=Path, required=True, help="folder of the dataset, whose one split is test")
     options = parser.parse_args(arguments)
     counted = {"pages": sum(map(len, PAGES.values()))}
     return told(lambda: write_dataset(options.output, list(shoot_pages(options.output)), counted))

@@ -1,4 +1,4 @@
-"""Make the data set: `python -m examples.ui_elements.generate --count 6000 --seed 0 --output DIR`."""
+"""Make the dataset: `python -m examples.ui_elements.generate --count 6000 --seed 0 --output DIR`."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ EMPTIEST = 3  # elements: pages with fewer are drawn again
 
 @dataclass(frozen=True)
 class Order:
-    """One page to draw: its place in a split of a data set of a seed."""
+    """One page to draw: its place in a split of a dataset of a seed."""
 
     split: str
     number: int
@@ -122,7 +122,7 @@ def _portions(orders: list[Order], size: int = 40) -> Iterator[list[Order]]:
 
 
 def generate(output: Path, counts: dict[str, int], seed: int, processes: int = 2) -> None:
-    """Write a data set of `counts` pictures by split to a folder; the same seed gives the same set.
+    """Write a dataset of `counts` pictures by split to a folder; the same seed gives the same set.
 
     What an interrupted call has drawn is not drawn again. Raises LineageError where the npm packages are not installed.
     """
@@ -145,13 +145,13 @@ def generate(output: Path, counts: dict[str, int], seed: int, processes: int = 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Read the command line and make the data set."""
+    """Read the command line and make the dataset."""
     parser = argparse.ArgumentParser(description="Render pages and label the elements of their interfaces.")
-    parser.add_argument("--output", type=Path, required=True, help="folder of the data set")
+    parser.add_argument("--output", type=Path, required=True, help="folder of the dataset")
     parser.add_argument(
         "--count", type=int, default=6000, help="pictures of all splits: 80%% train, 10%% val, 10%% test"
     )
-    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same data set")
+    parser.add_argument("--seed", type=int, default=0, help="the same seed gives the same dataset")
     parser.add_argument("--processes", type=int, default=2, help="browsers at a time")
     options = parser.parse_args(arguments)
     counts = {split: max(1, round(share * options.count)) for split, share in SHARES.items()}

@@ -3,7 +3,7 @@
 Every step leaves something in the folder by which the next call knows that it is done:
 
     plan.json       what the package is made by
-    pages/          the data set                      never-seen/   pages that nobody generated
+    pages/          the dataset                      never-seen/   pages that nobody generated
     runs/           the training                      staged/       its file, as good as the model on `val`
     evaluation/     of that file, on both test sets   models/       the package, with all this told in it
 """
@@ -43,7 +43,7 @@ class Plan:
 
     Attributes:
         seed: Of pages and training.
-        count: Pictures of the data set: 80 % train, 10 % val, 10 % test.
+        count: Pictures of the dataset: 80 % train, 10 % val, 10 % test.
         model: Variant to train.
         epochs: Passes over the pictures.
         image_size: Input size in pixels.

@@ -1,6 +1,6 @@
 """Sample images of the playground: `python -m examples.ui_elements.samples --output DIR`.
 
-Pages of the test split's design systems and types, of a seed that no data set is made from.
+Pages of the test split's design systems and types, of a seed that no dataset is made from.
 """
 
 from __future__ import annotations

@@ -87,7 +87,7 @@ def show(model: tyro.conf.Positional[str], data: Path, name: str, output: Path, 
 
     Args:
         model: An .onnx file with a card inside.
-        data: Data set with a test split.
+        data: Dataset with a test split.
         name: What the names of the pictures begin with.
         output: Folder of the pictures.
         count: Good ones, and bad ones.

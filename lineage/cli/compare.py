@@ -8,7 +8,7 @@ from pathlib import Path
 
 from model_zoo import registry
 from model_zoo.contract.errors import LineageError
-from training.data.dataset import DataSet
+from training.data.dataset import Dataset
 from training.data.open import open_dataset
 from training.evaluate.source import open_source
 from training.report.comparison import COSTS, comparison_csv, comparison_page, precision_figure
@@ -31,13 +31,13 @@ def compare(
     repository: Path = Path("models"),
     output: Path = Path("comparison"),
 ) -> int:
-    """Train several generations under one budget on one data set, and write a page that compares them.
+    """Train several generations under one budget on one dataset, and write a page that compares them.
 
     What was done before is not done again: the same command goes on where it was interrupted. The models can be served
     from the folder `models` of the output.
 
     Args:
-        data: Data set: a folder, a data.yaml or a COCO .json file.
+        data: Dataset: a folder, a data.yaml or a COCO .json file.
         models: Names, separated by commas: variants are trained; runs, files and models of the repository evaluated.
         epochs: Passes over the training images, the same for all.
         batch: Images of one batch, or auto.
@@ -71,7 +71,7 @@ def _with_latency(entries: list[Entry], output: Path, repository: Path) -> list[
     return timed(entries, runs)
 
 
-def write_comparison(output: Path, dataset: DataSet, entries: list[Entry], failures: list[str]) -> None:
+def write_comparison(output: Path, dataset: Dataset, entries: list[Entry], failures: list[str]) -> None:
     """Write the table, the page and its first plot."""
     output.mkdir(parents=True, exist_ok=True)
     title = f"YOLO on {dataset.root.name}"

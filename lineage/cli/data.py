@@ -1,4 +1,4 @@
-"""`lineage data`: what is wrong with a data set, and what is in it."""
+"""`lineage data`: what is wrong with a dataset, and what is in it."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def data(
     image_size: int = 640,
     as_json: Annotated[bool, tyro.conf.arg(name="json", help_behavior_hint="")] = False,
 ) -> int:
-    """Check a data set, or tell what is in it.
+    """Check a dataset, or tell what is in it.
 
     `check` decodes every image and lists what is wrong, a line each; where training would refuse the set, the exit code
     is 1. `stats` counts images and objects. What has been read is kept, so that the next time is quicker.
 
     Args:
         action: What to do.
-        path: Data set: a COCO .json file, a YOLO data.yaml, or a folder in one of these formats or Pascal VOC's.
+        path: Dataset: a COCO .json file, a YOLO data.yaml, or a folder in one of these formats or Pascal VOC's.
         output: Folder for plots (stats): classes, sizes and places of boxes, images with their boxes drawn in.
         image_size: Longer side of an image in training, at which the plot shows sizes (stats).
         as_json: Print JSON instead of text, and in it all findings.

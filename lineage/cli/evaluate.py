@@ -44,8 +44,8 @@ def evaluate_model(
 
     Args:
         source: A run's folder, a weights file, an .onnx file, or NAME[@VERSION] of the repository.
-        data: Data set: a folder, a data.yaml or a COCO .json file.
-        split: Part of the data set.
+        data: Dataset: a folder, a data.yaml or a COCO .json file.
+        split: Part of the dataset.
         image_size: Input size in pixels, one number for a square or height and width; by default the model's own.
         score: Lowest score that counts.
         iou: Overlap over which NMS suppresses.

@@ -76,7 +76,7 @@ COMMANDS = (
     Command("train", "lineage.cli.train", "train", "Train a detector by the recipe of its generation.", "training"),
     Command("evaluate", "lineage.cli.evaluate", "evaluate_model", "Measure how well a model detects.", "training"),
     Command("compare", "lineage.cli.compare", "compare", "Train several generations and compare them.", "training"),
-    Command("data", "lineage.cli.data", "data", "Check a data set, or tell what is in it.", "training"),
+    Command("data", "lineage.cli.data", "data", "Check a dataset, or tell what is in it.", "training"),
 )
 
 

@@ -76,7 +76,7 @@ def _entry(package: Package, aliases: list[str]) -> dict[str, Any]:
 
 
 def _rows(entry: dict[str, Any]) -> Iterator[tuple[str, ...]]:
-    """Give one line for each data set that the model was measured on, and one where it was not."""
+    """Give one line for each dataset that the model was measured on, and one where it was not."""
     height, width = entry["input_size"]
     first = (
         f"{entry['name']}@{entry['version']}",

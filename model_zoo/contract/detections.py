@@ -52,7 +52,7 @@ class Detections:
         ]
 
     def to_coco(self, image_id: int, category_ids: Mapping[int, int]) -> list[dict[str, Any]]:
-        """List the detections as COCO result records; `category_ids` maps class_id to the data set's category id.
+        """List the detections as COCO result records; `category_ids` maps class_id to the dataset's category id.
 
         Numbers are those of `to_dict`, so that a client of the service scores what an evaluation does.
         """

@@ -14,7 +14,7 @@ import pytest
 from model_zoo.contract.detections import Detections
 from tests.conftest import ROOT
 from tests.e2e.server import Server
-from training.data.dataset import DataSet
+from training.data.dataset import Dataset
 from training.data.open import open_dataset
 from training.evaluate import coco
 
@@ -43,7 +43,7 @@ def blood_cells(shared: Path, tmp_path: Path) -> Path:
     return target
 
 
-def average_precision_through_http(server: Server, dataset: DataSet, model: str) -> float:
+def average_precision_through_http(server: Server, dataset: Dataset, model: str) -> float:
     """Ask for every photo what an evaluation asks, and score the answers."""
     records, found = dataset.split("val").records, list[Detections]()
     for record in records:

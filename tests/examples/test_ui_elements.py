@@ -1,4 +1,4 @@
-"""The data set of interface elements: labels of pages, boxes around what is seen, splits that share nothing."""
+"""The dataset of interface elements: labels of pages, boxes around what is seen, splits that share nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A small data set on disk: pictures with a bright square or bar, in COCO's format."""
+"""A small dataset on disk: pictures with a bright square or bar, in COCO's format."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Vary the images of a data set as a recipe says."""
+"""Vary the images of a dataset as a recipe says."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from training.recipe import Augmentation
 
 
 class Pictures(Protocol):
-    """The images of a data set, each at the size to which the letterbox brings it, not yet on its canvas."""
+    """The images of a dataset, each at the size to which the letterbox brings it, not yet on its canvas."""
 
     def __len__(self) -> int: ...
     def __getitem__(self, index: int, /) -> Sample: ...

@@ -1,1 +1,1 @@
-"""Data sets: read, checked, counted, loaded."""
+"""Datasets: read, checked, counted, loaded."""

@@ -17,7 +17,7 @@ from model_zoo.contract.letterbox import Size
 from training.data.dataset import Record, Split
 from training.data.formats.raw_labels import Labels, Reading
 from training.data.image_info import Header
-from training.data.validation.box_checks import Boxes, Mask, find_box_faults
+from training.data.validation.box_checks import Boxes, Mask, check_boxes
 from training.data.validation.findings import Finding
 
 
@@ -31,7 +31,7 @@ def assemble(name: str, labels: Labels, headers: Sequence[Header], reading: Read
     boxes = _in_pixels(labels, headers, limits)
     fitting = np.array([not h.fault and _size_fits(labels, i, h) for i, h in enumerate(headers)], dtype=np.bool_)
     usable = fitting[labels.image_index] & np.isin(labels.categories, reading.category_ids)
-    faults, sound = find_box_faults(labels, boxes, limits, usable)
+    faults, sound = check_boxes(labels, boxes, limits, usable)
     records = _records(labels, headers, np.clip(boxes, 0, limits), sound, reading.category_ids)
     content = [header.sha256 for header in headers if not header.fault]
     split = Split(name, records, fingerprint(records, content, reading.class_names))

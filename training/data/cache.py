@@ -1,6 +1,6 @@
-"""What has been read of a data set, kept so that it need not be read again.
+"""What has been read of a dataset, kept so that it need not be read again.
 
-Everything lies in one folder per data set, `<cache>/data/<hash of its path>/`, and can be deleted at any time. Labels
+Everything lies in one folder per dataset, `<cache>/data/<hash of its path>/`, and can be deleted at any time. Labels
 are kept under the hash of all they were read from, so they cannot be stale. What was found out about a file (its size,
 its hash) holds as long as the file's size and its times of modification and change do. A damaged cache is made anew.
 """
@@ -36,7 +36,7 @@ _log = logging.getLogger(__name__)
 
 
 def folder_of(root: Path) -> Path:
-    """Return where the cache of a data set lies."""
+    """Return where the cache of a dataset lies."""
     return cache_folder() / "data" / _hash([os.path.abspath(root).encode()])[:16]
 
 

@@ -1,4 +1,4 @@
-"""What a data set is once it has been read, whatever format it came in."""
+"""What a dataset is once it has been read, whatever format it came in."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Record:
     """One image and its objects.
 
     size: (height, width) of the image as displayed (after EXIF). boxes: float32 (N, 4) xyxy in its pixels. class_ids:
-    int64 (N,), indices of the data set's class names. crowd: bool (N,), objects that are neither learned nor counted as
+    int64 (N,), indices of the dataset's class names. crowd: bool (N,), objects that are neither learned nor counted as
     missed (COCO's iscrowd, VOC's difficult). areas: float32 (N,), of the object in square pixels (COCO's area, or the
     box's where the format has none). image_id: the format's own, or a running number.
     """
@@ -49,8 +49,8 @@ class Split:
 
 
 @dataclass(frozen=True, eq=False)
-class DataSet:
-    """A data set: its classes, and its splits by name. category_ids: of the format, class by class."""
+class Dataset:
+    """A dataset: its classes, and its splits by name. category_ids: of the format, class by class."""
 
     root: Path
     class_names: tuple[str, ...]

@@ -52,13 +52,13 @@ class Look(NamedTuple):
 
 
 def headers(root: Path, images: Sequence[Path]) -> list[Header]:
-    """Read the headers of image files of the data set at `root`; nothing is decoded."""
+    """Read the headers of image files of the dataset at `root`; nothing is decoded."""
     found = cache.facts(cache.folder_of(root) / "headers.json", images, _header, "read images")
     return [Header(*fact) for fact in found]
 
 
 def looks(root: Path, images: Sequence[Path]) -> list[Look]:
-    """Decode image files of the data set at `root`, to see whether they can be, and how they look."""
+    """Decode image files of the dataset at `root`, to see whether they can be, and how they look."""
     return [Look(*fact) for fact in cache.facts(cache.folder_of(root) / "looks.json", images, _look, "decode images")]
 
 

@@ -1,4 +1,4 @@
-"""Open a data set in whatever format it comes: COCO's JSON, YOLO's text files, Pascal VOC's XML."""
+"""Open a dataset in whatever format it comes: COCO's JSON, YOLO's text files, Pascal VOC's XML."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 from model_zoo.contract.errors import LineageError
 from training.data import image_info
 from training.data.build_records import assemble
-from training.data.dataset import DataSet
+from training.data.dataset import Dataset
 from training.data.formats import coco, voc, yolo
 from training.data.formats.raw_labels import Reading
-from training.data.validation.findings import Finding, refuse_errors
+from training.data.validation.findings import Finding, raise_on_errors
 
 DESCRIPTIONS = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 NAMES = re.compile(rb"^names\s*:", re.MULTILINE)  # what tells a description from other YAML files
@@ -21,19 +21,22 @@ EXPECTED = (
 )
 
 
-def open_dataset(path: Path) -> DataSet:
-    """Read a data set: a folder or a file of a format that is recognized by what is there.
+def open_dataset(path: Path) -> Dataset:
+    """Read a dataset: a folder or a file of a format that is recognized by what is there.
 
-    Raises LineageError where there is none, and UnsoundDataSet, which names the places, where labels or image headers
-    have errors; images are not decoded.
+    Images are not decoded.
+
+    Raises:
+        LineageError: There is no dataset at `path`.
+        InvalidDatasetError: Labels or image headers have errors, which it lists.
     """
     dataset, findings = read_dataset(path)
-    refuse_errors(path, findings)
+    raise_on_errors(path, findings)
     return dataset
 
 
-def read_dataset(path: Path) -> tuple[DataSet, list[Finding]]:
-    """Read what can be read of a data set, and tell what cannot."""
+def read_dataset(path: Path) -> tuple[Dataset, list[Finding]]:
+    """Read what can be read of a dataset, and tell what cannot."""
     reading = _read(path)
     findings = list(reading.findings)
     splits = {}
@@ -44,12 +47,12 @@ def read_dataset(path: Path) -> tuple[DataSet, list[Finding]]:
         if not len(labels.images) and not faults:
             text = f"split {name!r}: expected images; it has none; add some, or take the split away"
             findings.append(Finding("split-empty", path, 0, text))
-    return DataSet(path, reading.class_names, reading.category_ids, splits), findings
+    return Dataset(path, reading.class_names, reading.category_ids, splits), findings
 
 
 def _read(path: Path) -> Reading:
     if not path.exists():
-        raise LineageError(f"{path}: no such data set; {EXPECTED}")
+        raise LineageError(f"{path}: no such dataset; {EXPECTED}")
     if description := _find_description(path):
         return yolo.read_yolo(description)
     if voc.find_roots(path):
@@ -57,11 +60,11 @@ def _read(path: Path) -> Reading:
     if coco.find_files(path):
         return coco.read_coco(path)
     there = ", ".join(sorted(child.name for child in path.iterdir())[:10]) if path.is_dir() else "a file"
-    raise LineageError(f"{path}: no data set is recognized; {EXPECTED}; got {there or 'an empty folder'}")
+    raise LineageError(f"{path}: no dataset is recognized; {EXPECTED}; got {there or 'an empty folder'}")
 
 
 def _find_description(path: Path) -> Path | None:
-    """Return the YAML file that describes a YOLO data set, or None."""
+    """Return the YAML file that describes a YOLO dataset, or None."""
     if path.is_file():
         return path if path.suffix in (".yaml", ".yml") else None
     usual = [path / name for name in DESCRIPTIONS if (path / name).is_file()]

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from model_zoo.contract.boxes import xyxy_to_xywh
 from model_zoo.contract.detections import Detections
 from model_zoo.contract.errors import LineageError
-from training.data.dataset import DataSet, Record
+from training.data.dataset import Dataset, Record
 
 ALL_AREAS: Final = 0  # of all, small, medium, large
 MOST: Final = -1  # of 1, 10, 100 detections
@@ -60,8 +60,8 @@ class Scored:
     precision: NDArray[np.float64]
 
 
-def score(dataset: DataSet, records: Sequence[Record], detections: Sequence[Detections]) -> Scored:
-    """Score detections, record by record and in the data set's class ids, against the objects of `records`."""
+def score(dataset: Dataset, records: Sequence[Record], detections: Sequence[Detections]) -> Scored:
+    """Score detections, record by record and in the dataset's class ids, against the objects of `records`."""
     truth = COCO(ground_truth(dataset, records))
     found = results(records, detections, range(len(dataset.class_names)))
     evaluation = COCOeval_faster(truth, truth.loadRes(found), iouType="bbox")
@@ -78,7 +78,7 @@ def score(dataset: DataSet, records: Sequence[Record], detections: Sequence[Dete
     return Scored(Metrics(**numbers, classes=classes), precision)
 
 
-def ground_truth(dataset: DataSet, records: Sequence[Record]) -> dict[str, Any]:
+def ground_truth(dataset: Dataset, records: Sequence[Record]) -> dict[str, Any]:
     """Return the objects of `records` as a COCO document whose category ids are class ids."""
     annotations: list[dict[str, Any]] = []
     for record in records:
@@ -102,19 +102,19 @@ def ground_truth(dataset: DataSet, records: Sequence[Record]) -> dict[str, Any]:
 def results(
     records: Sequence[Record], detections: Sequence[Detections], category_ids: Sequence[int]
 ) -> list[dict[str, Any]]:
-    """List detections, in the data set's class ids, as COCO result records; `category_ids` class by class."""
+    """List detections, in the dataset's class ids, as COCO result records; `category_ids` class by class."""
     by_class = dict(enumerate(category_ids))
     pairs = zip(records, detections, strict=True)
     return [entry for record, found in pairs for entry in found.to_coco(record.image_id, by_class)]
 
 
-def match_classes(class_names: Sequence[str], dataset: DataSet) -> dict[int, int]:
-    """Map a model's class ids to the data set's by label; LineageError where they share none."""
+def match_classes(class_names: Sequence[str], dataset: Dataset) -> dict[int, int]:
+    """Map a model's class ids to the dataset's by label; LineageError where they share none."""
     known = {label: index for index, label in enumerate(dataset.class_names)}
     shared = {i: known[label] for i, label in enumerate(class_names) if label in known}
     if not shared:
         raise LineageError(
-            f"expected a model of the data set's classes ({_few(dataset.class_names)}); got one of {_few(class_names)}"
+            f"expected a model of the dataset's classes ({_few(dataset.class_names)}); got one of {_few(class_names)}"
         )
     return shared
 

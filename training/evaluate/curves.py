@@ -51,7 +51,7 @@ class Curves:
 
 
 def curves(records: Sequence[Record], detections: Sequence[Detections], num_classes: int, iou: float = 0.5) -> Curves:
-    """Draw precision and recall by score from detections record by record, in the data set's class ids."""
+    """Draw precision and recall by score from detections record by record, in the dataset's class ids."""
     right = np.concatenate([_right(r, d, iou) for r, d in zip(records, detections, strict=True)])
     scores = np.concatenate([d.scores for d in detections])
     class_ids = np.concatenate([d.class_ids for d in detections])

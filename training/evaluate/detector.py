@@ -20,7 +20,7 @@ from model_zoo.contract.images import decode_image
 from model_zoo.contract.pipeline import Prepared, Run
 from model_zoo.detector import Detector
 from model_zoo.export.onnx import MAX_CANDIDATES
-from training.data.dataset import DataSet, Record
+from training.data.dataset import Dataset, Record
 from training.evaluate import coco
 from training.evaluate.network import network_run
 
@@ -40,7 +40,7 @@ class Protocol:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """What was found on every record, in the data set's class ids, and what it is worth."""
+    """What was found on every record, in the dataset's class ids, and what it is worth."""
 
     records: Sequence[Record]
     detections: Sequence[Detections]
@@ -91,7 +91,7 @@ class EvaluationImages:
 def evaluate(
     card: ModelCard,
     run: Run,
-    dataset: DataSet,
+    dataset: Dataset,
     photos: EvaluationImages,
     protocol: Protocol = Protocol(),
     progress: Progress = lambda _: None,
@@ -110,7 +110,7 @@ def evaluate(
 
 def evaluate_detector(
     detector: Detector,
-    dataset: DataSet,
+    dataset: Dataset,
     photos: EvaluationImages,
     protocol: Protocol = Protocol(),
     progress: Progress = lambda _: None,

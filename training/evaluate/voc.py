@@ -25,7 +25,7 @@ Year = Literal["2007", "2010"]
 def voc_average_precision(
     records: Sequence[Record], detections: Sequence[Detections], num_classes: int, year: Year = "2007"
 ) -> NDArray[np.float64]:
-    """Return AP (num_classes,) of detections record by record, in the data set's class ids; -1 without an object."""
+    """Return AP (num_classes,) of detections record by record, in the dataset's class ids; -1 without an object."""
     return np.asarray([_of_class(records, detections, class_id, year) for class_id in range(num_classes)])
 
 

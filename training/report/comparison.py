@@ -1,4 +1,4 @@
-"""The page of a comparison: what the generations of YOLO make of one data set."""
+"""The page of a comparison: what the generations of YOLO make of one dataset."""
 
 from __future__ import annotations
 

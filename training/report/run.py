@@ -10,7 +10,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from model_zoo.contract.errors import LineageError
-from training.data.dataset import DataSet
+from training.data.dataset import Dataset
 from training.data.validation.plots import box_size_figure, center_figure, class_figure
 from training.data.validation.statistics import count_dataset
 from training.evaluate.curves import SCORES, confusion_matrix, curves
@@ -25,7 +25,7 @@ LABELS_AT = 640  # pixels of the longer side of the images whose boxes are drawn
 BATCHES = "batches"  # JPEGs of the first batches, written when a run begins
 
 
-def write_report(run: Path, dataset: DataSet, evaluation: Evaluation) -> Path:
+def write_report(run: Path, dataset: Dataset, evaluation: Evaluation) -> Path:
     """Write the report of a run from its folder and the evaluation of its best weights; returns the file."""
     history = read_history(run)
     page = Page(f"Run {run.name}")
@@ -46,7 +46,7 @@ def write_report(run: Path, dataset: DataSet, evaluation: Evaluation) -> Path:
     return target
 
 
-def add_evaluation(page: Page, dataset: DataSet, evaluation: Evaluation) -> None:
+def add_evaluation(page: Page, dataset: Dataset, evaluation: Evaluation) -> None:
     """Add the tables, curves and pictures of one evaluation to a page."""
     names, metrics = dataset.class_names, evaluation.metrics
     drawn = curves(evaluation.records, evaluation.detections, len(names))
@@ -80,8 +80,8 @@ def add_evaluation(page: Page, dataset: DataSet, evaluation: Evaluation) -> None
     page.picture(f"Truth on the left, detections over score {score:.2f} on the right", jpeg(sheet))
 
 
-def label_plots(dataset: DataSet) -> list[tuple[str, Figure]]:
-    """Draw what the objects of a data set are: how many of each class, how large, where."""
+def label_plots(dataset: Dataset) -> list[tuple[str, Figure]]:
+    """Draw what the objects of a dataset are: how many of each class, how large, where."""
     splits = list(dataset.splits.values())
     return [
         ("Objects of every class", class_figure(dataset.class_names, count_dataset(dataset))),

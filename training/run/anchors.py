@@ -1,4 +1,4 @@
-"""Anchors that suit a data set: k-means and evolution as in YOLOv5's AutoAnchor, or YOLOv2's clusters by IoU.
+"""Anchors that suit a dataset: k-means and evolution as in YOLOv5's AutoAnchor, or YOLOv2's clusters by IoU.
 
 Where we differ from AutoAnchor: k-means runs on the logarithms of the sides, not on the sides over their spread, since
 what is wanted is a small ratio. Evolution then ends higher, whatever the seed.
@@ -26,7 +26,7 @@ Floats = NDArray[np.float64]
 LIMIT = 4.0
 ENOUGH_RECALL = 0.98
 MIN_SIDE = 2.0  # pixels; boxes with no longer side teach nothing, and no anchor has a shorter one
-MAX_BOXES = 50_000  # a larger data set is sampled: its anchors are the same, in less time
+MAX_BOXES = 50_000  # a larger dataset is sampled: its anchors are the same, in less time
 DRAWN = 10_000  # boxes, where every class is to count alike
 CLUSTERINGS = 30
 MAX_ROUNDS = 300  # of one clustering by IoU, which need not come to rest
@@ -113,7 +113,7 @@ def fit_if_poor(detector: Detector, boxes_wh: ArrayLike, *, seed: int = 0) -> bo
     """Fit the detector's anchors to boxes (N, 2) where they are a poor fit, and tell whether they were changed.
 
     Poor is a best possible recall of at most 0.98, and a fit that does not raise it is dropped. The original varies
-    the boxes by 10 % before it decides; we do not, so that the decision depends on the data set alone.
+    the boxes by 10 % before it decides; we do not, so that the decision depends on the dataset alone.
     """
     head = _anchor_head(detector)
     before = best_possible_recall(head.anchors.cpu().numpy(), boxes_wh)

@@ -1,4 +1,4 @@
-"""Several generations on one data set: trained under one budget, published, measured side by side."""
+"""Several generations on one dataset: trained under one budget, published, measured side by side."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from model_zoo.contract.errors import LineageError
 from model_zoo.contract.files import file_sha256
 from model_zoo.contract.package import Package, Repository
 from model_zoo.contract.pipeline import Run, collate, make_query, prepare
-from training.data.dataset import DataSet
+from training.data.dataset import Dataset
 from training.evaluate.detector import EvaluationImages, Protocol, evaluate
 from training.evaluate.source import open_source
 from training.report.run import HISTORY, read_history
@@ -116,7 +116,7 @@ def trained(package: Package, output: Path) -> Entry:
     return Entry(package.name, package.card, metrics, read_history(output / "runs" / package.name))
 
 
-def evaluated(source: str, repository: Path, dataset: DataSet, split: str) -> Entry:
+def evaluated(source: str, repository: Path, dataset: Dataset, split: str) -> Entry:
     """Evaluate a model that exists already: a run, a weights file, an .onnx file or one of a repository."""
     opened = open_source(source, repository)
     photos = EvaluationImages(dataset.split(split).records, opened.card)

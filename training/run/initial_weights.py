@@ -1,4 +1,4 @@
-"""What a run starts from: a detector of the data set's classes, with as much of given weights as fits it."""
+"""What a run starts from: a detector of the dataset's classes, with as much of given weights as fits it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from model_zoo.registry import build
 from model_zoo.weights.importers import load_checkpoint
 from model_zoo.weights.importers.darknet import start_backbone
 from training.config import TrainConfig
-from training.data.dataset import DataSet, Split
+from training.data.dataset import Dataset, Split
 from training.run.anchors import alike, best_possible_recall, box_sizes, fit_anchors, fit_if_poor, set_anchors
 from training.run.run_folder import weights_in
 
@@ -25,8 +25,8 @@ LISTED = 4
 POOR_RECALL = 0.95  # of a class, below which something is said
 
 
-def new_detector(config: TrainConfig, dataset: DataSet) -> Detector:
-    """Build the variant for the data set's classes and the input size; the seed decides its weights."""
+def new_detector(config: TrainConfig, dataset: Dataset) -> Detector:
+    """Build the variant for the dataset's classes and the input size; the seed decides its weights."""
     torch.manual_seed(config.seed)
     detector = build(config.model, class_names=dataset.class_names)
     if config.image_size:
@@ -46,7 +46,7 @@ def start_weights(detector: Detector, config: TrainConfig, split: Split, say: Sa
 
 
 def choose_anchors(detector: Detector, head: AnchorHead, config: TrainConfig, split: Split, say: Say) -> None:
-    """Fit anchors to the data set where that is asked for, or where they fit its objects badly."""
+    """Fit anchors to the dataset where that is asked for, or where they fit its objects badly."""
     sizes, class_ids = box_sizes(split.records, max(detector.input_spec.size))
     if config.anchors == "fit":
         levels, per_level, _ = head.anchors.shape

@@ -20,7 +20,7 @@ from model_zoo.detector import Detector
 from model_zoo.export.model_file import describe, write_model
 from model_zoo.export.onnx import MAX_CANDIDATES
 from model_zoo.weights import store
-from training.data.dataset import DataSet
+from training.data.dataset import Dataset
 from training.data.open import open_dataset
 from training.evaluate.coco import Metrics
 from training.evaluate.detector import EvaluationImages, card_of, evaluate, evaluate_detector
@@ -53,7 +53,7 @@ def publish_run(
         precision: Precision of the network inside the file.
         candidates: Most predictions of one image that enter NMS; a multiple of 128.
         largest_drop: Most that the file's AP may be below the model's.
-        data: Data set to evaluate on; by default the run's.
+        data: Dataset to evaluate on; by default the run's.
         license: License of the weights (SPDX), written into the model card.
     """
     config, _ = read_config(source)
@@ -78,16 +78,16 @@ def publish_run(
 
 def _data_of(data: Path | None, run: Path) -> Path:
     if data is None or not data.exists():
-        raise LineageError(f"{run}: its data set, {data}, is not there; name it with --data")
+        raise LineageError(f"{run}: its dataset, {data}, is not there; name it with --data")
     return data
 
 
-def _metrics(measured: Metrics, dataset: DataSet, split: str) -> tuple[Metric, ...]:
+def _metrics(measured: Metrics, dataset: Dataset, split: str) -> tuple[Metric, ...]:
     what, day = f"{dataset.root.name} {split}", datetime.date.today().isoformat()
     return tuple(Metric(n, round(v, 4), what, day) for n, v in (("AP", measured.ap), ("AP50", measured.ap50)))
 
 
-def _export(detector: Detector, card: ModelCard, model: Path, dataset: DataSet, photos: EvaluationImages) -> Metrics:
+def _export(detector: Detector, card: ModelCard, model: Path, dataset: Dataset, photos: EvaluationImages) -> Metrics:
     write_model(detector, card, model, print)
     print("evaluating the exported file")
     exported = open_source(str(model), model.parent)

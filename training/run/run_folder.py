@@ -1,6 +1,6 @@
 """The folder of a run: runs/<name>, and what it was made of.
 
-config.json            every choice, the recipe's numbers, the data set's fingerprints, versions
+config.json            every choice, the recipe's numbers, the dataset's fingerprints, versions
 best.safetensors       averaged weights of the best evaluation
 last.safetensors       averaged weights of the last epoch
 epoch_<n>.safetensors  those that were asked to be kept
@@ -23,7 +23,7 @@ from typing import Any
 from model_zoo.contract.errors import LineageError
 from model_zoo.contract.files import write_atomic
 from training.config import ADAPTER, TrainConfig, parse
-from training.data.dataset import DataSet
+from training.data.dataset import Dataset
 from training.recipe import Recipe
 
 CONFIG, CHECKPOINT = "config.json", "checkpoint.safetensors"
@@ -44,7 +44,7 @@ def new_folder(runs: Path, name: str) -> Path:
     raise AssertionError("numbers do not end")
 
 
-def describe(config: TrainConfig, recipe: Recipe, dataset: DataSet, world: int) -> dict[str, Any]:
+def describe(config: TrainConfig, recipe: Recipe, dataset: Dataset, world: int) -> dict[str, Any]:
     """Return all that a run is made of, as a JSON document."""
     splits = {name: {"images": len(s.records), "sha256": s.fingerprint} for name, s in dataset.splits.items()}
     return {

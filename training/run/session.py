@@ -10,11 +10,11 @@ from typing import Any
 from model_zoo.contract.errors import LineageError
 from model_zoo.detector import Detector
 from training.config import TrainConfig, default_workers, recipe_for, resumed
-from training.data.dataset import DataSet
+from training.data.dataset import Dataset
 from training.data.loading.loader import TrainingLoader
 from training.data.loading.sampler import Sampler
 from training.data.open import open_dataset
-from training.data.validation.check import require_sound
+from training.data.validation.check import require_valid
 from training.data.validation.findings import LISTED
 from training.evaluate.coco import Metrics
 from training.evaluate.detector import Evaluation, EvaluationImages, card_of, evaluate_detector
@@ -34,10 +34,10 @@ from training.run.trainer import FINISHED, NO_BETTER, Trainer, verdict
 
 @dataclass(frozen=True, eq=False)
 class Session:
-    """A run that is ready to go, the data set it learns, and the photos it is evaluated on, if it is."""
+    """A run that is ready to go, the dataset it learns, and the photos it is evaluated on, if it is."""
 
     trainer: Trainer
-    dataset: DataSet
+    dataset: Dataset
     photos: EvaluationImages | None
 
     def evaluate(self, detector: Detector) -> Evaluation:
@@ -81,17 +81,17 @@ def go_on(asked: TrainConfig, processes: Processes, say: Say) -> Session:
     return session
 
 
-def _open(config: TrainConfig, processes: Processes, say: Say) -> DataSet:
-    """Open the data set; process 0 looks it through, and `say` is told what is doubtful."""
+def _open(config: TrainConfig, processes: Processes, say: Say) -> Dataset:
+    """Open the dataset; process 0 looks it through, and `say` is told what is doubtful."""
     assert config.data
     dataset = open_dataset(config.data)
     if processes.main and config.val_split:
-        warnings = [f for f in require_sound(dataset, config.train_split, config.val_split) if f.severity == "warning"]
+        warnings = [f for f in require_valid(dataset, config.train_split, config.val_split) if f.severity == "warning"]
         for finding in warnings[:LISTED]:
             say(f"warning: {finding}")
         if len(warnings) > LISTED:
             say(f"and {len(warnings) - LISTED} more warnings; `lineage data check {config.data}` lists them")
-    processes.tell(None)  # the others wait: a data set that is refused ends them all
+    processes.tell(None)  # the others wait: a dataset that is refused ends them all
     return dataset
 
 
@@ -112,7 +112,7 @@ def _arithmetic(config: TrainConfig, processes: Processes) -> Arithmetic:
 def _session(
     config: TrainConfig,
     recipe: Recipe,
-    dataset: DataSet,
+    dataset: Dataset,
     detector: Detector,
     folder: Path,
     processes: Processes,
@@ -164,7 +164,7 @@ def _go_on_from(state: State, config: TrainConfig, epochs: int, folder: Path) ->
     return state
 
 
-def _expect_same(dataset: DataSet, config: TrainConfig, document: Mapping[str, Any]) -> None:
+def _expect_same(dataset: Dataset, config: TrainConfig, document: Mapping[str, Any]) -> None:
     """Raise LineageError if the data is no longer what the run began with."""
     began = document["data"]
     if list(dataset.class_names) != began["class_names"]:

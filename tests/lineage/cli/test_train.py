@@ -1,4 +1,4 @@
-"""`lineage train` on a small data set: what a run leaves behind, and that nothing stops it from being gone on with."""
+"""`lineage train` on a small dataset: what a run leaves behind, and that nothing stops it from being gone on with."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is kept of a data set: never stale, mended where it is damaged, and never needed."""
+"""What is kept of a dataset: never stale, mended where it is damaged, and never needed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from training.data import cache, image_info
 from training.data.formats import coco, voc, yolo
 from training.data.open import open_dataset
 from training.data.validation.check import check_dataset
-from training.data.validation.findings import UnsoundDataSet
+from training.data.validation.findings import InvalidDatasetError
 
 MAKERS = (make_coco, make_yolo, make_voc)
 Forbid = Callable[[], None]
@@ -155,7 +155,7 @@ def test_labels_with_faults_are_told_every_time(tmp_path: Path) -> None:
     root = make_yolo(tmp_path / "set")
     replace_line(root / "labels/train/train_0.txt", 1, "0 1 2")
     for _ in range(2):
-        with pytest.raises(UnsoundDataSet, match=r"train_0\.txt:1: expected class cx"):
+        with pytest.raises(InvalidDatasetError, match=r"train_0\.txt:1: expected class cx"):
             open_dataset(root)
 
 

@@ -30,7 +30,7 @@ from tests.training.data.tiny_datasets import (
     write_image,
     yolo_line,
 )
-from training.data.dataset import DataSet, Record, Split
+from training.data.dataset import Dataset, Record, Split
 from training.data.open import open_dataset
 from training.data.validation.check import check_dataset
 
@@ -312,8 +312,8 @@ class TestVoc:
 
 
 class TestSplit:
-    def dataset(self, *names: str) -> DataSet:
-        return DataSet(Path("set"), ("ant",), (0,), {name: Split(name, (), "") for name in names})
+    def dataset(self, *names: str) -> Dataset:
+        return Dataset(Path("set"), ("ant",), (0,), {name: Split(name, (), "") for name in names})
 
     @pytest.mark.parametrize(
         ("asked", "there", "found"),
@@ -353,17 +353,17 @@ class TestSplit:
 
 class TestNoDataSet:
     def test_a_path_that_leads_nowhere(self, tmp_path: Path) -> None:
-        with pytest.raises(LineageError, match=r"gone: no such data set; expected a COCO \.json file"):
+        with pytest.raises(LineageError, match=r"gone: no such dataset; expected a COCO \.json file"):
             open_dataset(tmp_path / "gone")
 
     def test_a_folder_of_other_things(self, tmp_path: Path) -> None:
         write_image(tmp_path / "a.png", noise(1))
-        with pytest.raises(LineageError, match=r"no data set is recognized; expected .*; got a\.png"):
+        with pytest.raises(LineageError, match=r"no dataset is recognized; expected .*; got a\.png"):
             open_dataset(tmp_path)
 
     def test_a_file_of_another_kind(self, tmp_path: Path) -> None:
         write_image(tmp_path / "a.png", noise(1))
-        with pytest.raises(LineageError, match=r"no data set is recognized; expected .*; got a file"):
+        with pytest.raises(LineageError, match=r"no dataset is recognized; expected .*; got a file"):
             open_dataset(tmp_path / "a.png")
 
 

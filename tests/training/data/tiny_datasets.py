@@ -1,4 +1,4 @@
-"""Small sound data sets of every format, to be broken one way at a time."""
+"""Small sound datasets of every format, to be broken one way at a time."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from pycocotools.cocoeval import COCOeval
 from model_zoo.contract.boxes import pairwise_iou
 from model_zoo.contract.detections import Detections
 from model_zoo.contract.errors import LineageError
-from training.data.dataset import DataSet, Record, Split
+from training.data.dataset import Dataset, Record, Split
 from training.evaluate import coco
 from training.evaluate.curves import confusion_matrix, curves
 from training.evaluate.voc import voc_average_precision
@@ -61,7 +61,7 @@ class Scene:
             )
         names = tuple(c["name"] for c in truth["categories"])
         split = Split("val", tuple(self.records), "")
-        self.dataset = DataSet(folder, names, tuple(categories), {"val": split})
+        self.dataset = Dataset(folder, names, tuple(categories), {"val": split})
         self.reference: Reference = dict(np.load(folder / "small.npz"))
 
 
@@ -110,7 +110,7 @@ def test_nothing_found_scores_zero(scene: Scene) -> None:
 
 
 def test_a_model_of_other_classes_is_refused(scene: Scene) -> None:
-    with pytest.raises(LineageError, match=r"expected a model of the data set's classes \(c1, c2.*got one of cat"):
+    with pytest.raises(LineageError, match=r"expected a model of the dataset's classes \(c1, c2.*got one of cat"):
         coco.match_classes(["cat", "dog"], scene.dataset)
 
 

@@ -15,7 +15,7 @@ from model_zoo.detector import Detector
 from model_zoo.registry import build
 from tests.training.tiny_models import ALONE
 from training.batch import Batch, Sample, collate
-from training.data.dataset import DataSet, Record, Split
+from training.data.dataset import Dataset, Record, Split
 from training.data.open import open_dataset
 from training.evaluate.detector import EvaluationImages, card_of, evaluate_detector
 from training.loop.engine import Engine
@@ -46,7 +46,7 @@ class SameBatch:
 
 
 @pytest.fixture(scope="module")
-def eight(shared: Path) -> DataSet:
+def eight(shared: Path) -> Dataset:
     dataset = open_dataset(shared / "data" / "bccd")
     split = dataset.split("train")
     return replace(dataset, splits={"val": Split("val", split.records[:PHOTOS], split.fingerprint)})
@@ -63,7 +63,7 @@ def on_canvas(record: Record, detector: Detector) -> Sample:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", SMALLEST)
-def test_every_generation_learns_eight_photos_by_heart(variant: str, eight: DataSet) -> None:
+def test_every_generation_learns_eight_photos_by_heart(variant: str, eight: Dataset) -> None:
     torch.manual_seed(0)
     detector = build(variant, class_names=eight.class_names)
     if detector.input_spec.dynamic:

@@ -13,7 +13,7 @@ import pytest
 
 from model_zoo.contract.detections import Detections
 from model_zoo.contract.errors import LineageError
-from training.data.dataset import DataSet, Record, Split
+from training.data.dataset import Dataset, Record, Split
 from training.evaluate import coco
 from training.evaluate.detector import Evaluation
 from training.report.images import sheet
@@ -34,7 +34,7 @@ def run(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def dataset(tmp_path: Path) -> DataSet:
+def dataset(tmp_path: Path) -> Dataset:
     records = []
     for i in range(3):
         path = tmp_path / f"{i}.png"
@@ -42,16 +42,16 @@ def dataset(tmp_path: Path) -> DataSet:
         boxes = np.asarray([[5, 5, 25, 25], [30, 10, 50, 30]], np.float32)
         flags, areas = np.zeros(2, dtype=bool), np.full(2, 400, np.float32)
         records.append(Record(path, (40, 60), boxes, np.asarray([0, 1]), flags, areas, i))
-    return DataSet(tmp_path, NAMES, (1, 2, 3), {"val": Split("val", tuple(records), "")})
+    return Dataset(tmp_path, NAMES, (1, 2, 3), {"val": Split("val", tuple(records), "")})
 
 
-def evaluation(dataset: DataSet) -> Evaluation:
+def evaluation(dataset: Dataset) -> Evaluation:
     records = dataset.splits["val"].records
     found = [Detections(r.boxes[:1], np.asarray([0.9], np.float32), r.class_ids[:1]) for r in records]
     return Evaluation(records, found, coco.score(dataset, records, found))
 
 
-def test_the_report_holds_what_was_measured(run: Path, dataset: DataSet) -> None:
+def test_the_report_holds_what_was_measured(run: Path, dataset: Dataset) -> None:
     page = write_report(run, dataset, evaluation(dataset)).read_text()
     assert "<td>cell</td><td>3</td><td>1.0000</td><td>1.0000</td>" in page
     assert "<td>&lt;b&gt;bold&lt;/b&gt;</td><td>3</td><td>0.0000</td>" in page
@@ -59,7 +59,7 @@ def test_the_report_holds_what_was_measured(run: Path, dataset: DataSet) -> None
     assert "<td>recipe.epochs</td><td>4</td>" in page
 
 
-def test_the_report_fetches_nothing_and_its_pictures_are_whole(run: Path, dataset: DataSet) -> None:
+def test_the_report_fetches_nothing_and_its_pictures_are_whole(run: Path, dataset: Dataset) -> None:
     page = write_report(run, dataset, evaluation(dataset)).read_text()
     sources = re.findall(r'src="([^"]*)"', page)
     assert len(sources) == 10  # nine plots and the comparison
@@ -70,7 +70,7 @@ def test_the_report_fetches_nothing_and_its_pictures_are_whole(run: Path, datase
     assert "http" not in page
 
 
-def test_a_folder_that_is_no_run_is_refused(tmp_path: Path, dataset: DataSet) -> None:
+def test_a_folder_that_is_no_run_is_refused(tmp_path: Path, dataset: Dataset) -> None:
     with pytest.raises(LineageError, match=r"expected the folder of a run, with metrics\.jsonl"):
         write_report(tmp_path, dataset, evaluation(dataset))
 

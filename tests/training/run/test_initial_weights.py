@@ -15,27 +15,27 @@ from model_zoo.weights import store
 from tests.training.tiny_models import CLASSES, toy_detector
 from tests.training.write_data import write_data
 from training.config import TrainConfig
-from training.data.dataset import DataSet
+from training.data.dataset import Dataset
 from training.data.open import open_dataset
 from training.run.initial_weights import frozen_parts, load_matching, new_detector, start_weights
 
 
 @pytest.fixture(scope="module")
-def dataset(tmp_path_factory: pytest.TempPathFactory) -> DataSet:
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     return open_dataset(write_data(tmp_path_factory.mktemp("data") / "toy"))
 
 
 CONFIG = TrainConfig(model="yolov5-test", image_size=(64,), seed=5)
 
 
-def test_a_detector_has_the_classes_of_the_data_and_the_size_that_is_asked_for(dataset: DataSet) -> None:
+def test_a_detector_has_the_classes_of_the_data_and_the_size_that_is_asked_for(dataset: Dataset) -> None:
     detector = new_detector(CONFIG, dataset)
     assert detector.class_names == CLASSES
     assert detector.input_spec.size == (64, 64)
     assert new_detector(replace(CONFIG, image_size=(64, 96)), dataset).input_spec.size == (64, 96)
 
 
-def test_the_seed_decides_its_weights(dataset: DataSet) -> None:
+def test_the_seed_decides_its_weights(dataset: Dataset) -> None:
     same, other = (new_detector(replace(CONFIG, seed=seed), dataset).backbone.stem.conv.weight for seed in (5, 6))
     assert torch.equal(new_detector(CONFIG, dataset).backbone.stem.conv.weight, same)
     assert not torch.equal(same, other)
@@ -76,7 +76,7 @@ def test_official_weights_start_a_run_of_other_classes(shared: Path) -> None:
     assert torch.equal(detector.head.predict[0].weight, before)
 
 
-def test_anchors_are_fitted_where_they_fit_badly(dataset: DataSet) -> None:
+def test_anchors_are_fitted_where_they_fit_badly(dataset: Dataset) -> None:
     said: list[str] = []
     detector = new_detector(CONFIG, dataset)
     detector.head.anchors.mul_(20)
@@ -90,7 +90,7 @@ def test_anchors_are_fitted_where_they_fit_badly(dataset: DataSet) -> None:
     assert torch.equal(detector.head.anchors, before)
 
 
-def test_anchors_that_a_class_does_not_fit_are_told_and_can_be_fitted(dataset: DataSet) -> None:
+def test_anchors_that_a_class_does_not_fit_are_told_and_can_be_fitted(dataset: Dataset) -> None:
     thin = np.repeat([[0, 0, 60, 2], [0, 0, 10, 12]], [1, 200], axis=0).astype(np.float32)
     class_ids = np.repeat([1, 0], [1, 200])
     first = dataset.split("train").records[0]
@@ -107,7 +107,7 @@ def test_anchors_that_a_class_does_not_fit_are_told_and_can_be_fitted(dataset: D
     assert "anchors were fitted" in said[0]
 
 
-def test_a_backbone_starts_from_darknets_weights(tmp_path: Path, dataset: DataSet) -> None:
+def test_a_backbone_starts_from_darknets_weights(tmp_path: Path, dataset: Dataset) -> None:
     detector = build("yolov3-test", class_names=CLASSES)
     count = sum(v.numel() for k, v in detector.backbone.state_dict().items() if not k.endswith("num_batches_tracked"))
     header = np.array([0, 2, 0, 0, 0], dtype="<i4").tobytes()

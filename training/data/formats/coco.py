@@ -104,7 +104,7 @@ def _document(text: str) -> dict[str, list[Any]]:
         wrong = f"expected JSON; {error.msg} at column {error.colno}{cut}; write the file again"
         raise Fault("invalid-json", wrong, error.lineno) from None
     except (RecursionError, ValueError) as error:  # lists in lists in lists, or a number of thousands of digits
-        raise Fault("invalid-json", f"expected JSON of a data set; {error}; write the file again") from None
+        raise Fault("invalid-json", f"expected JSON of a dataset; {error}; write the file again") from None
     if not isinstance(document, dict):
         raise Fault("field-missing", "expected an object with images, annotations and categories; got something else")
     for section in SECTIONS:

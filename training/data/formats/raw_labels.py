@@ -82,7 +82,7 @@ class Labels:
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """A data set as its label files tell it; findings: those of the set as a whole."""
+    """A dataset as its label files tell it; findings: those of the set as a whole."""
 
     class_names: tuple[str, ...]
     category_ids: tuple[int, ...]
@@ -145,7 +145,7 @@ def decode(data: bytes) -> str:
         line = data.count(b"\n", 0, error.start) + 1
         raise Fault("invalid-text", "expected text in UTF-8; got other bytes; save it as UTF-8", line) from None
     if not text.strip():
-        raise Fault("file-empty", "expected a data set's labels; the file is empty; write it again")
+        raise Fault("file-empty", "expected a dataset's labels; the file is empty; write it again")
     return text
 
 

@@ -29,7 +29,7 @@ COLUMNS = "class cx cy width height, or class and three points or more of a poly
 
 
 def read_yolo(file: Path) -> Reading:
-    """Read the data set that a YAML file describes."""
+    """Read the dataset that a YAML file describes."""
     try:
         description, findings = describe(file)
     except Fault as fault:

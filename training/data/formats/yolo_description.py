@@ -1,4 +1,4 @@
-"""The YAML file that describes a YOLO data set: `path`, `train`, `val`, `test`, `names`, `nc`.
+"""The YAML file that describes a YOLO dataset: `path`, `train`, `val`, `test`, `names`, `nc`.
 
 Paths begin at `path`, which begins at the file's folder; where that leads nowhere, at the file's folder, and then
 without the `../` that some programs write before them. All scalars are read as text, so a class may be called `no`.

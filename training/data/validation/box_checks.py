@@ -22,7 +22,7 @@ MENDING = {
 }
 
 
-def find_box_faults(labels: Labels, boxes: Boxes, limits: Boxes, there: Mask) -> tuple[list[Finding], Mask]:
+def check_boxes(labels: Labels, boxes: Boxes, limits: Boxes, there: Mask) -> tuple[list[Finding], Mask]:
     """Return what is wrong with the boxes (M, 4), and which of them can be used.
 
     limits (M, 4): width, height, width, height of each one's image; there (M,): whether that image can be read.

@@ -1,4 +1,4 @@
-"""The doctor: what is wrong with a data set, found before it costs a training run."""
+"""The doctor: what is wrong with a dataset, found before it costs a training run."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from numpy.typing import NDArray
 
 from model_zoo.contract.errors import LineageError
 from training.data import image_info
-from training.data.dataset import DataSet, Split
+from training.data.dataset import Dataset, Split
 from training.data.open import read_dataset
 from training.data.validation.duplicates import find_duplicates, find_leaks, find_near_leaks
-from training.data.validation.findings import SEVERITIES, Finding, refuse_errors
+from training.data.validation.findings import SEVERITIES, Finding, raise_on_errors
 
 NAMED = 10  # classes without objects that are called by their names
 
 
 def check_dataset(path: Path) -> list[Finding]:
-    """Return all that is wrong with a data set, errors first; every image is decoded.
+    """Return all that is wrong with a dataset, errors first; every image is decoded.
 
-    Raises LineageError where there is no data set.
+    Raises LineageError where there is no dataset.
     """
     dataset, findings = read_dataset(path)
     train, *others = (_split(dataset, name) for name in ("train", "val", "test"))
@@ -33,29 +33,29 @@ def check_dataset(path: Path) -> list[Finding]:
     return sorted(dict.fromkeys(findings), key=lambda finding: SEVERITIES.index(finding.severity))
 
 
-def require_sound(dataset: DataSet, train: str = "train", val: str = "val") -> list[Finding]:
-    """Decode the images of the splits of a run, of a data set that was opened, and refuse it where some are broken.
+def require_valid(dataset: Dataset, train: str = "train", val: str = "val") -> list[Finding]:
+    """Decode the images of the splits of a run, of a dataset that was opened, and refuse it where some are broken.
 
-    val may be "", where nothing is measured. Returns what else there is to tell: warnings. Raises UnsoundDataSet, which
+    val may be "", where nothing is measured. Returns what else there is to tell: warnings. Raises InvalidDatasetError, which
     lists the first errors and counts the rest, and LineageError where there is no such split.
     """
     learned, others = dataset.split(train), {val: dataset.split(val)} if val else {}
     findings = _content(dataset, learned)
     findings += _images(dataset, [learned, *others.values()])
     findings += _leaks(dataset, learned, others)
-    refuse_errors(dataset.root, findings)
+    raise_on_errors(dataset.root, findings)
     return findings
 
 
-def _split(dataset: DataSet, name: str) -> Split | None:
+def _split(dataset: Dataset, name: str) -> Split | None:
     try:
         return dataset.split(name)
     except LineageError:
         return None
 
 
-def _content(dataset: DataSet, train: Split | None) -> list[Finding]:
-    """Tell what a data set without errors may still lack, most of all where it is trained on."""
+def _content(dataset: Dataset, train: Split | None) -> list[Finding]:
+    """Tell what a dataset without errors may still lack, most of all where it is trained on."""
     root = dataset.root
     counts = {name: _class_counts(split, len(dataset.class_names)) for name, split in dataset.splits.items()}
     count = counts[train.name] if train else np.sum([*counts.values(), np.zeros(len(dataset.class_names))], axis=0)
@@ -83,7 +83,7 @@ def _class_counts(split: Split, classes: int) -> NDArray[np.int64]:
     return np.bincount(np.concatenate(ids) if ids else np.empty(0, np.int64), minlength=classes)
 
 
-def _images(dataset: DataSet, splits: Sequence[Split]) -> list[Finding]:
+def _images(dataset: Dataset, splits: Sequence[Split]) -> list[Finding]:
     """Tell the images that cannot be decoded, and those that are in a split twice."""
     paths = _paths(splits)
     looks = zip(paths, image_info.looks(dataset.root, paths), strict=True)
@@ -92,7 +92,7 @@ def _images(dataset: DataSet, splits: Sequence[Split]) -> list[Finding]:
     return findings + [finding for split in splits for finding in find_duplicates(split, hashes)]
 
 
-def _leaks(dataset: DataSet, train: Split, others: Mapping[str, Split]) -> list[Finding]:
+def _leaks(dataset: Dataset, train: Split, others: Mapping[str, Split]) -> list[Finding]:
     """Tell the images that are both trained on and measured with."""
     if not others:
         return []
@@ -109,5 +109,5 @@ def _paths(splits: Sequence[Split]) -> list[Path]:
     return list(dict.fromkeys(record.path for split in splits for record in split.records))
 
 
-def _hashes(dataset: DataSet, paths: Sequence[Path]) -> dict[Path, str]:
+def _hashes(dataset: Dataset, paths: Sequence[Path]) -> dict[Path, str]:
     return dict(zip(paths, (header.sha256 for header in image_info.headers(dataset.root, paths)), strict=True))

@@ -1,4 +1,4 @@
-"""What can be wrong with a data set: the kinds of findings, and one finding."""
+"""What can be wrong with a dataset: the kinds of findings, and one finding."""
 
 from __future__ import annotations
 
@@ -100,8 +100,8 @@ class Finding:
         return {"severity": self.severity, **asdict(self), "path": str(self.path), "line": self.line or None}
 
 
-class UnsoundDataSet(LineageError):
-    """A data set with errors, of which the text names the first."""
+class InvalidDatasetError(LineageError):
+    """A dataset with errors, of which the text names the first."""
 
 
 class Fault(Exception):
@@ -116,13 +116,13 @@ class Fault(Exception):
         return Finding(self.kind, path, self.line or line, self.text)
 
 
-def refuse_errors(path: Path, findings: Sequence[Finding]) -> None:
-    """Raise UnsoundDataSet if there are errors: it lists the first and counts the rest."""
+def raise_on_errors(path: Path, findings: Sequence[Finding]) -> None:
+    """Raise InvalidDatasetError if there are errors: it lists the first and counts the rest."""
     errors = [finding for finding in findings if finding.severity == "error"]
     if not errors:
         return
     count = "1 error" if len(errors) == 1 else f"{len(errors):,} errors"
-    lines = [f"{path}: {count} in the data set; mend them, nothing is trained on it before", *map(str, errors[:LISTED])]
+    lines = [f"{path}: {count} in the dataset; mend them, nothing is trained on it before", *map(str, errors[:LISTED])]
     if len(errors) > LISTED:
         lines.append(f"and {len(errors) - LISTED:,} more; `lineage data check {path}` lists them")
-    raise UnsoundDataSet("\n  ".join(lines))
+    raise InvalidDatasetError("\n  ".join(lines))

@@ -1,4 +1,4 @@
-"""What is in a data set, to look at: matplotlib figures and a sheet of labeled images; nothing here opens a window."""
+"""What is in a dataset, to look at: matplotlib figures and a sheet of labeled images; nothing here opens a window."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from model_zoo.contract.drawing import draw_boxes
 from model_zoo.contract.images import decode_image
-from training.data.dataset import DataSet, Record, Split
+from training.data.dataset import Dataset, Record, Split
 from training.data.validation.statistics import SplitStatistics, boxes_and_sizes
 from training.report.images import sheet
 from training.report.png import figure_png
@@ -84,7 +84,7 @@ def sample_sheet(split: Split, class_names: Sequence[str], most: int = SAMPLE) -
     return sheet([_drawn(split.records[i], class_names) for i in chosen], columns=4)
 
 
-def write_plots(dataset: DataSet, counts: Sequence[SplitStatistics], folder: Path, image_size: int) -> list[Path]:
+def write_plots(dataset: Dataset, counts: Sequence[SplitStatistics], folder: Path, image_size: int) -> list[Path]:
     """Write all of them as PNG files, and return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     splits = list(dataset.splits.values())

@@ -1,4 +1,4 @@
-"""What is in a data set, in numbers."""
+"""What is in a dataset, in numbers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_zoo.contract.letterbox import Size
-from training.data.dataset import DataSet, Record, Split
+from training.data.dataset import Dataset, Record, Split
 
 SMALL, LARGE = 32**2, 96**2  # square pixels of an object; COCO's limits (cocodataset.org/#detection-eval)
 SIZES_SHOWN = 3
@@ -41,7 +41,7 @@ class SplitStatistics:
 
 
 def count_split(split: Split, classes: int) -> SplitStatistics:
-    """Count what is in a split of a data set of so many classes."""
+    """Count what is in a split of a dataset of so many classes."""
     per_image = np.array([len(record.boxes) for record in split.records] or [0])
     areas = _joined((record.areas for record in split.records), np.float32)
     class_ids = _joined((record.class_ids for record in split.records), np.int64)
@@ -62,12 +62,12 @@ def count_split(split: Split, classes: int) -> SplitStatistics:
     )
 
 
-def count_dataset(dataset: DataSet) -> list[SplitStatistics]:
+def count_dataset(dataset: Dataset) -> list[SplitStatistics]:
     """Count what is in every split."""
     return [count_split(split, len(dataset.class_names)) for split in dataset.splits.values()]
 
 
-def document(dataset: DataSet, counts: Sequence[SplitStatistics]) -> dict[str, Any]:
+def document(dataset: Dataset, counts: Sequence[SplitStatistics]) -> dict[str, Any]:
     """Return the numbers as a JSON-ready object."""
     prints = {"fingerprint": {split.name: split.fingerprint for split in dataset.splits.values()}}
     return {"data": str(dataset.root), "classes": dataset.class_names, **prints, "splits": [asdict(c) for c in counts]}

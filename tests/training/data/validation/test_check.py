@@ -1,4 +1,4 @@
-"""Every way a data set can be broken gives one clear message, with its place, before anything is trained."""
+"""Every way a dataset can be broken gives one clear message, with its place, before anything is trained."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from tests.training.data.tiny_datasets import (
     write_image,
 )
 from training.data.open import open_dataset
-from training.data.validation.check import check_dataset, require_sound
-from training.data.validation.findings import KINDS, UnsoundDataSet
+from training.data.validation.check import check_dataset, require_valid
+from training.data.validation.findings import KINDS, InvalidDatasetError
 
 
 @dataclass(frozen=True)
 class Case:
-    """A way to break a sound data set: what is found, where (the end of `file:line`), and a part of what is said."""
+    """A way to break a sound dataset: what is found, where (the end of `file:line`), and a part of what is said."""
 
     kind: str
     break_it: Callable[[Path], object]
@@ -322,8 +322,8 @@ def test_every_kind_of_finding_is_tried() -> None:
 def test_errors_are_refused_before_training(case: Case, tmp_path: Path) -> None:
     root = tmp_path / "set"
     case.break_it(root)
-    with pytest.raises(UnsoundDataSet, match=r"1 error in the data set; mend") as refused:
-        require_sound(open_dataset(root))
+    with pytest.raises(InvalidDatasetError, match=r"1 error in the dataset; mend") as refused:
+        require_valid(open_dataset(root))
     assert len(str(refused.value).splitlines()) == 2
 
 
@@ -337,7 +337,7 @@ def test_what_is_no_error_is_not_refused(case: Case, tmp_path: Path) -> None:
 def test_a_refusal_lists_the_first_errors_and_counts_the_rest(tmp_path: Path) -> None:
     make_yolo(tmp_path / "set")
     (tmp_path / "set/labels/train/train_0.txt").write_text("9 0.5 0.5 0.1 0.1\n" * 12)
-    with pytest.raises(UnsoundDataSet) as refused:
+    with pytest.raises(InvalidDatasetError) as refused:
         open_dataset(tmp_path / "set")
     head, *listed, rest = str(refused.value).splitlines()
     assert "12 errors" in head
@@ -353,12 +353,12 @@ def test_requiring_soundness_looks_at_the_splits_that_are_used(tmp_path: Path) -
     shutil.copy(root / "images/train_0.jpg", root / "images/broken.jpg")
     cut(root / "images/broken.jpg", 0.7)
     dataset = open_dataset(root)
-    assert require_sound(dataset) == []
-    assert require_sound(dataset, val="") == []
-    with pytest.raises(UnsoundDataSet, match=r"broken\.jpg"):
-        require_sound(dataset, train="extra")
-    with pytest.raises(UnsoundDataSet, match=r"broken\.jpg"):
-        require_sound(dataset, val="extra")
+    assert require_valid(dataset) == []
+    assert require_valid(dataset, val="") == []
+    with pytest.raises(InvalidDatasetError, match=r"broken\.jpg"):
+        require_valid(dataset, train="extra")
+    with pytest.raises(InvalidDatasetError, match=r"broken\.jpg"):
+        require_valid(dataset, val="extra")
 
 
 class TestCommand:
@@ -398,7 +398,7 @@ class TestCommand:
 
     def test_no_data_set_is_a_users_mistake(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["data", "check", str(tmp_path / "gone")]) == 2
-        assert "no such data set; expected a COCO" in capsys.readouterr().err
+        assert "no such dataset; expected a COCO" in capsys.readouterr().err
 
 
 def test_the_reference_data_sets_are_sound(shared: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from lineage.cli.main import main
 from tests.training.data.tiny_datasets import HEIGHT, WIDTH, Documents, make_coco, make_yolo
-from training.data.dataset import DataSet, Split
+from training.data.dataset import Dataset, Split
 from training.data.open import open_dataset
 from training.data.validation.plots import box_size_figure, center_figure, class_figure, sample_sheet, write_plots
 from training.data.validation.statistics import count_dataset, tables
@@ -23,7 +23,7 @@ def crowded(documents: Documents) -> None:
     documents["train"]["annotations"][2]["area"] = 96**2
 
 
-def renamed(dataset: DataSet, *names: str) -> DataSet:
+def renamed(dataset: Dataset, *names: str) -> Dataset:
     return replace(dataset, class_names=names)
 
 
