@@ -33,8 +33,9 @@ from training.augment.augmenter import Augmenter
 from training.augment.canvas import Corner, assemble
 from training.augment.geometry import Matrix, about_center, draw_affine, warp
 from training.batch import Batch, Sample
+from training.config import Cache
 from training.data.dataset import Record, Split
-from training.data.loading.image_cache import Cache, CachedImages
+from training.data.loading.image_cache import CachedImages
 from training.data.loading.loader import TrainingLoader
 from training.recipe import Augmentation
 

@@ -1,171 +1,138 @@
-"""What a user may ask of one run, and what it comes to once every choice is made."""
+"""Options of a training run.
+
+Light on purpose: `lineage train --help` imports this module, so it must not import torch or OpenCV.
+"""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from loky import cpu_count
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, TypeAdapter, ValidationError
 
 from model_zoo.contract.errors import LineageError
-from training.data.loading.image_cache import Cache
-from training.loop.precision import Precision
-from training.loop.schedule import MAX_FLAT
-from training.recipe import Recipe
 
-MAX_WORKERS = 8
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+Cache = Literal["auto", "memory", "off"]
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Options of a run; what is left out is the recipe's, the variant's or the machine's.
-
-    Attributes:
-        model: Variant to train, such as yolov7-tiny.
-        data: Dataset: a folder, a data.yaml or a COCO .json file.
-        epochs: Passes over the training images; by default the paper's.
-        batch: Images of one batch over all processes; auto is what fits the GPU's memory, or 16 on a CPU.
-        image_size: Input size in pixels, one number for a square or height and width; by default the variant's.
-        weights: Weights to start from: an official checkpoint, our own .safetensors, or the folder of a run.
-        backbone_weights: Darknet weights of a classifier, to start the backbone from.
-        freeze: Part that does not learn.
-        resume: Folder of a run to go on with, exactly where it was; nothing else needs to be given.
-        name: Folder of the run inside `runs`; by default the model's name. A number is added where it is taken.
-        runs: Folder of all runs.
-        seed: Of weights, augmentation and order; the same seed gives the same run.
-        device: auto, cpu, cuda or cuda:N.
-        precision: Of the network; auto is bf16 where the hardware has it.
-        workers: Processes that load images; by default as many as cores, up to 8, less one.
-        cache: Where resized images are kept; auto is in memory where there is room.
-        optimizer: Another optimizer than the recipe's.
-        lr: Another learning rate than the recipe's.
-        nominal_batch: Another number of images than the recipe's that one step and its learning rate are meant for;
-            smaller batches are added up to it, or the rate is scaled. A smaller one makes more steps.
-        ema: Averaged weights are evaluated and kept; with --no-ema the weights as they are.
-        multi_scale: Least and largest side of training images, as shares of the image size.
-        close_mosaic: Last epochs without mosaic and mixup.
-        anchors: auto fits them to the dataset where the network's fit its objects badly, fit does in any case and lets
-            every class count alike, keep never does.
-        train_split: Split to learn from.
-        val_split: Split to evaluate on.
-        evaluate_every: Epochs between two evaluations; the last epoch is always evaluated.
-        patience: Epochs without a better result after which the run ends; 0 never ends it.
-        hours: Time after which the run ends with the epoch; 0 is no limit.
-        save_every: Epochs between two weights files that are kept for good; 0 keeps the best and the last alone.
-        save_minutes: Time between two checkpoints within an epoch.
-    """
+    """Options of a run. An omitted option is set by the recipe, the variant or the machine."""
 
     model: str = ""
+    """Variant to train, such as yolov7-tiny."""
     data: Path | None = None
+    """Data set: a folder, a data.yaml or a COCO .json file."""
     epochs: PositiveInt | None = None
+    """Passes over the training images. If omitted, the recipe's."""
     batch: PositiveInt | Literal["auto"] = "auto"
+    """Images per batch over all ranks. auto: as many as fit the GPU's memory, 16 on a CPU."""
     image_size: tuple[PositiveInt, ...] = ()
+    """Input size in pixels: one number for a square, or height and width. If omitted, the variant's."""
     weights: Path | None = None
+    """Initial weights: an official checkpoint, a .safetensors file or the folder of a run."""
     backbone_weights: Path | None = None
+    """Initial weights of the backbone: a classifier in Darknet's format."""
     freeze: Literal["none", "backbone"] = "none"
+    """Part of the network that is not trained."""
     resume: Path | None = None
+    """Folder of a run to resume from its checkpoint. No other option is needed."""
     name: str | None = None
+    """Name of the run's folder in `runs`. If omitted, the model's. A number is added if the folder exists."""
     runs: Path = Path("runs")
+    """Folder of all runs."""
     seed: NonNegativeInt = 0
+    """Seed of initial weights, augmentation and image order. The same seed gives the same run."""
     device: str = "auto"
+    """Device: auto, cpu, cuda or cuda:N. auto: the GPU, if there is one."""
     precision: Precision = "auto"
+    """Precision of the network. auto: bf16 if the hardware supports it, else fp16 on a GPU and fp32 on a CPU."""
     workers: NonNegativeInt | None = None
+    """Processes that load images. If omitted, the number of cores less one, from 1 to 8."""
     cache: Cache = "auto"
+    """Cache of resized images. auto: in memory if the images fit."""
     optimizer: Literal["sgd", "adamw"] | None = None
+    """Optimizer. Needs --lr. If omitted, the recipe's."""
     lr: PositiveFloat | None = None
+    """Learning rate at the nominal batch. If omitted, the recipe's."""
     nominal_batch: PositiveInt | None = None
+    """Images per optimizer step. Smaller batches are accumulated, or lr is scaled. If omitted, the recipe's."""
     ema: bool = True
+    """Evaluate and save an exponential moving average of the weights."""
     multi_scale: tuple[PositiveFloat, PositiveFloat] | None = None
+    """Min and max side of training images, as fractions of the image size. If omitted, the recipe's."""
     close_mosaic: NonNegativeInt | None = None
+    """Number of last epochs that train without mosaic and mixup. If omitted, the recipe's."""
     anchors: Literal["auto", "fit", "keep"] = "auto"
+    """auto: fit anchors to the data set if the network's match badly. fit: always, balancing classes. keep: never."""
     train_split: str = "train"
+    """Split to train on."""
     val_split: str = "val"
+    """Split to evaluate on."""
     evaluate_every: PositiveInt = 1
+    """Epochs between two evaluations. The last epoch is always evaluated."""
     patience: NonNegativeInt = 100
+    """Early stopping: epochs without improvement after which the run ends. 0: never."""
     hours: NonNegativeFloat = 0.0
+    """Time limit in hours. The run ends with the last epoch that fits. 0: no limit."""
     save_every: NonNegativeInt = 0
+    """Epochs between two saved weights files. 0: save the best and the last weights only."""
     save_minutes: PositiveFloat = 15.0
+    """Minutes between two checkpoints within an epoch."""
 
 
 ADAPTER = TypeAdapter(TrainConfig)
 DEFAULTS = TrainConfig()
-MAY_CHANGE = frozenset({"resume", "data", "device", "workers", "cache", "patience", "hours", "save_minutes"})
+CHANGEABLE_ON_RESUME = frozenset({"resume", "data", "device", "workers", "cache", "patience", "hours", "save_minutes"})
 
 
-def checked(config: TrainConfig) -> TrainConfig:
-    """Return the config as it is; LineageError names an option that is out of range or missing."""
-    parse(asdict(config))
+def check_config(config: TrainConfig) -> None:
+    """Check that options are complete and in range.
+
+    Raises:
+        LineageError: An option is out of range or missing.
+    """
+    parse_config(asdict(config))
     if config.resume is None and (not config.model or config.data is None):
         raise LineageError("expected --model and --data, or --resume with the folder of a run")
     if len(config.image_size) > 2:
         raise LineageError(f"--image-size: expected one number, or height and width; got {config.image_size}")
     if config.optimizer and config.lr is None:
         raise LineageError(
-            f"--optimizer {config.optimizer}: expected --lr with it; the recipe's lr is for the recipe's"
+            f"--optimizer {config.optimizer}: expected --lr as well; the recipe's lr is for its own optimizer"
         )
-    return config
 
 
-def parse(values: Mapping[str, Any]) -> TrainConfig:
-    """Make a config of its fields, as JSON has them or as they are; LineageError names one that is out of range."""
+def parse_config(values: Mapping[str, Any]) -> TrainConfig:
+    """Build a config from field values, as Python or JSON types.
+
+    Raises:
+        LineageError: A value is out of range.
+    """
     try:
         return ADAPTER.validate_python(values)
     except ValidationError as error:
-        fault = error.errors()[0]
-        name = str(fault["loc"][0]).replace("_", "-")
-        raise LineageError(f"--{name}: {fault['msg']}; got {fault['input']!r}") from error
+        first = error.errors()[0]
+        name = str(first["loc"][0]).replace("_", "-")
+        raise LineageError(f"--{name}: {first['msg']}; got {first['input']!r}") from error
 
 
-def recipe_for(config: TrainConfig, recipe: Recipe) -> Recipe:
-    """Return the recipe that runs: with what a config changes of it.
+def resume_config(requested: TrainConfig, original: TrainConfig) -> TrainConfig:
+    """Return the config of a resumed run: the original one with the requested changes.
 
-    Biases warm up from a rate of their own with the recipe's optimizer alone: that of SGD is far too high for AdamW.
+    Raises:
+        LineageError: A requested option cannot change on resume.
     """
-    epochs = config.epochs or recipe.epochs
-    same = config.optimizer in (None, recipe.optimizer.name)
-    schedule = recipe.schedule if same else replace(recipe.schedule, warmup_bias_lr=0.0)
-    optimizer = replace(
-        recipe.optimizer,
-        name=config.optimizer or recipe.optimizer.name,
-        lr=config.lr or recipe.optimizer.lr,
-        nominal_batch=config.nominal_batch or recipe.optimizer.nominal_batch,
-    )
-    close = min(recipe.augmentation.close_mosaic, int(MAX_FLAT * epochs))
-    augmentation = replace(
-        recipe.augmentation,
-        close_mosaic=close if config.close_mosaic is None else config.close_mosaic,
-        multi_scale=config.multi_scale or recipe.augmentation.multi_scale,
-    )
-    return replace(
-        recipe,
-        optimizer=optimizer,
-        schedule=schedule,
-        augmentation=augmentation,
-        epochs=epochs,
-        ema_decay=recipe.ema_decay if config.ema else 0.0,
-    )
-
-
-def default_workers() -> int:
-    """Return how many processes load images for one that trains: the cores it has, less its own."""
-    cores: int = cpu_count() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    return min(max(cores - 1, 1), MAX_WORKERS)
-
-
-def resumed(asked: TrainConfig, began: TrainConfig) -> TrainConfig:
-    """Return the config of a run that is gone on with; LineageError if it was asked to become another run."""
-    given = {f.name: getattr(asked, f.name) for f in fields(asked)}
+    given = {f.name: getattr(requested, f.name) for f in fields(requested)}
     given = {name: value for name, value in given.items() if value != getattr(DEFAULTS, name)}
-    other = [name for name in given if name not in MAY_CHANGE and given[name] != getattr(began, name)]
-    if other:
-        flags = ", ".join("--" + name.replace("_", "-") for name in other)
+    fixed = [name for name in given if name not in CHANGEABLE_ON_RESUME and given[name] != getattr(original, name)]
+    if fixed:
+        flags = ", ".join("--" + name.replace("_", "-") for name in fixed)
         raise LineageError(
-            f"--resume goes on with a run as it began; {flags} would make it another: start that with "
-            f"--weights {asked.resume}"
+            f"--resume: {flags} cannot change on resume. Start a new run instead, with --weights {requested.resume}"
         )
-    changed = {name: value for name, value in given.items() if name in MAY_CHANGE}
-    return replace(began, **{**changed, "resume": asked.resume, "device": asked.device})
+    changed = {name: value for name, value in given.items() if name in CHANGEABLE_ON_RESUME}
+    return replace(original, **{**changed, "resume": requested.resume, "device": requested.device})

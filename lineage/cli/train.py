@@ -8,7 +8,7 @@ from typing import Annotated
 import tyro
 
 from model_zoo.weights import store
-from training.config import DEFAULTS, TrainConfig, checked
+from training.config import DEFAULTS, TrainConfig, check_config
 from training.loop.distributed import joined
 from training.loop.precision import choose_device
 from training.report.run import write_report
@@ -30,7 +30,7 @@ def train(config: Annotated[TrainConfig, tyro.conf.arg(name="")] = DEFAULTS) -> 
 
     Under `torchrun --nproc-per-node N -m lineage train ...` N processes share every batch.
     """
-    checked(config)
+    check_config(config)
     with joined(choose_device(config.device).type == "cuda") as processes:
         say = print if processes.main else _say_nothing
         session = (go_on if config.resume else begin)(config, processes, say)

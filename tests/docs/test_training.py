@@ -10,10 +10,11 @@ import pytest
 
 from tests.conftest import ROOT
 from tests.training.write_data import write_data
-from training.config import DEFAULTS, MAX_WORKERS, MAY_CHANGE
+from training.config import CHANGEABLE_ON_RESUME, DEFAULTS
 from training.loop.autobatch import ON_A_CPU, SHARE
 from training.report.run import BATCHES, HISTORY, REPORT
 from training.run import run_folder, trainer
+from training.run.resolve_options import MAX_WORKERS
 
 TEXT = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
 
@@ -31,7 +32,7 @@ def test_what_may_change_is_told() -> None:
     told = re.search(r"^(`--data`.*?) may change", TEXT, re.MULTILINE | re.DOTALL)
     assert told
     flags = {flag.replace("-", "_") for flag in re.findall(r"`--([\w-]+)`", told[1])}
-    assert flags | {"resume"} == MAY_CHANGE
+    assert flags | {"resume"} == CHANGEABLE_ON_RESUME
 
 
 def test_the_numbers_are_those_of_the_code() -> None:

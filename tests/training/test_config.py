@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from model_zoo.contract.errors import LineageError
-from training.config import ADAPTER, TrainConfig, checked, default_workers, parse, recipe_for, resumed
+from training.config import ADAPTER, TrainConfig, check_config, parse_config, resume_config
 from training.recipes import recipe_of
+from training.run.resolve_options import default_workers, resolve_recipe
 from training.run.run_folder import new_folder, numbers_of, weights_in
 
 ASKED = TrainConfig(model="yolov5n", data=Path("data"))
@@ -27,28 +28,28 @@ ASKED = TrainConfig(model="yolov5n", data=Path("data"))
         ({"image_size": (64, 64, 64)}, "--image-size: expected one number, or height and width"),
         ({"model": ""}, "expected --model and --data, or --resume"),
         ({"data": None}, "expected --model and --data, or --resume"),
-        ({"optimizer": "adamw"}, "--optimizer adamw: expected --lr with it"),
+        ({"optimizer": "adamw"}, "--optimizer adamw: expected --lr as well"),
     ],
 )
 def test_a_mistake_is_named_by_its_flag(changes: dict[str, object], message: str) -> None:
     with pytest.raises(LineageError, match=message):
-        checked(replace(ASKED, **changes))
+        check_config(replace(ASKED, **changes))
 
 
 def test_a_config_survives_json() -> None:
     config = replace(ASKED, batch=4, image_size=(320, 640), multi_scale=(0.5, 1.5), weights=Path("a.pt"), lr=1 / 3)
-    assert parse(json.loads(json.dumps(ADAPTER.dump_python(config, mode="json")))) == config
+    assert parse_config(json.loads(json.dumps(ADAPTER.dump_python(config, mode="json")))) == config
 
 
 def test_what_is_left_out_is_the_recipes() -> None:
     recipe = recipe_of("yolox-s")
-    assert recipe_for(ASKED, recipe) == recipe
+    assert resolve_recipe(ASKED, recipe) == recipe
 
 
 def test_what_is_given_is_not() -> None:
     config = replace(ASKED, epochs=40, optimizer="adamw", lr=0.001, ema=False, multi_scale=(0.8, 1.2), close_mosaic=3)
     config = replace(config, nominal_batch=16)
-    recipe = recipe_for(config, recipe_of("yolox-s"))
+    recipe = resolve_recipe(config, recipe_of("yolox-s"))
     assert (recipe.epochs, recipe.optimizer.name, recipe.optimizer.lr, recipe.ema_decay) == (40, "adamw", 0.001, 0.0)
     assert recipe.optimizer.nominal_batch == 16
     assert (recipe.augmentation.multi_scale, recipe.augmentation.close_mosaic) == ((0.8, 1.2), 3)
@@ -56,12 +57,12 @@ def test_what_is_given_is_not() -> None:
 
 def test_biases_warm_up_from_a_rate_that_fits_the_optimizer() -> None:
     recipe = recipe_of("yolov5n")
-    assert recipe_for(replace(ASKED, optimizer="sgd", lr=0.1), recipe).schedule.warmup_bias_lr == 0.1
-    assert recipe_for(replace(ASKED, optimizer="adamw", lr=0.1), recipe).schedule.warmup_bias_lr == 0.0
+    assert resolve_recipe(replace(ASKED, optimizer="sgd", lr=0.1), recipe).schedule.warmup_bias_lr == 0.1
+    assert resolve_recipe(replace(ASKED, optimizer="adamw", lr=0.1), recipe).schedule.warmup_bias_lr == 0.0
 
 
 def test_a_short_run_is_not_all_without_mosaic() -> None:
-    assert recipe_for(replace(ASKED, epochs=10), recipe_of("yolox-s")).augmentation.close_mosaic == 5
+    assert resolve_recipe(replace(ASKED, epochs=10), recipe_of("yolox-s")).augmentation.close_mosaic == 5
 
 
 def test_the_numbers_of_a_recipe_are_strict_json() -> None:
@@ -79,13 +80,13 @@ BEGAN = replace(ASKED, epochs=10, batch=8, seed=3, image_size=(320, 320), precis
 
 def test_a_run_is_gone_on_with_as_it_began() -> None:
     asked = TrainConfig(resume=Path("runs/a"))
-    assert resumed(asked, BEGAN) == replace(BEGAN, resume=Path("runs/a"))
-    assert resumed(replace(asked, epochs=10), BEGAN).epochs == 10
+    assert resume_config(asked, BEGAN) == replace(BEGAN, resume=Path("runs/a"))
+    assert resume_config(replace(asked, epochs=10), BEGAN).epochs == 10
 
 
 def test_what_does_not_change_what_is_learned_may_change() -> None:
     asked = TrainConfig(resume=Path("runs/a"), data=Path("moved"), workers=5, patience=0, hours=2.0, device="cpu")
-    config = resumed(asked, BEGAN)
+    config = resume_config(asked, BEGAN)
     assert (config.data, config.workers, config.patience, config.hours, config.device) == (
         Path("moved"), 5, 0, 2.0, "cpu"
     )  # fmt: skip
@@ -93,14 +94,14 @@ def test_what_does_not_change_what_is_learned_may_change() -> None:
 
 def test_what_would_make_it_another_run_is_refused() -> None:
     asked = TrainConfig(resume=Path("runs/a"), epochs=20, lr=0.1, workers=5)
-    with pytest.raises(LineageError, match=r"--epochs, --lr would make it another.*--weights runs/a"):
-        resumed(asked, BEGAN)
+    with pytest.raises(LineageError, match=r"--epochs, --lr cannot change on resume.*--weights runs/a"):
+        resume_config(asked, BEGAN)
 
 
 def test_one_core_is_left_to_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
     for cores, expected in ((1, 1), (2, 1), (4, 3), (64, 8)):
-        monkeypatch.setattr("training.config.cpu_count", lambda n=cores: n)
+        monkeypatch.setattr("training.run.resolve_options.cpu_count", lambda n=cores: n)
         assert default_workers() == expected
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "16")
     assert default_workers() == 3

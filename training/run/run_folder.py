@@ -22,7 +22,7 @@ from typing import Any
 
 from model_zoo.contract.errors import LineageError
 from model_zoo.contract.files import write_atomic
-from training.config import ADAPTER, TrainConfig, parse
+from training.config import ADAPTER, TrainConfig, parse_config
 from training.data.dataset import Dataset
 from training.recipe import Recipe
 
@@ -81,7 +81,7 @@ def read_config(folder: Path) -> tuple[TrainConfig, dict[str, Any]]:
         raise LineageError(f"expected the folder of a run; there is no {CONFIG} in {folder}")
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-        return parse(document["config"]), document
+        return parse_config(document["config"]), document
     except (ValueError, KeyError, TypeError) as error:
         raise LineageError(f"{path}: expected the config of a run; it is damaged ({error})") from error
 

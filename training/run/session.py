@@ -9,7 +9,7 @@ from typing import Any
 
 from model_zoo.contract.errors import LineageError
 from model_zoo.detector import Detector
-from training.config import TrainConfig, default_workers, recipe_for, resumed
+from training.config import TrainConfig, resume_config
 from training.data.dataset import Dataset
 from training.data.loading.loader import TrainingLoader
 from training.data.loading.sampler import Sampler
@@ -28,6 +28,7 @@ from training.recipes import recipe_of
 from training.run import checkpoint
 from training.run.checkpoint import State
 from training.run.initial_weights import Say, frozen_parts, new_detector, start_weights
+from training.run.resolve_options import default_workers, resolve_recipe
 from training.run.run_folder import CHECKPOINT, describe, new_folder, numbers_of, read_config, write_config
 from training.run.trainer import FINISHED, NO_BETTER, Trainer, verdict
 
@@ -50,7 +51,7 @@ def begin(config: TrainConfig, processes: Processes, say: Say) -> Session:
     """Set up a new run and make its folder; `say` is told what was decided."""
     dataset = _open(config, processes, say)
     detector = new_detector(config, dataset)
-    recipe = recipe_for(config, recipe_of(config.model))
+    recipe = resolve_recipe(config, recipe_of(config.model))
     start_weights(detector, config, dataset.split(config.train_split), say)
     device = choose_device(config.device, processes.local_rank)
     config = replace(config, image_size=detector.input_spec.size, precision=choose_precision(config.precision, device))
@@ -65,8 +66,8 @@ def go_on(asked: TrainConfig, processes: Processes, say: Say) -> Session:
     """Set up a run where it was left; LineageError if it is over, or its data or recipe are no longer the same."""
     assert asked.resume
     began, document = read_config(asked.resume)
-    config = resumed(asked, began)
-    recipe = recipe_for(config, recipe_of(config.model))
+    config = resume_config(asked, began)
+    recipe = resolve_recipe(config, recipe_of(config.model))
     if numbers_of(recipe) != document["recipe"]:
         raise LineageError(f"{asked.resume}: it began with another recipe than this version has; begin it anew")
     tensors, state = checkpoint.read(asked.resume / CHECKPOINT)

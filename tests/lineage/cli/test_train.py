@@ -146,7 +146,7 @@ def test_a_finished_run_is_not_gone_on_with(finished: Path) -> None:
 
 
 def test_more_epochs_would_be_another_run(finished: Path) -> None:
-    assert "--epochs would make it another" in refused("--resume", str(finished), "--epochs", "9")
+    assert "--epochs cannot change on resume" in refused("--resume", str(finished), "--epochs", "9")
 
 
 def test_a_run_that_got_no_better_says_so(data: Path, tmp_path: Path) -> None:

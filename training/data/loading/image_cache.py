@@ -6,7 +6,6 @@ import ctypes
 import multiprocessing
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import cv2
 import numpy as np
@@ -17,10 +16,10 @@ from model_zoo.contract.errors import ImageError, LineageError
 from model_zoo.contract.images import decode_image
 from model_zoo.contract.letterbox import LetterboxPolicy, Size
 from training.batch import Sample
+from training.config import Cache
 from training.data.dataset import Record
 from training.data.loading.memory import free_memory
 
-Cache = Literal["auto", "memory", "off"]
 # Of the free memory, what `auto` may take. Shared memory lies in /dev/shm where there is room, which by Linux's default
 # is half of all memory and has to hold the batches under way too.
 SHARE = 0.4

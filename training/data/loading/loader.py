@@ -20,8 +20,9 @@ from model_zoo.contract.letterbox import LetterboxPolicy, Size
 from training.augment.augmenter import Augmenter
 from training.augment.canvas import resize
 from training.batch import Batch, Sample, collate
+from training.config import Cache
 from training.data.dataset import Split
-from training.data.loading.image_cache import Cache, CachedImages, bytes_of
+from training.data.loading.image_cache import CachedImages, bytes_of
 from training.data.loading.sampler import Sampler, Ticket
 from training.recipe import Augmentation
 
