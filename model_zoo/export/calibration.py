@@ -15,9 +15,8 @@ from model_zoo.contract.errors import ImageError
 from model_zoo.contract.images import ImageLimits, decode_image
 from model_zoo.contract.pipeline import prepare
 from model_zoo.export.errors import ExportError
+from model_zoo.export.options import MAX_CALIBRATION_IMAGES, MIN_SQNR_DB
 
-MAX_PICTURES = 128
-MIN_SQNR_DB = 25.0
 LIMITS = ImageLimits()
 
 
@@ -32,7 +31,7 @@ class Calibration:
     min_sqnr_db: float = MIN_SQNR_DB
 
 
-def read_pictures(folder: Path, card: ModelCard, most: int = MAX_PICTURES) -> list[NDArray[np.uint8]]:
+def read_pictures(folder: Path, card: ModelCard, most: int = MAX_CALIBRATION_IMAGES) -> list[NDArray[np.uint8]]:
     """Read up to `most` pictures of a folder, evenly spread over its sorted names, laid on the canvas as when served.
 
     Each is uint8 (1, H, W, 3) RGB of the card's input size. Files that are no readable pictures are passed over;

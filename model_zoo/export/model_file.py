@@ -13,7 +13,8 @@ from model_zoo.contract.card import ModelCard, Output, Precision, Thresholds, We
 from model_zoo.detector import Detector
 from model_zoo.export.calibration import Calibration
 from model_zoo.export.errors import ExportError
-from model_zoo.export.onnx import MAX_CANDIDATES, assemble, trace, write
+from model_zoo.export.onnx import assemble, trace, write
+from model_zoo.export.options import MAX_CANDIDATES
 from model_zoo.export.parity import Report, verify
 from model_zoo.export.quantization_report import QuantizationReport, report_layers
 from model_zoo.export.quantize import layers_to_quantize, measure_peaks, quantize

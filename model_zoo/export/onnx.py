@@ -29,9 +29,9 @@ from model_zoo.detector import Detector, to_network
 from model_zoo.export.candidates import candidates
 from model_zoo.export.errors import ExportError
 from model_zoo.export.nms_graph import BLOCK, append_nms
+from model_zoo.export.options import MAX_CANDIDATES
 from model_zoo.export.precision import in_precision
 
-MAX_CANDIDATES = 3840  # what TensorRT's TopK takes
 MAX_BYTES = 2**31 - 2**25  # of weights: protobuf writes up to 2 GiB, and the graph needs some of it
 OPSET = 20  # the newest that both ONNX Runtime 1.31 and TensorRT 10.16 take whole
 CANDIDATE_OUTPUTS, ALL = ("candidate_boxes", "candidate_scores"), ("boxes", "scores")

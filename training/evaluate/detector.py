@@ -19,7 +19,7 @@ from model_zoo.contract.detections import Detections
 from model_zoo.contract.images import decode_image
 from model_zoo.contract.pipeline import Prepared, Run
 from model_zoo.detector import Detector
-from model_zoo.export.onnx import MAX_CANDIDATES
+from model_zoo.export.options import MAX_CANDIDATES
 from training.data.dataset import Dataset, Record
 from training.evaluate import coco
 from training.evaluate.network import network_run

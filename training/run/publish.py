@@ -18,7 +18,7 @@ from model_zoo.contract.manifest import MODEL
 from model_zoo.contract.package import Repository
 from model_zoo.detector import Detector
 from model_zoo.export.model_file import describe, write_model
-from model_zoo.export.onnx import MAX_CANDIDATES
+from model_zoo.export.options import MAX_CANDIDATES
 from model_zoo.weights import store
 from training.data.dataset import Dataset
 from training.data.open import open_dataset
