@@ -35,7 +35,7 @@ from model_zoo.export.model_file import describe, write_model
 from model_zoo.registry import build
 from model_zoo.runtime.base import Engine, EngineOptions
 from model_zoo.runtime.model_file import open_model_file
-from model_zoo.runtime.onnxruntime import load
+from model_zoo.runtime.open import open_engine
 from model_zoo.weights.importers import load_checkpoint
 from training.data.dataset import Dataset, Record
 from training.data.open import open_dataset
@@ -123,7 +123,8 @@ def measure(
     with tempfile.TemporaryDirectory() as folder:
         paths = {precision: Path(folder) / f"{precision}.onnx" for precision in PRECISIONS}
         rows = [exported(detector, weights, precision, path, shown) for precision, path in paths.items()]
-        engines = [load(open_model_file(path), EngineOptions(provider="cpu", workers=1)) for path in paths.values()]
+        options = EngineOptions(provider="cpu", workers=1)
+        engines = [open_engine(open_model_file(path), options) for path in paths.values()]
     times = timed(engines, shown[0])
     rows = [replace(row, ms=ms, time_vs_fp32=ms / times[0]) for row, ms in zip(rows, times, strict=True)]
     return with_precision(rows, engines, dataset, judged) if judged else rows

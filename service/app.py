@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 
@@ -15,7 +14,8 @@ from starlette.exceptions import HTTPException
 from model_zoo.contract.errors import LineageError
 from model_zoo.contract.images import ImageLimits
 from model_zoo.contract.package import Package, Repository
-from model_zoo.runtime.base import Engine, Loader
+from model_zoo.runtime.base import Engine, OpenEngine
+from model_zoo.runtime.open import open_engine, require_runtime
 from service.api import problems
 from service.api.native import detect, health, models
 from service.api.native.body import Memory
@@ -40,9 +40,10 @@ HANDLED_ERRORS = (
 )
 
 
-def create_app(settings: Settings, load: Loader | None = None) -> FastAPI:
-    """Build the application; `load` makes engines, by default those of the runtime that the settings name."""
-    load = load or importlib.import_module(f"model_zoo.runtime.{settings.engine}").load
+def create_app(settings: Settings, load: OpenEngine = open_engine) -> FastAPI:
+    """Build the application; `load` opens engines, by default with the runtime that the settings name."""
+    if load is open_engine:
+        require_runtime(settings.engine)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[Mapping[str, State]]:
@@ -73,8 +74,8 @@ def create_app(settings: Settings, load: Loader | None = None) -> FastAPI:
     return app
 
 
-def _assemble(settings: Settings, load: Loader) -> State:
-    def open_engine(package: Package) -> Engine:
+def _assemble(settings: Settings, load: OpenEngine) -> State:
+    def load_package(package: Package) -> Engine:
         package.verify()
         engine = load(package, settings.engine_options)
         try:
@@ -87,7 +88,7 @@ def _assemble(settings: Settings, load: Loader) -> State:
 
     store = ModelStore(
         Repository(settings.repository) if settings.repository else DEFAULT_REPOSITORY,
-        open_engine,
+        load_package,
         BatchingOptions(settings.max_delay_ms / 1000, settings.queue_size),
         eager=settings.load,
         default=settings.default_model,

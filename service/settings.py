@@ -95,7 +95,7 @@ class Settings(BaseSettings):
     @property
     def engine_options(self) -> EngineOptions:
         """What of it concerns the engines."""
-        return EngineOptions(self.provider, self.workers, self.max_batch, self.shapes)
+        return EngineOptions(self.engine, self.provider, self.workers, self.max_batch, self.shapes)
 
 
 def unknown_variables(environment: Mapping[str, str]) -> list[str]:

@@ -20,9 +20,9 @@ from model_zoo.contract.errors import ImageError, LineageError
 from model_zoo.contract.images import decode_image
 from model_zoo.contract.package import Package
 from model_zoo.contract.pipeline import Query
-from model_zoo.runtime import onnxruntime
-from model_zoo.runtime.base import Engine, EngineOptions
+from model_zoo.runtime.base import Engine
 from model_zoo.runtime.model_file import open_model_file
+from model_zoo.runtime.open import open_engine
 from service.inference.bundled import REPOSITORY_HELP, repository_of
 
 SOME_FAILED: Final = 1
@@ -79,7 +79,7 @@ def detect(
         classes=[name.strip() for name in classes.split(",")] if classes else None,
         max_detections=max_detections,
     )
-    engine = onnxruntime.load(package, EngineOptions())
+    engine = open_engine(package)
     started = time.perf_counter()
     outcomes = _watch(_run(engine, query, files, copies), len(files), None if as_json else package.card.class_names)
     engine.close()

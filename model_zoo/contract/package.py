@@ -47,6 +47,11 @@ class Package:
     files: tuple[PackagedFile, ...] = field(repr=False)
 
     @property
+    def reference(self) -> str:
+        """The package's exact name, `name@version`."""
+        return f"{self.name}@{self.version}"
+
+    @property
     def model_path(self) -> Path:
         """Path of the ONNX file."""
         return self.path / manifest.MODEL

@@ -34,6 +34,7 @@ from model_zoo.contract.select import Asked, alive, select
 from model_zoo.detector import Detector, to_network
 from model_zoo.export.errors import ExportError
 from model_zoo.export.nms_graph import QUERY
+from model_zoo.runtime.sessions import make_session
 
 Pictures = NDArray[np.uint8]  # (B, H, W, 3) RGB
 Predictions = tuple[Floats, Floats]  # boxes (B, N, 4), scores (B, N, C)
@@ -109,7 +110,8 @@ def verify(
     `calibration`: pictures (1, H, W, 3) that the graph was quantized with.
     """
     card = ModelCard.from_metadata({entry.key: entry.value for entry in end_to_end.metadata_props})
-    trained, graph, tail = copy.deepcopy(detector).eval(), session(raw), session(end_to_end)
+    trained = copy.deepcopy(detector).eval()
+    graph, tail = session(raw, card.precision), session(end_to_end, card.precision)
     report = Report()
     exact, allowed = TOLERANCES["fp32"], TOLERANCES[card.precision]
     for images in [*_batches(card), *calibration[:MAX_CALIBRATION]]:
@@ -122,12 +124,9 @@ def verify(
     return report
 
 
-def session(model: onnx.ModelProto) -> ort.InferenceSession:
-    """Open a model in ONNX Runtime on the CPU."""
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    options.log_severity_level = 3
-    return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+def session(model: onnx.ModelProto, precision: Precision = "fp32") -> ort.InferenceSession:
+    """Open a model in ONNX Runtime on the CPU; int8 runs in the form that the engine uses."""
+    return make_session(model.SerializeToString(), threads=torch.get_num_threads(), precision=precision)
 
 
 def pictures(size: Size, count: int, seed: int = 0) -> Pictures:

@@ -1,55 +1,75 @@
-"""What the service asks of a runtime.
+"""The interface of an engine: a loaded model behind one runtime.
 
-load(package, options) -> engine      reads the file, checks that its card is the package's
-engine.warm_up()                      runs every shape once, so that no request pays for it
-engine.run(feeds) -> rows, counts     may be called from `engine.workers` threads at a time
-engine.close()                        gives memory back; nothing runs any more
+Open one with `model_zoo.runtime.open.open_engine(package, options)`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from model_zoo.contract import pipeline
 from model_zoo.contract.card import ModelCard
 from model_zoo.contract.errors import LineageError, PackageError
 from model_zoo.contract.letterbox import Size
 from model_zoo.contract.package import Package
-from model_zoo.contract.pipeline import Feeds, canvases
+from model_zoo.contract.pipeline import Feeds
 
 Outputs = tuple[NDArray[np.float32], NDArray[np.int32]]
+Runtime = Literal["onnxruntime", "tensorrt"]
 Provider = Literal["auto", "cpu", "cuda", "tensorrt", "openvino"]
 Shapes = Literal["square", "buckets"]
 
 
 class EngineUnavailable(LineageError):
-    """The runtime or device that the settings ask for is not there."""
+    """The requested runtime or device does not work on this machine."""
 
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """How to run a model; None leaves the choice to the engine, which knows its device.
+    """How to run a model. None means the default of the engine, which knows its device."""
 
-    workers: runs at a time. shapes: `square` runs every image on the card's own size, `buckets` wide and tall ones on
-    smaller canvases.
-    """
-
+    runtime: Runtime = "onnxruntime"
+    """Library that runs the model; tensorrt runs a serialized plan."""
     provider: Provider = "auto"
+    """Execution provider of ONNX Runtime; auto uses CUDA where it works and the CPU otherwise."""
     workers: int | None = None
+    """Number of batches that run at the same time."""
     max_batch: int | None = None
+    """Max number of images in a batch."""
     shapes: Shapes = "square"
+    """square: run all images at the card's input size. buckets: run wide and tall images on smaller canvases."""
+    threads: int | None = None
+    """CPU threads of each run; None: all cores while nothing else runs, one thread otherwise."""
+    image_size: Size | None = None
+    """Input size (height, width) to use instead of the card's."""
+
+    def resize(self, card: ModelCard) -> ModelCard:
+        """Return the card at `image_size`.
+
+        Raises:
+            LineageError: the model has a fixed input size, or the size is not a multiple of the stride.
+        """
+        if self.image_size is None or self.image_size == card.input_size:
+            return card
+        if not card.dynamic_size:
+            raise LineageError(f"{card.name}: input size is fixed to {card.input_size}; got {self.image_size}")
+        return replace(card, input_size=self.image_size)
 
     def canvases(self, card: ModelCard) -> list[Size]:
         """List the canvas sizes to keep ready for this model."""
-        return canvases(card) if self.shapes == "buckets" else [card.input_size]
+        return pipeline.canvases(card) if self.shapes == "buckets" else [card.input_size]
 
 
 class Engine(Protocol):
-    """A loaded model."""
+    """A loaded model.
+
+    `run` may be called from up to `workers` threads at the same time, each with up to `max_batch` images.
+    """
 
     card: ModelCard
     device: str
@@ -64,31 +84,35 @@ class Engine(Protocol):
         """Run one batch: detections (B, K, 6) float32 in canvas pixels, count (B,) int32."""
 
     def warm_up(self) -> None:
-        """Run every shape once."""
+        """Run every shape once, so that no request pays for the first run."""
 
     def close(self) -> None:
-        """Give memory back."""
+        """Free the memory; `run` must not be called again."""
 
 
-Loader = Callable[[Package, EngineOptions], Engine]
+OpenEngine = Callable[[Package, EngineOptions], Engine]
 
 
 def blank_feeds(size: Size, batch: int) -> Feeds:
-    """Return the graph's inputs for a batch of black images, for warming up."""
+    """Return graph inputs for a batch of black images, to warm up with."""
     ones = np.ones(batch, dtype=np.float32)
     images = np.zeros((batch, *size, 3), dtype=np.uint8)
     return {"images": images, "score_threshold": ones, "iou_threshold": ones, "distance_weight": ones}
 
 
 def check_card(package: Package, card: ModelCard) -> None:
-    """Raise PackageError where the card inside the model file is not the one beside it."""
+    """Check that the card inside a model file is the package's, and that the graph ends in detections.
+
+    Raises:
+        PackageError: the cards differ, or the file is a raw export.
+    """
     if card != package.card:
         raise PackageError(
-            f"{package.name}@{package.version}: the card inside {package.model_path.name} differs from card.json; "
-            "expected the same; export the model again"
+            f"{package.reference}: the card inside {package.model_path.name} differs from card.json; "
+            "export the model again"
         )
     if card.output != "detections":
         raise PackageError(
-            f"{package.name}@{package.version}: a {card.output!r} export stops before NMS and cannot be served; "
-            "export it without --raw"
+            f"{package.reference}: expected a model that outputs detections; this is a {card.output!r} export "
+            "without NMS; export it without --raw"
         )

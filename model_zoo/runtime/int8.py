@@ -1,9 +1,9 @@
-"""The zero point of an int8 file: one constant for all its maps, so that one byte moves them all.
+"""Switch the activations of an int8 file between signed and unsigned.
 
-A file counts maps from -128 to 127 with a zero point of 0, as TensorRT asks for. The same numbers counted from 0 to 255
-around 128 are what ONNX Runtime multiplies fast on an x86 CPU; as they come it takes them back to float32 in networks
-whose activation reads its input twice, as SiLU does. The type of a map is its zero point's, and nothing else in the
-file names it.
+Files store activations as int8 with a zero point of 0, as TensorRT requires. ONNX Runtime on x86 is fast with the same
+numbers as uint8 around 128; with int8 it falls back to float32 wherever an activation function reads its input twice,
+as SiLU does. The type of a tensor is that of its zero point. All activations share one zero point, so changing a few
+bytes switches them all.
 """
 
 from __future__ import annotations
@@ -17,5 +17,5 @@ _SIGNED, _UNSIGNED = (
 
 
 def to_uint8_activations(model: bytes) -> bytes:
-    """Return an ONNX file whose maps count from 0 to 255; the same bytes where it is no int8 file of this project."""
+    """Return an ONNX file with uint8 activations; bytes without this project's int8 zero point stay as they are."""
     return model.replace(_SIGNED, _UNSIGNED, 1)

@@ -1,7 +1,7 @@
-"""TensorRT: runs a serialized plan that lies in the package as `model.engine`.
+"""TensorRT engine: runs the serialized plan `model.engine` of a package.
 
-A plan fits one kind of GPU and one version of TensorRT and is built on the machine that runs it. This engine is
-type-checked, and tested against stand-ins for the two libraries; it has not been measured on a GPU.
+A plan fits one kind of GPU and one version of TensorRT; build it on the machine that runs it. This engine is
+type-checked and tested against stand-ins for the two libraries. It has not been measured on a GPU.
 """
 
 from __future__ import annotations
@@ -22,28 +22,30 @@ try:
     from cuda.bindings import runtime as cuda
     from tensorrt import Logger, Runtime
 except ImportError as error:
-    raise EngineUnavailable(f"engine tensorrt: {error}; pip install 'yolo-lineage[gpu]' cuda-bindings") from error
+    raise EngineUnavailable(f"engine tensorrt: {error}; run pip install 'yolo-lineage[gpu]' cuda-bindings") from error
 
 PLAN: Final = "model.engine"
 OUTPUTS: Final = {"detections": np.dtype(np.float32), "count": np.dtype(np.int32)}
 
 
 class TensorRTEngine:
-    """One plan, one execution context, one stream: one run at a time."""
+    """One plan with one execution context and one stream: one run at a time."""
 
     def __init__(self, package: Package, options: EngineOptions) -> None:
-        self.card, self.device, self.workers = package.card, "tensorrt", 1
+        self.card, self.device, self.workers = options.resize(package.card), "tensorrt", 1
         self._runtime = Runtime(Logger(Logger.WARNING))
         self._engine = self._runtime.deserialize_cuda_engine(_read_plan(package))
         if self._engine is None:  # TensorRT logs the reason and returns nothing
             raise PackageError(
-                f"{_label(package)}: {PLAN} fits another GPU or TensorRT, or brings a runtime of its own; build it on "
-                "this machine, without --plan.version-compatible"
+                f"{package.reference}: {PLAN} was built for another GPU or TensorRT version, or as version-compatible; "
+                "build it on this machine, without --plan.version-compatible"
             )
         self._context = self._engine.create_execution_context()
         batch, height, width, _ = self._engine.get_tensor_profile_shape("images", 0)[2]  # the largest
         self.max_batch = min(options.max_batch or batch, batch)
         self._canvas: Size = (height, width)
+        if options.image_size not in (None, self._canvas):
+            raise PackageError(f"{package.reference}: {PLAN} runs at {self._canvas}; got size {options.image_size}")
         self._stream = _call(cuda.cudaStreamCreate)
         self._addresses = self._allocate(blank_feeds(self._canvas, batch))
 
@@ -53,13 +55,13 @@ class TensorRTEngine:
         return [self._canvas]
 
     def run(self, feeds: Feeds) -> Outputs:
-        """Run one batch; copies and run are queued on one stream and awaited together."""
+        """Run one batch; copies and inference are queued on one stream, which is synchronized once."""
         self._set_shapes(feeds)
         to_device, to_host = cuda.cudaMemcpyKind.cudaMemcpyHostToDevice, cuda.cudaMemcpyKind.cudaMemcpyDeviceToHost
         for name, value in feeds.items():
             self._copy(self._addresses[name], value.ctypes.data, value.nbytes, to_device)
         if not self._context.execute_async_v3(int(self._stream)):
-            raise RuntimeError("TensorRT refused the batch; its log tells why")
+            raise RuntimeError("TensorRT rejected the batch; see its log for the reason")
         rows, counts = (self._empty(name) for name in OUTPUTS)
         for name, value in zip(OUTPUTS, (rows, counts), strict=True):
             self._copy(value.ctypes.data, self._addresses[name], value.nbytes, to_host)
@@ -72,14 +74,14 @@ class TensorRTEngine:
             self.run(blank_feeds(self._canvas, batch))
 
     def close(self) -> None:
-        """Free the device's memory."""
+        """Free the device memory."""
         for address in self._addresses.values():
             _call(cuda.cudaFree, address)
         _call(cuda.cudaStreamDestroy, self._stream)
         del self._context, self._engine, self._runtime
 
     def _allocate(self, largest: Feeds) -> dict[str, int]:
-        """Reserve device memory for every tensor at its largest and tell the context where it lies."""
+        """Allocate device memory for the largest shape of every tensor and bind it to the context."""
         self._set_shapes(largest)
         sizes = {name: value.nbytes for name, value in largest.items()}
         sizes |= {name: self._empty(name).nbytes for name in OUTPUTS}
@@ -91,13 +93,13 @@ class TensorRTEngine:
     def _set_shapes(self, feeds: Feeds) -> None:
         for name, value in feeds.items():
             if not self._context.set_input_shape(name, value.shape):
-                raise RuntimeError(f"the plan takes no {name} of shape {value.shape}; build it with a larger profile")
+                raise RuntimeError(f"{name}: the plan rejects shape {value.shape}; build it with a larger profile")
 
     def _empty(self, name: str) -> NDArray[Any]:
-        """Return memory on the host for an output of the shape that the inputs' shapes give."""
+        """Allocate host memory for an output; its shape follows from the input shapes."""
         shape = tuple(self._context.get_tensor_shape(name))
         if any(side < 0 for side in shape):
-            raise RuntimeError(f"the shape of {name} depends on data: {shape}; expected a graph of the contract")
+            raise RuntimeError(f"{name}: expected a fixed output shape, as the graph contract defines; got {shape}")
         return np.empty(shape, OUTPUTS[name])
 
     def _copy(self, target: int, source: int, size: int, kind: object) -> None:
@@ -105,7 +107,11 @@ class TensorRTEngine:
 
 
 def load(package: Package, options: EngineOptions) -> Engine:
-    """Load a package's plan."""
+    """Load the plan of a package.
+
+    Raises:
+        PackageError: the package has no plan, or one that does not fit this machine.
+    """
     return TensorRTEngine(package, options)
 
 
@@ -113,15 +119,11 @@ def _read_plan(package: Package) -> bytes:
     try:
         return (package.path / PLAN).read_bytes()
     except FileNotFoundError as error:
-        raise PackageError(f"{_label(package)}: has no {PLAN}; export it with --format tensorrt") from error
-
-
-def _label(package: Package) -> str:
-    return f"{package.name}@{package.version}"
+        raise PackageError(f"{package.reference}: has no {PLAN}; export it with --format tensorrt") from error
 
 
 def _call(function: Callable[..., tuple[Any, ...]], *arguments: object) -> Any:
-    """Call a function of the CUDA runtime; it returns its error code and then its result, if any."""
+    """Call a CUDA runtime function, which returns an error code and optionally a result."""
     code, *result = function(*arguments)
     if code != cuda.cudaError_t.cudaSuccess:
         raise RuntimeError(f"CUDA: {function.__name__} failed with {code}")

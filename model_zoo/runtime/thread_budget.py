@@ -1,4 +1,4 @@
-"""Runs under way in this process, and which of them may take every core."""
+"""Decide which inference may use all cores."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ from contextlib import contextmanager
 
 
 class ThreadBudget:
-    """Tells a run whether it may take every core: when it is alone, and the one before it was.
+    """Lets an inference use all cores only if it and the previous one ran without overlap.
 
-    Two that take every core are in each other's way, and under load the moments without a run last no time; so the
-    first run after a busy spell takes one core still.
+    Two runs that use all cores slow each other down. Under load, idle moments between runs are too short to use, so
+    the first run after a busy period still gets one core.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._under_way = 0
+        self._in_flight = 0
         self._was_idle = True
 
     @contextmanager
-    def begin(self) -> Iterator[bool]:
-        """Count a run for the time of the block; yield whether it may take every core."""
+    def run(self) -> Iterator[bool]:
+        """Count a run as in flight inside the block; yield True if it may use all cores."""
         with self._lock:
-            alone = self._under_way == 0
-            every_core = alone and self._was_idle
-            self._was_idle = alone
-            self._under_way += 1
+            idle = self._in_flight == 0
+            all_cores = idle and self._was_idle
+            self._was_idle = idle
+            self._in_flight += 1
         try:
-            yield every_core
+            yield all_cores
         finally:
             with self._lock:
-                self._under_way -= 1
+                self._in_flight -= 1

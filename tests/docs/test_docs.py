@@ -21,8 +21,7 @@ from lineage.cli import main as cli
 from lineage.cli.main import main
 from model_zoo.contract import card, letterbox
 from model_zoo.contract.package import Repository
-from model_zoo.runtime import onnxruntime
-from model_zoo.runtime.base import EngineOptions
+from model_zoo.runtime.open import open_engine
 from service.api import problems
 from service.api.native.schemas import DetectAnswer, DetectQuery
 from service.app import create_app
@@ -147,7 +146,7 @@ def test_requests_in_documents_are_answered(home: Path, server: str) -> None:
 def test_python_in_documents_runs(name: str, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     package = Repository(home / "models").resolve("yolov5n")
     Repository(home / "models").publish(toy_card("ui-elements"), {"model.onnx": home / "ui-elements.onnx"})
-    engine = onnxruntime.load(package, EngineOptions())
+    engine = open_engine(package)
     scope: dict[str, Any] = {"package": package, "engine": engine, "repository_path": home / "models"}
     [source] = blocks(name, "python")
     exec(compile(source, name, "exec"), scope)

@@ -20,8 +20,8 @@ from starlette.testclient import TestClient
 
 from model_zoo.contract import pipeline
 from model_zoo.contract.package import Package, Repository
-from model_zoo.runtime import onnxruntime
-from model_zoo.runtime.base import EngineOptions, Loader
+from model_zoo.runtime.base import EngineOptions, OpenEngine
+from model_zoo.runtime.open import open_engine
 from service.api.native.schemas import DetectAnswer, Health, Model, Models
 from service.app import create_app
 from service.settings import Settings
@@ -38,7 +38,7 @@ def png(image: Image) -> bytes:
 
 @contextmanager
 def serving(
-    repository: Repository, load: Loader | None = None, *, ready: bool = True, **settings: object
+    repository: Repository, load: OpenEngine = open_engine, *, ready: bool = True, **settings: object
 ) -> Iterator[TestClient]:
     app = create_app(Settings(repository=repository.root, **settings), load)
     with TestClient(app, raise_server_exceptions=True) as client:
@@ -91,7 +91,7 @@ def test_the_answer_is_what_the_contract_finds(client: TestClient, toy: Package)
     image = flat(200, 250, 50, (48, 96))
     answer = detect(client, png(image), model="toy", score=0.4, iou=0.5, nms="iou").json()
     query = pipeline.make_query(toy.card, score=0.4, iou=0.5, distance_weight=0)
-    expected = pipeline.detect(toy.card, onnxruntime.load(toy, EngineOptions()).run, [image], query)[0]
+    expected = pipeline.detect(toy.card, open_engine(toy).run, [image], query)[0]
     assert len(expected) == 2
     assert (expected.boxes[:, 3] > expected.boxes[:, 1]).all()
     assert answer["model"] == {"name": "toy", "version": 1}

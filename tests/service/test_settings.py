@@ -21,7 +21,7 @@ def test_the_environment_sets_and_flags_win(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("LINEAGE_MAX_BATCH", "4")
     settings = Settings(port=9001, repository=Path("elsewhere"))
     assert (settings.port, settings.max_batch, settings.repository) == (9001, 4, Path("elsewhere"))
-    assert settings.engine_options == EngineOptions("auto", None, 4, "square")
+    assert settings.engine_options == EngineOptions("onnxruntime", "auto", None, 4, "square")
 
 
 def test_every_wrong_variable_is_named_with_what_came(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,9 +19,10 @@ from model_zoo.contract.card import ModelCard
 from model_zoo.contract.errors import CardError, PackageError
 from model_zoo.contract.images import decode_image
 from model_zoo.contract.package import Package, Repository
-from model_zoo.runtime import onnxruntime
+from model_zoo.runtime import onnxruntime, sessions
 from model_zoo.runtime.base import EngineOptions, EngineUnavailable, Outputs, Provider, blank_feeds
-from model_zoo.runtime.onnxruntime import NAMES, OnnxRuntimeEngine, load
+from model_zoo.runtime.onnxruntime import OnnxRuntimeEngine, load
+from model_zoo.runtime.sessions import PROVIDER_NAMES
 from model_zoo.runtime.thread_budget import ThreadBudget
 from service.inference.bundled import BUNDLED_REPOSITORY
 from tests.service.conftest import SAMPLES, flat
@@ -163,7 +164,7 @@ def test_a_model_without_a_card_is_refused(put: Put) -> None:
 
 @pytest.mark.parametrize("provider", ["cuda", "tensorrt", "openvino"])
 def test_a_provider_that_is_not_there_is_told(toy: Package, provider: str) -> None:
-    if NAMES[provider] in ort.get_available_providers():
+    if PROVIDER_NAMES[provider] in ort.get_available_providers():
         pytest.skip(f"{provider} is there")
     with pytest.raises(EngineUnavailable, match=f"provider {provider}"):
         load(toy, EngineOptions(provider=provider))
@@ -206,16 +207,16 @@ def test_a_gpus_libraries_are_loaded_from_their_wheels(
 def test_int8_counts_from_zero_where_that_is_faster_or_right(
     put: Put, monkeypatch: pytest.MonkeyPatch, precision: str, provider: Provider, vnni: bool, moved: bool
 ) -> None:
-    monkeypatch.setattr(onnxruntime, "_has_vnni", lambda: vnni)
-    monkeypatch.setattr(onnxruntime, "to_uint8_activations", lambda model: b"moved" + model)
+    monkeypatch.setattr(sessions, "_has_vnni", lambda: vnni)
+    monkeypatch.setattr(sessions, "to_uint8_activations", lambda model: b"moved" + model)
     card = toy_card(precision=precision)
     package = put(card, toy_onnx(card))
     wanted = b"moved" + package.model_path.read_bytes() if moved else package.model_path
-    assert onnxruntime._file(package, provider) == wanted
+    assert sessions._adapt(package.model_path, provider, precision) == wanted
 
 
 def test_an_int8_model_is_loaded_from_memory(put: Put, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(onnxruntime, "_has_vnni", lambda: True)
+    monkeypatch.setattr(sessions, "_has_vnni", lambda: True)
     card = toy_card(precision="int8")
     engine = load(put(card, toy_onnx(card)), EngineOptions(workers=1))
     query = pipeline.make_query(card, score=0.01)

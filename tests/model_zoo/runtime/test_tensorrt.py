@@ -185,7 +185,7 @@ def test_what_the_libraries_report_is_told(
 ) -> None:
     engine = tensorrt.load(publish(repository, tmp_path), EngineOptions())
     plan.works = False
-    with pytest.raises(RuntimeError, match="refused the batch"):
+    with pytest.raises(RuntimeError, match="rejected the batch"):
         run(engine, 1)
     plan.works = True
     cuda.failing = True
@@ -196,7 +196,7 @@ def test_what_the_libraries_report_is_told(
 def test_a_missing_or_foreign_plan_is_refused(tensorrt: ModuleType, repository: Repository, tmp_path: Path) -> None:
     with pytest.raises(PackageError, match=r"has no model\.engine"):
         tensorrt.load(publish(repository, tmp_path, None), EngineOptions())
-    with pytest.raises(PackageError, match="fits another GPU"):
+    with pytest.raises(PackageError, match="built for another GPU"):
         tensorrt.load(publish(repository, tmp_path, b"of another machine"), EngineOptions())
 
 

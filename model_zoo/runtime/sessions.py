@@ -1,0 +1,192 @@
+"""ONNX Runtime sessions: the only place that creates them, chooses their options and adapts int8 files."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import onnxruntime as ort
+
+from model_zoo.contract.card import ModelCard, Precision
+from model_zoo.contract.errors import PackageError
+from model_zoo.contract.letterbox import Size
+from model_zoo.runtime.base import EngineUnavailable, Provider
+from model_zoo.runtime.int8 import to_uint8_activations
+
+PROVIDER_NAMES: Final = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
+    "openvino": "OpenVINOExecutionProvider",
+}
+CPU_OPTIONS: Final = (
+    "session.force_spinning_stop",  # threads do not spin between runs
+    "session.use_env_allocators",  # all sessions share one arena for activations
+    "session.use_device_allocator_for_initializers",  # weights stay outside the arena, which never shrinks
+)
+
+
+def make_session(
+    model: Path | bytes,
+    *,
+    label: str = "model",
+    provider: Provider = "cpu",
+    threads: int = 1,
+    size: Size | None = None,
+    max_batch: int | None = None,
+    precision: Precision = "fp32",
+) -> ort.InferenceSession:
+    """Create a session for a model file or its bytes.
+
+    Args:
+        model: Path of an ONNX file, or its contents.
+        label: Name of the model in error messages.
+        provider: Execution provider, not "auto".
+        threads: Threads of one run on the CPU.
+        size: Canvas (height, width) to fix; by default the size stays dynamic. Fixed shapes run 15-20 % faster.
+        max_batch: Max batch size; 1 fixes the batch. By default it stays dynamic.
+        precision: Precision of the file; activations of int8 files are adapted to the provider.
+
+    Raises:
+        EngineUnavailable: the provider does not work on this machine.
+        PackageError: ONNX Runtime cannot load the model.
+    """
+    _load_libraries(provider)
+    options = _session_options(provider, threads)
+    fixed = {"height": size[0], "width": size[1]} if size else {}
+    for name, value in (fixed | ({"batch": 1} if max_batch == 1 else {})).items():
+        options.add_free_dimension_override_by_name(name, value)
+    providers = _providers(provider, size, max_batch)
+    try:
+        session = ort.InferenceSession(_adapt(model, provider, precision), options, **providers)
+    except Exception as error:  # ONNX Runtime's exceptions share no base class
+        raise PackageError(f"{label}: ONNX Runtime cannot load it: {error}") from error
+    if PROVIDER_NAMES[provider] not in session.get_providers():
+        raise _unavailable(provider)
+    return session
+
+
+def session_card(session: ort.InferenceSession) -> ModelCard:
+    """Return the card in a session's metadata.
+
+    Raises:
+        CardError: the file has no card, or an invalid one.
+    """
+    return ModelCard.from_metadata(session.get_modelmeta().custom_metadata_map)
+
+
+def read_card(path: Path) -> ModelCard:
+    """Return the card inside an ONNX file, without optimizing the graph.
+
+    Raises:
+        PackageError: ONNX Runtime cannot load the file.
+        CardError: the file has no card, or an invalid one.
+    """
+    options = ort.SessionOptions()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    try:
+        session = ort.InferenceSession(path, options, providers=[PROVIDER_NAMES["cpu"]])
+    except Exception as error:  # ONNX Runtime's exceptions share no base class
+        raise PackageError(f"{path}: ONNX Runtime cannot load it: {error}") from error
+    return session_card(session)
+
+
+def is_available(provider: Provider) -> bool:
+    """Return True if this build of ONNX Runtime has the provider."""
+    return PROVIDER_NAMES[provider] in ort.get_available_providers()
+
+
+def _session_options(provider: Provider, threads: int) -> ort.SessionOptions:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    if provider == "cpu":
+        _share_arena()
+        for option in CPU_OPTIONS:
+            options.add_session_config_entry(option, "1")
+    if provider == "openvino":
+        options.add_provider_for_devices(_openvino_cpus(), {"num_of_threads": "1"})
+    return options
+
+
+def _adapt(model: Path | bytes, provider: Provider, precision: Precision) -> Path | bytes:
+    """Return the model with the int8 form that suits the provider.
+
+    On x86 CPUs with VNNI, uint8 activations are multiplied faster; without VNNI, sums of their products overflow
+    16 bits. OpenVINO 2026.4 miscomputes convolutions of signed activations that come from a concatenation.
+    """
+    unsigned = provider == "openvino" or (provider == "cpu" and _has_vnni())
+    if unsigned and precision == "int8":
+        return to_uint8_activations(model if isinstance(model, bytes) else model.read_bytes())
+    return model
+
+
+def _has_vnni() -> bool:
+    with contextlib.suppress(OSError):  # not Linux
+        return "vnni" in Path("/proc/cpuinfo").read_text(encoding="utf-8")
+    return False
+
+
+@functools.cache
+def _share_arena() -> None:
+    memory = ort.OrtMemoryInfo("Cpu", ort.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, ort.OrtMemType.DEFAULT)
+    ort.create_and_register_allocator(memory, None)
+
+
+def _load_libraries(provider: Provider) -> None:
+    """Load the GPU libraries from their wheels: outside the container they are not on the loader's path."""
+    if provider in ("cuda", "tensorrt"):
+        with contextlib.redirect_stdout(sys.stderr):  # it prints the libraries it cannot find
+            ort.preload_dlls()
+    if provider == "tensorrt":
+        with contextlib.suppress(ImportError):  # the library may be on the loader's path instead
+            importlib.import_module("tensorrt")  # which loads its libraries
+
+
+def _providers(provider: Provider, size: Size | None, max_batch: int | None) -> dict[str, Any]:
+    """Return the arguments that select the provider; each provider leaves unsupported nodes to the next one."""
+    cuda = (PROVIDER_NAMES["cuda"], {"cudnn_conv_algo_search": "HEURISTIC"})  # a search would stall every new batch
+    cpu: tuple[str, dict[str, str]] = (PROVIDER_NAMES["cpu"], {})
+    profile = _tensorrt_profile(size, max_batch) if size and max_batch else {}
+    tensorrt = (PROVIDER_NAMES["tensorrt"], profile | {"trt_engine_cache_enable": "1"})
+    chains = {"cpu": [cpu], "cuda": [cuda, cpu], "tensorrt": [tensorrt, cuda, cpu]}
+    if provider not in chains:
+        return {}  # a plugin, selected by the session options
+    if not is_available(provider):
+        raise _unavailable(provider)
+    return {"providers": chains[provider]}
+
+
+def _tensorrt_profile(size: Size, max_batch: int) -> dict[str, str]:
+    """Return the min, optimal and max shapes, so that TensorRT builds a single engine."""
+
+    def shapes(batch: int) -> str:
+        vectors = (f"{name}:{batch}" for name in ("score_threshold", "iou_threshold", "distance_weight"))
+        return ",".join([f"images:{batch}x{size[0]}x{size[1]}x3", *vectors])
+
+    batches = {"min": 1, "opt": max_batch, "max": max_batch}
+    return {f"trt_profile_{bound}_shapes": shapes(batch) for bound, batch in batches.items()}
+
+
+def _openvino_cpus() -> list[Any]:
+    try:
+        import onnxruntime_ep_openvino as plugin
+    except ModuleNotFoundError as error:
+        raise EngineUnavailable("provider openvino: run pip install 'yolo-lineage[openvino]'") from error
+    name = PROVIDER_NAMES["openvino"]
+    if not any(device.ep_name == name for device in ort.get_ep_devices()):
+        ort.register_execution_provider_library("openvino", plugin.get_library_path())
+    devices = [device for device in ort.get_ep_devices() if device.ep_name == name]
+    cpus = [device for device in devices if device.ep_metadata.get("ov_device") == "CPU"]
+    if not cpus:
+        raise _unavailable("openvino")
+    return cpus
+
+
+def _unavailable(provider: Provider) -> EngineUnavailable:
+    return EngineUnavailable(
+        f"provider {provider}: {PROVIDER_NAMES[provider]} does not work on this machine; use auto or cpu"
+    )
