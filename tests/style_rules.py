@@ -25,7 +25,7 @@ FORBIDDEN = {
     r"\bcomes? to\b|\bcame to\b": "reaches, equals",
     r"\blaid down\b|\blays? down\b": "saved, written",
     r"\bpictures?\b|\bphotos?\b(?!\.(jpe?g|png))": "image",
-    r"\brooms?\b|\bhouses?\b": "package, module, place",
+    r"(?<!clean[- ])\brooms?\b|\bhouses?\b": "package, module, place",
     r"\bgood ?bye\b": "shutdown complete",
     r"\bwhat is not\b": "name the thing",
     r"\ba good deal\b|\bnobody's business\b": "plain words",

@@ -1,105 +1,113 @@
-"""The measures of a good room: small functions and files, typed signatures, imports that run one way.
-
-Lines of a function are the code lines of its body: docstring, blank lines and comments do not count, and a nested
-function counts for itself, not for the one around it. Lines of a file are all its lines.
-"""
+"""The structure of the code: small functions and files, typed signatures, imports that run one way."""
 
 from __future__ import annotations
 
 import ast
-import io
 import os
 import re
 import statistics
 import subprocess
 import sys
-import tokenize
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from benchmarks.structure import (
+    PACKAGES,
+    SCRIPTS,
+    Function,
+    Length,
+    file_lengths,
+    find_cycle,
+    function_lengths,
+    imported_names,
+    module_graph,
+    module_of,
+    name_of,
+    nodes_of,
+    percentile_95,
+    python_files,
+)
 from tests.conftest import ROOT
 
-ROOMS = ("lineage", "model_zoo", "service", "training")
-FILES = [path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
-Function = ast.FunctionDef | ast.AsyncFunctionDef
-NOT_CODE = {
-    tokenize.COMMENT,
-    tokenize.NL,
-    tokenize.NEWLINE,
-    tokenize.INDENT,
-    tokenize.DEDENT,
-    tokenize.ENCODING,
-    tokenize.ENDMARKER,
-}
-MODULES = [".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in FILES]
+FILES = python_files(*PACKAGES)
+SCRIPT_FILES = python_files(*SCRIPTS)
+TEST_FILES = [path for path in python_files("tests") if path.name.startswith("test_")]
+MODULES = [module_of(path) for path in FILES]
 TRACKED = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.split(
     "\0"
 )
 
 
-def name_of(path: Path) -> str:
-    return str(path.relative_to(ROOT))
-
-
-def nodes(path: Path) -> Iterator[ast.AST]:
-    return ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-
-
-def functions() -> Iterator[tuple[Path, Function]]:
-    for path in FILES:
-        yield from ((path, node) for node in nodes(path) if isinstance(node, Function))
-
-
-def code_lines(path: Path) -> set[int]:
-    tokens = tokenize.generate_tokens(io.StringIO(path.read_text(encoding="utf-8")).readline)
-    return {line for t in tokens if t.type not in NOT_CODE for line in range(t.start[0], t.end[0] + 1)}
-
-
-def lines_of(node: ast.stmt) -> set[int]:
-    return set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
-
-
-def body_length(function: Function, code: set[int]) -> int:
-    body = function.body[1:] if ast.get_docstring(function) is not None else function.body
-    lines = {line for statement in body for line in lines_of(statement)} & code
-    nested = (n for statement in body for n in ast.walk(statement) if isinstance(n, Function))
-    return len(lines.difference(*(lines_of(n) for n in nested)))
+def longer_than(limit: int, lengths: list[Length]) -> list[Length]:
+    return [length for length in lengths if length.lines > limit]
 
 
 def test_functions_are_short() -> None:
-    code = {path: code_lines(path) for path in FILES}
-    lengths = sorted((body_length(f, code[path]), f"{name_of(path)}:{f.name}") for path, f in functions())
-    percentile_95 = lengths[int(0.95 * len(lengths))][0]
-    assert statistics.median(length for length, _ in lengths) <= 10
-    assert percentile_95 <= 40, f"the longest: {lengths[-5:]}"
+    lengths = function_lengths(FILES)
+    assert statistics.median(length.lines for length in lengths) <= 10
+    assert percentile_95(lengths) <= 40, f"the longest: {lengths[-5:]}"
 
 
 def test_files_are_short() -> None:
-    lengths = sorted((len(path.read_text(encoding="utf-8").splitlines()), name_of(path)) for path in FILES)
-    assert statistics.median(length for length, _ in lengths) <= 150
-    assert lengths[-1][0] <= 400, f"the longest: {lengths[-5:]}"
+    lengths = file_lengths(FILES)
+    assert statistics.median(length.lines for length in lengths) <= 150
+    assert longer_than(400, lengths) == []
+
+
+def test_tests_examples_and_benchmarks_are_short() -> None:
+    assert longer_than(450, file_lengths(SCRIPT_FILES)) == []
+    assert longer_than(60, function_lengths(SCRIPT_FILES)) == []
+
+
+# Tests that mirror no module: they run several parts together, or check something other than code.
+NOT_MIRRORED = {
+    "tests/docs/": "documents, compared with the code",
+    "tests/e2e/": "whole programs: server, containers, browser",
+    "tests/parity/": "reference numbers of the original programs",
+    "tests/test_architecture.py": "the structure of all packages",
+    "tests/test_packaging.py": "the wheel and the pins",
+    "tests/test_style.py": "the language of all files",
+}
+
+
+def mirrored(test: Path) -> list[Path]:
+    """Return the modules that a test file may be named after: `test_<module>.py` or `test_<module>_<topic>.py`."""
+    words = test.stem.removeprefix("test_").split("_")
+    folder = ROOT / test.parent.relative_to(ROOT / "tests")
+    return [folder / "_".join(words[:count]) for count in range(len(words), 0, -1)]
+
+
+@pytest.mark.parametrize("test", TEST_FILES, ids=name_of)
+def test_test_files_are_named_after_modules(test: Path) -> None:
+    if not name_of(test).startswith(tuple(NOT_MIRRORED)):
+        modules = mirrored(test)
+        assert any(m.with_suffix(".py").is_file() or (m / "__init__.py").is_file() for m in modules), modules[0]
+
+
+def test_files_named_as_not_mirrored_exist() -> None:
+    assert [name for name in NOT_MIRRORED if not (ROOT / name).exists()] == []
 
 
 def untyped(function: Function) -> bool:
     a = function.args
-    named = [*a.posonlyargs, *a.args, *a.kwonlyargs, *filter(None, (a.vararg, a.kwarg))]
+    arguments = [*a.posonlyargs, *a.args, *a.kwonlyargs, *filter(None, (a.vararg, a.kwarg))]
     return function.returns is None or any(
-        argument.annotation is None and argument.arg not in ("self", "cls") for argument in named
+        argument.annotation is None and argument.arg not in ("self", "cls") for argument in arguments
     )
 
 
 def test_signatures_are_typed() -> None:
-    assert [f"{name_of(path)}:{f.lineno} {f.name}" for path, f in functions() if untyped(f)] == []
+    functions = [(path, node) for path in FILES for node in nodes_of(path) if isinstance(node, Function)]
+    assert [f"{name_of(path)}:{f.lineno} {f.name}" for path, f in functions if untyped(f)] == []
 
 
-# A docstring for whatever is public (magic methods and constructors are not asked), one sentence first, imperative.
+# Docstrings of public names other than magic methods and constructors: one sentence first, in the imperative.
 DOCSTRINGS = "D100,D101,D102,D103,D104,D106,D205,D400,D401"
 
 
-def test_public_names_say_what_they_do_in_one_imperative_line() -> None:
-    run_tool("ruff", "check", "--no-cache", f"--select={DOCSTRINGS}", *ROOMS)
+def test_public_names_have_docstrings_that_begin_with_an_imperative_line() -> None:
+    run_tool("ruff", "check", "--no-cache", f"--select={DOCSTRINGS}", *PACKAGES)
 
 
 def run_tool(tool: str, *arguments: str) -> None:
@@ -112,45 +120,44 @@ def test_imports_run_one_way() -> None:
     run_tool("lint-imports", "--no-cache")
 
 
-def imported(path: Path) -> set[str]:
-    found = set[str]()
-    for node in nodes(path):
-        if isinstance(node, ast.Import):
-            found.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            found.update(f"{node.module}.{alias.name}" for alias in node.names)
-    return found
+def test_no_modules_import_each_other() -> None:
+    assert find_cycle(module_graph()) == []
 
 
-@pytest.mark.parametrize("room", ["service", "model_zoo/contract"])
-def test_what_runs_a_model_knows_the_contract_alone(room: str) -> None:
-    foreign = {
+@pytest.mark.parametrize("package", ["service", "model_zoo/contract", "model_zoo/runtime"])
+def test_serving_imports_no_networks_and_no_training(package: str) -> None:
+    wrong = {
         f"{name_of(path)}: {name}"
-        for path in (ROOT / room).rglob("*.py")
-        for name in imported(path)
+        for path in python_files(package)
+        for name in imported_names(nodes_of(path))
         if re.match(r"(model_zoo\b(?!\.(contract|runtime)\b)|torch|onnx\b|training\b)", name)
     }
-    assert foreign == set()
+    assert wrong == set()
 
 
 NOT_FOR_SERVING = ["torch", "torchvision", "onnx", "onnxscript", "safetensors", "training"]
 NOT_FOR_THE_CONTRACT = [*NOT_FOR_SERVING, "service", "onnxruntime", "fastapi", "pydantic", "uvicorn", "tyro"]
 
 
-def test_contract_needs_numpy_and_opencv_alone() -> None:
+def test_contract_imports_without_everything_but_numpy_and_opencv() -> None:
     contract = [name for name in MODULES if name.startswith("model_zoo.contract")]
     assert_imports_without(NOT_FOR_THE_CONTRACT, contract)
 
 
-def test_service_needs_no_torch() -> None:
+def test_service_imports_without_torch() -> None:
     served = {name for name in MODULES if name.startswith(("service", "model_zoo.runtime"))}
     served -= {"model_zoo.runtime.tensorrt"}  # needs the libraries of a GPU
     assert_imports_without(NOT_FOR_SERVING, ["lineage.cli.main", *sorted(served)])
 
 
+def test_inference_imports_without_a_web_framework() -> None:
+    inference = [name for name in MODULES if name.startswith("service.inference")]
+    assert_imports_without([*NOT_FOR_SERVING, "fastapi", "starlette", "uvicorn"], inference)
+
+
 @pytest.mark.parametrize("module", ["service", "model_zoo"])
-def test_onnxruntime_reports_to_nobody(module: str, tmp_path: Path) -> None:
-    """Where its telemetry is on, importing it makes an identifier of the machine under the user's cache folder."""
+def test_telemetry_of_onnxruntime_is_disabled(module: str, tmp_path: Path) -> None:
+    """With telemetry on, importing it writes an identifier of the machine to the user's cache folder."""
     set_here = {"ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME", "CI"}
     environment = {name: value for name, value in os.environ.items() if name not in set_here} | {"HOME": str(tmp_path)}
     command = [sys.executable, "-c", f"import {module}, onnxruntime"]
@@ -169,23 +176,23 @@ for name in {modules}:
     assert done.returncode == 0, done.stderr
 
 
-def test_service_knows_no_generation() -> None:
+def test_service_names_no_generation() -> None:
     generation = re.compile(r"yolo[ -]?(v?\d|x)|darknet", re.IGNORECASE)
-    named = {
+    wrong = {
         f"{name_of(path)}:{number}: {line.strip()}"
         for path in (ROOT / "service").rglob("*")
         if path.suffix in (".py", ".html", ".js", ".css")
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
         if generation.search(line)
     }
-    assert named == set()
+    assert wrong == set()
 
 
 FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__", "globals", "locals"}
 
 
 def looks_up_code_by_name(node: ast.AST) -> bool:
-    """`eval("...")`, `globals()[name]`, `getattr(nn, name)`: text that becomes a class or a call."""
+    """Return True for `eval("...")`, `globals()[name]`, `getattr(nn, name)`: text that becomes a class or a call."""
     if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
         return False
     if node.func.id != "getattr":
@@ -197,11 +204,11 @@ def looks_up_code_by_name(node: ast.AST) -> bool:
 
 
 def test_networks_are_plain_python() -> None:
-    found = [f"{name_of(path)}:{n.lineno}" for path in FILES for n in nodes(path) if looks_up_code_by_name(n)]
+    lookups = [f"{name_of(path)}:{n.lineno}" for path in FILES for n in nodes_of(path) if looks_up_code_by_name(n)]
     layer_lists = [
         name_of(path) for path in (ROOT / "model_zoo").rglob("*") if path.suffix in (".yaml", ".yml", ".cfg")
     ]
-    assert found == []
+    assert lookups == []
     assert layer_lists == []
 
 
@@ -210,14 +217,14 @@ PATHS_OF_ONE_MACHINE = r"(?<![\w.$}])[/](work|tmp|root|farm|opt/pypi\w*|opt/whee
 REGISTRY_HOSTS = r"\b(pypi[.](org|nvidia)|files[.]python|download[.]pytorch|ghcr[.]io|docker[.]io|quay[.]io|nvcr[.]io)"
 
 
-@pytest.mark.skipif(len(TRACKED) < 2, reason="not a git checkout: what is tracked is not known")
+@pytest.mark.skipif(len(TRACKED) < 2, reason="not a git checkout: tracked files are unknown")
 def test_tracked_files_name_no_machine() -> None:
     machine = re.compile(f"{PATHS_OF_ONE_MACHINE}|{REGISTRY_HOSTS}")
-    named = {
+    wrong = {
         f"{name}:{number}: {line.strip()[:100]}"
         for name in filter(None, TRACKED)
         if (ROOT / name).is_file()
         for number, line in enumerate((ROOT / name).read_text(encoding="utf-8", errors="replace").splitlines(), 1)
         if machine.search(line)
     }
-    assert named == set()
+    assert wrong == set()
