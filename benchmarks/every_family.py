@@ -30,9 +30,10 @@ from torch import nn
 from model_zoo.contract.card import ModelCard
 from model_zoo.contract.errors import LineageError
 from model_zoo.contract.images import decode_image
-from model_zoo.contract.pipeline import prepare
+from model_zoo.contract.pipeline import preprocess
 from model_zoo.detector import Detector, to_network
-from model_zoo.export.model_file import describe, write_model
+from model_zoo.export.card import build_export_card
+from model_zoo.export.model_file import write_model
 from model_zoo.export.parity import TOLERANCES, Pictures, pictures, session
 from model_zoo.export.tensorrt import PlanOptions, build_plan
 from model_zoo.registry import build
@@ -98,7 +99,7 @@ def measure(variant: str, photo: Path, compute_capability: str) -> Row:
     """Take one variant the whole way, or as far as it comes."""
     torch.manual_seed(0)
     detector = enliven(build(variant))
-    card = describe(detector, variant, output="raw")
+    card = build_export_card(detector, variant, output="raw")
     row = Row(variant, *card.input_size, card.params, card.gflops)
     with tempfile.TemporaryDirectory() as folder:
         try:
@@ -115,7 +116,7 @@ def exported(row: Row, detector: Detector, card: ModelCard, photo: Path, path: P
     begin = time.process_time()
     write_model(detector, card, path)
     seconds = time.process_time() - begin
-    score, box = compare(detector, path, prepare(card, decode_image(photo.read_bytes())).pixels[None])
+    score, box = compare(detector, path, preprocess(card, decode_image(photo.read_bytes())).pixels[None])
     allowed = TOLERANCES["fp32"]
     within = score <= allowed.score and box <= allowed.box
     return replace(

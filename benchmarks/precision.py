@@ -31,7 +31,8 @@ from model_zoo.contract.detections import Detections
 from model_zoo.contract.images import decode_image
 from model_zoo.detector import Detector
 from model_zoo.export.calibration import Calibration
-from model_zoo.export.model_file import describe, write_model
+from model_zoo.export.card import build_export_card
+from model_zoo.export.model_file import write_model
 from model_zoo.registry import build
 from model_zoo.runtime.base import Engine, EngineOptions
 from model_zoo.runtime.model_file import open_model_file
@@ -132,8 +133,8 @@ def measure(
 
 def exported(detector: Detector, weights: str, precision: Precision, path: Path, shown: Sequence[Record]) -> Row:
     """Write a file, calibrated where it is int8."""
-    card = describe(detector, path.stem, precision=precision)
-    canvases = (pipeline.prepare(card, decode_image(record.path.read_bytes())).pixels[None] for record in shown)
+    card = build_export_card(detector, path.stem, precision=precision)
+    canvases = (pipeline.preprocess(card, decode_image(record.path.read_bytes())).pixels[None] for record in shown)
     report = write_model(detector, card, path, calibration=Calibration(list(canvases)) if precision == "int8" else None)
     row, met = Row(detector.variant, weights, precision, megabytes(path), layers(path)), report.file
     return row if weights == RANDOM else replace(row, score_difference=met.score, box_difference=met.box)
@@ -155,7 +156,7 @@ def timed(engines: Sequence[Engine], record: Record) -> list[float]:
     for _ in range(ROUNDS):
         for engine, mine in zip(engines, times, strict=True):
             card = engine.card
-            feeds = pipeline.collate([pipeline.prepare(card, image)], [pipeline.make_query(card)])
+            feeds = pipeline.collate([pipeline.preprocess(card, image)], [pipeline.make_query(card)])
             begin = time.thread_time()
             engine.run(feeds)
             mine.append((time.thread_time() - begin) * 1000)

@@ -28,7 +28,7 @@ import tyro
 
 from model_zoo.contract.images import decode_image
 from model_zoo.contract.package import Package, Repository
-from model_zoo.contract.pipeline import collate, make_query, prepare
+from model_zoo.contract.pipeline import collate, make_query, preprocess
 from model_zoo.runtime.open import open_engine
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -109,7 +109,7 @@ def bare_engine(package: Package, body: bytes) -> Callable[[], object]:
     """Return a run of our engine alone, with neither HTTP nor pictures to decode: the floor of our server."""
     engine = open_engine(package)
     engine.warm_up()
-    feeds = collate([prepare(package.card, decode_image(body))], [make_query(package.card)])
+    feeds = collate([preprocess(package.card, decode_image(body))], [make_query(package.card)])
     return lambda: engine.run(feeds)
 
 

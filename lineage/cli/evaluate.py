@@ -50,25 +50,25 @@ def evaluate_model(
         score: Lowest score that counts.
         iou: Overlap over which NMS suppresses.
         nms: Measure of NMS.
-        batch: Images that run together.
+        batch: Images that run together; exported models run as in the server instead.
         repository: Folder of the models.
         output: Folder to write evaluation.json, detections.json (COCO results) and plots to.
         as_json: Print JSON instead of tables.
     """
     dataset = open_dataset(data)
     opened = open_source(source, repository, image_size)
-    photos = EvaluationImages(dataset.split(split).records, opened.card, batch)
-    with tqdm(total=len(photos.records), unit="image", desc="evaluate", leave=False, disable=None) as bar:
+    images = EvaluationImages(dataset.split(split).records, opened.card, batch)
+    with tqdm(total=len(images.records), unit="image", desc="evaluate", leave=False, disable=None) as bar:
         protocol = Protocol(score, iou, DISTANCE_WEIGHTS[nms])
-        evaluation = evaluate(opened.card, opened.run, dataset, photos, protocol, bar.update)
-    document = _document(evaluation, opened, photos)
+        evaluation = evaluate(opened.card, opened.run, dataset, images, protocol, bar.update)
+    document = _document(evaluation, opened, images)
     document |= {"source": source, "data": str(data), "split": split, "protocol": asdict(protocol)}
     print(json.dumps(document, indent=2) if as_json else _tables(document))
     if output:
         _write(output, evaluation, dataset.category_ids, document)
 
 
-def _document(evaluation: Evaluation, opened: Source, photos: EvaluationImages) -> dict[str, Any]:
+def _document(evaluation: Evaluation, opened: Source, images: EvaluationImages) -> dict[str, Any]:
     numbers = asdict(evaluation.metrics)
     labels = [entry["label"] for entry in numbers["classes"]]
     for year in ("2007", "2010"):
@@ -82,14 +82,14 @@ def _document(evaluation: Evaluation, opened: Source, photos: EvaluationImages) 
         "input": [height, width],
         "images": len(evaluation.records),
         "metrics": numbers,
-        "latency_ms": _latency(opened, photos),
+        "latency_ms": _latency(opened, images),
     }
 
 
-def _latency(opened: Source, photos: EvaluationImages) -> float:
+def _latency(opened: Source, images: EvaluationImages) -> float:
     """Return the median time of one image alone, canvas to detections, at the score of a request, in milliseconds."""
     query, times = make_query(opened.card), list[float]()
-    for items in photos:
+    for items in images:
         for item in items[: TIMED - len(times)]:
             began = time.perf_counter()
             opened.run(collate([item], [query]))

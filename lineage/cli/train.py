@@ -66,7 +66,7 @@ def _conclude(session: Session, ended: str) -> None:
     trainer, folder = session.trainer, session.trainer.folder
     state = trainer.state
     print(f"{WHY[ended]}, after {state.epoch} of {trainer.epochs} epochs")
-    if ended != INTERRUPTED and session.photos:
+    if ended != INTERRUPTED and session.evaluation_images:
         evaluation = session.evaluate(store.load(weights_in(folder)).to(trainer.engine.arithmetic.device))
         metrics = evaluation.metrics
         print(f"best is epoch {state.best_epoch}: ap {metrics.ap:.3f}, ap50 {metrics.ap50:.3f}")

@@ -1,9 +1,9 @@
 """Preprocess and postprocess around any `run(feeds)`; the service and the evaluation share it.
 
 query  = make_query(card, score=0.3)                  # checked against the card
-item   = prepare(card, image)                         # letterbox: image pixels -> canvas pixels
+item   = preprocess(card, image)                         # letterbox: image pixels -> canvas pixels
 rows, counts = run(collate([item, ...], [query, ...]))
-found  = finish(rows[0], counts[0], item.geometry, query)
+found  = postprocess(rows[0], counts[0], item.geometry, query)
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Query:
 
 
 @dataclass(frozen=True, eq=False)
-class Prepared:
+class ModelInput:
     """An image on its canvas: pixels uint8 (H, W, 3) RGB, and where it lies there."""
 
     pixels: NDArray[np.uint8]
@@ -66,13 +66,13 @@ def make_query(
     )
 
 
-def prepare(card: ModelCard, image: NDArray[np.uint8], canvas: Size | None = None) -> Prepared:
+def preprocess(card: ModelCard, image: NDArray[np.uint8], canvas: Size | None = None) -> ModelInput:
     """Lay an RGB image (H, W, 3) on a canvas, by default of the card's input size."""
     geometry = letterbox.plan(card.letterbox, (image.shape[0], image.shape[1]), canvas or card.input_size)
-    return Prepared(letterbox.apply(image, geometry, card.letterbox.fill), geometry)
+    return ModelInput(letterbox.apply(image, geometry, card.letterbox.fill), geometry)
 
 
-def collate(items: Sequence[Prepared], queries: Sequence[Query]) -> Feeds:
+def collate(items: Sequence[ModelInput], queries: Sequence[Query]) -> Feeds:
     """Stack images of one canvas size and the thresholds of each into the graph's inputs."""
     return {
         "images": np.stack([item.pixels for item in items]),
@@ -82,7 +82,7 @@ def collate(items: Sequence[Prepared], queries: Sequence[Query]) -> Feeds:
     }
 
 
-def finish(rows: NDArray[np.float32], count: int, geometry: Geometry, query: Query) -> Detections:
+def postprocess(rows: NDArray[np.float32], count: int, geometry: Geometry, query: Query) -> Detections:
     """Turn one image's graph output (K, 6) into detections in pixels of that image."""
     rows = rows[:count]
     if query.class_ids is not None:
@@ -94,9 +94,9 @@ def finish(rows: NDArray[np.float32], count: int, geometry: Geometry, query: Que
 
 def detect(card: ModelCard, run: Run, images: Sequence[NDArray[np.uint8]], query: Query) -> list[Detections]:
     """Detect on a batch of RGB images with one query."""
-    items = [prepare(card, image) for image in images]
+    items = [preprocess(card, image) for image in images]
     rows, counts = run(collate(items, [query] * len(items)))
-    return [finish(r, int(n), item.geometry, query) for r, n, item in zip(rows, counts, items, strict=True)]
+    return [postprocess(r, int(n), item.geometry, query) for r, n, item in zip(rows, counts, items, strict=True)]
 
 
 def canvases(card: ModelCard) -> list[Size]:

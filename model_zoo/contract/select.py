@@ -17,7 +17,7 @@ from model_zoo.contract.nms import nms
 Indices = NDArray[np.int64]
 
 
-class Asked(NamedTuple):
+class NMSThresholds(NamedTuple):
     """What is asked of one image."""
 
     score: float
@@ -25,18 +25,18 @@ class Asked(NamedTuple):
     distance_weight: float
 
 
-def select(boxes: Floats, scores: Floats, asked: Asked, multi_label_below: float, limit: int | None = None) -> Floats:
+def select(boxes: Floats, scores: Floats, asked: NMSThresholds, multi_label_below: float, limit: int | None = None) -> Floats:
     """Return detections (n, 6), best first, as the graph's rows: x1, y1, x2, y2, score, class index.
 
     boxes (N, 4) xyxy, scores (N, C). `limit` is the most that are wanted; it spares time and changes nothing else.
     """
-    which, class_ids, values = alive(scores, asked.score, multi_label_below)
+    which, class_ids, values = above_threshold(scores, asked.score, multi_label_below)
     kept = nms(boxes[which], values, class_ids, asked.iou, asked.distance_weight, limit)
     columns = (boxes[which], values[:, None], class_ids[:, None].astype(np.float32))
     return np.concatenate(columns, axis=1)[kept]
 
 
-def alive(scores: Floats, threshold: float, multi_label_below: float) -> tuple[Indices, Indices, Floats]:
+def above_threshold(scores: Floats, threshold: float, multi_label_below: float) -> tuple[Indices, Indices, Floats]:
     """List predictions of scores (N, C) strictly above the threshold: which, class, score.
 
     A threshold below `multi_label_below` lists every class of each, another one its best class alone.

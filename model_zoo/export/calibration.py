@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from model_zoo.contract.card import ModelCard
 from model_zoo.contract.errors import ImageError
 from model_zoo.contract.images import ImageLimits, decode_image
-from model_zoo.contract.pipeline import prepare
+from model_zoo.contract.pipeline import preprocess
 from model_zoo.export.errors import ExportError
 from model_zoo.export.options import MAX_CALIBRATION_IMAGES, MIN_SQNR_DB
 
@@ -49,7 +49,7 @@ def read_pictures(folder: Path, card: ModelCard, most: int = MAX_CALIBRATION_IMA
             f"calibration: expected pictures directly in {folder}; none of its {len(files)} files named as such can be "
             "read; give a folder of some hundred photos such as the model will see"
         )
-    return [prepare(card, image).pixels[None] for image in images]
+    return [preprocess(card, image).pixels[None] for image in images]
 
 
 def _is_named_as_picture(path: Path) -> bool:

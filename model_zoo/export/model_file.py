@@ -2,58 +2,23 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from onnx import ModelProto
 
-from model_zoo.contract.card import ModelCard, Output, Precision, Thresholds, WeightsOrigin
+from model_zoo.contract.card import ModelCard
 from model_zoo.detector import Detector
 from model_zoo.export.calibration import Calibration
 from model_zoo.export.errors import ExportError
 from model_zoo.export.onnx import assemble, trace, write
-from model_zoo.export.options import MAX_CANDIDATES
 from model_zoo.export.parity import Report, verify
 from model_zoo.export.quantization_report import QuantizationReport, report_layers
 from model_zoo.export.quantize import layers_to_quantize, measure_peaks, quantize
-from model_zoo.profile import profile
 
-TOOLS = ("yolo-lineage", "torch", "onnx", "onnxscript")
 WORST = 5  # layers that are told at once
 Progress = Callable[[str], None]
-
-
-def describe(
-    detector: Detector,
-    name: str,
-    *,
-    output: Output = "detections",
-    precision: Precision = "fp32",
-    candidates: int = MAX_CANDIDATES,
-    weights: WeightsOrigin | None = None,
-) -> ModelCard:
-    """Make the card of a file that is to be exported; size and work are those of the deployed form."""
-    spec, counted = detector.input_spec, profile(detector.deploy())
-    return ModelCard(
-        name=name,
-        family=detector.family,
-        variant=detector.variant,
-        class_names=detector.class_names,
-        input_size=spec.size,
-        stride=detector.stride,
-        dynamic_size=spec.dynamic,
-        letterbox=spec.letterbox,
-        thresholds=Thresholds(multi_label_below=detector.head.multi_label_below),
-        output=output,
-        candidates=candidates,
-        precision=precision,
-        params=counted.params,
-        gflops=round(counted.gflops, 2),
-        weights=weights or WeightsOrigin(),
-        tools={tool: _version(tool) for tool in TOOLS},
-    )
 
 
 def write_model(
@@ -107,10 +72,3 @@ def _write_layers(report: QuantizationReport, path: Path, progress: Progress) ->
         f"{len(report.on_int8)} of {len(report.layers)} convolutions before the predictions are on int8; the noisiest:"
     )
     progress(report.table(WORST))
-
-
-def _version(tool: str) -> str:
-    try:
-        return importlib.metadata.version(tool)
-    except importlib.metadata.PackageNotFoundError:  # the project itself, run from a checkout
-        return "unknown"

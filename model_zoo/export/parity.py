@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from model_zoo.contract.boxes import Floats, aligned_iou, cxcywh_to_xyxy, xyxy_to_cxcywh
 from model_zoo.contract.card import ModelCard, Precision
 from model_zoo.contract.letterbox import Size
-from model_zoo.contract.select import Asked, alive, select
+from model_zoo.contract.select import NMSThresholds, above_threshold, select
 from model_zoo.detector import Detector, to_network
 from model_zoo.export.errors import ExportError
 from model_zoo.export.nms_graph import QUERY
@@ -211,7 +211,7 @@ def _compare_detections(
         thresholds = np.maximum(ranked[np.arange(len(images)), ranks], lost)
         rows, counts = _run(tail, _feeds(images, thresholds, iou, weight))
         for boxes, scores, threshold, found, count in zip(*predictions, thresholds, rows, counts, strict=True):
-            wanted = select(boxes, scores, Asked(threshold, iou, weight), below)
+            wanted = select(boxes, scores, NMSThresholds(threshold, iou, weight), below)
             _require_same(wanted, found[:count])
             compared += int(count)
     if not compared and _misses_the_best(tail, images, predictions):
@@ -228,7 +228,7 @@ def _lost(
     rows, counts = _run(tail, _feeds(images, np.full(len(images), threshold), 2.0, 0.0))
     highest = 0.0
     for scores, found, count in zip(predictions[1], rows, counts, strict=True):
-        wanted = -np.sort(-alive(scores, threshold, multi_label_below)[2])
+        wanted = -np.sort(-above_threshold(scores, threshold, multi_label_below)[2])
         room = np.zeros_like(wanted)
         room[:count] = found[:count, 4]
         highest = max(highest, wanted[wanted > room * (1 + 1e-6)].max(initial=0.0))

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from model_zoo.contract.detections import Detections
 from model_zoo.contract.package import Package
-from model_zoo.contract.pipeline import Prepared, Query, choose_canvas, collate, finish, prepare
+from model_zoo.contract.pipeline import ModelInput, Query, choose_canvas, collate, postprocess, preprocess
 from model_zoo.runtime.base import Engine
 from service.inference.batcher import Answer, Batcher
 
-Job = tuple[Prepared, Query]
+Job = tuple[ModelInput, Query]
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,12 @@ class LoadedModel:
         self._idle = asyncio.Event()
         self._idle.set()
 
-    def prepare(self, image: NDArray[np.uint8]) -> Prepared:
+    def prepare(self, image: NDArray[np.uint8]) -> ModelInput:
         """Lay an RGB image (H, W, 3) on the smallest canvas that the engine keeps ready for it."""
         height, width = image.shape[:2]
-        return prepare(self.card, image, choose_canvas(self.card, (height, width), self.engine.canvases))
+        return preprocess(self.card, image, choose_canvas(self.card, (height, width), self.engine.canvases))
 
-    async def detect(self, prepared: Prepared, query: Query, deadline: float) -> Answer[Detections]:
+    async def detect(self, prepared: ModelInput, query: Query, deadline: float) -> Answer[Detections]:
         """Return the detections in pixels of the image; raises what `Batcher.submit` raises."""
         return await self._batcher.submit((prepared, query), deadline=deadline, group=prepared.geometry.canvas)
 
@@ -74,6 +74,6 @@ class LoadedModel:
     def _run(self, jobs: Sequence[Job]) -> list[Detections]:
         rows, counts = self.engine.run(collate([item for item, _ in jobs], [query for _, query in jobs]))
         return [
-            finish(found, int(count), item.geometry, query)
+            postprocess(found, int(count), item.geometry, query)
             for found, count, (item, query) in zip(rows, counts, jobs, strict=True)
         ]

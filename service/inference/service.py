@@ -15,7 +15,7 @@ from model_zoo.contract.drawing import draw
 from model_zoo.contract.errors import ImageError
 from model_zoo.contract.images import ImageLimits, decode_image
 from model_zoo.contract.letterbox import Size
-from model_zoo.contract.pipeline import Prepared, Query
+from model_zoo.contract.pipeline import ModelInput, Query
 from service.inference.batcher import Batcher
 from service.inference.loaded_model import LoadedModel
 
@@ -94,7 +94,7 @@ def _work(batch: Sequence[Work]) -> list[Any]:
     return [work() for work in batch]
 
 
-def _prepare(model: LoadedModel, data: bytes, limits: ImageLimits) -> Prepared:
+def _prepare(model: LoadedModel, data: bytes, limits: ImageLimits) -> ModelInput:
     return model.prepare(decode_image(data, limits))
 
 

@@ -18,7 +18,7 @@ from starlette.testclient import TestClient
 
 from lineage.cli.main import main
 from model_zoo import registry
-from model_zoo.contract.select import Asked, select
+from model_zoo.contract.select import NMSThresholds, select
 from model_zoo.detector import Detector, to_network
 from model_zoo.export.parity import pictures
 from model_zoo.weights import store
@@ -80,9 +80,12 @@ class DiamondHead(Head):
     def ranking(self, rows):
         return rows[..., 4:].amax(dim=-1)
 
-    def decode(self, rows, priors):
-        distances = STRIDE * softplus(rows[..., :4])
-        return torch.cat([priors - distances[..., :2], priors + distances[..., 2:]], dim=-1), rows[..., 4:].sigmoid()
+    def locate(self, raw, priors):
+        distances = STRIDE * softplus(raw)
+        return torch.cat([priors - distances[..., :2], priors + distances[..., 2:]], dim=-1)
+
+    def score(self, raw):
+        return raw.sigmoid()
 
 
 @register("yolov9000", ("yolov9000-toy",), class_names=("ant", "bee", "cat"))
@@ -140,7 +143,7 @@ def detect_with_torch(detector: Detector, image: Image) -> Image:
     with torch.no_grad():
         x = to_network(torch.from_numpy(image[None]), detector.input_spec)
         boxes, scores = (t[0].numpy() for t in detector.forward_decoded(x))
-    rows = select(boxes, scores, Asked(SCORE, 0.45, 1.0), 0.0)
+    rows = select(boxes, scores, NMSThresholds(SCORE, 0.45, 1.0), 0.0)
     rows[:, :4] = rows[:, :4].clip(0, (96, 64, 96, 64))
     return rows
 

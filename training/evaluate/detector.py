@@ -2,7 +2,7 @@
 
 photos = EvaluationImages(split.records, card)                 # prepared beside the network, kept where they are few
 evaluation = evaluate(card, run, dataset, photos)    # `run` is ONNX Runtime's of a file
-evaluation = evaluate_detector(detector, dataset, EvaluationImages(split.records, card_of(detector)))
+evaluation = evaluate_detector(detector, dataset, EvaluationImages(split.records, build_card(detector)))
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from model_zoo.contract import pipeline
-from model_zoo.contract.card import ModelCard, Thresholds
+from model_zoo.contract.card import ModelCard
 from model_zoo.contract.detections import Detections
 from model_zoo.contract.images import decode_image
-from model_zoo.contract.pipeline import Prepared, Run
+from model_zoo.contract.pipeline import ModelInput, Run
 from model_zoo.detector import Detector
-from model_zoo.export.options import MAX_CANDIDATES
+from model_zoo.export.card import build_card
 from training.data.dataset import Dataset, Record
 from training.evaluate import coco
 from training.evaluate.network import network_run
@@ -59,9 +59,9 @@ class EvaluationImages:
         self.records, self._card, self._batch = records, card, batch
         height, width = card.input_size
         self._keeps = len(records) * height * width * 3 <= ROOM
-        self._kept: list[list[Prepared]] = []
+        self._kept: list[list[ModelInput]] = []
 
-    def __iter__(self) -> Iterator[list[Prepared]]:
+    def __iter__(self) -> Iterator[list[ModelInput]]:
         """Go through the batches, in the order of the records."""
         if self._kept:
             yield from self._kept
@@ -73,9 +73,9 @@ class EvaluationImages:
             yield items
         self._kept = seen
 
-    def _prepared(self) -> Iterator[list[Prepared]]:
+    def _prepared(self) -> Iterator[list[ModelInput]]:
         with ThreadPoolExecutor(THREADS) as pool:
-            ahead = deque[list[Future[Prepared]]]()
+            ahead = deque[list[Future[ModelInput]]]()
             for start in range(0, len(self.records), self._batch):
                 records = self.records[start : start + self._batch]
                 ahead.append([pool.submit(self._prepare, record) for record in records])
@@ -84,8 +84,8 @@ class EvaluationImages:
             for futures in ahead:
                 yield [future.result() for future in futures]
 
-    def _prepare(self, record: Record) -> Prepared:
-        return pipeline.prepare(self._card, decode_image(record.path.read_bytes()))
+    def _prepare(self, record: Record) -> ModelInput:
+        return pipeline.preprocess(self._card, decode_image(record.path.read_bytes()))
 
 
 def evaluate(
@@ -103,7 +103,7 @@ def evaluate(
     for items in photos:
         rows, counts = run(pipeline.collate(items, [query] * len(items)))
         found = zip(rows, counts, items, strict=True)
-        detections += [pipeline.finish(r, int(n), item.geometry, query).renamed(class_ids) for r, n, item in found]
+        detections += [pipeline.postprocess(r, int(n), item.geometry, query).renamed(class_ids) for r, n, item in found]
         progress(len(items))
     return Evaluation(photos.records, detections, coco.score(dataset, photos.records, detections))
 
@@ -116,22 +116,5 @@ def evaluate_detector(
     progress: Progress = lambda _: None,
 ) -> Evaluation:
     """Evaluate the deployed form of a detector, on its own device and at its own input size; it stays as it is."""
-    card = card_of(detector)
+    card = build_card(detector)
     return evaluate(card, network_run(detector, card), dataset, photos, protocol, progress)
-
-
-def card_of(detector: Detector) -> ModelCard:
-    """Return the card a detector would be exported with, as far as running it goes."""
-    spec = detector.input_spec
-    return ModelCard(
-        name="model",
-        family=detector.family,
-        variant=detector.variant,
-        class_names=detector.class_names,
-        input_size=spec.size,
-        stride=detector.stride,
-        dynamic_size=spec.dynamic,
-        letterbox=spec.letterbox,
-        thresholds=Thresholds(multi_label_below=detector.head.multi_label_below),
-        candidates=MAX_CANDIDATES,
-    )

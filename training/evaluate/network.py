@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from model_zoo.contract.card import ModelCard
 from model_zoo.contract.pipeline import Feeds, Run
-from model_zoo.contract.select import Asked, select
+from model_zoo.contract.select import NMSThresholds, select
 from model_zoo.detector import Detector, to_network
 from model_zoo.export.candidates import candidates
 
@@ -38,7 +38,7 @@ def _detections(
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
     asked = zip(feeds["score_threshold"], feeds["iou_threshold"], feeds["distance_weight"], strict=True)
     below, limit = card.thresholds.multi_label_below, card.max_detections
-    found = [select(b, s, Asked(*ask), below, limit) for b, s, ask in zip(boxes, scores, asked, strict=True)]
+    found = [select(b, s, NMSThresholds(*ask), below, limit) for b, s, ask in zip(boxes, scores, asked, strict=True)]
     rows = np.zeros((len(found), limit, 6), dtype=np.float32)
     for row, one in zip(rows, found, strict=True):
         row[: len(one)] = one

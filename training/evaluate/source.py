@@ -13,11 +13,11 @@ from model_zoo.contract.card import ModelCard
 from model_zoo.contract.errors import LineageError
 from model_zoo.contract.package import Package, Repository
 from model_zoo.contract.pipeline import Feeds, Run
+from model_zoo.export.card import build_card
 from model_zoo.runtime.base import Engine, EngineOptions, Outputs
 from model_zoo.runtime.model_file import open_model_file
 from model_zoo.runtime.open import open_engine
 from model_zoo.weights.importers import load_checkpoint
-from training.evaluate.detector import card_of
 from training.evaluate.network import network_run
 
 BEST = "best.safetensors"
@@ -77,7 +77,7 @@ def _open_weights(path: Path, image_size: Sequence[int]) -> Source:
     detector = load_checkpoint(path).detector
     if image_size:
         detector.resize((image_size[0], image_size[-1]))
-    card = card_of(detector)
+    card = build_card(detector)
     return Source(card, network_run(detector, card))
 
 

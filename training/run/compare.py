@@ -22,7 +22,7 @@ from model_zoo.contract.card import ModelCard
 from model_zoo.contract.errors import LineageError
 from model_zoo.contract.files import file_sha256
 from model_zoo.contract.package import Package, Repository
-from model_zoo.contract.pipeline import Run, collate, make_query, prepare
+from model_zoo.contract.pipeline import Run, collate, make_query, preprocess
 from training.data.dataset import Dataset
 from training.evaluate.detector import EvaluationImages, Protocol, evaluate
 from training.evaluate.source import open_source
@@ -119,8 +119,8 @@ def trained(package: Package, output: Path) -> Entry:
 def evaluated(source: str, repository: Path, dataset: Dataset, split: str) -> Entry:
     """Evaluate a model that exists already: a run, a weights file, an .onnx file or one of a repository."""
     opened = open_source(source, repository)
-    photos = EvaluationImages(dataset.split(split).records, opened.card)
-    metrics = evaluate(opened.card, opened.run, dataset, photos, Protocol()).metrics
+    images = EvaluationImages(dataset.split(split).records, opened.card)
+    metrics = evaluate(opened.card, opened.run, dataset, images, Protocol()).metrics
     return Entry(source, opened.card, vars(metrics))
 
 
@@ -130,7 +130,7 @@ def timed(entries: Sequence[Entry], runs: Sequence[Run]) -> list[Entry]:
     for entry in entries:
         height, width = entry.card.input_size
         gray = torch.full((height, width, 3), 114, dtype=torch.uint8).numpy()
-        feeds.append(collate([prepare(entry.card, gray)], [make_query(entry.card)]))
+        feeds.append(collate([preprocess(entry.card, gray)], [make_query(entry.card)]))
     times: list[list[float]] = [[] for _ in entries]
     for _ in range(ROUNDS):
         for run, feed, mine in zip(runs, feeds, times, strict=True):

@@ -17,13 +17,14 @@ from model_zoo.contract.files import file_sha256
 from model_zoo.contract.manifest import MODEL
 from model_zoo.contract.package import Repository
 from model_zoo.detector import Detector
-from model_zoo.export.model_file import describe, write_model
+from model_zoo.export.card import build_card, build_export_card
+from model_zoo.export.model_file import write_model
 from model_zoo.export.options import MAX_CANDIDATES
 from model_zoo.weights import store
 from training.data.dataset import Dataset
 from training.data.open import open_dataset
 from training.evaluate.coco import Metrics
-from training.evaluate.detector import EvaluationImages, card_of, evaluate, evaluate_detector
+from training.evaluate.detector import EvaluationImages, evaluate, evaluate_detector
 from training.evaluate.source import open_source
 from training.run.run_folder import read_config, weights_in
 
@@ -61,14 +62,14 @@ def publish_run(
     detector = store.load(weights)
     dataset = open_dataset(data or _data_of(config.data, source))
     print(f"evaluating {weights.name} on {config.val_split}")
-    photos = EvaluationImages(dataset.split(config.val_split).records, card_of(detector))
-    trained = evaluate_detector(detector, dataset, photos).metrics
+    images = EvaluationImages(dataset.split(config.val_split).records, build_card(detector))
+    trained = evaluate_detector(detector, dataset, images).metrics
     origin = WeightsOrigin(license, f"run {source.name}", file_sha256(weights))
-    card = describe(detector, name, precision=precision, candidates=candidates, weights=origin)
+    card = build_export_card(detector, name, precision=precision, candidates=candidates, weights=origin)
     card = replace(card, metrics=_metrics(trained, dataset, config.val_split))
     with tempfile.TemporaryDirectory() as folder:
         model, report = Path(folder) / MODEL, Path(folder) / EVALUATION
-        exported = _export(detector, card, model, dataset, photos)
+        exported = _export(detector, card, model, dataset, images)
         _require(trained, exported, largest_drop)
         report.write_text(json.dumps(asdict(exported), indent=2) + "\n", encoding="utf-8")
         package = Repository(repository).publish(card, {MODEL: model, EVALUATION: report})
@@ -87,11 +88,11 @@ def _metrics(measured: Metrics, dataset: Dataset, split: str) -> tuple[Metric, .
     return tuple(Metric(n, round(v, 4), what, day) for n, v in (("AP", measured.ap), ("AP50", measured.ap50)))
 
 
-def _export(detector: Detector, card: ModelCard, model: Path, dataset: Dataset, photos: EvaluationImages) -> Metrics:
+def _export(detector: Detector, card: ModelCard, model: Path, dataset: Dataset, images: EvaluationImages) -> Metrics:
     write_model(detector, card, model, print)
     print("evaluating the exported file")
     exported = open_source(str(model), model.parent)
-    return evaluate(exported.card, exported.run, dataset, photos).metrics
+    return evaluate(exported.card, exported.run, dataset, images).metrics
 
 
 def _require(trained: Metrics, exported: Metrics, largest_drop: float) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from model_zoo.contract.errors import LineageError
 from model_zoo.detector import Detector
+from model_zoo.export.card import build_card
 from training.config import TrainConfig, resume_config
 from training.data.dataset import Dataset
 from training.data.loading.loader import TrainingLoader
@@ -17,7 +18,7 @@ from training.data.open import open_dataset
 from training.data.validation.check import require_valid
 from training.data.validation.findings import LISTED
 from training.evaluate.coco import Metrics
-from training.evaluate.detector import Evaluation, EvaluationImages, card_of, evaluate_detector
+from training.evaluate.detector import Evaluation, EvaluationImages, evaluate_detector
 from training.loop.autobatch import batch_for
 from training.loop.distributed import Processes
 from training.loop.engine import Engine
@@ -35,16 +36,16 @@ from training.run.trainer import FINISHED, NO_BETTER, Trainer, verdict
 
 @dataclass(frozen=True, eq=False)
 class Session:
-    """A run that is ready to go, the dataset it learns, and the photos it is evaluated on, if it is."""
+    """A run that is ready to go, the dataset it learns, and the images it is evaluated on, if it is."""
 
     trainer: Trainer
     dataset: Dataset
-    photos: EvaluationImages | None
+    evaluation_images: EvaluationImages | None
 
     def evaluate(self, detector: Detector) -> Evaluation:
-        """Evaluate a detector on the photos, as it will be served."""
-        assert self.photos is not None
-        return evaluate_detector(detector, self.dataset, self.photos)
+        """Evaluate a detector on the images, as it will be served."""
+        assert self.evaluation_images is not None
+        return evaluate_detector(detector, self.dataset, self.evaluation_images)
 
 
 def begin(config: TrainConfig, processes: Processes, say: Say) -> Session:
@@ -122,7 +123,9 @@ def _session(
     """Put a run together from what was decided."""
     assert config.batch != "auto"
     split, spec = dataset.split(config.train_split), detector.input_spec
-    photos = EvaluationImages(dataset.split(config.val_split).records, card_of(detector)) if config.val_split else None
+    evaluation_images = None
+    if config.val_split:
+        evaluation_images = EvaluationImages(dataset.split(config.val_split).records, build_card(detector))
     loader = TrainingLoader(
         split,
         recipe.augmentation,
@@ -142,11 +145,11 @@ def _session(
     engine = Engine(detector, recipe, timetable, arithmetic, processes, seed=config.seed, frozen=frozen)
 
     def evaluate(averaged: Detector) -> Metrics:
-        assert photos is not None
-        return evaluate_detector(averaged, dataset, photos).metrics
+        assert evaluation_images is not None
+        return evaluate_detector(averaged, dataset, evaluation_images).metrics
 
-    trainer = Trainer(engine, loader, evaluate if photos else None, config, folder, state or State())
-    return Session(trainer, dataset, photos)
+    trainer = Trainer(engine, loader, evaluate if evaluation_images else None, config, folder, state or State())
+    return Session(trainer, dataset, evaluation_images)
 
 
 def _go_on_from(state: State, config: TrainConfig, epochs: int, folder: Path) -> State:

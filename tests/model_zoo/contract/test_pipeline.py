@@ -64,7 +64,7 @@ def test_the_graph_is_fed_as_the_contract_says() -> None:
 
 
 def test_one_batch_carries_the_thresholds_of_each_request() -> None:
-    items = [pipeline.prepare(SQUARE, photo(64, 64))] * 2
+    items = [pipeline.preprocess(SQUARE, photo(64, 64))] * 2
     queries = [pipeline.make_query(SQUARE, score=0.1), pipeline.make_query(SQUARE, iou=0.9, distance_weight=0.0)]
     feeds = pipeline.collate(items, queries)
     assert feeds["score_threshold"].tolist() == pytest.approx([0.1, 0.25])
@@ -82,7 +82,7 @@ def test_classes_are_filtered_before_the_number_is_limited() -> None:
 
 def test_results_do_not_change_with_the_buffers_of_the_engine() -> None:
     rows = np.asarray([[0, 0, 9, 9, 0.9, 1]], np.float32)
-    found = pipeline.finish(rows, 1, letterbox.plan(SQUARE.letterbox, (64, 64), (64, 64)), pipeline.make_query(SQUARE))
+    found = pipeline.postprocess(rows, 1, letterbox.plan(SQUARE.letterbox, (64, 64), (64, 64)), pipeline.make_query(SQUARE))
     rows[:] = 0
     assert found.scores.tolist() == pytest.approx([0.9])
     assert found.boxes.tolist() == [[0, 0, 9, 9]]

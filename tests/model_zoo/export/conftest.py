@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from model_zoo.blocks.conv import Conv
 from model_zoo.contract.card import ModelCard
 from model_zoo.detector import Detector, InputSpec
-from model_zoo.export.model_file import describe
+from model_zoo.export.card import build_export_card
 from model_zoo.export.onnx import assemble, trace, write
 from model_zoo.export.parity import session
 from model_zoo.heads.anchor import AnchorHead
@@ -70,7 +70,7 @@ class Exported:
 
 
 def exported(detector: Detector, path: Path, **card_fields: object) -> Exported:
-    card = replace(describe(detector, "toy", candidates=256), **card_fields)
+    card = replace(build_export_card(detector, "toy", candidates=256), **card_fields)
     traced = trace(detector.deploy(), card)
     raw, whole = (assemble(traced, replace(card, output=form)) for form in ("raw", "detections"))
     return Exported(detector, card, raw, whole, path)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model_zoo.contract.select import Asked, select
+from model_zoo.contract.select import NMSThresholds, select
 from model_zoo.export.nms_graph import BLOCK, QUERY, append_nms
 from model_zoo.export.parity import session
 
@@ -41,7 +41,7 @@ def scene(seed: int, sizes: float, digits: int) -> tuple[np.ndarray, np.ndarray]
     return boxes.astype(np.float32), rng.random((2, ROOM, CLASSES)).round(digits).astype(np.float32)
 
 
-def check(model: ort.InferenceSession, boxes: np.ndarray, scores: np.ndarray, asked: list[Asked], below: float) -> None:
+def check(model: ort.InferenceSession, boxes: np.ndarray, scores: np.ndarray, asked: list[NMSThresholds], below: float) -> None:
     query = dict(zip(QUERY, np.asarray(asked, dtype=np.float32).T, strict=True))
     detections, counts = model.run(None, {"boxes": boxes, "scores": scores, **query})
     assert counts.dtype == np.int32
@@ -52,7 +52,7 @@ def check(model: ort.InferenceSession, boxes: np.ndarray, scores: np.ndarray, as
 
 
 ASKED = st.builds(
-    Asked,
+    NMSThresholds,
     score=st.sampled_from([0.0, 0.3, 0.5, 0.9, 0.99, 1.0]),
     iou=st.sampled_from([0.0, 0.2, 0.45, 0.7, 1.0]),
     distance_weight=st.sampled_from([0.0, 0.5, 1.0]),
@@ -61,7 +61,7 @@ ASKED = st.builds(
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 10**6), st.sampled_from([0.0, 40.0, 200.0]), st.integers(0, 5), ASKED, ASKED)
-def test_detections_are_those_of_the_contract(seed: int, sizes: float, digits: int, one: Asked, other: Asked) -> None:
+def test_detections_are_those_of_the_contract(seed: int, sizes: float, digits: int, one: NMSThresholds, other: NMSThresholds) -> None:
     check(tail(), *scene(seed, sizes, digits), [one, other], 0.0)
 
 
@@ -71,7 +71,7 @@ def test_every_class_counts_below_the_cards_score(seed: int, digits: int, score:
     """Thresholds are high enough that all pairs of box and class find room: at most 384 of 1152."""
     boxes, scores = scene(seed, 100.0, digits)
     scores **= 3
-    check(tail(0.8), boxes, scores, [Asked(score, 0.45, 0.0), Asked(0.95, 0.45, 1.0)], 0.8)
+    check(tail(0.8), boxes, scores, [NMSThresholds(score, 0.45, 0.0), NMSThresholds(0.95, 0.45, 1.0)], 0.8)
 
 
 def test_a_chain_longer_than_a_block_settles() -> None:
@@ -81,7 +81,7 @@ def test_a_chain_longer_than_a_block_settles() -> None:
     boxes = np.concatenate([left, top, left + 15, top + 10], axis=2)
     scores = np.zeros((1, ROOM, CLASSES), dtype=np.float32)
     scores[0, :, 1] = np.linspace(0.9, 0.5, ROOM)
-    check(tail(), boxes, scores, [Asked(0.1, 0.1, 0.0)], 0.0)
+    check(tail(), boxes, scores, [NMSThresholds(0.1, 0.1, 0.0)], 0.0)
     query = {
         "score_threshold": np.float32([0.1]),
         "iou_threshold": np.float32([0.1]),
@@ -94,12 +94,12 @@ def test_a_chain_longer_than_a_block_settles() -> None:
 @pytest.mark.parametrize("quiet", [0, 1])
 def test_an_image_without_candidates_beside_a_full_one(quiet: int) -> None:
     boxes, scores = scene(7, 60.0, 3)
-    asked = [Asked(0.0, 0.5, 1.0), Asked(0.0, 0.5, 1.0)]
-    asked[quiet] = Asked(1.0, 0.5, 1.0)
+    asked = [NMSThresholds(0.0, 0.5, 1.0), NMSThresholds(0.0, 0.5, 1.0)]
+    asked[quiet] = NMSThresholds(1.0, 0.5, 1.0)
     check(tail(), boxes, scores, asked, 0.0)
 
 
 def test_flat_boxes_and_points_give_no_nan() -> None:
     boxes, scores = scene(3, 0.0, 0)
     boxes[:, ::2, 2] += 5  # lines among the points
-    check(tail(), boxes, scores, [Asked(0.2, 0.0, 1.0), Asked(0.2, 0.5, 0.0)], 0.0)
+    check(tail(), boxes, scores, [NMSThresholds(0.2, 0.0, 1.0), NMSThresholds(0.2, 0.5, 0.0)], 0.0)

@@ -13,8 +13,8 @@ import torch
 
 from model_zoo.contract.card import METADATA_KEY, ModelCard, Precision
 from model_zoo.detector import InputSpec, to_network
+from model_zoo.export.card import build_export_card
 from model_zoo.export.errors import ExportError
-from model_zoo.export.model_file import describe
 from model_zoo.export.onnx import trace
 from model_zoo.export.parity import pictures, session
 from tests.model_zoo.export.conftest import STRIDE, Exported, exported, feeds, toy
@@ -124,13 +124,13 @@ def test_a_network_of_blue_first_pixels_in_0_to_255(tmp_path: Path) -> None:
 def test_candidates_come_in_blocks_up_to_a_limit(candidates: int) -> None:
     detector = toy()
     with pytest.raises(ExportError, match=f"multiple of 128 up to 3840; got {candidates}"):
-        trace(detector, describe(detector, "toy", candidates=candidates))
+        trace(detector, build_export_card(detector, "toy", candidates=candidates))
 
 
 @pytest.mark.parametrize(("precision", "params"), [("fp32", 540_000_000), ("fp16", 1_060_000_000)])
 def test_what_one_file_cannot_hold_is_refused_before_it_is_traced(precision: Precision, params: int) -> None:
     detector = toy()
-    card = replace(describe(detector, "toy", precision=precision), params=params)
+    card = replace(build_export_card(detector, "toy", precision=precision), params=params)
     with pytest.raises(
         ExportError, match=rf"at most 2\.11 GB.* its {params:,} parameters take 2\.1. GB in {precision}"
     ):

@@ -11,15 +11,16 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from lineage.cli.import_export import Int8Options, export_model, import_model
 
 from benchmarks.precision import SMALLEST
-from lineage.cli.import_export import Int8Options, export_model, import_model
 from model_zoo.contract.card import Precision
 from model_zoo.contract.package import Repository
 from model_zoo.detector import Detector
 from model_zoo.export.calibration import Calibration
+from model_zoo.export.card import build_export_card
 from model_zoo.export.errors import ExportError
-from model_zoo.export.model_file import describe, write_model
+from model_zoo.export.model_file import write_model
 from model_zoo.export.parity import pictures, session
 from model_zoo.export.tensorrt import PlanOptions, build_plan
 from model_zoo.registry import build, families, family_of, variants
@@ -55,7 +56,7 @@ def tiny(variant: str) -> Detector:
 @pytest.mark.parametrize("variant", [name for name in variants() if name.endswith("-test")])
 def test_tiny_variants_run_in_onnx_runtime_and_build(variant: str, precision: Precision, tmp_path: Path) -> None:
     detector, path = tiny(variant), tmp_path / "model.onnx"
-    card = describe(detector, variant, precision=precision)
+    card = build_export_card(detector, variant, precision=precision)
     shown = Calibration([picture[None] for picture in pictures(card.input_size, 4)]) if precision == "int8" else None
     report = write_model(detector, card, path, calibration=shown)
     assert report.detections > 0
@@ -111,14 +112,14 @@ def test_int8_and_its_pictures_come_together(precision: Precision, folder: Path 
 
 def test_int8_without_a_calibration_is_refused(toy_file: Exported, tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="expected calibration pictures for precision int8"):
-        write_model(toy_file.detector, describe(toy_file.detector, "toy", precision="int8"), tmp_path / "no.onnx")
+        write_model(toy_file.detector, build_export_card(toy_file.detector, "toy", precision="int8"), tmp_path / "no.onnx")
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow
 def test_a_network_that_int8_would_ruin_is_not_written(toy_file: Exported, tmp_path: Path) -> None:
     shown = [picture[None] for picture in pictures((128, 160), 2)]
-    card = describe(toy_file.detector, "toy", precision="int8")
+    card = build_export_card(toy_file.detector, "toy", precision="int8")
     with pytest.raises(ExportError, match=r"expected a convolution of at least 200 dB; the best has \d+\.\d"):
         write_model(toy_file.detector, card, tmp_path / "no.onnx", calibration=Calibration(shown, min_sqnr_db=200.0))
     assert not list(tmp_path.iterdir())

@@ -13,7 +13,7 @@ import torch
 from onnx import numpy_helper
 
 from model_zoo.contract.card import ModelCard
-from model_zoo.contract.pipeline import prepare
+from model_zoo.contract.pipeline import preprocess
 from model_zoo.detector import to_network
 from model_zoo.export.calibration import read_pictures
 from model_zoo.export.errors import ExportError
@@ -239,7 +239,7 @@ def test_calibration_sees_pictures_as_serving_does(toy_file: Exported, folder: P
     assert len(came) == 9
     for picture, wanted in zip(came[:3], pictures((60, 90), 3, seed=1), strict=True):
         assert picture.shape == (1, 128, 160, 3)
-        np.testing.assert_array_equal(picture[0], prepare(toy_file.card, wanted).pixels)
+        np.testing.assert_array_equal(picture[0], preprocess(toy_file.card, wanted).pixels)
 
 
 def test_fewer_pictures_are_spread_over_the_folder(toy_file: Exported, folder: Path) -> None:

@@ -47,7 +47,7 @@ def test_a_batch_finds_for_each_image_what_it_finds_alone(toy: Package) -> None:
     engine = load(toy, EngineOptions(max_batch=8))
     images = [flat(30 * n, 255 - 30 * n, 7 * n) for n in range(8)]
     queries = [pipeline.make_query(toy.card, score=n / 10 + 0.01, iou=n / 8) for n in range(8)]
-    items = [pipeline.prepare(toy.card, image) for image in images]
+    items = [pipeline.preprocess(toy.card, image) for image in images]
     rows, counts = engine.run(pipeline.collate(items, queries))
     assert len({row.tobytes() for row in rows}) == 8
     for n in range(8):
@@ -116,7 +116,7 @@ def test_what_is_found_does_not_depend_on_the_threads() -> None:
     assert isinstance(engine, OnnxRuntimeEngine)
     (size,) = engine.canvases
     for sample in sorted(SAMPLES.glob("*.jpg")):
-        item = pipeline.prepare(engine.card, decode_image(sample.read_bytes()))
+        item = pipeline.preprocess(engine.card, decode_image(sample.read_bytes()))
         feeds = pipeline.collate([item], [pipeline.make_query(engine.card, score=0.01)])
         (one, count), (two, same) = (onnxruntime._run(engine._sessions[size, threads], feeds) for threads in (1, 2))
         assert count == same > 10

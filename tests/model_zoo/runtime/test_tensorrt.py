@@ -148,7 +148,7 @@ def publish(repository: Repository, folder: Path, plan: bytes | None = b"plan") 
 
 def run(engine: Any, *reds: int) -> Outputs:
     card = toy_card()
-    items = [pipeline.prepare(card, flat(red)) for red in reds]
+    items = [pipeline.preprocess(card, flat(red)) for red in reds]
     queries = [pipeline.make_query(card, score=0.1 + n / 10) for n in range(len(reds))]
     outputs: Outputs = engine.run(pipeline.collate(items, queries))
     return outputs

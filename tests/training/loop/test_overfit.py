@@ -12,12 +12,13 @@ import torch
 from model_zoo.contract import letterbox
 from model_zoo.contract.images import decode_image
 from model_zoo.detector import Detector
+from model_zoo.export.card import build_card
 from model_zoo.registry import build
 from tests.training.tiny_models import ALONE
 from training.batch import Batch, Sample, collate
 from training.data.dataset import Dataset, Record, Split
 from training.data.open import open_dataset
-from training.evaluate.detector import EvaluationImages, card_of, evaluate_detector
+from training.evaluate.detector import EvaluationImages, evaluate_detector
 from training.loop.engine import Engine
 from training.loop.precision import DTYPES, Arithmetic, choose_device, choose_precision
 from training.loop.schedule import LRSchedule
@@ -79,10 +80,10 @@ def test_every_generation_learns_eight_photos_by_heart(variant: str, eight: Data
     device = choose_device("cpu")
     arithmetic = Arithmetic(device, DTYPES[choose_precision("auto", device)])
     engine = Engine(detector, recipe, LRSchedule(schedule, optimizer, EPOCHS, STEPS, PHOTOS), arithmetic, ALONE)
-    losses, precision, photos = list[float](), 0.0, EvaluationImages(records, card_of(detector))
+    losses, precision, images = list[float](), 0.0, EvaluationImages(records, build_card(detector))
     for epoch in range(EPOCHS):
         losses += [float(sum(learned.parts.values())) for learned in engine.learn(loader, epoch)]
-        precision = evaluate_detector(engine.average.detector, eight, photos).metrics.ap50
+        precision = evaluate_detector(engine.average.detector, eight, images).metrics.ap50
         if precision > 0.9:
             break
     assert precision > 0.9

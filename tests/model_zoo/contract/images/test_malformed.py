@@ -17,7 +17,7 @@ from model_zoo.contract.images import ImageLimits, decode_image, probe
 from model_zoo.contract.images.tiff import exif_orientation
 from tests.images import repaired_png
 from tests.malformed_images import HostileFile, hostile_files, ordinary_files
-from tests.malicious_checkpoints import FOREIGN
+from tests.non_image_files import NON_IMAGE_FILES
 
 ORDINARY = ordinary_files()
 SMALL = ImageLimits(max_pixels=2**20, max_work=2**22)
@@ -48,10 +48,10 @@ def test_memory_is_back_after_the_whole_zoo() -> None:
     assert visit() - settled < 32 * 2**20
 
 
-@pytest.mark.parametrize("name", FOREIGN)
+@pytest.mark.parametrize("name", NON_IMAGE_FILES)
 def test_other_content_is_named(name: str) -> None:
     with pytest.raises(UnsupportedImage, match=r"expected a JPEG, PNG, WebP, TIFF or BMP picture; got .+; convert"):
-        probe(FOREIGN[name])
+        probe(NON_IMAGE_FILES[name])
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_other_content_is_named(name: str) -> None:
 )
 def test_the_refusal_says_what_came(name: str, kind: str) -> None:
     with pytest.raises(UnsupportedImage, match=f"got {kind}"):
-        decode_image(FOREIGN[name])
+        decode_image(NON_IMAGE_FILES[name])
 
 
 def test_bombs_are_too_large_before_anything_is_decoded() -> None:

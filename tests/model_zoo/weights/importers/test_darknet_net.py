@@ -19,14 +19,15 @@ from model_zoo import registry
 from model_zoo.contract.errors import LineageError
 from model_zoo.contract.package import Repository
 from model_zoo.detector import Detector
-from model_zoo.export.model_file import describe, write_model
+from model_zoo.export.card import build_export_card
+from model_zoo.export.model_file import write_model
 from model_zoo.weights import store
 from model_zoo.weights.importers import from_cfg, load_checkpoint
 from model_zoo.weights.importers.darknet import ORDERS
 from model_zoo.weights.importers.darknet.cfg import MAX_SECTIONS, read_cfg
-from model_zoo.weights.importers.darknet.file import tensors
 from model_zoo.weights.importers.darknet.layers import ACTIVATIONS, KINDS, MAX_WEIGHTS, make
 from model_zoo.weights.importers.darknet.plan import MAX_SIDE
+from model_zoo.weights.importers.darknet.weights_file import tensors
 from tests.conftest import ROOT
 from tests.model_zoo.weights.importers.originals import assert_kept
 
@@ -254,7 +255,7 @@ class TestASeparableNetwork:
 
     @pytest.mark.slow
     def test_exports_in_half_precision(self, detector: Detector, tmp_path: Path) -> None:
-        card = describe(detector, "separable", precision="fp16", candidates=128)
+        card = build_export_card(detector, "separable", precision="fp16", candidates=128)
         report = write_model(detector, card, tmp_path / "separable.onnx")
         assert report.detections > 0
         assert (card.stride, card.dynamic_size, card.thresholds.multi_label_below) == (16, True, 1.0)
