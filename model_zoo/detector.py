@@ -57,6 +57,7 @@ class Head(nn.Module, ABC):
 
     strides: tuple[int, ...]
     num_classes: int
+    box_numbers: int = 4  # raw numbers of a row that give its box, its first ones
     multi_label_below: float = 0.0  # below this score a box counts for every class over the threshold: see `Thresholds`
 
     @abstractmethod
@@ -72,8 +73,20 @@ class Head(nn.Module, ABC):
         """Return (B, N): a number that orders rows as a bound of their best score does."""
 
     @abstractmethod
+    def locate(self, raw: Tensor, priors: Tensor) -> Tensor:
+        """Decode the box numbers (..., box_numbers) of rows to boxes (..., 4), xyxy in input pixels.
+
+        Losses decode by it too, so each generation has its formula once.
+        """
+
+    @abstractmethod
+    def score(self, raw: Tensor) -> Tensor:
+        """Decode the other numbers (..., R - box_numbers) of rows to class scores (..., C)."""
+
     def decode(self, rows: Tensor, priors: Tensor) -> tuple[Tensor, Tensor]:
         """Return boxes (B, n, 4) xyxy in input pixels and scores (B, n, C)."""
+        boxes = self.locate(rows[..., : self.box_numbers], priors)
+        return boxes, self.score(rows[..., self.box_numbers :])
 
 
 class Detector(nn.Module):

@@ -47,8 +47,8 @@ TINY_ANCHORS: Anchors = (  # the smallest, (10, 14), is in the original's list, 
     ((23, 27), (37, 58), (81, 82)),
     ((81, 82), (135, 169), (344, 319)),
 )
-REACH = (1.2, 1.1, 1.05)  # scale_x_y of strides 8, 16, 32
-TINY_REACH = (1.05, 1.05)
+SCALE_XY = (1.2, 1.1, 1.05)  # of strides 8, 16, 32
+TINY_SCALE_XY = (1.05, 1.05)
 STRETCH = LetterboxPolicy(align="stretch")
 mish_conv = partial(darknet_conv, activation=nn.Mish)
 
@@ -81,7 +81,7 @@ def yolov4(variant: str, class_names: Sequence[str]) -> Detector:
     config = VARIANTS[variant]
     channels = [config.width * 2**level for level in (3, 4, 5)]
     neck = ConcatPAN(channels, spp=pooled_conv_set, group=conv_set, conv=darknet_conv)
-    head = YOLOv4Head(channels, len(class_names), ANCHORS, strides=(8, 16, 32), reach=REACH)
+    head = YOLOv4Head(channels, len(class_names), ANCHORS, strides=(8, 16, 32), scale_xy=SCALE_XY)
     spec = InputSpec(config.size, letterbox=STRETCH)
     return Detector("yolov4", variant, backbone(config), neck, head, spec, class_names)
 
@@ -89,6 +89,6 @@ def yolov4(variant: str, class_names: Sequence[str]) -> Detector:
 @register("yolov4", ("yolov4-tiny",))
 def yolov4_tiny(variant: str, class_names: Sequence[str]) -> Detector:
     """Build tiny YOLOv4."""
-    head = YOLOv4Head((256, 512), len(class_names), TINY_ANCHORS, strides=(16, 32), reach=TINY_REACH)
+    head = YOLOv4Head((256, 512), len(class_names), TINY_ANCHORS, strides=(16, 32), scale_xy=TINY_SCALE_XY)
     spec = InputSpec((416, 416), letterbox=STRETCH)
     return Detector("yolov4", variant, CSPDarknet53Tiny(), TinyNeck(512), head, spec, class_names)

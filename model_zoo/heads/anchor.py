@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from model_zoo.detector import Head
+from model_zoo.heads.cells import corners, level_cells
 
 Anchors = tuple[tuple[tuple[float, float], ...], ...]  # (width, height) in pixels, per level, by rising stride
 
@@ -59,17 +60,11 @@ class AnchorHead(Head):
         """Return the raw objectness (B, N): no class score exceeds its sigmoid."""
         return rows[..., 4]
 
-    def decode(self, rows: Tensor, priors: Tensor) -> tuple[Tensor, Tensor]:
-        """Return boxes (B, n, 4) xyxy in input pixels and scores (B, n, C)."""
-        centers, sizes = self.locate(rows[..., :4], priors)
-        boxes = torch.cat([centers - sizes / 2, centers + sizes / 2], dim=-1)
-        return boxes, self.score(rows[..., 4:])
-
-    def locate(self, raw: Tensor, priors: Tensor) -> tuple[Tensor, Tensor]:
-        """Decode raw x, y, w, h to centers and sizes in pixels; sizes are at most four times the anchor."""
+    def locate(self, raw: Tensor, priors: Tensor) -> Tensor:
+        """Decode raw x, y, w, h to boxes xyxy in pixels; sizes are at most four times the anchor."""
         cells, strides, anchors = priors[..., :2], priors[..., 2:3], priors[..., 3:]
         raw = raw.sigmoid()
-        return (2 * raw[..., :2] - 0.5 + cells) * strides, (2 * raw[..., 2:]) ** 2 * anchors
+        return corners((2 * raw[..., :2] - 0.5 + cells) * strides, (2 * raw[..., 2:]) ** 2 * anchors)
 
     def score(self, raw: Tensor) -> Tensor:
         """Decode raw objectness and classes to scores: the product of both probabilities."""
@@ -87,9 +82,6 @@ class AnchorHead(Head):
 
 def _level_priors(height: int, width: int, anchors: Tensor, stride: int) -> Tensor:
     """Priors of one level (A * height * width, 5), in float32 whatever the network computes in."""
-    y = torch.arange(height, dtype=torch.float32, device=anchors.device)
-    x = torch.arange(width, dtype=torch.float32, device=anchors.device)
-    grid_y, grid_x = torch.meshgrid(y, x, indexing="ij")
-    cells = torch.stack([grid_x, grid_y, torch.full_like(grid_x, stride)], dim=-1).flatten(0, 1)
+    cells = level_cells(height, width, stride, anchors.device)
     sizes = anchors.float()[:, None].expand(-1, cells.shape[0], -1)
     return torch.cat([cells.expand(anchors.shape[0], -1, -1), sizes], dim=-1).flatten(0, 1)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from model_zoo.heads.anchor import AnchorHead, Anchors
+from model_zoo.heads.cells import corners
 
 
 class YOLOHead(AnchorHead):
@@ -18,10 +19,10 @@ class YOLOHead(AnchorHead):
 
     multi_label_below = 1.0  # Darknet lists every class of a box
 
-    def locate(self, raw: Tensor, priors: Tensor) -> tuple[Tensor, Tensor]:
-        """Decode raw x, y, w, h to centers and sizes in pixels: (sigmoid + cell) * stride, exp * anchor."""
+    def locate(self, raw: Tensor, priors: Tensor) -> Tensor:
+        """Decode raw x, y, w, h to boxes xyxy in pixels: centers (sigmoid + cell) * stride, sizes exp * anchor."""
         cells, strides, anchors = priors[..., :2], priors[..., 2:3], priors[..., 3:]
-        return (raw[..., :2].sigmoid() + cells) * strides, raw[..., 2:].exp() * anchors
+        return corners((raw[..., :2].sigmoid() + cells) * strides, raw[..., 2:].exp() * anchors)
 
 
 class RegionHead(YOLOHead):
@@ -33,9 +34,9 @@ class RegionHead(YOLOHead):
 
 
 class YOLOv4Head(YOLOHead):
-    """The head of YOLOv4: centers reach beyond their cell (`scale_x_y`), a factor `reach` about its middle per level.
+    """The head of YOLOv4: centers may lie outside their cell, by a factor about its middle (`scale_x_y` in Darknet).
 
-    Priors have the factor as a sixth column.
+    `scale_xy` has the factor of each level; it is the sixth column of the priors.
     """
 
     def __init__(
@@ -44,23 +45,23 @@ class YOLOv4Head(YOLOHead):
         num_classes: int,
         anchors: Anchors,
         strides: Sequence[int],
-        reach: Sequence[float],
+        scale_xy: Sequence[float],
     ) -> None:
         super().__init__(channels, num_classes, anchors, strides)
-        self.reach = tuple(reach)
+        self.scale_xy = tuple(scale_xy)
 
     def priors(self, maps: Sequence[Tensor]) -> Tensor:
-        """Return (N, 6): cell x, cell y, stride, anchor width, anchor height, reach."""
+        """Return (N, 6): cell x, cell y, stride, anchor width, anchor height, scale_xy."""
         priors = super().priors(maps)
         counts = [m.shape[1] * m.shape[2] * m.shape[3] for m in maps]
-        columns = [priors.new_full((count, 1), reach) for count, reach in zip(counts, self.reach, strict=True)]
+        columns = [priors.new_full((count, 1), scale) for count, scale in zip(counts, self.scale_xy, strict=True)]
         return torch.cat([priors, torch.cat(columns)], dim=1)
 
-    def locate(self, raw: Tensor, priors: Tensor) -> tuple[Tensor, Tensor]:
-        """Decode raw x, y, w, h to centers and sizes in pixels: (reach * (sigmoid - 1/2) + 1/2 + cell) * stride."""
-        cells, strides, anchors, reach = priors[..., :2], priors[..., 2:3], priors[..., 3:5], priors[..., 5:]
-        centers = (reach * raw[..., :2].sigmoid() - (reach - 1) / 2 + cells) * strides
-        return centers, raw[..., 2:].exp() * anchors
+    def locate(self, raw: Tensor, priors: Tensor) -> Tensor:
+        """Decode raw x, y, w, h to boxes xyxy in pixels: centers (scale * (sigmoid - 1/2) + 1/2 + cell) * stride."""
+        cells, strides, anchors, scale = priors[..., :2], priors[..., 2:3], priors[..., 3:5], priors[..., 5:]
+        centers = (scale * raw[..., :2].sigmoid() - (scale - 1) / 2 + cells) * strides
+        return corners(centers, raw[..., 2:].exp() * anchors)
 
 
 class ScaledYOLOv4Head(AnchorHead):

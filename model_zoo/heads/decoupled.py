@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from model_zoo.blocks.conv import Conv, ConvFactory
 from model_zoo.detector import Head
+from model_zoo.heads.cells import cell_priors, corners
 
 PRIOR = 0.01  # what an untrained head takes the probability of objectness and of every class to be
 
@@ -84,22 +85,12 @@ class DecoupledHead(Head):
         """Return the raw objectness (B, N): no class score exceeds its sigmoid."""
         return rows[..., 4]
 
-    def decode(self, rows: Tensor, priors: Tensor) -> tuple[Tensor, Tensor]:
-        """Return boxes (B, n, 4) xyxy in input pixels and scores (B, n, C) = objectness x class probability."""
+    def locate(self, raw: Tensor, priors: Tensor) -> Tensor:
+        """Decode raw x, y, w, h to boxes xyxy in pixels: centers (raw + cell) * stride, sizes exp * stride."""
         cells, strides = priors[..., :2], priors[..., 2:]
-        centers, sizes = (rows[..., :2] + cells) * strides, rows[..., 2:4].exp() * strides
-        probabilities = rows[..., 4:].sigmoid()
-        boxes = torch.cat([centers - sizes / 2, centers + sizes / 2], dim=-1)
-        return boxes, probabilities[..., 1:] * probabilities[..., :1]
+        return corners((raw[..., :2] + cells) * strides, raw[..., 2:].exp() * strides)
 
-
-def cell_priors(maps: Sequence[Tensor], strides: Sequence[int]) -> Tensor:
-    """Return (N, 3) of maps (B, _, h, w): cell x, cell y, stride; in float32 whatever the network computes in."""
-    return torch.cat([_level_cells(m, stride) for m, stride in zip(maps, strides, strict=True)])
-
-
-def _level_cells(raw: Tensor, stride: int) -> Tensor:
-    y = torch.arange(raw.shape[2], dtype=torch.float32, device=raw.device)
-    x = torch.arange(raw.shape[3], dtype=torch.float32, device=raw.device)
-    grid_y, grid_x = torch.meshgrid(y, x, indexing="ij")
-    return torch.stack([grid_x, grid_y, torch.full_like(grid_x, stride)], dim=-1).flatten(0, 1)
+    def score(self, raw: Tensor) -> Tensor:
+        """Decode raw objectness and classes to scores: the product of both probabilities."""
+        probabilities = raw.sigmoid()
+        return probabilities[..., 1:] * probabilities[..., :1]

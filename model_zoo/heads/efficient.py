@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from model_zoo.blocks.conv import Conv
 from model_zoo.contract.errors import LineageError
 from model_zoo.detector import Head
-from model_zoo.heads.decoupled import PRIOR, cell_priors
+from model_zoo.heads.cells import cell_priors
+from model_zoo.heads.decoupled import PRIOR
 
 BINS = 17  # of a distance that is learned as a distribution over 0, 1, ..., 16 cells
 
@@ -117,12 +118,15 @@ class EfficientHead(Head):
         """Return the highest raw class number (B, N): the sigmoid of it is the best score."""
         return rows[..., self.box_numbers :].amax(dim=-1)
 
-    def decode(self, rows: Tensor, priors: Tensor) -> tuple[Tensor, Tensor]:
-        """Return boxes (B, n, 4) xyxy in input pixels and scores (B, n, C)."""
+    def locate(self, raw: Tensor, priors: Tensor) -> Tensor:
+        """Decode raw distances, or the logits of their distributions, to boxes xyxy in pixels."""
         centers, strides = priors[..., :2] + 0.5, priors[..., 2:]
-        left_top, right_bottom = self.distances(rows[..., : self.box_numbers]).chunk(2, dim=-1)
-        boxes = torch.cat([centers - left_top, centers + right_bottom], dim=-1) * strides
-        return boxes, rows[..., self.box_numbers :].sigmoid()
+        left_top, right_bottom = self.distances(raw).chunk(2, dim=-1)
+        return torch.cat([centers - left_top, centers + right_bottom], dim=-1) * strides
+
+    def score(self, raw: Tensor) -> Tensor:
+        """Decode raw classes to scores: their probabilities."""
+        return raw.sigmoid()
 
     def distances(self, raw: Tensor) -> Tensor:
         """Decode (B, n, 4 * bins) to distances (B, n, 4) in cells: the expectation where they are distributions."""

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from model_zoo.detector import Head
+from model_zoo.heads.cells import corners
 
 
 class GridParts(NamedTuple):
@@ -65,13 +66,11 @@ class GridHead(Head):
         """Return the best score (B, N) itself: an unbounded class score allows no cheaper bound."""
         return (rows[..., 5:] * rows[..., 4:5]).amax(-1)
 
-    def decode(self, rows: Tensor, priors: Tensor) -> tuple[Tensor, Tensor]:
-        """Return boxes (B, n, 4) xyxy in input pixels and scores (B, n, C), held to 0..1.
-
-        Class score times confidence; both are linear outputs and may pass 1 a little. A negative root is a size too.
-        """
+    def locate(self, raw: Tensor, priors: Tensor) -> Tensor:
+        """Decode raw x, y and roots of w, h to boxes xyxy in pixels; a negative root gives a size too."""
         stride = self.strides[0]
-        centers = (rows[..., :2] + priors) * stride
-        sizes = rows[..., 2:4] ** 2 * (self.cells * stride)
-        boxes = torch.cat([centers - sizes / 2, centers + sizes / 2], dim=-1)
-        return boxes, (rows[..., 5:] * rows[..., 4:5]).clamp(0, 1)
+        return corners((raw[..., :2] + priors) * stride, raw[..., 2:] ** 2 * (self.cells * stride))
+
+    def score(self, raw: Tensor) -> Tensor:
+        """Decode confidence and classes to scores: their product, clamped to 0..1, as both are linear outputs."""
+        return (raw[..., 1:] * raw[..., :1]).clamp(0, 1)

@@ -44,7 +44,7 @@ class Criterion(nn.Module, ABC):
     """The losses of one generation and the assigner that decides which predictions learn which objects.
 
     Computes in the dtype of the maps, float32 or float64, outside autocast. Divide losses by a count from
-    `training.loop.distributed.average_over_processes`, so that N ranks learn what one with all images would.
+    `training.loop.distributed.average_over_ranks`, so that N ranks learn what one with all images would.
     """
 
     @abstractmethod

@@ -12,7 +12,7 @@ from model_zoo.detector import Detector
 from model_zoo.heads.anchor import AnchorHead
 from training.assign.anchor_ratio import Levels
 from training.assign.anchor_slots import Predictions, SlotAssignment
-from training.boxes import cxcywh_to_xyxy, xyxy_to_cxcywh
+from training.boxes import xyxy_to_cxcywh
 
 Error = Callable[[Tensor, Tensor], Tensor]  # of logits and what their sigmoids should be, element by element
 MIN_RATIO = 1e-6  # of an object's side to an anchor's; an object of no width has no logarithm
@@ -31,7 +31,7 @@ class Reader:
         split = [m.movedim(4, 2).split([5, self.head.num_classes], dim=2) for m in maps]
         raw_maps, class_maps = zip(*split, strict=True)
         raw, priors = self.head.rows([m.movedim(2, 4) for m in raw_maps]), self.head.priors(maps).to(maps[0])
-        boxes = cxcywh_to_xyxy(torch.cat(self.head.locate(raw[..., :4].detach(), priors), dim=-1))
+        boxes = self.head.locate(raw[..., :4].detach(), priors)
         return Predictions(raw, priors, boxes, Levels.of(maps, self.head.anchors, self.head.strides), class_maps)
 
 

@@ -13,7 +13,7 @@ from model_zoo.heads.darknet import ScaledYOLOv4Head
 from training.assign.anchor_slots import Predictions, SlotAssigner, SlotAssignment
 from training.assign.best_anchor import BestAnchor
 from training.batch import Targets
-from training.boxes import ciou, cxcywh_to_xyxy, iou
+from training.boxes import ciou, iou
 from training.losses.criterion import Criterion, Losses, StepContext
 from training.losses.darknet import Reader, box_errors, cross_entropy, encode, negatives, shares
 
@@ -96,7 +96,7 @@ class YOLOv4Criterion(Criterion):
             return (2 - shares(truth, predictions.levels)) * box_errors(raw, encode(truth, priors), cross_entropy)
         corner = priors[:, :2] * priors[:, 2:3]
         priors = torch.cat([torch.zeros_like(corner), priors[:, 2:]], dim=1)
-        located = cxcywh_to_xyxy(torch.cat(self.read.head.locate(raw[:, :4], priors), dim=1))
+        located = self.read.head.locate(raw[:, :4], priors)
         return 1 - self.measure(located, truth - corner.repeat(1, 2))
 
     def _objectness(self, predictions: Predictions, assigned: SlotAssignment, targets: Targets) -> Tensor:

@@ -16,8 +16,8 @@ from model_zoo.detector import Detector
 from model_zoo.heads.anchor import AnchorHead
 from training.assign.anchor_ratio import Levels, Matches, ratio_matches
 from training.batch import Targets
-from training.boxes import ciou, cxcywh_to_xyxy
-from training.loop.distributed import average_over_processes
+from training.boxes import ciou
+from training.loop.distributed import average_over_ranks
 from training.losses.criterion import Criterion, Losses, StepContext
 
 BALANCE = {3: (4.0, 1.0, 0.4)}  # of objectness, by number of levels: fine levels have many cells and few objects
@@ -71,7 +71,7 @@ class AnchorLosses(nn.Module):
     def forward(self, maps: Sequence[Tensor], targets: Targets, matches: Matches) -> dict[str, Tensor]:
         """Return the weighted losses by name: box, objectness, classes."""
         counts = torch.bincount(matches.level, minlength=len(maps))
-        counts = average_over_processes(F.pad(counts, (0, 1), value=len(maps[0])).to(maps[0].dtype))
+        counts = average_over_ranks(F.pad(counts, (0, 1), value=len(maps[0])).to(maps[0].dtype))
         rows, batch = counts[:-1], counts[-1]
         share = (1 / rows)[matches.level]
         # Split first: the gradient of a split is put together in one go, that of overlapping views is added up.
@@ -96,9 +96,9 @@ class AnchorLosses(nn.Module):
         stride = levels.strides[matches.level, None]
         anchors = levels.anchors[matches.level, matches.anchor] / stride
         origin = torch.zeros_like(anchors)
-        predicted = torch.cat(self.locate(boxes, torch.cat([origin, origin[:, :1] + 1, anchors], 1)), 1)
+        predicted = self.locate(boxes, torch.cat([origin, origin[:, :1] + 1, anchors], 1))
         corner = torch.stack([matches.x, matches.y], 1).repeat(1, 2)
-        return ciou(cxcywh_to_xyxy(predicted), targets.boxes[matches.target] / stride - corner)
+        return ciou(predicted, targets.boxes[matches.target] / stride - corner)
 
     def _objectness(self, maps: Sequence[Tensor], matches: Matches, overlap: Tensor, batch: Tensor) -> Tensor:
         """Loss of the objectness (B, A, 1, h, w) of all cells; where matches share one, it learns the last overlap."""
@@ -113,7 +113,7 @@ class AnchorLosses(nn.Module):
         by_level = sums / (batch * sums.new_tensor(per_image))
         total = (by_level * self.balance.to(by_level)).sum()
         if self.gains.autobalance and self.training:
-            self._rebalance(average_over_processes(by_level.detach()))
+            self._rebalance(average_over_ranks(by_level.detach()))
         return total
 
     def _classes(self, raw: Tensor, class_ids: Tensor, share: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from training.assign.cell_grids import Assignment, Grid, centers_of, grids_of, s
 from training.assign.tal import TAL
 from training.batch import Targets
 from training.boxes import giou
-from training.loop.distributed import average_over_processes
+from training.loop.distributed import average_over_ranks
 from training.losses.criterion import Criterion, Losses, StepContext
 
 BOX, DFL = 2.5, 0.5  # weights; the classes' is 1
@@ -54,7 +54,7 @@ class YOLOv6Criterion(Criterion):
         boxes = self._boxes(numbers.detach(), centers_of(grids, raw), strides_of(grids, raw))
         warming = context.epoch < self.warmup_epochs
         assigned = ATSS()(boxes, grids, targets) if warming else TAL()(boxes, logits.detach(), grids, targets)
-        count = average_over_processes(assigned.scores.sum()).clamp(min=1)
+        count = average_over_ranks(assigned.scores.sum()).clamp(min=1)
         parts = self._box_parts(numbers, grids, targets, assigned)
         parts["classes"] = _varifocal(logits, targets.class_ids[assigned.objects], assigned)
         return Losses.of({name: part / count for name, part in parts.items()})

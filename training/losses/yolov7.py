@@ -11,7 +11,6 @@ from model_zoo.detector import Detector
 from training.assign.anchor_ratio import Matches, ratio_matches
 from training.assign.ota import ota_matches
 from training.batch import Targets
-from training.boxes import cxcywh_to_xyxy
 from training.losses.criterion import Criterion, Losses, StepContext
 from training.losses.yolov5 import AnchorLosses, Gains, as_convolved, raw_rows
 
@@ -51,5 +50,5 @@ class YOLOv7Criterion(Criterion):
         cells = torch.stack([candidates.x, candidates.y], 1)
         anchors = levels.anchors[candidates.level, candidates.anchor]
         priors = torch.cat([cells, levels.strides[candidates.level, None], anchors], 1)
-        boxes = cxcywh_to_xyxy(torch.cat(self.lead.locate(raw[:, :4], priors), 1))
+        boxes = self.lead.locate(raw[:, :4], priors)
         return ota_matches(candidates, boxes, raw[:, 4:], targets, top)

@@ -12,12 +12,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model_zoo.detector import Detector
-from model_zoo.heads.decoupled import DecoupledHead, cell_priors
+from model_zoo.heads.cells import cell_priors
+from model_zoo.heads.decoupled import DecoupledHead
 from training.assign.cell_grids import grids_of, take
 from training.assign.simota import Predictions, SimOTA
 from training.batch import Targets
 from training.boxes import cxcywh_to_xyxy, iou, xyxy_to_cxcywh
-from training.loop.distributed import average_over_processes
+from training.loop.distributed import average_over_ranks
 from training.losses.criterion import Criterion, Losses, StepContext
 
 BOX = 5.0  # weight of the box loss
@@ -57,7 +58,7 @@ class YOLOXCriterion(Criterion):
         targets = targets._replace(boxes=targets.boxes.to(raw))
         predictions = Predictions(_boxes(raw.detach(), priors), raw[..., 5:], raw[..., 4])
         predicted, objects, overlap = self.assign(predictions, grids_of(maps, self.strides), targets)
-        count = average_over_processes(raw.new_tensor(float(len(predicted)))).clamp(min=1)
+        count = average_over_ranks(raw.new_tensor(float(len(predicted)))).clamp(min=1)
         rows, places, wanted = take(raw, predicted), priors[predicted % len(priors)], targets.boxes[objects]
         classes = F.one_hot(targets.class_ids[objects], raw.shape[2] - 5) * overlap[:, None]
         with_object = torch.zeros_like(raw[..., 4]).flatten().index_fill(0, predicted, 1).view(raw.shape[:2])

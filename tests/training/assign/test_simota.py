@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from model_zoo.heads.decoupled import cell_priors
+from model_zoo.heads.cells import cell_priors
 from tests.training.cell_cases import (
     DTYPES,
     GRIDS,
