@@ -1,7 +1,7 @@
-"""Official releases: for each variant the file its authors published, the license of its weights and what they report.
+"""Official releases: file, license and published result of each variant's weights.
 
-Facts about files of others, which lie where their authors put them; nothing of theirs is here. A sha256 is given where
-several parties have recorded the same one for the file at that address.
+Files stay where their authors published them. A sha256 is given where several independent parties have recorded the
+same one for the file at that address.
 """
 
 from __future__ import annotations
@@ -11,18 +11,22 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 AGPL, GPL, APACHE = "AGPL-3.0", "GPL-3.0", "Apache-2.0"
-DARKNET = "LicenseRef-Darknet"  # its authors give it away, in words of their own; SPDX has no name for that
+DARKNET = "LicenseRef-Darknet"  # public domain in its authors' own words; SPDX has no identifier for them
 VAL, TEST, VOC = "COCO val2017", "COCO test-dev", "VOC 2007 test"
 
 
 @dataclass(frozen=True)
-class Reported:
-    """A published figure: per cent of a measure (AP is over IoU 0.50 to 0.95), on what, and where it stands."""
+class PublishedResult:
+    """A result that the authors published."""
 
     value: float
+    """Value in percent."""
     measure: str
+    """Metric; AP averages over IoU 0.50 to 0.95."""
     dataset: str
+    """Dataset and split."""
     source: str
+    """Where the authors published it."""
 
     def __str__(self) -> str:
         return f"{self.value:.1f} {self.measure} on {self.dataset} ({self.source})"
@@ -30,13 +34,18 @@ class Reported:
 
 @dataclass(frozen=True)
 class Release:
-    """Official weights. license: SPDX. paper: arXiv identifier. sha256: of the file, where it is known."""
+    """Official weights of a variant."""
 
     url: str
+    """Address of the file."""
     license: str
+    """SPDX identifier of the weights' license."""
     paper: str | None
-    reported: Reported
+    """arXiv identifier of the paper."""
+    result: PublishedResult
+    """Published result of these weights."""
     sha256: str | None = None
+    """SHA-256 of the file, if known."""
 
     @property
     def file_name(self) -> str:
@@ -46,14 +55,20 @@ class Release:
 
 @dataclass(frozen=True)
 class Project:
-    """What the releases of one project have in common."""
+    """Values that the releases of one project share."""
 
     folder: str
+    """Address without the file name."""
     license: str
+    """SPDX identifier."""
     paper: str | None
+    """arXiv identifier."""
     dataset: str
+    """Dataset of the published results."""
     source: str
+    """Where the results are published."""
     measure: str = "AP"
+    """Metric of the results."""
 
     def release(
         self,
@@ -65,9 +80,9 @@ class Project:
         dataset: str | None = None,
         source: str | None = None,
     ) -> Release:
-        """Return the release of a file with the figure reported for it."""
-        reported = Reported(value, measure or self.measure, dataset or self.dataset, source or self.source)
-        return Release(f"{self.folder}/{file}", self.license, self.paper, reported, sha256)
+        """Return the release of a file and its published result."""
+        result = PublishedResult(value, measure or self.measure, dataset or self.dataset, source or self.source)
+        return Release(f"{self.folder}/{file}", self.license, self.paper, result, sha256)
 
 
 _GITHUB = "https://github.com"
@@ -176,12 +191,13 @@ RELEASES: Mapping[str, Release] = {
     "yolox-x": _X.release("yolox_x.pth", 51.1, "5652330b6ae860043f091b8f550a60c10e1129f416edfdb65c259be6caf355cf"),
     "yolox-darknet53": _X.release("yolox_darknet.pth", 47.7),
 }
-WITHOUT_WEIGHTS: Mapping[str, Reported] = {  # of the paper's own networks nobody has the weights
-    "yolov1-paper": Reported(63.4, "mAP", VOC, _PAPER),
-    "yolov1-fast": Reported(52.7, "mAP", VOC, _PAPER),
+# Networks of a paper whose weights were never published.
+WITHOUT_WEIGHTS: Mapping[str, PublishedResult] = {
+    "yolov1-paper": PublishedResult(63.4, "mAP", VOC, _PAPER),
+    "yolov1-fast": PublishedResult(52.7, "mAP", VOC, _PAPER),
 }
 
 
-def reported(variant: str) -> Reported | None:
-    """Return the figure that was published for a variant, if there is one."""
-    return RELEASES[variant].reported if variant in RELEASES else WITHOUT_WEIGHTS.get(variant)
+def published_result(variant: str) -> PublishedResult | None:
+    """Return the result that was published for a variant, if any."""
+    return RELEASES[variant].result if variant in RELEASES else WITHOUT_WEIGHTS.get(variant)

@@ -1,75 +1,67 @@
-"""`lineage detect`: what POST /detect does, on files and without a server."""
+"""`lineage detect`: detect objects in image files, as POST /detect does."""
 
 from __future__ import annotations
 
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import tyro
-from tqdm import tqdm  # type: ignore[import-untyped]  # it has no types
 
-from lineage.cli import image_files
-from lineage.cli.detect_report import Failed, Found, document, table_head, table_lines
-from model_zoo.contract import drawing, pipeline
-from model_zoo.contract.errors import ImageError, LineageError
-from model_zoo.contract.images import decode_image
-from model_zoo.contract.package import Package
-from model_zoo.contract.pipeline import Query
-from model_zoo.runtime.base import Engine
-from model_zoo.runtime.model_file import open_model_file
-from model_zoo.runtime.open import open_engine
+from lineage.cli.arguments import option
+from model_zoo.contract.errors import LineageError
 from service.inference.bundled import REPOSITORY_HELP, repository_of
 
+if TYPE_CHECKING:
+    from model_zoo.contract.package import Package
+    from model_zoo.runtime.detect_files import FileError, FileResult
+
 SOME_FAILED: Final = 1
-_ONLY_MODEL: Final = "(default: the only one there is)"
-Item = TypeVar("Item")
-Result = TypeVar("Result")
-
-
-def _option(metavar: str) -> object:
-    """Describe an option that the model's card decides where it is left out."""
-    return tyro.conf.arg(metavar=metavar, help_behavior_hint="(default: the model's own)")
+CARD_DEFAULT: Final = "(default: the model's own)"
 
 
 def detect(
-    paths: Annotated[tuple[str, ...], tyro.conf.Positional, tyro.conf.arg(metavar="IMAGE [IMAGE ...]")],
+    paths: Annotated[tuple[str, ...], tyro.conf.Positional, option("IMAGE [IMAGE ...]")],
     *,
-    model: Annotated[str | None, tyro.conf.arg(metavar="MODEL", help_behavior_hint=_ONLY_MODEL)] = None,
-    repository: Annotated[Path | None, tyro.conf.arg(help_behavior_hint=REPOSITORY_HELP)] = None,
-    score: Annotated[float | None, _option("NUMBER")] = None,
-    iou: Annotated[float | None, _option("NUMBER")] = None,
-    nms: Annotated[Literal["diou", "iou"] | None, _option("{diou,iou}")] = None,
-    classes: Annotated[str | None, tyro.conf.arg(metavar="NAMES", help_behavior_hint="(default: all)")] = None,
-    max_detections: Annotated[int | None, _option("NUMBER")] = None,
-    save: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER", help_behavior_hint="")] = None,
-    as_json: Annotated[bool, tyro.conf.arg(name="json", help_behavior_hint="")] = False,
+    model: Annotated[str | None, option("MODEL", hint="(default: the repository's only model)")] = None,
+    repository: Annotated[Path | None, option("FOLDER", hint=REPOSITORY_HELP)] = None,
+    score: Annotated[float | None, option("NUMBER", hint=CARD_DEFAULT)] = None,
+    iou: Annotated[float | None, option("NUMBER", hint=CARD_DEFAULT)] = None,
+    nms: Annotated[Literal["diou", "iou"] | None, option(hint=CARD_DEFAULT)] = None,
+    classes: Annotated[str | None, option("NAMES", hint="(default: all)")] = None,
+    max_detections: Annotated[int | None, option("NUMBER", hint=CARD_DEFAULT)] = None,
+    save: Annotated[Path | None, option("FOLDER")] = None,
+    as_json: Annotated[bool, option(name="json")] = False,
 ) -> int:
-    """Find objects in image files.
+    """Detect objects in image files.
 
-    Prints a table, or with --json the document that POST /detect answers. An image that cannot be used is reported, the
-    others are still done, and the exit code is 1.
+    Prints a table, or with --json the response of POST /detect. An image that cannot be read is reported, the other
+    images are processed, and the exit code is 1.
 
     Args:
-        paths: Files, folders (the images directly in them) and quoted patterns such as 'photos/**/*.jpg'.
-        model: NAME, NAME@VERSION or NAME@ALIAS in the repository, or an .onnx file with a card inside.
-        repository: Folder of the models.
-        score: Lowest score to report.
-        iou: Threshold of the suppression: the higher, the more boxes may overlap.
-        nms: Measure of the suppression: plain IoU, or DIoU, which also looks at the distance of the centers.
-        classes: Only these, by name or number, with commas between, such as person,car
-        max_detections: Most objects to report per image.
-        save: Folder for copies of the images with the boxes drawn in.
+        paths: Files, folders (the images directly in them) and quoted patterns such as 'images/**/*.jpg'.
+        model: NAME, NAME@VERSION or NAME@ALIAS in the repository, or an .onnx file that `lineage export` wrote.
+        repository: Folder of the repository.
+        score: Min score of a detection, from 0 to 1.
+        iou: NMS threshold, from 0 to 1. Higher values allow more overlap between boxes.
+        nms: Overlap measure of NMS: IoU, or DIoU, which also considers the distance between centers.
+        classes: Only these classes, by name or index, separated by commas, such as person,car
+        max_detections: Max detections per image.
+        save: Write copies of the images with the boxes drawn in to this folder.
         as_json: Print JSON instead of a table.
     """
     if not paths:
         raise LineageError("no images; expected files, folders or patterns, as in `lineage detect photo.jpg`")
-    files = image_files.find(paths)
-    copies = image_files.plan_copies(files, save) if save else {}
+    from model_zoo.contract import pipeline
+    from model_zoo.contract.images.files import find_images
+    from model_zoo.runtime.detect_files import FileError, detect_files, plan_copies, results_document
+    from model_zoo.runtime.open import open_engine
+
+    files = find_images(paths)
+    copies = plan_copies(files, save) if save else {}
     package = find_model(model, repository)
     query = pipeline.make_query(
         package.card,
@@ -80,17 +72,20 @@ def detect(
         max_detections=max_detections,
     )
     engine = open_engine(package)
-    started = time.perf_counter()
-    outcomes = _watch(_run(engine, query, files, copies), len(files), None if as_json else package.card.class_names)
+    start = time.perf_counter()
+    class_names = None if as_json else package.card.class_names
+    results = _print_results(detect_files(engine, query, files, copies), len(files), class_names)
     engine.close()
     if as_json:
-        print(json.dumps(document(package, outcomes, time.perf_counter() - started), indent=2))
-    return SOME_FAILED if any(isinstance(outcome, Failed) for outcome in outcomes) else 0
+        print(json.dumps(results_document(package, results, time.perf_counter() - start), indent=2))
+    return SOME_FAILED if any(isinstance(result, FileError) for result in results) else 0
 
 
 def find_model(reference: str | None, repository: Path | None) -> Package:
-    """Open the .onnx file or the package that `reference` names; None means the repository's only model."""
+    """Return the .onnx file or the package that `reference` names; by default the repository's only model."""
     if reference and reference.endswith(".onnx"):
+        from model_zoo.runtime.model_file import open_model_file
+
         return open_model_file(Path(reference))
     models = repository_of(repository)
     names = models.names()
@@ -99,48 +94,41 @@ def find_model(reference: str | None, repository: Path | None) -> Package:
     return models.resolve(reference or "".join(names))
 
 
-def _run(engine: Engine, query: Query, files: Sequence[Path], copies: dict[Path, Path]) -> Iterator[Found | Failed]:
-    """Detect on all files, as many at a time as the engine runs, and give the outcomes in order."""
+def _print_results(
+    results: Iterable[FileResult | FileError], total: int, class_names: Sequence[str] | None
+) -> list[FileResult | FileError]:
+    """Print errors to stderr, and detections too if class names are given, as they arrive. Return all results."""
+    from tqdm import tqdm  # type: ignore[import-untyped]
 
-    def attempt(path: Path) -> Found | Failed:
-        try:
-            return _detect_one(engine, query, path, copies.get(path))
-        except ImageError as error:
-            return Failed(path, str(error))
+    from model_zoo.runtime.detect_files import FileError
 
-    return _in_order(engine.workers, attempt, files)
-
-
-def _detect_one(engine: Engine, query: Query, path: Path, copy: Path | None) -> Found:
-    began = time.perf_counter()
-    image = decode_image(image_files.read(path))
-    decoded = time.perf_counter()
-    detections = pipeline.detect(engine.card, engine.run, [image], query)[0]
-    done = time.perf_counter()
-    if copy:
-        image_files.write(copy, drawing.draw(image, detections, engine.card.class_names))
-    return Found(path, (image.shape[0], image.shape[1]), detections, decoded - began, done - decoded)
+    received = []
+    hide_bar = None if total > 1 else True  # None shows the bar on terminals only
+    if class_names:
+        tqdm.write(_table_head(class_names))
+    for result in tqdm(results, total=total, unit="image", disable=hide_bar):
+        received.append(result)
+        if isinstance(result, FileError):
+            tqdm.write(f"lineage: {result.path}: {result.reason}", file=sys.stderr)
+        elif class_names:
+            tqdm.write("\n".join(_table_lines(result, class_names)))  # above the bar
+    return received
 
 
-def _in_order(workers: int, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """Map on threads; unlike a `with` block, a stop half way does not wait for what has not begun."""
-    pool = ThreadPoolExecutor(workers)
-    try:
-        yield from pool.map(function, items)
-    finally:
-        pool.shutdown(cancel_futures=True)
+def _table_head(class_names: Sequence[str]) -> str:
+    return f"  {'label':<{_label_width(class_names)}}  score     left      top    right   bottom"
 
 
-def _watch(outcomes: Iterable[Found | Failed], total: int, names: Sequence[str] | None) -> list[Found | Failed]:
-    """Collect the outcomes; report what fails as it comes, and what is found too where class names are given."""
-    seen = []
-    bar = None if total > 1 else True  # None shows it on terminals only
-    if names:
-        tqdm.write(table_head(names))
-    for outcome in tqdm(outcomes, total=total, unit="image", disable=bar):
-        seen.append(outcome)
-        if isinstance(outcome, Failed):
-            tqdm.write(f"lineage: {outcome.path}: {outcome.reason}", file=sys.stderr)
-        elif names:
-            tqdm.write("\n".join(table_lines(outcome, names)))  # above the bar
-    return seen
+def _table_lines(result: FileResult, class_names: Sequence[str]) -> list[str]:
+    """Return a line for the image and one for each detection."""
+    (height, width), count = result.size, len(result.detections)
+    objects = "1 object" if count == 1 else f"{count or 'no'} objects"
+    lines = [f"{result.path}  {width} x {height}  {objects}"]
+    for entry in result.detections.to_dict(class_names):
+        corners = "".join(f"{v:9.1f}" for v in entry["box"])
+        lines.append(f"  {entry['label']:<{_label_width(class_names)}}  {entry['score']:5.2f}{corners}")
+    return lines
+
+
+def _label_width(class_names: Sequence[str]) -> int:
+    return max(len("label"), *map(len, class_names))

@@ -16,7 +16,7 @@ from tqdm import tqdm  # type: ignore[import-untyped]  # it has no types
 from model_zoo.contract.pipeline import DISTANCE_WEIGHTS, collate, make_query
 from training.data.open import open_dataset
 from training.evaluate.coco import results
-from training.evaluate.detector import Evaluation, EvaluationImages, Protocol, evaluate
+from training.evaluate.evaluation import Evaluation, EvaluationImages, EvaluationProtocol, evaluate
 from training.evaluate.source import Source, open_source
 from training.evaluate.voc import voc_average_precision
 
@@ -59,7 +59,7 @@ def evaluate_model(
     opened = open_source(source, repository, image_size)
     images = EvaluationImages(dataset.split(split).records, opened.card, batch)
     with tqdm(total=len(images.records), unit="image", desc="evaluate", leave=False, disable=None) as bar:
-        protocol = Protocol(score, iou, DISTANCE_WEIGHTS[nms])
+        protocol = EvaluationProtocol(score, iou, DISTANCE_WEIGHTS[nms])
         evaluation = evaluate(opened.card, opened.run, dataset, images, protocol, bar.update)
     document = _document(evaluation, opened, images)
     document |= {"source": source, "data": str(data), "split": split, "protocol": asdict(protocol)}

@@ -1,4 +1,4 @@
-"""The front door: `lineage <command> ...`. Thin: what a command needs is imported when it is called."""
+"""Entry point of `lineage <command> ...`. A command's module is imported only when the command runs."""
 
 from __future__ import annotations
 
@@ -8,89 +8,70 @@ import io
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Final, NamedTuple
 
+from model_zoo.contract.errors import LineageError
 from model_zoo.contract.suggest import did_you_mean
 
-DISTRIBUTION = "yolo-lineage"
-OUR_PACKAGES = ("model_zoo", "service", "training")
-USER_ERROR = 2  # as tyro and argparse
-INTERRUPTED = 130  # 128 + SIGINT, as shells say it
-BROKEN_PIPE = 141  # 128 + SIGPIPE
+DISTRIBUTION: Final = "yolo-lineage"
+PROJECT_PACKAGES: Final = ("lineage", "model_zoo", "service", "training")
+USER_ERROR: Final = 2  # the code of tyro and argparse for wrong usage
+INTERRUPTED: Final = 130  # 128 + SIGINT
+BROKEN_PIPE: Final = 141  # 128 + SIGPIPE
 
 
-@dataclass(frozen=True)
-class Command:
-    """One command: the function that does it, one line of help, and the extras its packages come with.
-
-    `flag`: what is given with the name to mean this command, where another has the name alone; `takes_flag`: whether it
-    is also an option of the function.
-    """
+class Command(NamedTuple):
+    """A verb of the command line."""
 
     name: str
+    """Verb, as in `lineage <name>`."""
     module: str
+    """Module of the function, imported when the verb runs."""
     function: str
+    """Function whose parameters are the verb's options."""
     help: str
+    """One line for `lineage --help`."""
     extras: str
-    flag: str = ""
-    takes_flag: bool = False
-
-    @property
-    def words(self) -> str:
-        """What is typed for it."""
-        return f"{self.name} {self.flag}".rstrip()
-
-    def is_meant(self, name: str, rest: Sequence[str]) -> bool:
-        """Whether this is a command that `name` and the words after it may mean."""
-        return name == self.name and any(word.split("=")[0] == self.flag or not self.flag for word in (*rest, ""))
+    """Extras of the distribution that install what the verb needs."""
 
 
-COMMANDS = (
-    Command("serve", "lineage.cli.serve", "serve", "Answer POST /detect with the models of a repository.", "cpu"),
-    Command("detect", "lineage.cli.detect", "detect", "Find objects in image files, without a server.", "cpu"),
+COMMANDS: Final = (
+    Command("serve", "lineage.cli.serve", "serve", "Run the HTTP server: POST /detect with your models.", "cpu"),
+    Command("detect", "lineage.cli.detect", "detect", "Detect objects in image files, without a server.", "cpu"),
     Command("models", "lineage.cli.models", "models", "List the models of a repository.", "cpu"),
-    Command(
-        "models",
-        "lineage.cli.architectures",
-        "architectures",
-        "List the networks that can be built.",
-        "zoo",
-        flag="--architectures",
-    ),
     Command("pull", "lineage.cli.pull", "pull", "Download official weights and import them.", "zoo,cpu"),
-    Command(
-        "import", "lineage.cli.import_export", "import_model", "Take official weights into a repository.", "zoo,cpu"
-    ),
-    Command(
-        "export", "lineage.cli.import_export", "export_model", "Write a model in another form or precision.", "zoo,cpu"
-    ),
-    Command(
-        "export",
-        "training.run.publish",
-        "publish_run",
-        "Publish the best weights of a run.",
-        "training",
-        flag="--name",
-        takes_flag=True,
-    ),
-    Command("train", "lineage.cli.train", "train", "Train a detector by the recipe of its generation.", "training"),
-    Command("evaluate", "lineage.cli.evaluate", "evaluate_model", "Measure how well a model detects.", "training"),
+    Command("import", "lineage.cli.import_weights", "import_", "Import weights into a repository.", "zoo,cpu"),
+    Command("export", "lineage.cli.export", "export", "Export weights to a file, or publish a run.", "zoo,cpu"),
+    Command("train", "lineage.cli.train", "train", "Train a detector with the recipe of its generation.", "training"),
+    Command("evaluate", "lineage.cli.evaluate", "evaluate", "Measure how well a model detects.", "training"),
     Command("compare", "lineage.cli.compare", "compare", "Train several generations and compare them.", "training"),
-    Command("data", "lineage.cli.data", "data", "Check a dataset, or tell what is in it.", "training"),
+    Command("data", "lineage.cli.data", "data", "Check a dataset, or count what it contains.", "training"),
 )
+# Extras that install packages the project imports; packages not listed come with `training`.
+EXTRA_OF_PACKAGE: Final = {
+    "onnxruntime": "cpu",
+    "onnx": "zoo",
+    "onnx_ir": "zoo",
+    "onnxscript": "zoo",
+    "safetensors": "zoo",
+    "torch": "zoo",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return the exit code; a user's mistake is one line on stderr, never a traceback."""
+    """Run a command and return its exit code.
+
+    A user's mistake is reported in one line on stderr, without a traceback.
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a file name or label the terminal cannot show must not end the run
+    if isinstance(sys.stdout, io.TextIOWrapper):  # escape characters that the terminal cannot show
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         return _dispatch(arguments)
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:  # the reader of a pipe, such as `head`, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes at exit
+    except BrokenPipeError:  # the reader of a pipe, such as `head`, has closed it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # prevents an error when Python flushes at exit
         return BROKEN_PIPE
 
 
@@ -102,48 +83,42 @@ def _dispatch(arguments: Sequence[str]) -> int:
     if name == "--version":
         print(f"lineage {_version()}")
         return 0
-    rest = arguments[1:]
-    named = [c for c in COMMANDS if c.is_meant(name, rest)]
-    if not named:
-        print(_unknown(name) if name else _help(), file=sys.stderr)
+    commands = {command.name: command for command in COMMANDS}
+    if name not in commands:
+        print(_unknown_command(name) if name else _help(), file=sys.stderr)
         return USER_ERROR
-    command = max(named, key=lambda c: len(c.flag))
-    if command.takes_flag and {"-h", "--help"} & {*rest}:
-        rest = ["--help"]  # `export --name --help` would be a model called --help
-    return _run(command, [word for word in rest if command.takes_flag or word != command.flag])
+    return _run(commands[name], arguments[1:])
 
 
 def _run(command: Command, arguments: Sequence[str]) -> int:
-    from model_zoo.contract.errors import LineageError
-
     try:
         return _call(command, arguments)
     except (LineageError, OSError, ModuleNotFoundError) as error:
-        if os.environ.get("LINEAGE_DEBUG") == "1" or isinstance(error, BrokenPipeError) or _is_ours(error):
+        if os.environ.get("LINEAGE_DEBUG") == "1" or isinstance(error, BrokenPipeError) or _is_bug(error):
             raise
-        print(f"lineage: {_explain(error, command)}", file=sys.stderr)
+        print(f"lineage: {_message(error, command)}", file=sys.stderr)
         return USER_ERROR
 
 
 def _call(command: Command, arguments: Sequence[str]) -> int:
-    import tyro
+    from lineage.cli.arguments import parse_and_call
 
     function = getattr(importlib.import_module(command.module), command.function)
-    flags_without_pairs = (tyro.conf.FlagCreatePairsOff,)  # `--json`, and no `--no-json` beside it
-    result = tyro.cli(function, prog=f"lineage {command.words}", args=arguments, config=flags_without_pairs)
-    return int(result or 0)
+    return int(parse_and_call(function, f"lineage {command.name}", arguments) or 0)
 
 
-def _is_ours(error: Exception) -> bool:
-    """Whether a module of the project itself is missing: a bug, which no extra mends."""
-    return isinstance(error, ModuleNotFoundError) and str(error.name).split(".")[0] in OUR_PACKAGES
+def _is_bug(error: Exception) -> bool:
+    """Return True if a module of the project itself is missing: no extra installs it."""
+    return isinstance(error, ModuleNotFoundError) and str(error.name).split(".")[0] in PROJECT_PACKAGES
 
 
-def _explain(error: Exception, command: Command) -> str:
+def _message(error: Exception, command: Command) -> str:
     if isinstance(error, ModuleNotFoundError):
+        extra = EXTRA_OF_PACKAGE.get(str(error.name).split(".")[0], "training")
+        extras = command.extras if extra in command.extras.split(",") else extra
         return (
-            f"`lineage {command.words}` needs the package {error.name}, which is not installed here; "
-            f"pip install '{DISTRIBUTION}[{command.extras}]'"
+            f"`lineage {command.name}` needs the package {error.name}, which is not installed; "
+            f"run: pip install '{DISTRIBUTION}[{extras}]'"
         )
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}"
@@ -151,24 +126,25 @@ def _explain(error: Exception, command: Command) -> str:
 
 
 def _help() -> str:
-    lines = [f"  {c.words:<24}{c.help}" for c in COMMANDS]
     return "\n".join(
         [
-            "usage: lineage <command> [options]     (`lineage <command> --help` tells the options)",
+            "usage: lineage <command> [options]",
             "",
-            "Eight generations of YOLO: train, pull, import, export, detect, serve.",
+            "Eight generations of YOLO: train, import, export, detect and serve.",
+            "Run `lineage <command> --help` for its options.",
             "",
-            *lines,
+            *(f"  {command.name:<10}{command.help}" for command in COMMANDS),
             "",
-            "  -h, --help   this text        --version   the version",
+            "  -h, --help  show this help and exit",
+            "  --version   show the version and exit",
         ]
     )
 
 
-def _unknown(name: str) -> str:
-    known = list(dict.fromkeys(c.name for c in COMMANDS))
-    hint = did_you_mean(name, known) or f"expected one of {', '.join(known)}"
-    return f"lineage: no command {name!r}; {hint}"
+def _unknown_command(name: str) -> str:
+    names = [command.name for command in COMMANDS]
+    hint = did_you_mean(name, names) or f"expected one of {', '.join(names)}"
+    return f"lineage: unknown command {name!r}; {hint}"
 
 
 def _version() -> str:

@@ -1,4 +1,4 @@
-"""`lineage models`: what is in a repository, and what in it cannot be used."""
+"""`lineage models`: list the models of a repository, or the architectures."""
 
 from __future__ import annotations
 
@@ -9,54 +9,64 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-import tyro
-
+from lineage.cli.arguments import option
 from lineage.cli.tables import format_table
-from model_zoo.contract.errors import PackageError
+from model_zoo.contract.errors import LineageError, PackageError
 from model_zoo.contract.package import LATEST, Package, Repository
 from service.inference.bundled import BUNDLED_REPOSITORY, DEFAULT_REPOSITORY, REPOSITORY_HELP, repository_of
 
 SOME_UNUSABLE: Final = 1
 HEADER: Final = ("model", "aliases", "family", "variant", "input", "precision", "params", "metrics")
+ARCHITECTURE_HEADER: Final = ("variant", "family", "input", "params", "GFLOPs", "weights", "published")
+RIGHT_ALIGNED: Final = (2, 3, 4)  # input, params, GFLOPs
 
 
 def models(
     *,
-    repository: Annotated[Path | None, tyro.conf.arg(help_behavior_hint=REPOSITORY_HELP)] = None,
-    as_json: Annotated[bool, tyro.conf.arg(name="json")] = False,
+    repository: Annotated[Path | None, option("FOLDER", hint=REPOSITORY_HELP)] = None,
+    architectures: bool = False,
+    as_json: Annotated[bool, option(name="json")] = False,
 ) -> int:
     """List the models of a repository.
 
-    What cannot be used is reported with the reason, and the exit code is 1. What can be built is another list:
-    `lineage models --architectures`.
+    A model that cannot be used is reported with the reason, and the exit code is 1.
 
     Args:
-        repository: Folder of the models.
+        repository: Folder of the repository.
+        architectures: List all variants instead: size when deployed, license of the official weights, published AP.
         as_json: Print JSON instead of a table.
     """
-    source = repository_of(repository)
-    packages, problems = source.scan()
-    entries = [_entry(package, _aliases(source, package)) for package in packages]
+    if not architectures:
+        return _list_models(repository_of(repository), as_json)
+    if repository:
+        raise LineageError("--architectures: expected without --repository; it lists what can be built, not published")
+    _list_architectures(as_json)
+    return 0
+
+
+def _list_models(repository: Repository, as_json: bool) -> int:
+    packages, problems = repository.scan()
+    entries = [_entry(package, _aliases(repository, package)) for package in packages]
     if as_json:
         print(json.dumps({"models": entries, "problems": [asdict(p) for p in problems]}, indent=2))
     elif entries:
         print(format_table([HEADER, *(row for entry in entries for row in _rows(entry))]))
     else:
-        print(f"No models in {source.root}; `lineage import` takes one in.")
-    if source is BUNDLED_REPOSITORY:
-        print(f"lineage: no model in {DEFAULT_REPOSITORY.root} yet; this one comes with the service", file=sys.stderr)
+        print(f"No models in {repository.root}. Add one with `lineage import`.")
+    if repository is BUNDLED_REPOSITORY:
+        print(f"lineage: {DEFAULT_REPOSITORY.root} has no models; showing the bundled model", file=sys.stderr)
     for problem in problems:
         print(f"lineage: {problem.reason}", file=sys.stderr)
     return SOME_UNUSABLE if problems else 0
 
 
-def _aliases(source: Repository, package: Package) -> list[str]:
-    """Names that mean this version; damaged aliases are among the problems of the scan already."""
+def _aliases(repository: Repository, package: Package) -> list[str]:
+    """Return the aliases of a version, `latest` included. The scan reports damaged alias files."""
     try:
-        aliases = source.aliases(package.name)
+        aliases = repository.aliases(package.name)
     except PackageError:
         aliases = {}
-    implied = {LATEST: source.versions(package.name)[-1]}
+    implied = {LATEST: repository.versions(package.name)[-1]}
     return [alias for alias, version in (aliases | implied).items() if version == package.version]
 
 
@@ -76,9 +86,9 @@ def _entry(package: Package, aliases: list[str]) -> dict[str, Any]:
 
 
 def _rows(entry: dict[str, Any]) -> Iterator[tuple[str, ...]]:
-    """Give one line for each dataset that the model was measured on, and one where it was not."""
+    """Yield a row for each dataset the model was evaluated on, or one row if there is none."""
     height, width = entry["input_size"]
-    first = (
+    columns = (
         f"{entry['name']}@{entry['version']}",
         ", ".join(entry["aliases"]),
         entry["family"],
@@ -87,9 +97,51 @@ def _rows(entry: dict[str, Any]) -> Iterator[tuple[str, ...]]:
         entry["precision"],
         f"{entry['params']:,}",
     )
-    measured: dict[str, list[str]] = {}
+    by_dataset: dict[str, list[str]] = {}
     for metric in entry["metrics"]:
-        measured.setdefault(metric["dataset"], []).append(f"{metric['name']} {metric['value']:.4g}")
-    told = [f"{dataset}: {', '.join(values)}" for dataset, values in measured.items()] or ["-"]
-    yield (*first, told[0])
-    yield from (("",) * len(first) + (more,) for more in told[1:])
+        by_dataset.setdefault(metric["dataset"], []).append(f"{metric['name']} {metric['value']:.4g}")
+    metrics = [f"{dataset}: {', '.join(values)}" for dataset, values in by_dataset.items()] or ["-"]
+    yield (*columns, metrics[0])
+    yield from (("",) * len(columns) + (more,) for more in metrics[1:])
+
+
+def _list_architectures(as_json: bool) -> None:
+    from model_zoo.registry import variants
+
+    entries = [_architecture(variant) for variant in variants() if not variant.endswith("-test")]
+    if as_json:
+        print(json.dumps({"architectures": entries}, indent=2))
+    else:
+        print(format_table([ARCHITECTURE_HEADER, *map(_architecture_row, entries)], right=RIGHT_ALIGNED))
+
+
+def _architecture(variant: str) -> dict[str, Any]:
+    from model_zoo.registry import family_of
+    from model_zoo.releases import RELEASES, published_result
+    from model_zoo.sizes import model_size
+
+    result, release = published_result(variant), RELEASES.get(variant)
+    return {
+        "variant": variant,
+        "family": family_of(variant),
+        **asdict(model_size(variant)),
+        "published": result and asdict(result),
+        "paper": release and release.paper,
+        "weights": release and {"license": release.license, "url": release.url, "sha256": release.sha256},
+    }
+
+
+def _architecture_row(entry: dict[str, Any]) -> tuple[str, ...]:
+    from model_zoo.releases import published_result
+
+    weights = entry["weights"]
+    height, width = entry["input_size"]
+    return (
+        entry["variant"],
+        entry["family"],
+        f"{height} x {width}",
+        f"{entry['params']:,}",
+        f"{entry['gflops']:.2f}",
+        weights["license"] if weights else "-",
+        str(published_result(entry["variant"]) or "-"),
+    )

@@ -28,3 +28,6 @@ class ExportOptions:
     """Max images read from the calibration folder, evenly spread over their sorted names."""
     min_sqnr: float = MIN_SQNR_DB
     """Layers whose int8 output has a lower signal-to-quantization-noise ratio, in dB, stay in float32."""
+
+
+DEFAULT_EXPORT: Final = ExportOptions()

@@ -14,8 +14,8 @@ from lineage.cli.main import main
 from model_zoo import releases
 from model_zoo.contract.package import Repository
 from model_zoo.registry import families, family_of, variants
-from model_zoo.releases import RELEASES, WITHOUT_WEIGHTS, Release, Reported
-from model_zoo.sizes import KNOWN, measure, measures
+from model_zoo.releases import RELEASES, WITHOUT_WEIGHTS, PublishedResult, Release
+from model_zoo.sizes import KNOWN_SIZES, compute_size, model_size
 from tests.docs.test_models import PAGES, ROW
 from tests.file_server import FileServer, serving_file
 
@@ -38,7 +38,7 @@ def test_a_release_is_told_in_full(variant: str) -> None:
     assert release.license in ("AGPL-3.0", "GPL-3.0", "Apache-2.0", "LicenseRef-Darknet")
     assert re.fullmatch(r"\d{4}\.\d{5}", release.paper or "") or family_of(variant) in ("yolov5", "yolov6")
     assert re.fullmatch(r"[0-9a-f]{64}", release.sha256 or "0" * 64)
-    assert 20 < release.reported.value < 80
+    assert 20 < release.result.value < 80
 
 
 def test_a_file_is_the_release_of_one_variant() -> None:
@@ -46,23 +46,23 @@ def test_a_file_is_the_release_of_one_variant() -> None:
 
 
 def test_sizes_are_kept_of_every_variant() -> None:
-    assert set(KNOWN) == set(PUBLIC)
+    assert set(KNOWN_SIZES) == set(PUBLIC)
 
 
-@pytest.mark.parametrize("variant", KNOWN)
+@pytest.mark.parametrize("variant", KNOWN_SIZES)
 def test_sizes_are_the_codes(variant: str) -> None:
     """Where a page of `docs/models` has the variant, another test holds that to the code."""
     if variant not in DESCRIBED:
-        assert KNOWN[variant] == measure(variant)
+        assert KNOWN_SIZES[variant] == compute_size(variant)
         return
     _, size, _, deployed, gflops = DESCRIBED[variant]
-    kept = KNOWN[variant]
+    kept = KNOWN_SIZES[variant]
     assert (f"{kept.input_size[0]}", f"{kept.params:,}", f"{kept.gflops:.2f}") == (size, deployed, gflops)
 
 
 def test_the_size_of_another_variant_is_counted() -> None:
-    assert "yolov5-test" not in KNOWN
-    assert measures("yolov5-test") == measure("yolov5-test")
+    assert "yolov5-test" not in KNOWN_SIZES
+    assert model_size("yolov5-test") == compute_size("yolov5-test")
 
 
 def test_architectures_are_a_table(capsys: pytest.CaptureFixture[str]) -> None:
@@ -136,7 +136,7 @@ def imported(monkeypatch: pytest.MonkeyPatch) -> Imported:
 
 
 def publish(url: str, sha256: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    release = Release(url, "AGPL-3.0", None, Reported(28.0, "AP", "COCO val2017", "README"), sha256)
+    release = Release(url, "AGPL-3.0", None, PublishedResult(28.0, "AP", "COCO val2017", "README"), sha256)
     monkeypatch.setitem(releases.RELEASES, "small", release)
 
 

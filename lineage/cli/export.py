@@ -1,0 +1,157 @@
+"""`lineage export`: write weights to a file, or publish a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from lineage.cli.arguments import option
+from model_zoo.contract.errors import LineageError
+from model_zoo.contract.package import Repository
+from model_zoo.export.errors import ExportError
+from model_zoo.export.options import DEFAULT_EXPORT, ExportOptions
+from model_zoo.export.tensorrt import PlanOptions
+
+RUN_CONFIG = "config.json"  # the file that makes a folder a run
+SUFFIXES = {"onnx": ".onnx", "tensorrt": ".engine"}
+
+
+@dataclass(frozen=True)
+class FileOptions:
+    """Options of an export to a file."""
+
+    output: Annotated[Path | None, option("FILE")] = None
+    """File to write. If omitted, the source's name in the current folder. A plan of a repository model is published."""
+    format: Literal["onnx", "tensorrt"] = "onnx"
+    """Format of the file: ONNX, or a TensorRT plan built from it."""
+    raw: bool = False
+    """End the graph before NMS: boxes and scores of all predictions."""
+    variant: Annotated[str | None, option("VARIANT")] = None
+    """Variant of the network, if it cannot be identified."""
+    random_weights: bool = False
+    """Treat the source as the name of a variant, and export it untrained, to measure its speed."""
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Options of publishing a run."""
+
+    name: Annotated[str | None, option("NAME")] = None
+    """Runs only: name in the repository. If omitted, the run's. An existing name gets a new version."""
+    data: Annotated[Path | None, option("DATASET")] = None
+    """Runs only: dataset to evaluate on. If omitted, the run's."""
+    largest_drop: float = 0.005
+    """Runs only: max difference by which the exported file's AP may be lower than the model's."""
+    license: Annotated[str, option("SPDX")] = "unknown"
+    """Runs only: license of the weights, recorded in the model card."""
+
+
+FILE, RUN, PLAN = FileOptions(), RunOptions(), PlanOptions()
+
+
+def export(
+    source: Annotated[str, tyro.conf.Positional, option("SOURCE")],
+    *,
+    repository: Annotated[Path, option("FOLDER")] = Path("models"),
+    options: Annotated[ExportOptions, option(name="")] = DEFAULT_EXPORT,
+    file: Annotated[FileOptions, option(name="")] = FILE,
+    run: Annotated[RunOptions, option(name="")] = RUN,
+    plan: PlanOptions = PLAN,
+) -> None:
+    """Export weights to a file, or publish a trained run.
+
+    The folder of a run is published: its best weights are exported, checked and evaluated, and added to a repository. A
+    weights file is exported to a file in the current folder. With --format tensorrt, an .onnx file or a model of the
+    repository gets a TensorRT plan.
+
+    Args:
+        source: Folder of a run, a weights file, an .onnx file, a model of the repository, or a variant.
+        repository: Folder of the repository, created if needed.
+        options: Options of the exported network.
+        file: Options of an export to a file.
+        run: Options of publishing a run.
+        plan: Options of a TensorRT plan.
+    """
+    if (Path(source) / RUN_CONFIG).is_file():
+        _reject(_changed(file, FILE) + _changed(plan, PLAN, "plan."), f"{source} is the folder of a run")
+        _publish(Path(source), repository, options, run)
+        return
+    _reject(_changed(run, RUN), f"{source} is not the folder of a run (no {RUN_CONFIG} in it)")
+    if source.endswith(".onnx") or not (file.random_weights or Path(source).is_file()):
+        _plan(source, repository, file, plan)
+    else:
+        _export(source, options, file, plan)
+
+
+def _publish(folder: Path, repository: Path, options: ExportOptions, run: RunOptions) -> None:
+    from training.run.publish import publish_run
+
+    supported = replace(DEFAULT_EXPORT, precision=options.precision, candidates=options.candidates)
+    _reject(_changed(options, supported), f"{folder} is the folder of a run")
+    if options.precision == "int8":
+        raise LineageError("--precision: expected fp32 or fp16 for a run; for int8, import its best.safetensors")
+    package = publish_run(
+        folder,
+        Repository(repository),
+        run.name,
+        precision=options.precision,
+        candidates=options.candidates,
+        largest_drop=run.largest_drop,
+        data=run.data,
+        license=run.license,
+        log=print,
+    )
+    print(f"published {package.name}@{package.version} in {package.path}")
+    print(f"serve it: lineage serve --repository {repository}")
+
+
+def _export(source: str, options: ExportOptions, file: FileOptions, plan: PlanOptions) -> None:
+    from model_zoo.convert import export_plan, export_random, export_weights
+
+    target = _target(source, file)
+    model = target.with_suffix(SUFFIXES["onnx"])
+    if file.random_weights:
+        export_random(source, model, options, raw=file.raw, log=print)
+    else:
+        export_weights(Path(source), model, options, variant=file.variant, raw=file.raw, log=print)
+    if file.format == "tensorrt":
+        export_plan(model, target, plan, print)
+
+
+def _plan(source: str, repository: Path, file: FileOptions, plan: PlanOptions) -> None:
+    """Build a plan for an .onnx file or a model of the repository."""
+    from model_zoo.convert import export_plan, publish_plan
+
+    is_file = source.endswith(".onnx")
+    if file.format == "onnx":
+        raise ExportError(
+            f"{source} is an ONNX file already; export again from its weights, or give --format tensorrt"
+            if is_file
+            else f"expected a weights file or the folder of a run; {source} is neither. A model of the repository "
+            "can be exported with --format tensorrt only, and a variant with --random-weights"
+        )
+    if is_file:
+        export_plan(Path(source), _target(source, file), plan, print)
+    elif file.output:
+        export_plan(Repository(repository).resolve(source).model_path, file.output, plan, print)
+    else:
+        package = publish_plan(Repository(repository), source, plan, print)
+        print(f"published {package.name}@{package.version} in {package.path}")
+
+
+def _target(source: str, file: FileOptions) -> Path:
+    return file.output or Path(Path(source).name).with_suffix(SUFFIXES[file.format])
+
+
+def _changed(options: Any, defaults: Any, prefix: str = "") -> list[str]:
+    """List the flags whose values differ from the defaults."""
+    names = [f.name for f in fields(options) if getattr(options, f.name) != getattr(defaults, f.name)]
+    return [f"--{prefix}{name.replace('_', '-')}" for name in names]
+
+
+def _reject(flags: list[str], reason: str) -> None:
+    if flags:
+        raise LineageError(f"{', '.join(flags)}: not supported here, because {reason}")

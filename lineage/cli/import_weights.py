@@ -1,0 +1,52 @@
+"""`lineage import`: add weights to a repository."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from lineage.cli.arguments import option
+from model_zoo.contract.package import Repository
+from model_zoo.export.options import DEFAULT_EXPORT, ExportOptions
+
+
+def import_(
+    source: Annotated[Path, tyro.conf.Positional, option("FILE")],
+    *,
+    name: Annotated[str | None, option("NAME")] = None,
+    repository: Annotated[Path, option("FOLDER")] = Path("models"),
+    variant: Annotated[str | None, option("VARIANT")] = None,
+    cfg: Annotated[Path | None, option("FILE")] = None,
+    options: Annotated[ExportOptions, option(name="")] = DEFAULT_EXPORT,
+    license: Annotated[str, option("SPDX")] = "unknown",
+    explain: bool = False,
+) -> None:
+    """Import weights into a repository.
+
+    The variant is identified from the weights. The network is exported, checked against the original weights, and
+    published as the next version of its name.
+
+    Args:
+        source: Checkpoint of the original program (.pt, .pth, .weights) or a .safetensors file.
+        name: Name in the repository. If omitted, the file's name.
+        repository: Folder of the repository, created if needed.
+        variant: Variant of the network, if it cannot be identified.
+        cfg: Darknet cfg that describes the network of a .weights file. Needed for custom networks only.
+        options: Options of the export.
+        license: License of the weights (SPDX), recorded in the model card.
+        explain: Print how the network is identified, and publish nothing.
+    """
+    from model_zoo.convert import import_weights, load_weights
+
+    if explain:
+        detector, _ = load_weights(source, options, variant=variant, cfg=cfg, log=print)
+        height, width = detector.input_spec.size
+        print(f"family {detector.family}, variant {detector.variant}, input {height} x {width}; nothing was published")
+        return
+    package = import_weights(
+        source, Repository(repository), name, options, variant=variant, cfg=cfg, license=license, log=print
+    )
+    print(f"published {package.name}@{package.version} in {package.path}")
+    print(f"serve it: lineage serve --repository {repository}")

@@ -1,0 +1,66 @@
+"""Find, read and write image files."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from model_zoo.contract.errors import ImageError
+
+IMAGE_SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+
+
+def find_images(sources: Iterable[str]) -> list[Path]:
+    """Expand files, folders and patterns (`*`, `?`, `**`) into image files, without duplicates, in a stable order.
+
+    A folder yields the images directly in it. A source that matches nothing is kept as it is, so that reading it raises
+    an error that names it.
+    """
+    paths = [path for source in sources for path in _expand(source)]
+    return list(dict.fromkeys(paths))
+
+
+def read_image_file(path: Path) -> bytes:
+    """Return the contents of a file.
+
+    Raises:
+        ImageError: The file cannot be read, or is a folder without images.
+    """
+    if path.is_dir():
+        raise ImageError(f"no images in this folder; expected files ending in {' '.join(IMAGE_SUFFIXES)}")
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ImageError(error.strerror or str(error)) from error
+
+
+def write_image(path: Path, image: NDArray[np.uint8]) -> None:
+    """Write an RGB image (H, W, 3) in the format of the suffix, creating the folder if needed.
+
+    Raises:
+        ImageError: The format cannot hold the image.
+    """
+    encoded, data = cv2.imencode(path.suffix, image[..., ::-1])
+    if not encoded:
+        raise ImageError(f"{image.shape[1]} x {image.shape[0]} pixels cannot be written as {path.suffix}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data.tobytes())
+
+
+def _expand(source: str) -> list[Path]:
+    path = Path(source)
+    if path.is_dir():
+        return _images_among(path.iterdir()) or [path]
+    if path.exists() or not glob.has_magic(source):
+        return [path]
+    return _images_among(map(Path, glob.glob(source, recursive=True))) or [path]
+
+
+def _images_among(paths: Iterable[Path]) -> list[Path]:
+    return sorted(path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
