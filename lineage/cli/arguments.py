@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
 import tyro
 from tyro.constructors import ConstructorRegistry, StructConstructorSpec, StructTypeInfo
 
-_NO_DEFAULT: Final = ("None", "", "False")
+_NO_DEFAULT: Final = ("None", "", "''", "False")
 
 
 def parse_and_call(function: Callable[..., Any], prog: str, arguments: Sequence[str]) -> Any:

@@ -10,11 +10,12 @@ from typing import Annotated, Final, Literal
 
 import tyro
 
+from lineage.cli.tables import format_table
 from model_zoo.contract.errors import LineageError
 from training.data.open import open_dataset
 from training.data.validation.check import check_dataset
 from training.data.validation.findings import SEVERITIES, Finding, Severity
-from training.data.validation.statistics import count_dataset, document, tables
+from training.data.validation.statistics import class_rows, count_dataset, split_rows, to_document
 
 HAS_ERRORS: Final = 1
 SHOWN: Final = 5  # findings of one kind in the list for people
@@ -63,7 +64,7 @@ def _lines(findings: Sequence[Finding]) -> list[str]:
     lines = []
     for kind in dict.fromkeys(finding.kind for finding in findings):
         alike = [finding for finding in findings if finding.kind == kind]
-        lines += [f"{finding.place}: {finding.severity}: {finding.text} [{kind}]" for finding in alike[:SHOWN]]
+        lines += [f"{finding.location}: {finding.severity}: {finding.text} [{kind}]" for finding in alike[:SHOWN]]
         if len(alike) > SHOWN:
             lines.append(f"... and {len(alike) - SHOWN:,} more such {alike[0].severity}s, which --json lists [{kind}]")
     return lines
@@ -76,12 +77,15 @@ def _summary(path: Path, counts: Counter[Severity]) -> str:
 
 def _stats(path: Path, as_json: bool, output: Path | None, image_size: int) -> int:
     dataset = open_dataset(path)
-    counts = count_dataset(dataset)
-    print(json.dumps(document(dataset, counts), indent=2) if as_json else tables(dataset.class_names, counts))
+    statistics = count_dataset(dataset)
+    if as_json:
+        print(json.dumps(to_document(dataset, statistics), indent=2))
+    else:
+        print(f"{format_table(split_rows(statistics))}\n\n{format_table(class_rows(dataset.class_names, statistics))}")
     if output:
         from training.data.validation.plots import write_plots
 
-        written = write_plots(dataset, counts, output, image_size)
+        written = write_plots(dataset, statistics, output, image_size)
         if not as_json:
             print("\n" + "\n".join(map(str, written)))
     return 0

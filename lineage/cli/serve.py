@@ -1,22 +1,22 @@
-"""`lineage serve`."""
+"""`lineage serve`: run the HTTP server."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-import tyro
-
-from service.deploy.uvicorn import run_server
+from lineage.cli.arguments import option
 from service.settings import Settings
 
 # Read at import, which happens when the command runs: --help shows the defaults in effect.
 FROM_ENVIRONMENT = Settings()
 
 
-def serve(settings: Annotated[Settings, tyro.conf.arg(name="")] = FROM_ENVIRONMENT) -> int:
-    """Answer POST /detect with the models of a repository.
+def serve(settings: Annotated[Settings, option(name="")] = FROM_ENVIRONMENT) -> int:
+    """Serve the models of a repository over HTTP.
 
-    Every flag can also be set by an environment variable: --max-batch is LINEAGE_MAX_BATCH. Flags win.
+    Every flag can also be set by an environment variable: --max-batch is LINEAGE_MAX_BATCH. Flags take precedence.
     """
+    from service.deploy.uvicorn import run_server
+
     run_server(settings)
     return 0

@@ -1,21 +1,23 @@
-"""`lineage export RUN --name NAME`: a trained model becomes a package that the server serves."""
+"""Publish the best weights of a run as a package that the server can serve.
+
+package = publish_run(Path("runs/yolov5n"), Repository(Path("models")), log=print)
+"""
 
 from __future__ import annotations
 
 import datetime
 import json
 import tempfile
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Literal
-
-import tyro
+from typing import Final, Literal
 
 from model_zoo.contract.card import Metric, ModelCard, WeightsOrigin
 from model_zoo.contract.errors import LineageError
 from model_zoo.contract.files import file_sha256
 from model_zoo.contract.manifest import MODEL
-from model_zoo.contract.package import Repository
+from model_zoo.contract.package import Package, Repository
 from model_zoo.detector import Detector
 from model_zoo.export.card import build_card, build_export_card
 from model_zoo.export.model_file import write_model
@@ -24,83 +26,88 @@ from model_zoo.weights import store
 from training.data.dataset import Dataset
 from training.data.open import open_dataset
 from training.evaluate.coco import Metrics
-from training.evaluate.detector import EvaluationImages, evaluate, evaluate_detector
+from training.evaluate.evaluation import EvaluationImages, evaluate, evaluate_detector
 from training.evaluate.source import open_source
 from training.run.run_folder import read_config, weights_in
 
-EVALUATION = "evaluation.json"
+EVALUATION: Final = "evaluation.json"
+MAX_AP_DROP: Final = 0.005
+Log = Callable[[str], None]
 
 
 def publish_run(
-    source: tyro.conf.Positional[Path],
+    folder: Path,
+    repository: Repository,
+    name: str | None = None,
     *,
-    name: str,
-    repository: Path = Path("models"),
     precision: Literal["fp32", "fp16"] = "fp32",
     candidates: int = MAX_CANDIDATES,
-    largest_drop: float = 0.005,
+    largest_drop: float = MAX_AP_DROP,
     data: Path | None = None,
     license: str = "unknown",
-) -> None:
-    """Publish the best weights of a run: export, compare with the model, evaluate the file, add it to a repository.
-
-    A running server of that repository takes the new version up. Nothing is published where the graph disagrees with
-    the model, or finds less on the run's validation images than the model does.
+    log: Log = lambda _: None,
+) -> Package:
+    """Export the best weights of a run, evaluate the file, and publish it as the next version of `name`.
 
     Args:
-        source: Folder of the run.
-        name: Name in the repository; an existing one gets a new version.
-        repository: Folder of the models; made where it is absent.
+        folder: Folder of the run.
+        repository: Repository to publish in. Its folder is created if needed.
+        name: Name of the model. If omitted, the folder's name.
         precision: Precision of the network inside the file.
-        candidates: Most predictions of one image that enter NMS; a multiple of 128.
-        largest_drop: Most that the file's AP may be below the model's.
-        data: Dataset to evaluate on; by default the run's.
-        license: License of the weights (SPDX), written into the model card.
+        candidates: Max predictions per image that enter NMS, a multiple of 128.
+        largest_drop: Max difference by which the file's AP may be lower than the model's.
+        data: Dataset to evaluate on. If omitted, the run's.
+        license: License of the weights (SPDX), recorded in the model card.
+        log: Called with progress messages.
+
+    Raises:
+        LineageError: There is no run in the folder, its dataset is missing, or the file's AP is too low.
+        ExportError: The exported file disagrees with the model.
     """
-    config, _ = read_config(source)
-    weights = weights_in(source)
+    config, _ = read_config(folder)
+    weights = weights_in(folder)
     detector = store.load(weights)
-    dataset = open_dataset(data or _data_of(config.data, source))
-    print(f"evaluating {weights.name} on {config.val_split}")
+    dataset = open_dataset(data or _existing(config.data, folder))
     images = EvaluationImages(dataset.split(config.val_split).records, build_card(detector))
-    trained = evaluate_detector(detector, dataset, images).metrics
-    origin = WeightsOrigin(license, f"run {source.name}", file_sha256(weights))
-    card = build_export_card(detector, name, precision=precision, candidates=candidates, weights=origin)
-    card = replace(card, metrics=_metrics(trained, dataset, config.val_split))
-    with tempfile.TemporaryDirectory() as folder:
-        model, report = Path(folder) / MODEL, Path(folder) / EVALUATION
-        exported = _export(detector, card, model, dataset, images)
-        _require(trained, exported, largest_drop)
-        report.write_text(json.dumps(asdict(exported), indent=2) + "\n", encoding="utf-8")
-        package = Repository(repository).publish(card, {MODEL: model, EVALUATION: report})
-    print(f"published {package.name}@{package.version} in {package.path}")
-    print(f"serve it: lineage serve --repository {repository}")
+    log(f"evaluating {weights.name} on {config.val_split}")
+    model_metrics = evaluate_detector(detector, dataset, images).metrics
+    origin = WeightsOrigin(license, f"run {folder.name}", file_sha256(weights))
+    card = build_export_card(
+        detector, name or folder.resolve().name, precision=precision, candidates=candidates, weights=origin
+    )
+    card = replace(card, metrics=_card_metrics(model_metrics, dataset, config.val_split))
+    with tempfile.TemporaryDirectory() as temporary:
+        model, report = Path(temporary) / MODEL, Path(temporary) / EVALUATION
+        file_metrics = _export_and_evaluate(detector, card, model, dataset, images, log)
+        _require_small_drop(model_metrics, file_metrics, largest_drop, log)
+        report.write_text(json.dumps(asdict(file_metrics), indent=2) + "\n", encoding="utf-8")
+        return repository.publish(card, {MODEL: model, EVALUATION: report})
 
 
-def _data_of(data: Path | None, run: Path) -> Path:
+def _existing(data: Path | None, run: Path) -> Path:
     if data is None or not data.exists():
-        raise LineageError(f"{run}: its dataset, {data}, is not there; name it with --data")
+        raise LineageError(f"{run}: the run's dataset, {data}, does not exist; give its path with --data")
     return data
 
 
-def _metrics(measured: Metrics, dataset: Dataset, split: str) -> tuple[Metric, ...]:
-    what, day = f"{dataset.root.name} {split}", datetime.date.today().isoformat()
-    return tuple(Metric(n, round(v, 4), what, day) for n, v in (("AP", measured.ap), ("AP50", measured.ap50)))
+def _card_metrics(metrics: Metrics, dataset: Dataset, split: str) -> tuple[Metric, ...]:
+    name, today = f"{dataset.root.name} {split}", datetime.date.today().isoformat()
+    return (Metric("AP", round(metrics.ap, 4), name, today), Metric("AP50", round(metrics.ap50, 4), name, today))
 
 
-def _export(detector: Detector, card: ModelCard, model: Path, dataset: Dataset, images: EvaluationImages) -> Metrics:
-    write_model(detector, card, model, print)
-    print("evaluating the exported file")
+def _export_and_evaluate(
+    detector: Detector, card: ModelCard, model: Path, dataset: Dataset, images: EvaluationImages, log: Log
+) -> Metrics:
+    write_model(detector, card, model, log)
+    log("evaluating the exported file")
     exported = open_source(str(model), model.parent)
     return evaluate(exported.card, exported.run, dataset, images).metrics
 
 
-def _require(trained: Metrics, exported: Metrics, largest_drop: float) -> None:
-    print(
-        f"AP {trained.ap:.4f} of the model, {exported.ap:.4f} of the file; AP50 {trained.ap50:.4f}, {exported.ap50:.4f}"
-    )
-    if trained.ap - exported.ap > largest_drop:
+def _require_small_drop(model: Metrics, file: Metrics, largest_drop: float, log: Log) -> None:
+    log(f"AP {model.ap:.4f} of the model, {file.ap:.4f} of the file; AP50 {model.ap50:.4f}, {file.ap50:.4f}")
+    if model.ap - file.ap > largest_drop:
         raise LineageError(
-            f"expected the file's AP within {largest_drop:g} of the model's {trained.ap:.4f}; got {exported.ap:.4f}; "
-            "nothing was published; export it in a higher precision, or allow more with --largest-drop"
+            f"expected the file's AP within {largest_drop:g} of the model's {model.ap:.4f}; got {file.ap:.4f}. "
+            "Nothing was published. Export in a higher precision, or allow more with --largest-drop"
         )
