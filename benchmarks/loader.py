@@ -30,7 +30,7 @@ from model_zoo.detector import to_network
 from model_zoo.registry import build
 from training.augment import mosaic
 from training.augment.augmenter import Augmenter
-from training.augment.canvas import Corner, assemble
+from training.augment.canvas import Corner, paste
 from training.augment.geometry import Matrix, about_center, draw_affine, warp
 from training.batch import Batch, Sample
 from training.config import Cache
@@ -116,7 +116,7 @@ def mosaics(split: Split, side: int) -> dict[str, Callable[[int], object]]:
 
     def over_canvas(number: int) -> None:
         corners, matrix = drawn(number)
-        warp(assemble(tiles, corners, canvas, POLICY.fill).pixels, matrix, (side, side), POLICY.fill)
+        warp(paste(tiles, corners, canvas, POLICY.fill).pixels, matrix, (side, side), POLICY.fill)
 
     def tile_by_tile(number: int) -> None:
         corners, matrix = drawn(number)
@@ -155,7 +155,16 @@ def measure(subjects: dict[str, Callable[[int], object]], side: int, rounds: int
 def beside_training(split: Split, side: int) -> list[Row]:
     """Measure steps of yolov5n on one thread, of batches at hand and of those that one worker makes meanwhile."""
     torch.set_num_threads(1)  # threads that wait for one another are busy too, and would count
-    loader = TrainingLoader(split, V5, (side, side), POLICY, 32, BATCH, workers=1, seed=0)
+    loader = TrainingLoader(
+        split=split,
+        augmentation=V5,
+        image_size=(side, side),
+        policy=POLICY,
+        stride=32,
+        batch=BATCH,
+        workers=1,
+        seed=0,
+    )
     step, epochs, images = training_step(), count(1), loader.steps_per_epoch * BATCH
     batches = list(loader.epoch(0))  # starts the worker, fills the memory
     step(batches[0])  # the first takes longer

@@ -1,1 +1,1 @@
-"""Vary training images."""
+"""Image augmentation for training."""

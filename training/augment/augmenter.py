@@ -1,4 +1,4 @@
-"""Vary the images of a dataset as a recipe says."""
+"""Augment training images by the recipe of a generation."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from numpy.random import Generator
 from model_zoo.contract import letterbox
 from model_zoo.contract.letterbox import LetterboxPolicy, Size
 from training.augment import mixup, mosaic
-from training.augment.canvas import assemble, cut, draw_crop, keep, mirror, resize, worth_keeping
-from training.augment.color import draw_color, recolor
+from training.augment.canvas import crop, draw_crop, flip, keep_mask, paste, resize, select_boxes
+from training.augment.color import apply_color, draw_color
 from training.augment.geometry import Affine, about_center, about_corner, draw_affine, warp, warp_boxes
 from training.batch import Sample
 from training.recipe import Augmentation
 
 
-class Pictures(Protocol):
-    """The images of a dataset, each at the size to which the letterbox brings it, not yet on its canvas."""
+class ImageSource(Protocol):
+    """The images of a dataset, each resized as the letterbox does but not yet padded."""
 
     def __len__(self) -> int: ...
     def __getitem__(self, index: int, /) -> Sample: ...
@@ -27,73 +27,77 @@ class Pictures(Protocol):
 
 @dataclass(frozen=True)
 class Augmenter:
-    """Makes training samples of one size (height, width) out of pictures; all chance comes from the caller."""
+    """Makes training samples of one size; all randomness comes from the caller's generator."""
 
-    pictures: Pictures
+    images: ImageSource
+    """Images to augment."""
     augmentation: Augmentation
+    """Augmentation of the recipe."""
     size: Size
+    """Height and width of the samples."""
     policy: LetterboxPolicy
+    """Letterbox policy of the network."""
 
     def __call__(self, index: int, rng: Generator, close_mosaic: bool = False) -> Sample:
-        """Return picture `index`, varied; without mosaic and mixup where `close_mosaic`."""
+        """Return image `index` augmented, without mosaic and mixup if `close_mosaic`."""
         a = self.augmentation
         if close_mosaic or rng.random() >= a.mosaic:
-            sample = self._alone(index, rng)
+            sample = self._single(index, rng)
         else:
             sample = self._mosaic(index, rng)
             if rng.random() < a.mixup:
-                sample = mixup.blend(sample, self._partner(rng), mixup.draw_share(a.mixup_beta, rng))
+                sample = mixup.blend(sample, self._mixup_partner(rng), mixup.draw_ratio(a.mixup_beta, rng))
         if a.hue or a.saturation or a.value:
-            sample = replace(sample, pixels=recolor(sample.pixels, draw_color(a, rng)))
-        return mirror(sample) if rng.random() < a.flip else sample
+            sample = replace(sample, pixels=apply_color(sample.pixels, draw_color(a, rng)))
+        return flip(sample) if rng.random() < a.flip else sample
 
     def _mosaic(self, index: int, rng: Generator) -> Sample:
-        """Return a mosaic of a picture and three or eight others, as the random affine shows it."""
+        """Return a mosaic of an image and three or eight random ones, transformed by the random affine."""
         a = self.augmentation
         canvas = (a.mosaic_canvas * self.size[0], a.mosaic_canvas * self.size[1])
         nine = rng.random() < a.mosaic_nine
-        others = rng.integers(len(self.pictures), size=8 if nine else 3).tolist()
-        tiles = [self._picture(i, rng) for i in (index, *others)]
+        others = rng.integers(len(self.images), size=8 if nine else 3).tolist()
+        tiles = [self._load(i, rng) for i in (index, *others)]
         sizes = [_size(tile) for tile in tiles]
         if nine:
             corners = mosaic.place_nine(mosaic.draw_start(canvas, rng), sizes)
         else:
             corners = mosaic.place_four(mosaic.draw_center(canvas, rng), sizes)
-        return self._seen(assemble(tiles, corners, canvas, self.policy.fill), draw_affine(a, rng))
+        return self._transform(paste(tiles, corners, canvas, self.policy.fill), draw_affine(a, rng))
 
-    def _alone(self, index: int, rng: Generator) -> Sample:
-        """Return one picture on its canvas, as the random affine shows it where that is about the center."""
-        picture = self._picture(index, rng)
-        corner = letterbox.plan(replace(self.policy, scale_up=False), _size(picture), self.size).corner
+    def _single(self, index: int, rng: Generator) -> Sample:
+        """Return one image on its canvas, transformed by the random affine if that is about the center."""
+        image = self._load(index, rng)
+        corner = letterbox.plan(replace(self.policy, scale_up=False), _size(image), self.size).corner
         affine = draw_affine(self.augmentation, rng) if self.augmentation.affine == "center" else Affine()
-        return self._seen(assemble([picture], [corner], self.size, self.policy.fill), affine)
+        return self._transform(paste([image], [corner], self.size, self.policy.fill), affine)
 
-    def _partner(self, rng: Generator) -> Sample:
-        """Return what a mosaic is blended with."""
-        index = int(rng.integers(len(self.pictures)))
+    def _mixup_partner(self, rng: Generator) -> Sample:
+        """Return the sample that a mosaic is blended with."""
+        index = int(rng.integers(len(self.images)))
         if self.augmentation.mixup_beta:
             return self._mosaic(index, rng)
-        return mixup.vary(self._alone(index, rng), self.augmentation, self.policy.fill, rng)
+        return mixup.scale_and_crop(self._single(index, rng), self.augmentation, self.policy.fill, rng)
 
-    def _picture(self, index: int, rng: Generator) -> Sample:
-        """Return a picture, or Darknet's random crop of it at the size the letterbox gives that."""
-        picture = self.pictures[index]
+    def _load(self, index: int, rng: Generator) -> Sample:
+        """Return an image, or Darknet's random crop of it resized as the letterbox does."""
+        image = self.images[index]
         if not self.augmentation.crop_jitter:
-            return picture
-        corner, crop = draw_crop(_size(picture), self.augmentation.crop_jitter, rng)
-        cropped = cut(picture, corner, crop, self.policy.fill, self.augmentation)
-        return resize(cropped, letterbox.plan(self.policy, crop, self.size).resized)
+            return image
+        corner, size = draw_crop(_size(image), self.augmentation.crop_jitter, rng)
+        cropped = crop(image, corner, size, self.policy.fill, self.augmentation)
+        return resize(cropped, letterbox.plan(self.policy, size, self.size).resized)
 
-    def _seen(self, sample: Sample, affine: Affine) -> Sample:
-        """Return what the affine shows of a canvas, without the boxes of which too little is left."""
+    def _transform(self, sample: Sample, affine: Affine) -> Sample:
+        """Transform a canvas by the affine, dropping boxes of which too little is left."""
         centered = self.augmentation.affine == "center"
         matrix = about_center(affine, _size(sample), self.size) if centered else about_corner(affine, self.size)
         boxes = warp_boxes(sample.boxes, matrix, self.size)
-        wanted = worth_keeping(sample.boxes * affine.scale, boxes, self.augmentation)
+        mask = keep_mask(sample.boxes * affine.scale, boxes, self.augmentation)
         pixels = sample.pixels
         if _size(sample) != self.size or (matrix != np.eye(3)).any():
             pixels = warp(pixels, matrix, self.size, self.policy.fill)
-        return keep(Sample(pixels, boxes.astype(np.float32), sample.class_ids), wanted)
+        return select_boxes(Sample(pixels, boxes.astype(np.float32), sample.class_ids), mask)
 
 
 def _size(sample: Sample) -> Size:

@@ -1,1 +1,1 @@
-"""Datasets: read, checked, counted, loaded."""
+"""Datasets: read any supported format, check it and load batches for training."""

@@ -1,8 +1,8 @@
-"""What has been read of a dataset, kept so that it need not be read again.
+"""Cache of parsed labels and image information, one folder per dataset: `<cache>/data/<hash of its path>/`.
 
-Everything lies in one folder per dataset, `<cache>/data/<hash of its path>/`, and can be deleted at any time. Labels
-are kept under the hash of all they were read from, so they cannot be stale. What was found out about a file (its size,
-its hash) holds as long as the file's size and its times of modification and change do. A damaged cache is made anew.
+The folder can be deleted at any time. Labels are stored under the hash of everything they were read from, so they
+cannot be stale. Information about a file is valid while its size and its modification and change times stay the same.
+A corrupt cache is rebuilt.
 """
 
 from __future__ import annotations
@@ -26,86 +26,89 @@ from tqdm import tqdm  # type: ignore[import-untyped]  # it has no types
 from model_zoo.cache_folder import cache_folder
 from model_zoo.contract.files import write_atomic
 
-READER = f"1, OpenCV {cv2.__version__}"  # raise the number when a reader reads something else from the same files
-# A file can change twice within one tick of its file system's clock, and look as before: the times of files that are
-# younger than this are not trusted. FAT counts in steps of two seconds.
-SETTLED = 2.0
-Fact = TypeVar("Fact")
+VERSION = f"2, OpenCV {cv2.__version__}"  # increase the number when a reader returns something else for the same files
+# A file can change twice within one tick of its file system's clock and keep its times. Times of files younger than
+# this many seconds are not trusted; FAT has a resolution of two seconds.
+MIN_AGE = 2.0
+Info = TypeVar("Info")
 Arrays = dict[str, NDArray[Any]]
 _log = logging.getLogger(__name__)
 
 
-def folder_of(root: Path) -> Path:
-    """Return where the cache of a dataset lies."""
+def dataset_folder(root: Path) -> Path:
+    """Return the cache folder of a dataset."""
     return cache_folder() / "data" / _hash([os.path.abspath(root).encode()])[:16]
 
 
-def key_of(sources: Iterable[bytes]) -> str:
-    """Return the key of what is read from `sources` by the readers as they are now."""
-    return _hash([READER.encode(), *sources])
+def cache_key(sources: Iterable[bytes]) -> str:
+    """Return the key for data read from `sources` by the current readers."""
+    return _hash([VERSION.encode(), *sources])
 
 
 def load_arrays(path: Path, key: str) -> Arrays | None:
-    """Return the arrays that were kept under `key`; None where there are none, or those of another key."""
+    """Return the arrays stored at `path`, or None if there are none or they have another key."""
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as kept:
-            return {name: kept[name] for name in kept.files if name != "key"} if kept["key"] == key else None
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files if name != "key"} if stored["key"] == key else None
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        _log.warning("%s: the cache is damaged and made anew (%s)", path, error)
+        _log.warning("%s: cache is corrupt and will be rebuilt (%s)", path, error)
         return None
 
 
-def keep_arrays(path: Path, key: str, arrays: Arrays) -> None:
-    """Keep arrays under `key`, in the place of what was at `path`."""
+def save_arrays(path: Path, key: str, arrays: Arrays) -> None:
+    """Store arrays under `key`, overwriting the file at `path`."""
     _write(path, lambda file: np.savez(file, allow_pickle=False, key=np.array(key), **arrays))
 
 
-def facts(path: Path, files: Sequence[Path], find: Callable[[Path], Fact], title: str) -> list[Fact]:
-    """Return what `find` tells of each file, from `path` where the file is as it was; facts are lists of JSON values.
+def cached_file_info(path: Path, files: Sequence[Path], read: Callable[[Path], Info], title: str) -> list[Info]:
+    """Return `read(file)` for each file, from the cache at `path` if the file is unchanged.
 
-    Many files are looked at at a time; a bar shows how far it is on a terminal. What is known when it is interrupted is
-    kept.
+    `read` returns a tuple of JSON values. Files are read in parallel, with a progress bar on a terminal. Results are
+    stored even if reading is interrupted.
     """
-    known = _read_facts(path)
-    wanted = {os.path.abspath(file): file for file in files}
+    cached = _load_info(path)
+    by_name = {os.path.abspath(file): file for file in files}
     with ThreadPoolExecutor() as pool:
-        stamps = dict(zip(wanted, pool.map(_stamp, wanted.values()), strict=True))
-        new = [name for name, stamp in stamps.items() if not stamp or known.get(name, [None])[0] != stamp]
-        found = {}
+        versions = dict(zip(by_name, pool.map(_file_version, by_name.values()), strict=True))
+        changed = [name for name, now in versions.items() if not now or cached.get(name, [None])[0] != now]
+        results: dict[str, Info] = {}
         try:
-            outcomes = pool.map(find, (wanted[name] for name in new))
-            bar = tqdm(outcomes, title, len(new), unit="file", leave=False, disable=None if new else True)
-            for name, fact in zip(new, bar, strict=True):
-                found[name] = fact
+            infos = pool.map(read, (by_name[name] for name in changed))
+            bar = tqdm(infos, title, len(changed), unit="file", leave=False, disable=None if changed else True)
+            for name, info in zip(changed, bar, strict=True):
+                results[name] = info
         finally:
             pool.shutdown(cancel_futures=True)
-            _keep_facts(path, known, {name: [stamps[name], fact] for name, fact in found.items()})
-    return [found[name] if name in found else known[name][1] for name in map(os.path.abspath, files)]
+            _save_info(path, cached, {name: [versions[name], info] for name, info in results.items()})
+    return [results[name] if name in results else cached[name][1] for name in map(os.path.abspath, files)]
 
 
-def _keep_facts(path: Path, known: dict[str, Any], new: dict[str, list[Any]]) -> None:
+def _save_info(path: Path, cached: dict[str, Any], new: dict[str, list[Any]]) -> None:
     now = time.time()
-    settled = {name: fact for name, fact in new.items() if fact[0] and now - max(fact[0][1:]) / 1e9 > SETTLED}
-    if settled:
-        text = json.dumps({"reader": READER, "files": known | settled})
+    trusted = {name: info for name, info in new.items() if info[0] and now - max(info[0][1:]) / 1e9 > MIN_AGE}
+    if trusted:
+        text = json.dumps({"reader": VERSION, "files": cached | trusted})
         _write(path, lambda file: file.write(text.encode()))
 
 
-def _read_facts(path: Path) -> dict[str, Any]:
+def _load_info(path: Path) -> dict[str, Any]:
     try:
-        kept = json.loads(path.read_bytes())
-        return dict(kept["files"]) if kept["reader"] == READER else {}
+        document = json.loads(path.read_bytes())
+        return dict(document["files"]) if document["reader"] == VERSION else {}
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, KeyError, TypeError) as error:
-        _log.warning("%s: the cache is damaged and made anew (%s)", path, error)
+        _log.warning("%s: cache is corrupt and will be rebuilt (%s)", path, error)
         return {}
 
 
-def _stamp(path: Path) -> list[int]:
-    """Return size, time of modification and time of change (which no copying tool can set back); empty if missing."""
+def _file_version(path: Path) -> list[int]:
+    """Return size, modification time and change time, or an empty list if the file is missing.
+
+    Copy tools can restore the modification time but not the change time.
+    """
     try:
         status = path.stat()
     except OSError:
@@ -114,15 +117,15 @@ def _stamp(path: Path) -> list[int]:
 
 
 def _write(path: Path, write: Callable[[Any], object]) -> None:
-    """Write a file whole or not at all; several processes may do so at once, and the cache may be read-only."""
+    """Write a file atomically; the cache may be read-only, and several processes may write at once."""
     try:
         write_atomic(path, write)
     except OSError as error:
-        _log.warning("%s: nothing is kept for the next time (%s)", path, error)
+        _log.warning("%s: cannot write the cache (%s)", path, error)
 
 
 def _hash(parts: Iterable[bytes]) -> str:
-    """Hash parts so that what moves from one to the next shows."""
+    """Hash parts with their lengths, so that moving bytes between parts changes the hash."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(len(part).to_bytes(8, "little"))

@@ -1,4 +1,4 @@
-"""What a dataset is once it has been read, whatever format it came in."""
+"""Dataset types: classes, splits and records, the same for every file format."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from model_zoo.contract.errors import LineageError
 from model_zoo.contract.letterbox import Size
 
-# What splits of one purpose are called; VOC's test set is what its networks are validated on.
-CONVENTIONS = {
+# Patterns of split names by purpose, in order of preference. VOC networks are validated on its test set.
+SPLIT_PATTERNS = {
     "train": (r"train(val|ing)?[-_]?\d*",),
     "val": (r"(val|valid|validation|minival)[-_]?\d*", r"test(ing)?[-_]?\d*"),
     "test": (r"test(ing)?[-_]?\d*",),
@@ -22,55 +22,68 @@ CONVENTIONS = {
 
 @dataclass(frozen=True, eq=False)
 class Record:
-    """One image and its objects.
-
-    size: (height, width) of the image as displayed (after EXIF). boxes: float32 (N, 4) xyxy in its pixels. class_ids:
-    int64 (N,), indices of the dataset's class names. crowd: bool (N,), objects that are neither learned nor counted as
-    missed (COCO's iscrowd, VOC's difficult). areas: float32 (N,), of the object in square pixels (COCO's area, or the
-    box's where the format has none). image_id: the format's own, or a running number.
-    """
+    """One image and its N objects."""
 
     path: Path
+    """Image file."""
     size: Size
+    """Height and width as displayed, after EXIF orientation."""
     boxes: NDArray[np.float32]
+    """Boxes (N, 4), xyxy in pixels of the displayed image."""
     class_ids: NDArray[np.int64]
+    """Indices (N,) into the class names of the dataset."""
     crowd: NDArray[np.bool_]
+    """Mask (N,) of objects excluded from training and from missed detections (COCO iscrowd, VOC difficult)."""
     areas: NDArray[np.float32]
+    """Object areas (N,) in square pixels: COCO's area, or the box area in formats without one."""
     image_id: int
+    """Id given by the format, or a running number."""
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """The images of one purpose: train, val or test. fingerprint: sha256 of what was read, labels and image bytes."""
+    """The images of one purpose: train, val or test."""
 
     name: str
+    """Name in the dataset, such as train2017."""
     records: tuple[Record, ...]
+    """Images and their objects."""
     fingerprint: str
+    """SHA-256 of class names, labels and image bytes."""
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A dataset: its classes, and its splits by name. category_ids: of the format, class by class."""
+    """Classes and splits of a dataset."""
 
     root: Path
+    """Path the dataset was opened from."""
     class_names: tuple[str, ...]
+    """Name of each class."""
     category_ids: tuple[int, ...]
+    """Id of each class in the source format."""
     splits: dict[str, Split]
+    """Splits by name."""
 
     def split(self, name: str) -> Split:
-        """Return the split of that name; train, val and test also mean the one that is conventionally called so.
+        """Return a split by its exact name, or by its purpose: train, val or test.
 
-        train: train, training, trainval; val: val, valid, validation, minival, or else a test split; test: test,
-        testing; each with a year or number behind it. Raises LineageError where there is none, or several.
+        train matches train, training and trainval. val matches val, valid, validation and minival, or else a test
+        split. test matches test and testing. A year or number may follow.
+
+        Raises:
+            LineageError: No split matches, or several do.
         """
         if name in self.splits:
             return self.splits[name]
-        found: list[str] = []
-        for convention in CONVENTIONS.get(name, ()):
-            found = found or [known for known in self.splits if re.fullmatch(convention, known, re.IGNORECASE)]
-        if len(found) == 1:
-            return self.splits[found[0]]
-        there = f"expected the name of one of its splits: {', '.join(self.splits) or 'there are none'}"
-        if found:
-            raise LineageError(f"{self.root}: {' and '.join(found)} may be meant by split {name!r}; {there}")
-        raise LineageError(f"{self.root}: no split {name!r}; {there}")
+        matches: list[str] = []
+        for pattern in SPLIT_PATTERNS.get(name, ()):
+            matches = matches or [split for split in self.splits if re.fullmatch(pattern, split, re.IGNORECASE)]
+        if len(matches) == 1:
+            return self.splits[matches[0]]
+        if matches:
+            raise LineageError(
+                f"{self.root}: split {name!r} is ambiguous; {' and '.join(matches)} match; give the exact name"
+            )
+        available = f"available: {', '.join(self.splits)}" if self.splits else "the dataset has no splits"
+        raise LineageError(f"{self.root}: split {name!r} not found; {available}")

@@ -1,4 +1,4 @@
-"""What is known of image files without their labels: headers, and how they look; kept from one time to the next."""
+"""Image headers and perceptual hashes of image files, cached between runs."""
 
 from __future__ import annotations
 
@@ -15,77 +15,84 @@ from model_zoo.contract.images import decode_image, probe
 from model_zoo.contract.letterbox import Size
 from training.data import cache
 
-GRID = 16  # of a look: comparisons along a row, and rows
-FLAT = 2.0  # standard deviation in gray levels below which a picture looks like any other, such as a black one
+HASH_GRID = 16  # rows of the hash, and comparisons in each row
+MIN_CONTRAST = 2.0  # standard deviation in gray levels; flatter images, such as black ones, get no hash
 
 
-class Header(NamedTuple):
-    """What an image file's header says, and the hash of its bytes.
-
-    fault: why it cannot be used: `missing`, `empty` or a reason; "" where it can.
-    """
+class ImageInfo(NamedTuple):
+    """Header of an image file and the hash of its bytes."""
 
     height: int = 0
+    """Height as stored."""
     width: int = 0
+    """Width as stored."""
     orientation: int = 1
+    """EXIF orientation, 1 to 8."""
     colors: str = "rgb"
+    """Color model: rgb, gray or cmyk."""
     depth: int = 8
+    """Bits per channel."""
     sha256: str = ""
-    fault: str = ""
+    """SHA-256 of the file."""
+    error: str = ""
+    """`missing`, `empty` or the reason why the file cannot be used; empty if it can."""
 
     @property
     def stored(self) -> Size:
-        """(height, width) as stored."""
+        """Height and width as stored."""
         return self.height, self.width
 
     @property
     def displayed(self) -> Size:
-        """(height, width) as displayed, after EXIF."""
+        """Height and width as displayed, after EXIF orientation."""
         return (self.width, self.height) if self.orientation >= 5 else (self.height, self.width)
 
 
-class Look(NamedTuple):
-    """How an image looks: 256 bits as hexadecimal digits, "" where it is all one color; or why it cannot be seen."""
+class ImageHash(NamedTuple):
+    """Perceptual hash of an image, or the reason why it cannot be decoded."""
 
     bits: str = ""
-    fault: str = ""
+    """256 bits as hexadecimal digits; empty for an image of a single color."""
+    error: str = ""
+    """Reason why the image cannot be decoded; empty if it can."""
 
 
-def headers(root: Path, images: Sequence[Path]) -> list[Header]:
-    """Read the headers of image files of the dataset at `root`; nothing is decoded."""
-    found = cache.facts(cache.folder_of(root) / "headers.json", images, _header, "read images")
-    return [Header(*fact) for fact in found]
+def read_image_info(root: Path, images: Sequence[Path]) -> list[ImageInfo]:
+    """Read the headers of image files of the dataset at `root`, without decoding them."""
+    path = cache.dataset_folder(root) / "image_info.json"
+    return [ImageInfo(*info) for info in cache.cached_file_info(path, images, _read_info, "read images")]
 
 
-def looks(root: Path, images: Sequence[Path]) -> list[Look]:
-    """Decode image files of the dataset at `root`, to see whether they can be, and how they look."""
-    return [Look(*fact) for fact in cache.facts(cache.folder_of(root) / "looks.json", images, _look, "decode images")]
+def hash_images(root: Path, images: Sequence[Path]) -> list[ImageHash]:
+    """Decode image files of the dataset at `root` and compute their perceptual hashes."""
+    path = cache.dataset_folder(root) / "hashes.json"
+    return [ImageHash(*info) for info in cache.cached_file_info(path, images, _hash_image, "decode images")]
 
 
-def _header(path: Path) -> Header:
+def _read_info(path: Path) -> ImageInfo:
     try:
         data = path.read_bytes()
     except OSError as error:
-        return Header(fault="missing" if isinstance(error, FileNotFoundError) else str(error.strerror))
+        return ImageInfo(error="missing" if isinstance(error, FileNotFoundError) else str(error.strerror))
     if not data:
-        return Header(fault="empty")
+        return ImageInfo(error="empty")
     try:
         header = probe(data)
     except ImageError as error:
-        return Header(fault=str(error))
+        return ImageInfo(error=str(error))
     digest = hashlib.sha256(data).hexdigest()
-    return Header(*header.size, header.orientation, header.colors, header.depth, digest)
+    return ImageInfo(*header.size, header.orientation, header.colors, header.depth, digest)
 
 
-def _look(path: Path) -> Look:
-    """Tell where it grows brighter from left to right, on a coarse grid (a "difference hash")."""
+def _hash_image(path: Path) -> ImageHash:
+    """Compute a difference hash: whether brightness increases from left to right, on a coarse grid."""
     try:
         gray = cv2.cvtColor(decode_image(path.read_bytes()), cv2.COLOR_RGB2GRAY)
     except OSError as error:
-        return Look(fault=str(error.strerror))
+        return ImageHash(error=str(error.strerror))
     except ImageError as error:
-        return Look(fault=str(error))
-    small = cv2.resize(gray, (GRID + 1, GRID), interpolation=cv2.INTER_AREA).astype(np.int16)
-    if small.std() < FLAT:
-        return Look()
-    return Look(np.packbits(small[:, 1:] > small[:, :-1]).tobytes().hex())
+        return ImageHash(error=str(error))
+    small = cv2.resize(gray, (HASH_GRID + 1, HASH_GRID), interpolation=cv2.INTER_AREA).astype(np.int16)
+    if small.std() < MIN_CONTRAST:
+        return ImageHash()
+    return ImageHash(np.packbits(small[:, 1:] > small[:, :-1]).tobytes().hex())

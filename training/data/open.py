@@ -1,4 +1,4 @@
-"""Open a dataset in whatever format it comes: COCO's JSON, YOLO's text files, Pascal VOC's XML."""
+"""Open a dataset in any supported format: COCO JSON, YOLO text files or Pascal VOC XML."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ import re
 from pathlib import Path
 
 from model_zoo.contract.errors import LineageError
-from training.data import image_info
-from training.data.build_records import assemble
+from training.data.build_records import build_split
 from training.data.dataset import Dataset
 from training.data.formats import coco, voc, yolo
-from training.data.formats.raw_labels import Reading
+from training.data.formats.raw_labels import RawDataset
+from training.data.image_info import read_image_info
 from training.data.validation.findings import Finding, raise_on_errors
 
 DESCRIPTIONS = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
-NAMES = re.compile(rb"^names\s*:", re.MULTILINE)  # what tells a description from other YAML files
-EXPECTED = (
+NAMES_KEY = re.compile(rb"^names\s*:", re.MULTILINE)  # distinguishes a dataset description from other YAML files
+SUPPORTED = (
     "expected a COCO .json file, a folder with annotations/*.json, a YOLO data.yaml or a folder with one, "
     "or a VOC folder with Annotations/*.xml"
 )
 
 
 def open_dataset(path: Path) -> Dataset:
-    """Read a dataset: a folder or a file of a format that is recognized by what is there.
+    """Read a dataset from a folder or file, detecting its format.
 
-    Images are not decoded.
+    Labels and image headers are read; images are not decoded.
 
     Raises:
         LineageError: There is no dataset at `path`.
@@ -36,31 +36,35 @@ def open_dataset(path: Path) -> Dataset:
 
 
 def read_dataset(path: Path) -> tuple[Dataset, list[Finding]]:
-    """Read what can be read of a dataset, and tell what cannot."""
-    reading = _read(path)
-    findings = list(reading.findings)
+    """Read all valid images and labels of a dataset, and report the others.
+
+    Raises:
+        LineageError: There is no dataset at `path`.
+    """
+    raw = _read_labels(path)
+    findings = list(raw.findings)
     splits = {}
-    for name, labels in reading.splits.items():
-        headers = image_info.headers(path, [Path(image) for image in labels.images.tolist()])
-        splits[name], faults = assemble(name, labels, headers, reading)
-        findings += faults
-        if not len(labels.images) and not faults:
-            text = f"split {name!r}: expected images; it has none; add some, or take the split away"
+    for name, labels in raw.splits.items():
+        infos = read_image_info(path, [Path(image) for image in labels.images.path.tolist()])
+        splits[name], split_findings = build_split(name, labels, infos, raw)
+        findings += split_findings
+        if not infos and not split_findings:
+            text = f"split {name!r}: has no images; add some or remove the split"
             findings.append(Finding("split-empty", path, 0, text))
-    return Dataset(path, reading.class_names, reading.category_ids, splits), findings
+    return Dataset(path, raw.class_names, raw.category_ids, splits), findings
 
 
-def _read(path: Path) -> Reading:
+def _read_labels(path: Path) -> RawDataset:
     if not path.exists():
-        raise LineageError(f"{path}: no such dataset; {EXPECTED}")
+        raise LineageError(f"{path}: no such dataset; {SUPPORTED}")
     if description := _find_description(path):
         return yolo.read_yolo(description)
     if voc.find_roots(path):
         return voc.read_voc(path)
     if coco.find_files(path):
         return coco.read_coco(path)
-    there = ", ".join(sorted(child.name for child in path.iterdir())[:10]) if path.is_dir() else "a file"
-    raise LineageError(f"{path}: no dataset is recognized; {EXPECTED}; got {there or 'an empty folder'}")
+    contents = ", ".join(sorted(child.name for child in path.iterdir())[:10]) if path.is_dir() else "a file"
+    raise LineageError(f"{path}: unknown dataset format; {SUPPORTED}; got {contents or 'an empty folder'}")
 
 
 def _find_description(path: Path) -> Path | None:
@@ -69,8 +73,8 @@ def _find_description(path: Path) -> Path | None:
         return path if path.suffix in (".yaml", ".yml") else None
     usual = [path / name for name in DESCRIPTIONS if (path / name).is_file()]
     others = (file for pattern in ("*.yaml", "*.yml") for file in sorted(path.glob(pattern)))
-    found = usual[:1] or [file for file in others if NAMES.search(file.read_bytes())]
-    if len(found) > 1:
-        names = ", ".join(file.name for file in found)
-        raise LineageError(f"{path}: expected one description; got {names}; give the path of the one that is meant")
-    return found[0] if found else None
+    files = usual[:1] or [file for file in others if NAMES_KEY.search(file.read_bytes())]
+    if len(files) > 1:
+        names = ", ".join(file.name for file in files)
+        raise LineageError(f"{path}: expected one dataset description; got {names}; give the path of the right one")
+    return files[0] if files else None

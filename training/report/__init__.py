@@ -1,1 +1,1 @@
-"""Show how a run went."""
+"""Reports of training runs and comparisons."""

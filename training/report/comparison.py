@@ -1,4 +1,4 @@
-"""The page of a comparison: what the generations of YOLO make of one dataset."""
+"""Report of a comparison: several YOLO generations on one dataset."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import csv
 import io
 import math
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from training.report.page import Page
-from training.run.compare import Entry, note_of
+from training.run.compare import ComparedModel, Comparison, note_of
 
 COLUMNS: Final = (
     "model",
@@ -28,29 +29,40 @@ COLUMNS: Final = (
 )
 
 
-def comparison_page(title: str, entries: Sequence[Entry], failures: Sequence[str]) -> str:
-    """Return the page: a table, precision against cost, curves, notes on every generation."""
+def write_comparison(folder: Path, comparison: Comparison) -> None:
+    """Write comparison.html, comparison.csv and comparison.png, the plot of AP by latency."""
+    models = comparison.models
+    folder.mkdir(parents=True, exist_ok=True)
+    page = comparison_page(f"YOLO on {comparison.dataset.root.name}", models, comparison.failures)
+    (folder / "comparison.html").write_text(page, encoding="utf-8")
+    (folder / "comparison.csv").write_text(comparison_csv(models), encoding="utf-8")
+    _, label, cost = COSTS[0]
+    cost_figure(models, label, cost).savefig(folder / "comparison.png", dpi=120)
+
+
+def comparison_page(title: str, entries: Sequence[ComparedModel], failures: Sequence[str]) -> str:
+    """Return the HTML page: a table, plots of AP against cost, learning curves and notes on each generation."""
     page = Page(title)
     page.paragraph(
-        "Precision is COCO's, of the exported file on the validation images. Latency is that of one image alone on one "
-        "thread of this machine, all models in turns: compare the ratios, not the milliseconds."
+        "COCO metrics of the exported models on the validation images. Latency is for a single image on one thread of "
+        "this machine, measured in rounds over all models: compare ratios rather than milliseconds."
     )
     page.table(COLUMNS, rows(entries))
     for failure in failures:
         page.paragraph(failure)
-    page.plots((caption, precision_figure(entries, label, of)) for caption, label, of in COSTS)
+    page.plots((caption, cost_figure(entries, label, cost)) for caption, label, cost in COSTS)
     curves = [entry for entry in entries if entry.history]
     if curves:
-        page.heading("How they learned")
-        page.plots([("AP over the epochs", history_figure(curves, "ap")), ("Loss", history_figure(curves, "loss"))])
-    page.heading("What changed from one to the next")
+        page.heading("Training")
+        page.plots([("Average precision", history_figure(curves, "ap")), ("Loss", history_figure(curves, "loss"))])
+    page.heading("Generations")
     for family in dict.fromkeys(entry.card.family for entry in entries):
         page.paragraph(note_of(family))
     return page.html()
 
 
-def rows(entries: Sequence[Entry]) -> list[list[Any]]:
-    """Return the table, a row per model."""
+def rows(entries: Sequence[ComparedModel]) -> list[list[Any]]:
+    """Return the table, one row per model."""
     return [
         [
             e.name,
@@ -66,46 +78,47 @@ def rows(entries: Sequence[Entry]) -> list[list[Any]]:
     ]
 
 
-def comparison_csv(entries: Sequence[Entry]) -> str:
+def comparison_csv(entries: Sequence[ComparedModel]) -> str:
     """Return the table as CSV."""
     stream = io.StringIO()
     csv.writer(stream, lineterminator="\n").writerows([COLUMNS, *rows(entries)])
     return stream.getvalue()
 
 
-COSTS: Final[tuple[tuple[str, str, Callable[[Entry], float]], ...]] = (
-    ("Precision against time", "latency (ms)", lambda e: e.latency_ms),
-    ("Precision against size", "parameters (millions)", lambda e: e.card.params / 1e6),
-    ("Precision against work", "GFLOPs", lambda e: e.card.gflops),
+COSTS: Final[tuple[tuple[str, str, Callable[[ComparedModel], float]], ...]] = (
+    ("AP by latency", "Latency (ms)", lambda e: e.latency_ms),
+    ("AP by model size", "Parameters (millions)", lambda e: e.card.params / 1e6),
+    ("AP by compute", "GFLOPs", lambda e: e.card.gflops),
 )
 
 
-def precision_figure(entries: Sequence[Entry], label: str, cost: Callable[[Entry], float]) -> Figure:
-    """Draw AP over a cost, a point per model with its name."""
+def cost_figure(entries: Sequence[ComparedModel], label: str, cost: Callable[[ComparedModel], float]) -> Figure:
+    """Plot AP over a cost, one labeled point per model."""
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.subplots()
     costs = [cost(entry) for entry in entries]
-    for entry, of_it in zip(entries, costs, strict=True):
-        point = (of_it, entry.metrics["ap"])
+    for entry, x in zip(entries, costs, strict=True):
+        point = (x, entry.metrics["ap"])
         axes.scatter(*point, s=36)
         axes.annotate(entry.name, point, xytext=(5, 4), textcoords="offset points", fontsize="small")
-    axes.set(xlabel=label, ylabel="AP", xscale="log" if min(costs) > 0 else "linear")  # a card may not tell a cost
-    axes.margins(x=0.22)  # room for the names
+    axes.set(xlabel=label, ylabel="AP", xscale="log" if min(costs) > 0 else "linear")  # 0: the card lacks this cost
+    axes.margins(x=0.22)  # space for the names
     for axis in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
         axis(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.grid(alpha=0.3, which="both")
     return figure
 
 
-def history_figure(entries: Sequence[Entry], column: str) -> Figure:
-    """Draw one column of the histories over the epochs; losses relative to the first, since their scales differ."""
+def history_figure(entries: Sequence[ComparedModel], column: str) -> Figure:
+    """Plot a metric over the epochs. Losses are relative to the first one, because their scales differ."""
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.subplots()
     for entry in entries:
-        known = [row for row in entry.history if row.get(column) is not None]
-        first = known[0][column] if column == "loss" and known else 1
-        axes.plot([row["epoch"] for row in known], [row[column] / first for row in known], label=entry.name)
-    axes.set(xlabel="epoch", ylabel="loss / first loss" if column == "loss" else column.upper())
+        rows_with_value = [row for row in entry.history if row.get(column) is not None]
+        first = rows_with_value[0][column] if column == "loss" and rows_with_value else 1
+        epochs, values = [row["epoch"] for row in rows_with_value], [row[column] / first for row in rows_with_value]
+        axes.plot(epochs, values, label=entry.name)
+    axes.set(xlabel="Epoch", ylabel="Loss relative to the first epoch" if column == "loss" else column.upper())
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")
     return figure

@@ -1,4 +1,4 @@
-"""Pictures that people compare: what a batch looks like to the network, and predictions beside the truth."""
+"""Image sheets for reports: training batches, and ground truth beside detections."""
 
 from __future__ import annotations
 
@@ -14,62 +14,66 @@ from model_zoo.contract.images import decode_image
 from training.batch import Batch
 from training.data.dataset import Record
 
-Picture = NDArray[np.uint8]  # (H, W, 3) RGB
-WIDTH = 480  # of one picture in a sheet
+Image = NDArray[np.uint8]  # (H, W, 3) RGB
+WIDTH = 480  # pixels of each image on a sheet
 GAP = 6
 WHITE = 255
 
 
-def batch_sheet(batch: Batch, class_names: Sequence[str], most: int = 16, columns: int = 4) -> Picture:
-    """Lay out the images of a training batch with the boxes that are learned."""
-    pictures = []
-    for i, image in enumerate(batch.images[:most].numpy()):
-        mine = (batch.targets.image_index == i).numpy()
-        boxes = batch.targets.boxes.numpy()[mine].astype(np.float32)
-        pictures.append(_with_boxes(image, boxes, batch.targets.class_ids.numpy()[mine], class_names))
-    return sheet(pictures, columns)
+def batch_sheet(batch: Batch, class_names: Sequence[str], max_images: int = 16, columns: int = 4) -> Image:
+    """Return a sheet of the images of a training batch with their target boxes."""
+    images = []
+    for i, image in enumerate(batch.images[:max_images].numpy()):
+        mask = (batch.targets.image_index == i).numpy()
+        boxes = batch.targets.boxes.numpy()[mask].astype(np.float32)
+        images.append(_draw_targets(image, boxes, batch.targets.class_ids.numpy()[mask], class_names))
+    return make_sheet(images, columns)
 
 
 def comparison_sheet(
-    records: Sequence[Record], detections: Sequence[Detections], class_names: Sequence[str], score: float, most: int = 8
-) -> Picture:
-    """Lay out, image by image, the truth on the left and the detections of at least `score` on the right."""
-    pictures = []
-    for record, found in list(zip(records, detections, strict=True))[:most]:
+    records: Sequence[Record],
+    detections: Sequence[Detections],
+    class_names: Sequence[str],
+    score: float,
+    max_images: int = 8,
+) -> Image:
+    """Return a sheet with one row per image: ground truth on the left, detections of at least `score` on the right."""
+    images = []
+    for record, detected in list(zip(records, detections, strict=True))[:max_images]:
         image = decode_image(record.path.read_bytes())
-        sure = found.scores >= score
-        confident = Detections(found.boxes[sure], found.scores[sure], found.class_ids[sure])
-        pictures.append(_with_boxes(image, record.boxes, record.class_ids, class_names))
-        pictures.append(draw(image, confident, class_names))
-    return sheet(pictures, columns=2)
+        mask = detected.scores >= score
+        confident = Detections(detected.boxes[mask], detected.scores[mask], detected.class_ids[mask])
+        images.append(_draw_targets(image, record.boxes, record.class_ids, class_names))
+        images.append(draw(image, confident, class_names))
+    return make_sheet(images, columns=2)
 
 
-def sheet(pictures: Sequence[Picture], columns: int) -> Picture:
-    """Lay pictures out in rows, each scaled to one width."""
-    scaled = [_scaled(picture) for picture in pictures]
+def make_sheet(images: Sequence[Image], columns: int) -> Image:
+    """Arrange images in rows, each scaled to the same width."""
+    scaled = [_scale(image) for image in images]
     rows = [scaled[start : start + columns] for start in range(0, len(scaled), columns)]
-    heights = [max(len(picture) for picture in row) for row in rows]
+    heights = [max(len(image) for image in row) for row in rows]
     canvas = np.full((sum(heights) + GAP * len(rows), columns * (WIDTH + GAP), 3), WHITE, dtype=np.uint8)
     top = 0
     for row, height in zip(rows, heights, strict=True):
-        for column, picture in enumerate(row):
+        for column, image in enumerate(row):
             left = column * (WIDTH + GAP)
-            canvas[top : top + len(picture), left : left + WIDTH] = picture
+            canvas[top : top + len(image), left : left + WIDTH] = image
         top += height + GAP
     return canvas
 
 
-def jpeg(picture: Picture) -> bytes:
-    """Encode an RGB picture, small enough for a page."""
-    return cv2.imencode(".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
+def encode_jpeg(image: Image) -> bytes:
+    """Encode an RGB image as JPEG of moderate quality."""
+    return cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
 
 
-def _with_boxes(
-    image: Picture, boxes: NDArray[np.float32], class_ids: NDArray[np.int64], class_names: Sequence[str]
-) -> Picture:
+def _draw_targets(
+    image: Image, boxes: NDArray[np.float32], class_ids: NDArray[np.int64], class_names: Sequence[str]
+) -> Image:
     return draw_boxes(image, boxes, class_ids, [class_names[i] for i in class_ids])
 
 
-def _scaled(picture: Picture) -> Picture:
-    height = max(round(len(picture) * WIDTH / picture.shape[1]), 1)
-    return np.asarray(cv2.resize(picture, (WIDTH, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+def _scale(image: Image) -> Image:
+    height = max(round(len(image) * WIDTH / image.shape[1]), 1)
+    return np.asarray(cv2.resize(image, (WIDTH, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""One self-contained HTML page: headings, tables, text and pictures, nothing fetched from anywhere."""
+"""Build a self-contained HTML page of headings, paragraphs, tables, plots and images."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ th:first-child, td:first-child { text-align: left; }
 
 
 class Page:
-    """Collects the parts of a page in order; `html` is the whole."""
+    """An HTML page, to which parts are added in order."""
 
     def __init__(self, title: str) -> None:
         self._title = title
         self._parts = [f"<h1>{html.escape(title)}</h1>"]
 
     def heading(self, text: str) -> None:
-        """Begin a section."""
+        """Add a section heading."""
         self._parts.append(f"<h2>{html.escape(text)}</h2>")
 
     def paragraph(self, text: str) -> None:
-        """Add plain text."""
+        """Add a paragraph of plain text."""
         self._parts.append(f"<p>{html.escape(text)}</p>")
 
     def table(self, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-        """Add a table; floats have four decimals, and a dash stands for the -1 of metrics: nothing to measure."""
+        """Add a table. Floats have four decimals; -1, which marks an undefined metric, is shown as a dash."""
         head = "".join(f'<th scope="col">{html.escape(cell)}</th>' for cell in header)
         body = "".join(f"<tr>{''.join(f'<td>{_cell(cell)}</td>' for cell in row)}</tr>" for row in rows)
         self._parts.append(
@@ -53,12 +53,12 @@ class Page:
         cells = "".join(_figure(figure_png(figure), "image/png", caption) for caption, figure in figures)
         self._parts.append(f'<div class="plots">{cells}</div>')
 
-    def picture(self, caption: str, jpeg: bytes) -> None:
-        """Add a JPEG picture over the whole width."""
+    def image(self, caption: str, jpeg: bytes) -> None:
+        """Add a JPEG image at full width."""
         self._parts.append(_figure(jpeg, "image/jpeg", caption))
 
     def html(self) -> str:
-        """Return the document."""
+        """Return the HTML document."""
         return (
             '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
             '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -74,7 +74,7 @@ def _cell(value: object) -> str:
     return html.escape(str(value))
 
 
-def _figure(image: bytes, kind: str, caption: str) -> str:
+def _figure(image: bytes, media_type: str, caption: str) -> str:
     data = base64.b64encode(image).decode()
     text = html.escape(caption)
-    return f'<figure><img alt="{text}" src="data:{kind};base64,{data}"><figcaption>{text}</figcaption></figure>'
+    return f'<figure><img alt="{text}" src="data:{media_type};base64,{data}"><figcaption>{text}</figcaption></figure>'

@@ -1,4 +1,4 @@
-"""Figures as PNG, whatever the names in them are written in."""
+"""Encode matplotlib figures as PNG, with text in any script."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ DPI = 110
 
 
 def figure_png(figure: Figure) -> bytes:
-    """Encode a figure; letters that the font does not have show as empty frames, and a `$` is a `$`."""
+    """Encode a figure as PNG.
+
+    Glyphs that the font lacks are drawn as empty boxes. `$` does not start a formula.
+    """
     for text in figure.findobj(Text):
         text.set_parse_math(False)
     stream = io.BytesIO()

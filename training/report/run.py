@@ -1,4 +1,4 @@
-"""`report.html` of a run: how it went, how good it is, what it sees."""
+"""Write `report.html` of a training run: metrics, curves, detections, losses and data."""
 
 from __future__ import annotations
 
@@ -14,30 +14,38 @@ from training.data.dataset import Dataset
 from training.data.validation.plots import box_size_figure, center_figure, class_figure
 from training.data.validation.statistics import count_dataset
 from training.evaluate.curves import SCORES, confusion_matrix, curves
-from training.evaluate.detector import Evaluation
+from training.evaluate.evaluation import Evaluation
 from training.report import plots
-from training.report.images import comparison_sheet, jpeg
+from training.report.images import comparison_sheet, encode_jpeg
 from training.report.page import Page
 
 REPORT = "report.html"
 HISTORY = "metrics.jsonl"
-LABELS_AT = 640  # pixels of the longer side of the images whose boxes are drawn
-BATCHES = "batches"  # JPEGs of the first batches, written when a run begins
+BOX_SIZE_SCALE = 640  # longer side of images in the plot of box sizes
+BATCHES = "batches"  # folder of JPEGs of the first training batches
 
 
 def write_report(run: Path, dataset: Dataset, evaluation: Evaluation) -> Path:
-    """Write the report of a run from its folder and the evaluation of its best weights; returns the file."""
+    """Write the report of a run and return its path.
+
+    Args:
+        run: Folder of the run.
+        dataset: Dataset of the run.
+        evaluation: Evaluation of the best weights.
+    """
     history = read_history(run)
     page = Page(f"Run {run.name}")
-    page.paragraph(f"{len(history)} epochs on {dataset.root.name}; evaluated as it is served, by COCO's metrics.")
+    page.paragraph(
+        f"{len(history)} epochs on {dataset.root.name}. COCO metrics of the best weights, measured as served."
+    )
     add_evaluation(page, dataset, evaluation)
     page.heading("Training")
-    figures = (plots.losses_figure(history), plots.metrics_figure(history), plots.rate_figure(history))
-    page.plots(zip(("Losses", "Average precision", "Learning rate"), figures, strict=True))
+    figures = (plots.loss_figure(history), plots.ap_figure(history), plots.learning_rate_figure(history))
+    page.plots(zip(("Loss", "Average precision", "Learning rate"), figures, strict=True))
     for path in sorted((run / BATCHES).glob("*.jpg")):
-        page.picture(f"Training batch {path.stem}, with the boxes that are learned", path.read_bytes())
-    page.heading("Data")
-    page.plots(label_plots(dataset))
+        page.image(f"Training batch {path.stem} with target boxes", path.read_bytes())
+    page.heading("Dataset")
+    page.plots(object_plots(dataset))
     page.heading("Configuration")
     config = json.loads((run / "config.json").read_text(encoding="utf-8"))
     page.table(("option", "value"), flatten(config))
@@ -47,11 +55,11 @@ def write_report(run: Path, dataset: Dataset, evaluation: Evaluation) -> Path:
 
 
 def add_evaluation(page: Page, dataset: Dataset, evaluation: Evaluation) -> None:
-    """Add the tables, curves and pictures of one evaluation to a page."""
+    """Add the tables, curves and images of an evaluation to a page."""
     names, metrics = dataset.class_names, evaluation.metrics
-    drawn = curves(evaluation.records, evaluation.detections, len(names))
-    score = float(SCORES[drawn.best])
-    page.heading("Precision")
+    f1_curves = curves(evaluation.records, evaluation.detections, len(names))
+    score = float(SCORES[f1_curves.best])
+    page.heading("Evaluation")
     page.table(
         ("AP", "AP50", "AP75", "AP small", "AP medium", "AP large", "AR100"),
         [
@@ -69,37 +77,41 @@ def add_evaluation(page: Page, dataset: Dataset, evaluation: Evaluation) -> None
     matrix = confusion_matrix(evaluation.records, evaluation.detections, len(names), score=score)
     page.plots(
         [
-            ("Precision over recall", plots.precision_recall_figure(evaluation.scored.precision[0], names)),
-            ("F1 over the score: where its best is, a threshold serves both", plots.f1_figure(drawn, names)),
-            (f"What is taken for what, at score {score:.2f}", plots.confusion_figure(matrix, names)),
+            ("Precision-recall curve", plots.precision_recall_figure(evaluation.coco.precision[0], names)),
+            ("F1 by score threshold", plots.f1_figure(f1_curves, names)),
+            (f"Confusion matrix at score threshold {score:.2f}", plots.confusion_figure(matrix, names)),
         ]
     )
     present = [c for c in metrics.classes if c.objects]
     page.table(("class", "objects", "AP", "AP50"), [[c.label, c.objects, c.ap, c.ap50] for c in present])
     sheet = comparison_sheet(evaluation.records, evaluation.detections, names, score)
-    page.picture(f"Truth on the left, detections over score {score:.2f} on the right", jpeg(sheet))
+    page.image(f"Ground truth (left) and detections with score of at least {score:.2f} (right)", encode_jpeg(sheet))
 
 
-def label_plots(dataset: Dataset) -> list[tuple[str, Figure]]:
-    """Draw what the objects of a dataset are: how many of each class, how large, where."""
+def object_plots(dataset: Dataset) -> list[tuple[str, Figure]]:
+    """Plot the number, size and position of the objects of a dataset."""
     splits = list(dataset.splits.values())
     return [
-        ("Objects of every class", class_figure(dataset.class_names, count_dataset(dataset))),
-        ("Sizes of boxes", box_size_figure(splits, LABELS_AT)),
-        ("Where their centers lie", center_figure(splits)),
+        ("Objects per class", class_figure(dataset.class_names, count_dataset(dataset))),
+        ("Box sizes (px)", box_size_figure(splits, BOX_SIZE_SCALE)),
+        ("Box centers", center_figure(splits)),
     ]
 
 
 def read_history(run: Path) -> list[dict[str, Any]]:
-    """Read a run's rows, one per epoch; LineageError where the folder is not a run's."""
+    """Read the metrics of a run, one row per epoch.
+
+    Raises:
+        LineageError: The folder is not a run.
+    """
     path = run / HISTORY
     if not path.is_file():
-        raise LineageError(f"{run}: expected the folder of a run, with {HISTORY} in it; there is none")
+        raise LineageError(f"{run}: expected the folder of a training run; it has no {HISTORY}")
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def flatten(document: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    """List the values of a nested document by their dotted names."""
+    """Return the values of a nested document with their dotted names."""
     rows: list[tuple[str, Any]] = []
     for name, value in document.items():
         rows += flatten(value, f"{prefix}{name}.") if isinstance(value, Mapping) else [(f"{prefix}{name}", value)]

@@ -16,7 +16,7 @@ from model_zoo.contract.letterbox import LetterboxPolicy, Size
 from training.augment import mixup
 from training.augment.augmenter import Augmenter
 from training.augment.canvas import draw_crop
-from training.augment.color import by_gains, draw_color, recolor
+from training.augment.color import gain_table, draw_color, apply_color
 from training.augment.geometry import Affine, about_center, warp_boxes
 from training.batch import Sample
 from training.recipe import Augmentation
@@ -232,10 +232,10 @@ def test_mixup_shows_the_objects_of_both() -> None:
 
 def test_shares_of_mixup() -> None:
     rng = default_rng(0)
-    drawn = np.array([mixup.draw_share(32, rng) for _ in range(400)])
+    drawn = np.array([mixup.draw_ratio(32, rng) for _ in range(400)])
     assert drawn.mean() == pytest.approx(0.5, abs=0.02)
     assert drawn.std() == pytest.approx((4 * 65) ** -0.5, rel=0.15)  # of Beta(32, 32)
-    assert mixup.draw_share(0, rng) == 0.5
+    assert mixup.draw_ratio(0, rng) == 0.5
 
 
 def test_blended_pixels_are_cut_to_whole_numbers() -> None:
@@ -253,7 +253,7 @@ def test_the_partner_of_yolox_is_scaled_and_cut(factor: float) -> None:
     one = Augmenter(album(), OFF, SIZE, CENTER)(0, default_rng(0))
     recipe = replace(YOLOX, mixup_scale=(factor, factor), flip=0)
     for seed in range(10):
-        came = mixup.vary(one, recipe, 114, default_rng(seed))
+        came = mixup.scale_and_crop(one, recipe, 114, default_rng(seed))
         assert_sound(came, recipe)
         whole = came.boxes[(came.boxes > 0).all(axis=1) & (came.boxes[:, 2:] < (SIZE[1], SIZE[0])).all(axis=1)]
         sides = one.boxes[:, 2:] - one.boxes[:, :2]
@@ -272,7 +272,7 @@ def test_the_crop_of_darknet_moves_each_side_by_its_share() -> None:
 
 def test_no_change_of_color_is_none() -> None:
     pixels = album(1)[0].pixels
-    np.testing.assert_array_equal(recolor(pixels, by_gains(np.ones(3))), pixels)
+    np.testing.assert_array_equal(apply_color(pixels, gain_table(np.ones(3))), pixels)
 
 
 @pytest.mark.parametrize("form", ["gains", "levels", "factors"])

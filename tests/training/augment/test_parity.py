@@ -10,8 +10,8 @@ import pytest
 
 from model_zoo.contract.boxes import cxcywh_to_xyxy
 from training.augment import mixup, mosaic
-from training.augment.canvas import assemble, mirror, worth_keeping
-from training.augment.color import Table, by_gains, by_levels, recolor
+from training.augment.canvas import paste, flip, keep_mask
+from training.augment.color import Table, gain_table, level_table, apply_color
 from training.augment.geometry import Affine, about_center, about_corner, draw_affine, warp, warp_boxes
 from training.batch import Sample
 from training.recipe import Augmentation
@@ -66,7 +66,7 @@ def test_affine_of_the_v5_lineage(originals: dict[str, np.ndarray], family: str,
 
     before = case.targets_in[:, 1:]
     boxes = warp_boxes(before, matrix, view)
-    kept = worth_keeping(before * affine.scale, boxes, Augmentation(max_aspect=ASPECT[family]))
+    kept = keep_mask(before * affine.scale, boxes, Augmentation(max_aspect=ASPECT[family]))
     came = np.concatenate([case.targets_in[kept, :1], boxes[kept]], axis=1)
     np.testing.assert_allclose(came, case.targets_out, rtol=0, atol=1e-6)
     if hasattr(case, "image_in"):
@@ -102,7 +102,7 @@ def test_mosaic_of_the_v5_lineage(originals: dict[str, np.ndarray], name: str) -
         corners = mosaic.place_nine(mosaic.draw_start(canvas, rng), sizes)
     else:
         corners = mosaic.place_four(mosaic.draw_center(canvas, rng), sizes)
-    came = assemble(tiles, corners, canvas, FILL)
+    came = paste(tiles, corners, canvas, FILL)
     np.testing.assert_array_equal(came.pixels[..., 0], case.image_out)
     np.testing.assert_array_equal(came.class_ids, case.labels_out[:, 0])
     np.testing.assert_allclose(came.boxes, case.labels_out[:, 1:], rtol=0, atol=1e-5)  # both are float32
@@ -124,7 +124,7 @@ def test_mosaic_of_yolox(originals: dict[str, np.ndarray]) -> None:
             np.stack([y, x, y * 0 + 1], 2).astype(np.uint8), np.zeros((0, 4), np.float32), np.zeros(0, np.int64)
         )
         corner = mosaic.place_four((yc, xc), [(height, width)] * 4)[tile]
-        came = assemble([own], [corner], (2 * rows, 2 * columns), 0).pixels
+        came = paste([own], [corner], (2 * rows, 2 * columns), 0).pixels
         seen = came[..., 2] == 1
         assert seen.sum() == (x2 - x1) * (y2 - y1) == seen[y1:y2, x1:x2].sum()
         if seen.any():
@@ -142,27 +142,27 @@ def test_mixup(originals: dict[str, np.ndarray]) -> None:
 
 
 def test_color_of_yolov5(originals: dict[str, np.ndarray]) -> None:
-    check_color(originals, by_gains(1 + originals["hsv_unit"] * (0.015, 0.7, 0.4)), originals["yolov5_hsv_out"])
+    check_color(originals, gain_table(1 + originals["hsv_unit"] * (0.015, 0.7, 0.4)), originals["yolov5_hsv_out"])
 
 
 def test_color_of_yolox(originals: dict[str, np.ndarray]) -> None:
     levels = originals["hsv_unit"] * (5, 30, 30) * (1, 0, 1)
-    check_color(originals, by_levels(levels), originals["yolox_hsv_out"])
+    check_color(originals, level_table(levels), originals["yolox_hsv_out"])
 
 
 def check_color(originals: dict[str, np.ndarray], table: Table, expected: np.ndarray) -> None:
-    came = recolor(np.ascontiguousarray(originals["hsv_in"][..., ::-1]), table)[..., ::-1]  # they are BGR
+    came = apply_color(np.ascontiguousarray(originals["hsv_in"][..., ::-1]), table)[..., ::-1]  # they are BGR
     assert np.abs(came.astype(int) - expected).max() <= 1
 
 
 def test_mirror(originals: dict[str, np.ndarray]) -> None:
     boxes = originals["mirror_boxes_in"].astype(np.float32)
-    came = mirror(Sample(np.zeros((20, 20, 3), np.uint8), boxes, np.zeros(len(boxes), np.int64)))
+    came = flip(Sample(np.zeros((20, 20, 3), np.uint8), boxes, np.zeros(len(boxes), np.int64)))
     np.testing.assert_allclose(came.boxes, originals["mirror_boxes_out"], rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("family", ASPECT)
-def test_boxes_worth_keeping(originals: dict[str, np.ndarray], family: str) -> None:
+def test_boxes_keep_mask(originals: dict[str, np.ndarray], family: str) -> None:
     recipe = Augmentation(max_aspect=ASPECT[family])
-    came = worth_keeping(originals["cand_before"], originals["cand_after"], recipe)
+    came = keep_mask(originals["cand_before"], originals["cand_after"], recipe)
     np.testing.assert_array_equal(came, originals[f"cand_{family}"])

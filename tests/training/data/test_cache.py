@@ -31,7 +31,7 @@ Forbid = Callable[[], None]
 
 @pytest.fixture(autouse=True)
 def trust_young_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache, "SETTLED", 0.0)
+    monkeypatch.setattr(cache, "MIN_AGE", 0.0)
 
 
 @pytest.fixture
@@ -44,8 +44,8 @@ def forbid_reading(monkeypatch: pytest.MonkeyPatch) -> Forbid:
     def forbid() -> None:
         for module in (coco, yolo, voc):
             monkeypatch.setattr(module, "parse", fail)
-        monkeypatch.setattr(image_info, "_header", fail)
-        monkeypatch.setattr(image_info, "_look", fail)
+        monkeypatch.setattr(image_info, "_read_info", fail)
+        monkeypatch.setattr(image_info, "_hash_image", fail)
 
     return forbid
 
@@ -141,12 +141,12 @@ def test_images_that_move_are_found_again(tmp_path: Path) -> None:
 
 
 def test_files_that_were_just_written_are_not_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cache, "SETTLED", 3600.0)
+    monkeypatch.setattr(cache, "MIN_AGE", 3600.0)
     root = make_coco(tmp_path / "set")
     open_dataset(root)
     read: list[Path] = []
-    header = image_info._header
-    monkeypatch.setattr(image_info, "_header", lambda path: read.append(path) or header(path))
+    header = image_info._read_info
+    monkeypatch.setattr(image_info, "_read_info", lambda path: read.append(path) or header(path))
     open_dataset(root)
     assert len(read) == 5
 
@@ -173,12 +173,12 @@ def test_a_damaged_cache_is_made_anew_and_said_so(
     check_dataset(root)
     before = prints(root)
     files = list(kept_files(cache_folder))
-    assert {path.name for path in files} == {"headers.json", "looks.json", "labels-train.npz", "labels-val.npz"}
+    assert {path.name for path in files} == {"image_info.json", "hashes.json", "labels-train.npz", "labels-val.npz"}
     for path in files:
         path.write_bytes(damage(path.read_bytes()))
     with caplog.at_level(logging.WARNING):
         assert check_dataset(root) == []
-    assert len([message for message in caplog.messages if "the cache is damaged and made anew" in message]) >= 4
+    assert len([message for message in caplog.messages if "cache is corrupt and will be rebuilt" in message]) >= 4
     forbid_reading()
     assert prints(root) == before
 
@@ -187,7 +187,7 @@ def test_another_reader_reads_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     root = make_coco(tmp_path / "set")
     open_dataset(root)
     forbid_reading()
-    monkeypatch.setattr(cache, "READER", "2")
+    monkeypatch.setattr(cache, "VERSION", "2")
     with pytest.raises(AssertionError, match="read again"):
         open_dataset(root)
 
@@ -198,29 +198,29 @@ def test_a_cache_that_cannot_be_written_is_done_without(
     (tmp_path / "file").write_text("not a folder")
     monkeypatch.setenv("LINEAGE_CACHE", str(tmp_path / "file" / "cache"))
     assert check_dataset(make_coco(tmp_path / "set")) == []
-    assert any("nothing is kept for the next time" in message for message in caplog.messages)
+    assert any("cannot write the cache" in message for message in caplog.messages)
 
 
 def test_what_is_known_when_reading_stops_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = make_coco(tmp_path / "set")
-    header, read = image_info._header, list[Path]()
+    header, read = image_info._read_info, list[Path]()
 
-    def stop_at_the_second(path: Path) -> image_info.Header:
+    def stop_at_the_second(path: Path) -> image_info.ImageInfo:
         read.append(path)
         if path.name == "train_1.jpg":
             raise KeyboardInterrupt
         return header(path)
 
-    monkeypatch.setattr(image_info, "_header", stop_at_the_second)
+    monkeypatch.setattr(image_info, "_read_info", stop_at_the_second)
     with pytest.raises(KeyboardInterrupt):
         open_dataset(root)
     read.clear()
-    monkeypatch.setattr(image_info, "_header", lambda path: read.append(path) or header(path))
+    monkeypatch.setattr(image_info, "_read_info", lambda path: read.append(path) or header(path))
     open_dataset(root)
     assert "train_0.jpg" not in {path.name for path in read}
 
 
 def test_two_sets_do_not_share_a_cache(tmp_path: Path) -> None:
     first, second = make_coco(tmp_path / "a"), make_yolo(tmp_path / "b")
-    assert cache.folder_of(first) != cache.folder_of(second)
-    assert cache.folder_of(first) == cache.folder_of(Path(os.path.relpath(first)))
+    assert cache.dataset_folder(first) != cache.dataset_folder(second)
+    assert cache.dataset_folder(first) == cache.dataset_folder(Path(os.path.relpath(first)))

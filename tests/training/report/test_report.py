@@ -15,8 +15,8 @@ from model_zoo.contract.detections import Detections
 from model_zoo.contract.errors import LineageError
 from training.data.dataset import Dataset, Record, Split
 from training.evaluate import coco
-from training.evaluate.detector import Evaluation
-from training.report.images import sheet
+from training.evaluate.evaluation import Evaluation
+from training.report.images import make_sheet
 from training.report.page import Page
 from training.report.run import flatten, write_report
 
@@ -86,7 +86,7 @@ def test_tables_show_a_dash_where_nothing_was_measured() -> None:
 
 def test_pictures_of_any_shape_are_laid_out() -> None:
     tall, wide = np.zeros((90, 30, 3), np.uint8), np.full((30, 90, 3), 200, np.uint8)
-    laid = sheet([tall, wide, wide], columns=2)
+    laid = make_sheet([tall, wide, wide], columns=2)
     assert laid.shape[1] >= 2 * 480
     assert (laid[0, 0] == 0).all()
     assert (laid[5, 480 + 10] == 200).all()

@@ -1,1 +1,1 @@
-"""Readers of dataset formats: COCO, YOLO, Pascal VOC."""
+"""Readers of dataset formats."""

@@ -1,4 +1,4 @@
-"""Where in a JSON file an element stands; worked out only when there is something to report about it."""
+"""Line numbers of elements in a JSON file, computed only to report findings."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ _DECODER = json.JSONDecoder()
 
 
 def element_lines(text: str, key: str) -> list[int]:
-    """Return the line of every element of the list under `key` of the document's outermost object; `text` is valid."""
-    at = _skip(text, _skip(text, 0) + 1)
-    while text[at] != "}":
-        name, at = _DECODER.raw_decode(text, at)
-        at = _skip(text, at)
-        if name == key and text[at] == "[":
-            return list(_lines(text, at))
-        at = _skip(text, _DECODER.raw_decode(text, at)[1])
+    """Return the line of every element of the list under `key` of the outermost object in valid JSON."""
+    position = _skip_space(text, _skip_space(text, 0) + 1)
+    while text[position] != "}":
+        name, position = _DECODER.raw_decode(text, position)
+        position = _skip_space(text, position)
+        if name == key and text[position] == "[":
+            return list(_list_lines(text, position))
+        position = _skip_space(text, _DECODER.raw_decode(text, position)[1])
     return []
 
 
-def _lines(text: str, at: int) -> Iterator[int]:
-    """Walk the list that opens at `at`."""
-    line = text.count("\n", 0, at) + 1
-    start, at = at, _skip(text, at + 1)
-    while text[at] != "]":
-        line += text.count("\n", start, at)
+def _list_lines(text: str, position: int) -> Iterator[int]:
+    """Yield the line of each element of the list that opens at `position`."""
+    line = text.count("\n", 0, position) + 1
+    start, position = position, _skip_space(text, position + 1)
+    while text[position] != "]":
+        line += text.count("\n", start, position)
         yield line
-        start = at
-        at = _skip(text, _DECODER.raw_decode(text, at)[1])
+        start = position
+        position = _skip_space(text, _DECODER.raw_decode(text, position)[1])
 
 
-def _skip(text: str, at: int) -> int:
-    match = _SPACE.match(text, at)
-    return match.end() if match else at
+def _skip_space(text: str, position: int) -> int:
+    match = _SPACE.match(text, position)
+    return match.end() if match else position

@@ -1,4 +1,4 @@
-"""Images that have a label file each, as in YOLO's and VOC's formats."""
+"""Images with one label file each, as in the YOLO and VOC formats."""
 
 from __future__ import annotations
 
@@ -6,56 +6,57 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.data.formats.raw_labels import ImageRow, Labels, ObjectRow, make_labels
+from training.data.formats.raw_labels import ImageRow, ObjectRow, RawLabels, make_labels
 from training.data.validation.findings import Finding
 
 
 @dataclass(frozen=True)
-class Item:
-    """An image, what lists it (a folder, or a line of a text file), and its labels' file and bytes (None: missing)."""
+class LabeledImage:
+    """An image and its label file."""
 
     image: Path
-    listed_by: Path
+    """Image file."""
+    list_file: Path
+    """Folder or text file that lists the image."""
     line: int
-    labels: Path
+    """Line in the text file, 0 for a folder."""
+    label_file: Path
+    """Label file, or where it is expected."""
     data: bytes | None
+    """Content of the label file, None if it is missing."""
 
 
-def sources(items: Sequence[Item]) -> Iterator[bytes]:
-    """Give all that the labels of these images are read from."""
-    for item in items:
-        yield f"{item.image}\n{item.listed_by}:{item.line}\n{item.labels}".encode(errors="surrogateescape")
-        yield b"missing" if item.data is None else b"there " + item.data
+def label_sources(images: Sequence[LabeledImage]) -> Iterator[bytes]:
+    """Yield everything that the labels of these images depend on."""
+    for image in images:
+        entry = f"{image.image}\n{image.list_file}:{image.line}\n{image.label_file}"
+        yield entry.encode(errors="surrogateescape")
+        yield b"missing" if image.data is None else b"there " + image.data
 
 
-def labels_of(
-    items: Sequence[Item],
+def make_file_labels(
+    images: Sequence[LabeledImage],
     objects: Sequence[ObjectRow],
     findings: Sequence[Finding],
     *,
     sizes: Sequence[tuple[int, int]] = (),
     classes: dict[int, str] | None = None,
     normalized: bool = False,
-) -> Labels:
-    """Put the labels of these images together; `sizes` (height, width) as told. Images are numbered from 1."""
-    told = sizes or [(0, 0)] * len(items)
-    images = [
-        ImageRow(str(item.image), number, *size, item.line)
-        for number, (item, size) in enumerate(zip(items, told, strict=True), 1)
+) -> RawLabels:
+    """Build the tables of a split; images are numbered from 1, `sizes` are declared heights and widths."""
+    rows = [
+        ImageRow(str(image.image), number, str(image.list_file), image.line, str(image.label_file), *size)
+        for number, (image, size) in enumerate(zip(images, sizes or [(0, 0)] * len(images), strict=True), 1)
     ]
-    listed_in = [str(item.listed_by) for item in items]
-    written_in = [str(item.labels) for item in items]
-    return make_labels(
-        images, objects, listed_in, written_in, classes=classes, normalized=normalized, findings=findings
-    )
+    return make_labels(rows, objects, classes=classes, normalized=normalized, findings=findings)
 
 
-def missing_labels(items: Sequence[Item]) -> list[Finding]:
-    """Tell the images without labels; once, where that is all of them."""
-    without = [item for item in items if item.data is None]
-    if without and len(without) == len(items):
-        first = without[0]
-        text = f"not one of {len(items):,} images has a label file; expected {first.labels} for the first, and so on"
-        return [Finding("labels-missing", first.listed_by, 0, f"{text}; put them there")]
-    text = "expected a label file {}; there is none, the image counts as empty; add it"
-    return [Finding("label-missing", item.image, 0, text.format(item.labels)) for item in without]
+def missing_labels(images: Sequence[LabeledImage]) -> list[Finding]:
+    """Report the images without label files, in one finding if none has one."""
+    missing = [image for image in images if image.data is None]
+    if missing and len(missing) == len(images):
+        first = missing[0]
+        text = f"none of the {len(images):,} images has a label file; expected {first.label_file} for the first"
+        return [Finding("labels-missing", first.list_file, 0, f"{text}; add the files")]
+    text = "label file {} does not exist, the image counts as empty; add the file"
+    return [Finding("label-missing", image.image, 0, text.format(image.label_file)) for image in missing]

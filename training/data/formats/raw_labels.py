@@ -1,4 +1,4 @@
-"""What label files say, before any picture is looked at: the form that the readers of all formats give."""
+"""Raw labels: what label files contain, in one form for all formats, before any image is opened."""
 
 from __future__ import annotations
 
@@ -6,163 +6,250 @@ import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import quote
 
 import numpy as np
 from numpy.typing import NDArray
 
+from model_zoo.contract.letterbox import Size
 from training.data import cache
 from training.data.formats.json_lines import element_lines
-from training.data.validation.findings import Fault, Finding
+from training.data.validation.findings import Finding, LabelError
+
+Location = tuple[Path, int]  # file and line; line 0 stands for the whole file
 
 
 class ImageRow(NamedTuple):
-    """An image as label files name it: its file, id, size as told (0: not told), and the line that names it."""
+    """One image as a label file lists it."""
 
-    file: str
+    path: str
+    """Image file."""
     image_id: int
+    """Id from the format, or a running number."""
+    list_file: str
+    """File or folder that lists the image."""
+    list_line: int
+    """Line in that file; in a JSON file the index in its `images`."""
+    label_file: str
+    """File that holds its objects."""
     height: int = 0
+    """Declared height, 0 if absent."""
     width: int = 0
-    line: int = 0
+    """Declared width, 0 if absent."""
 
 
 class ObjectRow(NamedTuple):
-    """An object: index of its image, category, box, whether it is a crowd, area (NaN: not told), and its line."""
+    """One object as a label file describes it."""
 
     image_index: int
+    """Row of its image."""
     category: int
+    """Category id, as written."""
     box: tuple[float, float, float, float]
+    """Box, xyxy."""
     crowd: bool = False
+    """Whether it is COCO's iscrowd or VOC's difficult."""
     area: float = np.nan
+    """Area in square pixels, NaN if absent."""
     line: int = 0
+    """Line in the label file; in a JSON file the index in its `annotations`."""
 
 
 @dataclass(frozen=True, eq=False)
-class Labels:
-    """The images and objects of one split, as written; arrays, so that they can be kept.
+class ImageTable:
+    """The images of a split, one row per image."""
 
-    Of I images: images (I,) paths, image_ids, told_sizes (I, 2) height and width (0: not told). Of M objects:
-    image_index, categories (M,) ids as written, boxes float64 (M, 4) xyxy in pixels, or in shares of the image where
-    `normalized`; crowd, areas (NaN: not told). Lists of files, one for each image or one for all: listed_in, which
-    names the image, and written_in, which holds its objects. image_lines, object_lines: lines in those, or in a JSON
-    file the places in its `images` and `annotations`. Of K classes: class_ids, class_names.
-    """
+    path: NDArray[np.str_]
+    """Image files (I,)."""
+    image_id: NDArray[np.int64]
+    """Ids (I,)."""
+    declared_size: NDArray[np.int64]
+    """Height and width (I, 2) in the label files, 0 if absent."""
+    list_file: NDArray[np.int64]
+    """Files or folders that list the images, as indices (I,) into `RawLabels.files`."""
+    list_line: NDArray[np.int64]
+    """Lines (I,) in those files; in a JSON file indices in its `images`."""
+    label_file: NDArray[np.int64]
+    """Files that hold the objects, as indices (I,) into `RawLabels.files`."""
 
-    images: NDArray[np.str_]
-    image_ids: NDArray[np.int64]
-    told_sizes: NDArray[np.int64]
-    image_lines: NDArray[np.int64]
+    def size(self, image: int) -> Size:
+        """Return the declared height and width of an image."""
+        height, width = self.declared_size[image].tolist()
+        return height, width
+
+
+@dataclass(frozen=True, eq=False)
+class ObjectTable:
+    """The objects of a split, one row per object."""
+
     image_index: NDArray[np.int64]
-    categories: NDArray[np.int64]
-    boxes: NDArray[np.float64]
+    """Rows (M,) of their images."""
+    category: NDArray[np.int64]
+    """Category ids (M,), as written."""
+    box: NDArray[np.float64]
+    """Boxes (M, 4), xyxy in pixels, or in fractions of the image size if `RawLabels.normalized`."""
     crowd: NDArray[np.bool_]
-    areas: NDArray[np.float64]
-    object_lines: NDArray[np.int64]
-    listed_in: NDArray[np.str_]
-    written_in: NDArray[np.str_]
-    class_ids: NDArray[np.int64]
-    class_names: NDArray[np.str_]
-    normalized: NDArray[np.bool_]
-    findings: tuple[Finding, ...] = ()
-
-    def image_places(self, indices: Iterable[int]) -> list[tuple[Path, int]]:
-        """Return file and line of what names each of these images."""
-        return _places("images", [(_of(self.listed_in, i), int(self.image_lines[i])) for i in indices])
-
-    def object_places(self, indices: Iterable[int]) -> list[tuple[Path, int]]:
-        """Return file and line of each of these objects."""
-        files = ((_of(self.written_in, int(self.image_index[i])), int(self.object_lines[i])) for i in indices)
-        return _places("annotations", list(files))
-
-    def written(self, image: int) -> Path:
-        """Return the file that holds the objects of an image."""
-        return Path(_of(self.written_in, image))
+    """Mask (M,) of crowd objects."""
+    area: NDArray[np.float64]
+    """Areas (M,) in square pixels, NaN if absent."""
+    line: NDArray[np.int64]
+    """Lines (M,) in the label files; in a JSON file indices in its `annotations`."""
 
 
 @dataclass(frozen=True, eq=False)
-class Reading:
-    """A dataset as its label files tell it; findings: those of the set as a whole."""
+class RawLabels:
+    """The labels of one split as written."""
+
+    images: ImageTable
+    """One row per image."""
+    objects: ObjectTable
+    """One row per object."""
+    files: NDArray[np.str_]
+    """Files that `images` refers to."""
+    class_ids: NDArray[np.int64]
+    """Category ids (K,) that the label files define."""
+    class_names: NDArray[np.str_]
+    """Names (K,) of those categories."""
+    normalized: bool
+    """Whether boxes are fractions of the image size."""
+    findings: tuple[Finding, ...] = ()
+    """Findings of the label files."""
+
+    def image_locations(self, images: Iterable[int]) -> list[Location]:
+        """Return file and line of the list entry of each image."""
+        table = self.images
+        return _locate("images", [(str(self.files[table.list_file[i]]), int(table.list_line[i])) for i in images])
+
+    def object_locations(self, objects: Iterable[int]) -> list[Location]:
+        """Return file and line of each object."""
+        table = self.objects
+        entries = [(str(self.label_file(int(table.image_index[i]))), int(table.line[i])) for i in objects]
+        return _locate("annotations", entries)
+
+    def label_file(self, image: int) -> Path:
+        """Return the file that holds the objects of an image."""
+        return Path(self.files[self.images.label_file[image]])
+
+
+@dataclass(frozen=True, eq=False)
+class RawDataset:
+    """A dataset as its label files describe it."""
 
     class_names: tuple[str, ...]
+    """Name of each class."""
     category_ids: tuple[int, ...]
-    splits: dict[str, Labels]
+    """Category id of each class, in increasing order."""
+    splits: dict[str, RawLabels]
+    """Labels by split."""
     findings: tuple[Finding, ...] = ()
+    """Findings of the dataset as a whole."""
 
 
 def make_labels(
     images: Sequence[ImageRow],
     objects: Sequence[ObjectRow],
-    listed_in: Sequence[str],
-    written_in: Sequence[str],
     *,
     classes: dict[int, str] | None = None,
     normalized: bool = False,
     findings: Sequence[Finding] = (),
-) -> Labels:
-    """Put rows together."""
+) -> RawLabels:
+    """Build the tables of a split from its rows."""
     classes = classes or {}
-    return Labels(
-        images=np.array([row.file for row in images], dtype=np.str_),
-        image_ids=np.array([row.image_id for row in images], dtype=np.int64),
-        told_sizes=np.array([(row.height, row.width) for row in images], dtype=np.int64).reshape(-1, 2),
-        image_lines=np.array([row.line for row in images], dtype=np.int64),
-        image_index=np.array([row.image_index for row in objects], dtype=np.int64),
-        categories=np.array([row.category for row in objects], dtype=np.int64),
-        boxes=np.array([row.box for row in objects], dtype=np.float64).reshape(-1, 4),
-        crowd=np.array([row.crowd for row in objects], dtype=np.bool_),
-        areas=np.array([row.area for row in objects], dtype=np.float64),
-        object_lines=np.array([row.line for row in objects], dtype=np.int64),
-        listed_in=np.array(listed_in, dtype=np.str_),
-        written_in=np.array(written_in, dtype=np.str_),
+    names = dict.fromkeys(name for row in images for name in (row.list_file, row.label_file))
+    files = {name: i for i, name in enumerate(names)}
+    return RawLabels(
+        images=ImageTable(
+            path=np.array([row.path for row in images], dtype=np.str_),
+            image_id=np.array([row.image_id for row in images], dtype=np.int64),
+            declared_size=np.array([(row.height, row.width) for row in images], dtype=np.int64).reshape(-1, 2),
+            list_file=np.array([files[row.list_file] for row in images], dtype=np.int64),
+            list_line=np.array([row.list_line for row in images], dtype=np.int64),
+            label_file=np.array([files[row.label_file] for row in images], dtype=np.int64),
+        ),
+        objects=ObjectTable(
+            image_index=np.array([row.image_index for row in objects], dtype=np.int64),
+            category=np.array([row.category for row in objects], dtype=np.int64),
+            box=np.array([row.box for row in objects], dtype=np.float64).reshape(-1, 4),
+            crowd=np.array([row.crowd for row in objects], dtype=np.bool_),
+            area=np.array([row.area for row in objects], dtype=np.float64),
+            line=np.array([row.line for row in objects], dtype=np.int64),
+        ),
+        files=np.array(list(names), dtype=np.str_),
         class_ids=np.array(list(classes), dtype=np.int64),
         class_names=np.array(list(classes.values()), dtype=np.str_),
-        normalized=np.array(normalized),
+        normalized=normalized,
         findings=tuple(findings),
     )
 
 
-def cached_labels(root: Path, split: str, sources: Iterable[bytes], read: Callable[[], Labels]) -> Labels:
-    """Return what `read` makes of `sources`, kept from the last time where they are the same and without a fault."""
-    path = cache.folder_of(root) / f"labels-{quote(split, safe='')}.npz"
-    key = cache.key_of([str(root).encode(), *sources])
+def cached_labels(root: Path, split: str, sources: Iterable[bytes], parse: Callable[[], RawLabels]) -> RawLabels:
+    """Return the labels that `parse` makes of `sources`, from the cache if the sources are unchanged.
+
+    Labels with findings are not cached.
+    """
+    path = cache.dataset_folder(root) / f"labels-{quote(split, safe='')}.npz"
+    key = cache.cache_key([str(root).encode(), *sources])
     arrays = cache.load_arrays(path, key)
     if arrays is not None:
-        return Labels(**arrays, findings=())
-    labels = read()
+        return _from_arrays(arrays)
+    labels = parse()
     if not labels.findings:
-        kept = {field.name: getattr(labels, field.name) for field in dataclasses.fields(labels)}
-        del kept["findings"]
-        cache.keep_arrays(path, key, kept)
+        cache.save_arrays(path, key, _to_arrays(labels))
     return labels
 
 
 def decode(data: bytes) -> str:
-    """Decode a label file; Fault where it is empty or not UTF-8. A byte order mark is left out."""
+    """Decode a label file as UTF-8, with or without a byte order mark.
+
+    Raises:
+        LabelError: The file is empty or not UTF-8.
+    """
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise Fault("invalid-text", "expected text in UTF-8; got other bytes; save it as UTF-8", line) from None
+        raise LabelError("invalid-text", "expected UTF-8 text; save the file as UTF-8", line) from None
     if not text.strip():
-        raise Fault("file-empty", "expected a dataset's labels; the file is empty; write it again")
+        raise LabelError("file-empty", "expected labels; got an empty file; write or copy it again")
     return text
 
 
-def whole_number(value: str) -> int | None:
-    """Return the whole number that a text spells, as 3 or 3.0; None where it is none."""
+def parse_integer(text: str) -> int | None:
+    """Return the integer that a text spells, such as 3 or 3.0, or None."""
     try:
-        number = float(value)
+        number = float(text)
     except ValueError:
         return None
     return int(number) if number.is_integer() else None
 
 
-def _of(files: NDArray[Any], image: int) -> str:
-    return str(files[image if len(files) > 1 else 0])
+def _to_arrays(labels: RawLabels) -> cache.Arrays:
+    columns = {
+        f"{table}.{field.name}": getattr(getattr(labels, table), field.name)
+        for table, kind in (("images", ImageTable), ("objects", ObjectTable))
+        for field in dataclasses.fields(kind)
+    }
+    names = {"files": labels.files, "class_ids": labels.class_ids, "class_names": labels.class_names}
+    return {**columns, **names, "normalized": np.array(labels.normalized)}
 
 
-def _places(key: str, wanted: list[tuple[str, int]]) -> list[tuple[Path, int]]:
-    documents = {file for file, _ in wanted if file.endswith(".json")}
+def _from_arrays(arrays: cache.Arrays) -> RawLabels:
+    def columns(table: str) -> cache.Arrays:
+        return {name.removeprefix(table): array for name, array in arrays.items() if name.startswith(table)}
+
+    return RawLabels(
+        ImageTable(**columns("images.")),
+        ObjectTable(**columns("objects.")),
+        arrays["files"],
+        arrays["class_ids"],
+        arrays["class_names"],
+        bool(arrays["normalized"]),
+    )
+
+
+def _locate(key: str, entries: Sequence[tuple[str, int]]) -> list[Location]:
+    """Return files and lines of entries, replacing indices into the list `key` of JSON files by lines."""
+    documents = {file for file, _ in entries if file.endswith(".json")}
     lines = {file: element_lines(Path(file).read_text(encoding="utf-8-sig"), key) for file in documents}
-    return [(Path(file), lines[file][line] if file in lines else line) for file, line in wanted]
+    return [(Path(file), lines[file][line] if file in lines else line) for file, line in entries]

@@ -1,1 +1,1 @@
-"""Training batches: sampling, decoding, caching, worker processes."""
+"""Training batches: sampling, image cache and worker processes."""

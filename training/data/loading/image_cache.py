@@ -1,4 +1,4 @@
-"""The images of a split as training takes them: decoded, resized, with their objects; from memory where they fit."""
+"""Decoded and resized training images, kept in shared memory if they fit."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import ctypes
 import multiprocessing
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -16,47 +17,59 @@ from model_zoo.contract.errors import ImageError, LineageError
 from model_zoo.contract.images import decode_image
 from model_zoo.contract.letterbox import LetterboxPolicy, Size
 from training.batch import Sample
-from training.config import Cache
 from training.data.dataset import Record
 from training.data.loading.memory import free_memory
 
-# Of the free memory, what `auto` may take. Shared memory lies in /dev/shm where there is room, which by Linux's default
-# is half of all memory and has to hold the batches under way too.
-SHARE = 0.4
+Cache = Literal["auto", "memory", "off"]
+# Fraction of the free memory that `auto` may use. Shared memory is usually in /dev/shm, which by default holds half of
+# all memory on Linux and has to hold the batches in flight too.
+MAX_MEMORY_FRACTION = 0.4
 
 
 class CachedImages:
-    """The images of some records, each at the size to which the letterbox brings it, not yet on its canvas.
+    """The images of some records, each resized as the letterbox does but not yet padded.
 
-    They are read and resized as the server does it. Objects that are not learned (crowd) are left out.
-    cache: `memory` keeps the pixels, in memory that all worker processes share, filled as images are first asked for;
-    `auto` does where 0.4 of the free memory is enough for the `processes` that train together; `off` reads anew.
+    Images are decoded and resized as in serving. Crowd objects are left out.
     """
 
     def __init__(
         self, records: Sequence[Record], size: Size, policy: LetterboxPolicy, cache: Cache, processes: int
     ) -> None:
+        """Allocate the cache; it is filled as images are requested.
+
+        Args:
+            records: Images and their objects.
+            size: Height and width of the letterbox.
+            policy: Letterbox policy.
+            cache: `memory` keeps pixels in memory shared by all worker processes. `auto` does so if 0.4 of the free
+                memory suffices. `off` reads images each time.
+            processes: Training processes on this machine, each with a cache of its own.
+        """
         self._paths = [record.path for record in records]
         self._stored = [record.size for record in records]
         self._sizes = [letterbox.plan(policy, record.size, size).resized for record in records]
         self._boxes = np.concatenate([record.boxes[~record.crowd] for record in records])
         self._class_ids = np.concatenate([record.class_ids[~record.crowd] for record in records])
         self._starts = np.cumsum([0, *((~record.crowd).sum() for record in records)])
-        needed = processes * sum(map(bytes_of, self._sizes))
-        cached = cache == "memory" or (cache == "auto" and needed <= SHARE * free_memory())
+        needed = processes * sum(map(image_bytes, self._sizes))
+        cached = cache == "memory" or (cache == "auto" and needed <= MAX_MEMORY_FRACTION * free_memory())
         self._pixels = SharedPixels(self._sizes) if cached else None
 
     def __len__(self) -> int:
         return len(self._paths)
 
     def __getitem__(self, index: int, /) -> Sample:
-        """Return one image and its objects; LineageError names a file that fails. Its pixels may be read alone."""
+        """Return an image and its objects; its pixels may be read-only.
+
+        Raises:
+            LineageError: The image file cannot be read or has changed its size.
+        """
         (height, width), (rows, columns) = self._stored[index], self._sizes[index]
         objects = slice(*self._starts[index : index + 2])
         factors = np.array((columns / width, rows / height) * 2, np.float32)
-        return Sample(self._read(index), self._boxes[objects] * factors, self._class_ids[objects])
+        return Sample(self._load(index), self._boxes[objects] * factors, self._class_ids[objects])
 
-    def _read(self, index: int) -> NDArray[np.uint8]:
+    def _load(self, index: int) -> NDArray[np.uint8]:
         if self._pixels is None:
             return self._decode(index)
         if not self._pixels.has(index):
@@ -67,42 +80,43 @@ class CachedImages:
         path, expected, (height, width) = self._paths[index], self._stored[index], self._sizes[index]
         image = _read_image(path)
         if image.shape[:2] != expected:
-            came = f"{image.shape[0]} x {image.shape[1]}"
-            raise LineageError(f"{path}: expected {expected[0]} x {expected[1]} pixels, as its labels mean; got {came}")
+            actual = f"{image.shape[0]} x {image.shape[1]}"
+            text = f"expected {expected[0]} x {expected[1]} pixels, as when the dataset was opened; got {actual}"
+            raise LineageError(f"{path}: {text}; restore the image or start the run again")
         return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
 class SharedPixels:
-    """Room for the pixels of images of known sizes, in memory that worker processes share however they are started."""
+    """Pixels of images of known sizes, in memory that worker processes share with any start method."""
 
     def __init__(self, sizes: Sequence[Size]) -> None:
         self._sizes = sizes
-        self._starts = np.cumsum([0, *(bytes_of(size) for size in sizes)])
+        self._starts = np.cumsum([0, *(image_bytes(size) for size in sizes)])
         self._bytes = multiprocessing.RawArray(ctypes.c_uint8, int(self._starts[-1]))
         self._filled = multiprocessing.RawArray(ctypes.c_bool, len(sizes))
 
     def has(self, index: int) -> bool:
-        """Tell whether an image has been put in."""
+        """Return whether an image is stored."""
         return bool(self._filled[index])
 
     def put(self, index: int, pixels: NDArray[np.uint8]) -> None:
-        """Put an image in; two processes that do so at once write the same."""
+        """Store an image; processes that do so at the same time write the same bytes."""
         self._view(index)[:] = pixels
-        self._filled[index] = True  # last: whoever sees it finds the pixels
+        self._filled[index] = True  # last, so that a process that sees it finds the pixels
 
     def get(self, index: int) -> NDArray[np.uint8]:
-        """Return an image that is there, not to be written to."""
+        """Return a read-only view of a stored image."""
         view = self._view(index)
         view.flags.writeable = False
         return view
 
     def _view(self, index: int) -> NDArray[np.uint8]:
         size, start = self._sizes[index], int(self._starts[index])
-        return np.frombuffer(memoryview(self._bytes), np.uint8, bytes_of(size), start).reshape(*size, 3)
+        return np.frombuffer(memoryview(self._bytes), np.uint8, image_bytes(size), start).reshape(*size, 3)
 
 
-def bytes_of(size: Size) -> int:
-    """Return the bytes of an image."""
+def image_bytes(size: Size) -> int:
+    """Return the bytes of an RGB image."""
     return size[0] * size[1] * 3
 
 
@@ -110,6 +124,6 @@ def _read_image(path: Path) -> NDArray[np.uint8]:
     try:
         return decode_image(path.read_bytes())
     except OSError as error:
-        raise LineageError(f"{path}: expected an image that can be read; got: {error.strerror}") from error
+        raise LineageError(f"{path}: cannot read the image: {error.strerror}") from error
     except ImageError as error:
         raise LineageError(f"{path}: {error}") from error

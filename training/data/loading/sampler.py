@@ -1,4 +1,4 @@
-"""Which images make up which batch: a matter of seed, epoch and step alone, whatever reads them."""
+"""Select the images, sizes and random seeds of every batch from seed, epoch and step alone."""
 
 from __future__ import annotations
 
@@ -11,79 +11,93 @@ from numpy.random import Generator, default_rng
 from model_zoo.contract.letterbox import Size
 from training.recipe import Augmentation
 
-ORDER, SIDE, SAMPLE = range(3)  # what chance is for: different uses of one seed must not meet
+ORDER, SIZE, SAMPLE = range(3)  # independent random streams of one seed
 
 
-class Ticket(NamedTuple):
-    """What one sample is made from; lap counts how often its image has been in the epoch before."""
+class SampleSpec(NamedTuple):
+    """Everything that determines one training sample."""
 
     seed: int
+    """Seed of the run."""
     epoch: int
+    """Epoch."""
     image: int
-    lap: int
+    """Index of the image."""
+    repeat: int
+    """How many times the image was used earlier in the epoch."""
     size: Size
+    """Height and width of the sample."""
     close_mosaic: bool
+    """Whether mosaic and mixup are off."""
 
     def rng(self) -> Generator:
-        """Return the source of all chance in the sample."""
-        return default_rng((SAMPLE, self.seed, self.epoch, self.image, self.lap))
+        """Return the random generator of the sample."""
+        return default_rng((SAMPLE, self.seed, self.epoch, self.image, self.repeat))
 
 
 @dataclass(frozen=True)
-class Sampler:
-    """Deals the images of every epoch to the batches of one process.
+class BatchSampler:
+    """Deal the images of every epoch to the batches of one rank.
 
-    Every image comes in every epoch. The last batch is filled up from the beginning of the epoch's order, so all
-    processes take as many steps, with whole batches. `world` processes share each step's images in the order in which
-    one process with `world` times the batch would have them, `rank` taking its share.
+    Every image occurs in every epoch. The last batch is filled from the start of the epoch's order, so that all ranks
+    take the same number of steps with full batches. The ranks split each step's images in the order in which a single
+    process with `world` times the batch size would see them.
     """
 
     images: int
+    """Number of images."""
     augmentation: Augmentation
+    """Augmentation, of which the multi-scale range is used."""
     image_size: Size
+    """Height and width of the network input."""
     stride: int
+    """Step of image sizes."""
     batch: int
+    """Batch size of this rank."""
     seed: int
+    """Seed of the run."""
     rank: int = 0
+    """Rank of this process."""
     world: int = 1
+    """Number of ranks."""
 
     @property
     def steps(self) -> int:
-        """Batches of an epoch."""
+        """Batches per epoch."""
         return math.ceil(self.images / (self.batch * self.world))
 
-    def tickets(self, epoch: int, close_mosaic: bool, start_step: int = 0) -> list[list[Ticket]]:
-        """List the batches of an epoch from `start_step` on."""
+    def batches(self, epoch: int, close_mosaic: bool, start_step: int = 0) -> list[list[SampleSpec]]:
+        """Return the samples of each batch of an epoch, from `start_step` on."""
         order = default_rng((ORDER, self.seed, epoch)).permutation(self.images).tolist()
         return [
             [
-                Ticket(self.seed, epoch, order[place % self.images], place // self.images, size, close_mosaic)
-                for place in range(first, first + self.batch)
+                SampleSpec(self.seed, epoch, order[i % self.images], i // self.images, size, close_mosaic)
+                for i in range(first, first + self.batch)
             ]
             for step in range(start_step, self.steps)
             for first, size in [((step * self.world + self.rank) * self.batch, self.size(epoch, step))]
         ]
 
     def size(self, epoch: int, step: int) -> Size:
-        """Return the size (height, width) of a batch: the image size, or one near it in steps of the stride."""
+        """Return the height and width of a batch: the image size, or a multi-scale size near it."""
         low, high = self._range
         if low >= high:
             return self.image_size
-        rng = default_rng((SIDE, self.seed, epoch, step // self.augmentation.multi_scale_every))
-        return self._in_strides(int(rng.integers(low, high, endpoint=True)))
+        rng = default_rng((SIZE, self.seed, epoch, step // self.augmentation.multi_scale_every))
+        return self._from_strides(int(rng.integers(low, high, endpoint=True)))
 
     @property
     def largest_size(self) -> Size:
-        """The largest size (height, width) that a batch can have."""
+        """Largest height and width of a batch."""
         low, high = self._range
-        return self.image_size if low >= high else self._in_strides(high)
+        return self.image_size if low >= high else self._from_strides(high)
 
     @property
     def _range(self) -> tuple[int, int]:
-        """The range of the longer side, in strides."""
-        low, high = (share * max(self.image_size) / self.stride for share in self.augmentation.multi_scale)
+        """Range of the longer side in strides."""
+        low, high = (factor * max(self.image_size) / self.stride for factor in self.augmentation.multi_scale)
         return math.ceil(low), math.floor(high)
 
-    def _in_strides(self, strides: int) -> Size:
+    def _from_strides(self, strides: int) -> Size:
         height, width = (max(round(side * strides / max(self.image_size)), 1) * self.stride for side in self.image_size)
         return height, width

@@ -1,4 +1,4 @@
-"""Images that are there twice: in a split, or in what is trained on and in what is measured with."""
+"""Duplicate images: within a split, and between the training split and others."""
 
 from __future__ import annotations
 
@@ -11,72 +11,77 @@ from numpy.typing import NDArray
 from training.data.dataset import Split
 from training.data.validation.findings import Finding
 
-# Of 256 bits. Measured on 413 photos of BCCD and COCO: 95 % of the copies that were compressed anew, scaled or made
-# brighter differ in up to 16 bits, of those cropped by some pixels in up to 25. Different photos differ in 66 and more,
-# save two of one place on a slide, which differ in 27.
-NEAR = 24
-CHUNK = 2**22  # pairs that are compared at a time
-Signs = NDArray[np.float32]  # (images, 256) of -1 and 1: products of these tell how many bits differ
-Facts = Mapping[Path, str]  # the hash of an image file's bytes, or the digits of how it looks
+# Of 256 bits, measured on 413 images of BCCD and COCO: 95 % of recompressed, resized or brightened copies differ in at
+# most 16 bits, and 95 % of copies cropped by a few pixels in at most 25. Different images differ in at least 66 bits,
+# except for two of the same place on a slide, which differ in 27.
+MAX_HASH_DISTANCE = 24
+CHUNK = 2**22  # pairs compared at a time
+Signs = NDArray[np.float32]  # hash bits as -1 and 1, (images, 256): dot products give the number of differing bits
+Hashes = Mapping[Path, str]  # hexadecimal digits
 
 
-def find_duplicates(split: Split, hashes: Facts) -> list[Finding]:
-    """Tell the images of a split whose content is there before."""
+def find_duplicates(split: Split, file_hashes: Hashes) -> list[Finding]:
+    """Report the images of a split with the same content as an earlier one."""
     first: dict[str, Path] = {}
     findings = []
     for record in split.records:
-        other = first.setdefault(hashes[record.path], record.path)
-        if other is not record.path:
-            text = f"expected an image once in split {split.name!r}; {other} is the same; take one out"
+        original = first.setdefault(file_hashes[record.path], record.path)
+        if original is not record.path:
+            text = f"same content as {original} in split {split.name!r}; remove one"
             findings.append(Finding("image-duplicate", record.path, 0, text))
     return findings
 
 
-def find_leaks(train: Split, other: Split, hashes: Facts) -> list[Finding]:
-    """Tell the images of a split whose content is trained on; files that both splits name are told once."""
-    known = {hashes[record.path]: record.path for record in train.records}
-    named = {record.path for record in train.records}
-    shared = [record.path for record in other.records if hashes[record.path] in known]
-    same = [path for path in shared if path in named]
-    expected = f"expected an image that is not in split {train.name!r}, or {other.name!r} measures too high"
+def find_leaks(train: Split, other: Split, file_hashes: Hashes) -> list[Finding]:
+    """Report the images of a split with the same content as a training image.
+
+    Files that are listed in both splits are reported in one finding.
+    """
+    train_paths = {file_hashes[record.path]: record.path for record in train.records}
+    listed = {record.path for record in train.records}
+    leaks = [record.path for record in other.records if file_hashes[record.path] in train_paths]
+    shared = [path for path in leaks if path in listed]
+    effect = f"metrics of split {other.name!r} will be too high"
     findings = [
-        Finding("leak", path, 0, f"{expected}; {known[hashes[path]]} is the same; take one out")
-        for path in shared
-        if path not in named
+        Finding(
+            "leak", path, 0, f"same content as training image {train_paths[file_hashes[path]]}, {effect}; remove one"
+        )
+        for path in leaks
+        if path not in listed
     ]
-    if same:
-        text = f"it is the first of {len(same):,} of {len(other.records):,} images that both name; take them out of one"
-        findings.append(Finding("leak", same[0], 0, f"{expected}; {text}"))
+    if shared:
+        text = f"also in split {train.name!r}, {effect}; remove it and the other shared images from one split"
+        count = f"first of {len(shared):,} of {len(other.records):,} images"
+        findings.append(Finding("leak", shared[0], 0, f"{count} {text}"))
     return findings
 
 
-def find_near_leaks(train: Split, other: Split, hashes: Facts, looks: Facts) -> list[Finding]:
-    """Tell the images of a split that look like one that is trained on, leaks aside."""
-    trained = {hashes[record.path] for record in train.records}
-    known = [record.path for record in train.records if looks[record.path]]
-    unknown = [r.path for r in other.records if looks[r.path] and hashes[r.path] not in trained]
-    if not known or not unknown:
+def find_near_leaks(train: Split, other: Split, file_hashes: Hashes, image_hashes: Hashes) -> list[Finding]:
+    """Report the images of a split that look like a training image, except for exact copies."""
+    train_files = {file_hashes[record.path] for record in train.records}
+    known = [record.path for record in train.records if image_hashes[record.path]]
+    candidates = [r.path for r in other.records if image_hashes[r.path] and file_hashes[r.path] not in train_files]
+    if not known or not candidates:
         return []
-    nearest, distances = _nearest(_signs(known, looks), _signs(unknown, looks))
-    expected = f"expected an image unlike those of split {train.name!r}"
+    nearest, distances = _nearest(_signs(known, image_hashes), _signs(candidates, image_hashes))
     return [
-        Finding("leak-near", path, 0, f"{expected}; {known[i]} looks the same; take one out if it is")
-        for path, i, distance in zip(unknown, nearest.tolist(), distances.tolist(), strict=True)
-        if distance <= NEAR
+        Finding("leak-near", path, 0, f"looks like training image {known[i]}; remove one if they are the same")
+        for path, i, distance in zip(candidates, nearest.tolist(), distances.tolist(), strict=True)
+        if distance <= MAX_HASH_DISTANCE
     ]
 
 
-def _signs(paths: Sequence[Path], looks: Facts) -> Signs:
-    joined = np.frombuffer(bytes.fromhex("".join(looks[path] for path in paths)), dtype=np.uint8)
-    return np.unpackbits(joined.reshape(len(paths), -1), axis=1).astype(np.float32) * 2 - 1
+def _signs(paths: Sequence[Path], image_hashes: Hashes) -> Signs:
+    data = np.frombuffer(bytes.fromhex("".join(image_hashes[path] for path in paths)), dtype=np.uint8)
+    return np.unpackbits(data.reshape(len(paths), -1), axis=1).astype(np.float32) * 2 - 1
 
 
-def _nearest(known: Signs, unknown: Signs) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-    """Return for each unknown picture the nearest known one, and the number of bits in which they differ."""
+def _nearest(known: Signs, candidates: Signs) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+    """Return the nearest known image of each candidate, and the number of differing bits."""
     rows = max(CHUNK // len(known), 1)
     nearest, products = [], []
-    for start in range(0, len(unknown), rows):
-        product = unknown[start : start + rows] @ known.T
+    for start in range(0, len(candidates), rows):
+        product = candidates[start : start + rows] @ known.T
         nearest.append(product.argmax(axis=1))
         products.append(product.max(axis=1))
     return np.concatenate(nearest), (known.shape[1] - np.concatenate(products)) / 2

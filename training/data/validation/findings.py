@@ -1,4 +1,4 @@
-"""What can be wrong with a dataset: the kinds of findings, and one finding."""
+"""Findings: the kinds of problems a dataset can have, and how they are reported."""
 
 from __future__ import annotations
 
@@ -11,89 +11,91 @@ from model_zoo.contract.errors import LineageError
 
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
-LISTED = 5  # errors that a refusal names; the rest is counted
+MAX_LISTED = 5  # errors in an exception message; the others are counted
 
 
-class Kind(NamedTuple):
-    """How bad a kind of finding is, and what it means.
-
-    error: training refuses. warning: the set is read, and something in it is left out, mended or doubtful. note: what
-    the reader does is worth knowing.
-    """
+class FindingKind(NamedTuple):
+    """Severity and meaning of one kind of finding."""
 
     severity: Severity
+    """error: training refuses the dataset. warning: something is ignored, corrected or doubtful. note: information."""
     meaning: str
+    """What is wrong."""
 
 
 KINDS = {
-    "file-empty": Kind("error", "a JSON, YAML or XML file without content"),
-    "invalid-json": Kind("error", "a COCO file that is not JSON, or is cut short"),
-    "invalid-yaml": Kind("error", "a description that is not YAML"),
-    "invalid-xml": Kind("error", "a VOC file that is not XML, or is cut short"),
-    "invalid-text": Kind("error", "a label file that is not text in UTF-8"),
-    "field-missing": Kind("error", "a field that the format needs is not there, or of another type"),
-    "classes": Kind("error", "class names that are missing, empty, given twice or numbered with gaps"),
-    "classes-nc": Kind("error", "nc is not the number of names"),
-    "classes-differ": Kind("error", "files of one set give a class different names or ids"),
-    "split-missing": Kind("error", "a folder or list of a split is not there"),
-    "test-missing": Kind("warning", "the test split, or all its labels, is not there; left out"),
-    "split-empty": Kind("error", "a split without images"),
-    "no-train": Kind("warning", "no split has a name of training data"),
-    "no-objects": Kind("error", "no image that is trained on has an object"),
-    "split-without-objects": Kind("warning", "no image of a split has an object"),
-    "class-without-objects": Kind("warning", "classes that no object has"),
-    "labels-missing": Kind("error", "not one image of a split has a label file"),
-    "label-missing": Kind("warning", "an image without a label file (YOLO: it counts as empty)"),
-    "label-orphan": Kind("warning", "a label file without an image"),
-    "columns": Kind("error", "a line of the wrong number of columns"),
-    "number": Kind("error", "text, NaN or infinity where a number is needed"),
-    "class-range": Kind("error", "a class number beyond the names"),
-    "duplicate-image-id": Kind("error", "two images of one id"),
-    "duplicate-annotation-id": Kind("warning", "two annotations of one id"),
-    "unknown-image": Kind("error", "an annotation for an image that is not listed"),
-    "unknown-category": Kind("error", "an annotation for a category, or an object of a class, that is not listed"),
-    "box-not-normalized": Kind("error", "coordinates beyond 1 where shares of the image are needed"),
-    "box-negative": Kind("error", "a box whose right or bottom edge comes before its left or top"),
-    "box-outside": Kind("error", "a box of which nothing lies inside the image"),
-    "box-empty": Kind("warning", "a box without width or height; left out"),
-    "box-over-edge": Kind("warning", "a box that reaches more than a pixel over the edge of the image; clipped"),
-    "box-duplicate": Kind("warning", "the same box and class twice in an image"),
-    "images-missing": Kind("error", "not one image of a split is there"),
-    "image-missing": Kind("error", "an image that is not there"),
-    "image-empty": Kind("error", "an image file without content"),
-    "image-unreadable": Kind("error", "an image that is cut short, damaged or of a kind that is not read"),
-    "image-size": Kind("error", "an image of another size than its labels tell"),
-    "image-rotated": Kind("note", "images that EXIF turns; boxes are brought to the picture as displayed"),
-    "image-16-bit": Kind("note", "images of more than eight bits a channel; rounded to eight"),
-    "image-gray": Kind("note", "grayscale images in a split that has others; read as RGB"),
-    "image-cmyk": Kind("note", "CMYK images; read as RGB"),
-    "image-duplicate": Kind("warning", "the same file content twice in a split"),
-    "leak": Kind("warning", "an image of a split that is in the training split, too"),
-    "leak-near": Kind("warning", "an image of a split that looks like one of the training split"),
+    "file-empty": FindingKind("error", "JSON, YAML or XML file is empty"),
+    "invalid-json": FindingKind("error", "COCO file is not valid JSON or is truncated"),
+    "invalid-yaml": FindingKind("error", "dataset description is not valid YAML"),
+    "invalid-xml": FindingKind("error", "VOC file is not valid XML or is truncated"),
+    "invalid-text": FindingKind("error", "label file is not UTF-8 text"),
+    "field-missing": FindingKind("error", "required field is missing or has the wrong type"),
+    "classes": FindingKind("error", "class names are missing, empty, duplicated or numbered with gaps"),
+    "classes-nc": FindingKind("error", "nc is not the number of names"),
+    "classes-differ": FindingKind("error", "splits disagree on the names or ids of classes"),
+    "split-missing": FindingKind("error", "folder or list of a split does not exist"),
+    "test-missing": FindingKind("warning", "test split or all its labels are missing; the split is ignored"),
+    "split-empty": FindingKind("error", "split has no images"),
+    "no-train": FindingKind("warning", "no split is named as a training split"),
+    "no-objects": FindingKind("error", "no training image has objects"),
+    "split-without-objects": FindingKind("warning", "no image of the split has objects"),
+    "class-without-objects": FindingKind("warning", "some classes have no objects"),
+    "labels-missing": FindingKind("error", "no image of the split has a label file"),
+    "label-missing": FindingKind("warning", "image has no label file; it counts as empty"),
+    "label-orphan": FindingKind("warning", "label file has no image"),
+    "columns": FindingKind("error", "line has the wrong number of columns"),
+    "number": FindingKind("error", "text, NaN or infinity instead of a number"),
+    "class-range": FindingKind("error", "class number has no name"),
+    "duplicate-image-id": FindingKind("error", "two images have the same id"),
+    "duplicate-annotation-id": FindingKind("warning", "two annotations have the same id"),
+    "unknown-image": FindingKind("error", "annotation refers to an image that is not listed"),
+    "unknown-category": FindingKind("error", "object refers to a category or class that is not listed"),
+    "box-not-normalized": FindingKind("error", "coordinates above 1 instead of fractions of the image size"),
+    "box-negative": FindingKind("error", "right or bottom edge of a box lies before the left or top edge"),
+    "box-outside": FindingKind("error", "box lies entirely outside the image"),
+    "box-empty": FindingKind("warning", "box has no width or no height; ignored"),
+    "box-over-edge": FindingKind("warning", "box extends more than one pixel beyond the image; clipped"),
+    "box-duplicate": FindingKind("warning", "same box and class twice in an image"),
+    "images-missing": FindingKind("error", "no image of the split exists"),
+    "image-missing": FindingKind("error", "image file does not exist"),
+    "image-empty": FindingKind("error", "image file is empty"),
+    "image-unreadable": FindingKind("error", "image is truncated, corrupt or of an unsupported format"),
+    "image-size": FindingKind("error", "image has another size than its labels declare"),
+    "image-rotated": FindingKind("note", "images rotated by EXIF; boxes are converted to the displayed orientation"),
+    "image-16-bit": FindingKind("note", "images with more than 8 bits per channel; converted to 8"),
+    "image-gray": FindingKind("note", "grayscale images in a split with color images; read as RGB"),
+    "image-cmyk": FindingKind("note", "CMYK images; read as RGB"),
+    "image-duplicate": FindingKind("warning", "same file content twice in a split"),
+    "leak": FindingKind("warning", "image of another split is also in the training split"),
+    "leak-near": FindingKind("warning", "image of another split looks like one of the training split"),
 }
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is wrong: of a kind of `KINDS`, in a file, at a line of it (0: the file as a whole)."""
+    """One problem of a dataset, or one note about it."""
 
     kind: str
+    """Key of `KINDS`."""
     path: Path
+    """File or folder."""
     line: int
+    """Line in the file, 0 for the whole file."""
     text: str
+    """What is wrong and how to fix it."""
 
     @property
     def severity(self) -> Severity:
-        """How bad it is."""
+        """Severity of its kind."""
         return KINDS[self.kind].severity
 
     @property
-    def place(self) -> str:
-        """File and line, as editors understand it."""
+    def location(self) -> str:
+        """File and line in the form that editors link."""
         return f"{self.path}:{self.line}" if self.line else str(self.path)
 
     def __str__(self) -> str:
-        return f"{self.place}: {self.text}"
+        return f"{self.location}: {self.text}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-ready object."""
@@ -101,28 +103,32 @@ class Finding:
 
 
 class InvalidDatasetError(LineageError):
-    """A dataset with errors, of which the text names the first."""
+    """The dataset has errors; the message lists the first ones."""
 
 
-class Fault(Exception):
-    """What a reader found wrong at the place it is reading; it becomes a Finding where the place is known."""
+class LabelError(Exception):
+    """An invalid entry in a label file, raised by readers before its file and line are known."""
 
     def __init__(self, kind: str, text: str, line: int = 0) -> None:
         super().__init__(text)
         self.kind, self.text, self.line = kind, text, line
 
     def at(self, path: Path, line: int = 0) -> Finding:
-        """Return the finding, at a line of a file unless the fault knows its line."""
+        """Return the finding in a file, at the line of the error if it has one, or else at `line`."""
         return Finding(self.kind, path, self.line or line, self.text)
 
 
 def raise_on_errors(path: Path, findings: Sequence[Finding]) -> None:
-    """Raise InvalidDatasetError if there are errors: it lists the first and counts the rest."""
+    """Raise an exception if any finding is an error.
+
+    Raises:
+        InvalidDatasetError: There are errors; the message lists the first ones and counts the others.
+    """
     errors = [finding for finding in findings if finding.severity == "error"]
     if not errors:
         return
-    count = "1 error" if len(errors) == 1 else f"{len(errors):,} errors"
-    lines = [f"{path}: {count} in the dataset; mend them, nothing is trained on it before", *map(str, errors[:LISTED])]
-    if len(errors) > LISTED:
-        lines.append(f"and {len(errors) - LISTED:,} more; `lineage data check {path}` lists them")
+    count = "1 error in the dataset. Fix it" if len(errors) == 1 else f"{len(errors):,} errors in the dataset. Fix them"
+    lines = [f"{path}: {count} before training.", *map(str, errors[:MAX_LISTED])]
+    if len(errors) > MAX_LISTED:
+        lines.append(f"... and {len(errors) - MAX_LISTED:,} more. Run `lineage data check {path}` to list all.")
     raise InvalidDatasetError("\n  ".join(lines))

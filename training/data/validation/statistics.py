@@ -1,4 +1,4 @@
-"""What is in a dataset, in numbers."""
+"""Dataset statistics: counts of images, objects and classes for each split."""
 
 from __future__ import annotations
 
@@ -13,39 +13,47 @@ from numpy.typing import NDArray
 from model_zoo.contract.letterbox import Size
 from training.data.dataset import Dataset, Record, Split
 
-SMALL, LARGE = 32**2, 96**2  # square pixels of an object; COCO's limits (cocodataset.org/#detection-eval)
-SIZES_SHOWN = 3
+SMALL, LARGE = 32**2, 96**2  # object areas in square pixels; COCO's limits (cocodataset.org/#detection-eval)
+MAX_SIZES = 3  # image sizes that are listed; the others are counted
+Rows = list[list[str]]
 
 
 @dataclass(frozen=True)
 class SplitStatistics:
-    """Counts of a split.
-
-    objects: all, crowd among them. small, medium, large: by COCO's limits of the area in the image as it is. per_image:
-    objects of the emptiest, the median and the fullest image. class_objects, class_images: class by class, the objects,
-    and the images that have some. image_sizes: (height, width) and how many have it, the most frequent first.
-    """
+    """Counts of a split."""
 
     name: str
+    """Name of the split."""
     images: int
+    """Images."""
     empty_images: int
+    """Images without objects."""
     objects: int
+    """Objects, including crowd."""
     crowd: int
+    """Crowd objects."""
     small: int
+    """Objects below 32 x 32 pixels in area."""
     medium: int
+    """Objects between small and large."""
     large: int
+    """Objects of at least 96 x 96 pixels in area."""
     per_image: tuple[int, float, int]
+    """Minimum, median and maximum number of objects per image."""
     class_objects: tuple[int, ...]
+    """Objects of each class."""
     class_images: tuple[int, ...]
+    """Images with each class."""
     image_sizes: tuple[tuple[Size, int], ...]
+    """Image sizes (height, width) and their counts, most frequent first."""
 
 
 def count_split(split: Split, classes: int) -> SplitStatistics:
-    """Count what is in a split of a dataset of so many classes."""
+    """Count the content of a split of a dataset with this number of classes."""
     per_image = np.array([len(record.boxes) for record in split.records] or [0])
-    areas = _joined((record.areas for record in split.records), np.float32)
-    class_ids = _joined((record.class_ids for record in split.records), np.int64)
-    in_images = _joined((np.unique(record.class_ids) for record in split.records), np.int64)
+    areas = _concatenate((record.areas for record in split.records), np.float32)
+    class_ids = _concatenate((record.class_ids for record in split.records), np.int64)
+    image_classes = _concatenate((np.unique(record.class_ids) for record in split.records), np.int64)
     return SplitStatistics(
         name=split.name,
         images=len(split.records),
@@ -57,30 +65,51 @@ def count_split(split: Split, classes: int) -> SplitStatistics:
         large=int((areas >= LARGE).sum()),
         per_image=(int(per_image.min()), float(np.median(per_image)), int(per_image.max())),
         class_objects=tuple(np.bincount(class_ids, minlength=classes).tolist()),
-        class_images=tuple(np.bincount(in_images, minlength=classes).tolist()),
+        class_images=tuple(np.bincount(image_classes, minlength=classes).tolist()),
         image_sizes=tuple(Counter(record.size for record in split.records).most_common()),
     )
 
 
 def count_dataset(dataset: Dataset) -> list[SplitStatistics]:
-    """Count what is in every split."""
+    """Count the content of every split."""
     return [count_split(split, len(dataset.class_names)) for split in dataset.splits.values()]
 
 
-def document(dataset: Dataset, counts: Sequence[SplitStatistics]) -> dict[str, Any]:
-    """Return the numbers as a JSON-ready object."""
-    prints = {"fingerprint": {split.name: split.fingerprint for split in dataset.splits.values()}}
-    return {"data": str(dataset.root), "classes": dataset.class_names, **prints, "splits": [asdict(c) for c in counts]}
+def to_document(dataset: Dataset, statistics: Sequence[SplitStatistics]) -> dict[str, Any]:
+    """Return the statistics as a JSON-ready object."""
+    return {
+        "data": str(dataset.root),
+        "classes": dataset.class_names,
+        "fingerprint": {split.name: split.fingerprint for split in dataset.splits.values()},
+        "splits": [asdict(split) for split in statistics],
+    }
 
 
-def tables(class_names: Sequence[str], counts: Sequence[SplitStatistics]) -> str:
-    """Return the numbers as two tables for people: splits side by side, and classes below one another."""
-    rows = [["", *(count.name for count in counts)]]
-    rows += [[label, *cells] for label, cells in zip(_LABELS, zip(*map(_column, counts), strict=True), strict=True)]
-    classes = [["class", *(f"{count.name}: objects (images)" for count in counts)]]
-    for i, name in enumerate(class_names):
-        classes.append([name, *(f"{count.class_objects[i]:,} ({count.class_images[i]:,})" for count in counts)])
-    return f"{_table(rows)}\n\n{_table(classes)}"
+def split_rows(statistics: Sequence[SplitStatistics]) -> Rows:
+    """Return a table with one column per split: a header row, then one row per count."""
+    columns = zip(*map(_split_column, statistics), strict=True)
+    rows = [[label, *cells] for label, cells in zip(_LABELS, columns, strict=True)]
+    return [["", *(split.name for split in statistics)], *rows]
+
+
+def class_rows(class_names: Sequence[str], statistics: Sequence[SplitStatistics]) -> Rows:
+    """Return a table with one column per split: a header row, then one row per class."""
+    header = ["class", *(f"{split.name}: objects (images)" for split in statistics)]
+    return [
+        header,
+        *(
+            [name, *(f"{split.class_objects[i]:,} ({split.class_images[i]:,})" for split in statistics)]
+            for i, name in enumerate(class_names)
+        ),
+    ]
+
+
+def boxes_and_sizes(records: Sequence[Record]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return all boxes (M, 4), and the height and width (M, 2) of the image of each box."""
+    boxes = _concatenate((record.boxes.ravel() for record in records), np.float32).reshape(-1, 4)
+    counts = [len(record.boxes) for record in records]
+    sizes = np.repeat(np.array([record.size for record in records], dtype=np.float64).reshape(-1, 2), counts, axis=0)
+    return boxes.astype(np.float64), sizes
 
 
 _LABELS = (
@@ -96,33 +125,19 @@ _LABELS = (
 )
 
 
-def _column(count: SplitStatistics) -> tuple[str, ...]:
-    sizes = [f"{height} x {width} ({number:,})" for (height, width), number in count.image_sizes[:SIZES_SHOWN]]
-    more = [f"{len(count.image_sizes) - SIZES_SHOWN:,} more"] if len(count.image_sizes) > SIZES_SHOWN else []
-    least, median, most = count.per_image
+def _split_column(split: SplitStatistics) -> tuple[str, ...]:
+    sizes = [f"{height} x {width} ({count:,})" for (height, width), count in split.image_sizes[:MAX_SIZES]]
+    more = [f"{len(split.image_sizes) - MAX_SIZES:,} more"] if len(split.image_sizes) > MAX_SIZES else []
+    low, median, high = split.per_image
     return (
-        f"{count.images:,}",
-        f"{count.empty_images:,}",
+        f"{split.images:,}",
+        f"{split.empty_images:,}",
         ", ".join(sizes + more),
-        f"{count.objects:,}",
-        *(f"{number:,}" for number in (count.crowd, count.small, count.medium, count.large)),
-        f"{least:,}, {median:g}, {most:,}",
+        f"{split.objects:,}",
+        *(f"{count:,}" for count in (split.crowd, split.small, split.medium, split.large)),
+        f"{low:,}, {median:g}, {high:,}",
     )
 
 
-def _table(rows: Sequence[Sequence[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = ("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)) for row in rows)
-    return "\n".join(line.rstrip() for line in lines)
-
-
-def _joined(parts: Iterable[NDArray[Any]], kind: type[Any]) -> NDArray[Any]:
-    return np.concatenate([np.empty(0, kind), *parts])
-
-
-def boxes_and_sizes(records: Sequence[Record]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return all boxes (M, 4), and (M, 2) the height and width of each one's image."""
-    boxes = _joined((record.boxes.ravel() for record in records), np.float32).reshape(-1, 4)
-    counts = [len(record.boxes) for record in records]
-    sizes = np.repeat(np.array([record.size for record in records], dtype=np.float64).reshape(-1, 2), counts, axis=0)
-    return boxes.astype(np.float64), sizes
+def _concatenate(arrays: Iterable[NDArray[Any]], dtype: type[Any]) -> NDArray[Any]:
+    return np.concatenate([np.empty(0, dtype), *arrays])

@@ -193,7 +193,7 @@ def test_a_split_without_images_is_refused() -> None:
 
 def test_workers_without_room_for_their_batches_are_refused(split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = namedtuple("usage", "free")
-    monkeypatch.setattr(loader, "SHARED", Path("/"))
+    monkeypatch.setattr(loader, "SHARED_MEMORY", Path("/"))
     # 4 images of 96 x 96 x 3 bytes, two batches ahead and one in use.
     needed = 4 * 96 * 96 * 3 * 3
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(needed - 1))

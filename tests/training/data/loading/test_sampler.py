@@ -9,24 +9,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.data.loading.sampler import Sampler, Ticket
+from training.data.loading.sampler import BatchSampler, SampleSpec
 from training.recipe import Augmentation
 
-PLAIN = Sampler(images=50, augmentation=Augmentation(), image_size=(320, 320), stride=32, batch=16, seed=0)
+PLAIN = BatchSampler(images=50, augmentation=Augmentation(), image_size=(320, 320), stride=32, batch=16, seed=0)
 VARIED = replace(PLAIN, images=3000, augmentation=Augmentation(multi_scale=(0.5, 1.5), multi_scale_every=10))
 
 
-def images(batches: list[list[Ticket]]) -> list[list[int]]:
+def images(batches: list[list[SampleSpec]]) -> list[list[int]]:
     return [[ticket.image for ticket in batch] for batch in batches]
 
 
 @given(st.integers(1, 60), st.integers(1, 20), st.integers(1, 4))
 def test_every_image_comes_in_every_epoch(count: int, batch: int, world: int) -> None:
     ranks = [replace(PLAIN, images=count, batch=batch, rank=rank, world=world) for rank in range(world)]
-    dealt = [sampler.tickets(3, close_mosaic=False) for sampler in ranks]
+    dealt = [sampler.batches(3, close_mosaic=False) for sampler in ranks]
     assert {len(batches) for batches in dealt} == {ranks[0].steps}
     assert {len(tickets) for batches in dealt for tickets in batches} == {batch}
-    seen = [(ticket.image, ticket.lap) for batches in dealt for tickets in batches for ticket in tickets]
+    seen = [(ticket.image, ticket.repeat) for batches in dealt for tickets in batches for ticket in tickets]
     assert len(set(seen)) == len(seen)  # an image that comes again is varied anew
     assert {image for image, lap in seen if lap == 0} == set(range(count))
     assert len(seen) - count < batch * world
@@ -34,32 +34,32 @@ def test_every_image_comes_in_every_epoch(count: int, batch: int, world: int) ->
 
 @pytest.mark.parametrize("world", [2, 3])
 def test_processes_share_the_batches_of_one(world: int) -> None:
-    one = replace(PLAIN, batch=4 * world).tickets(1, close_mosaic=False)
-    dealt = [replace(PLAIN, batch=4, rank=rank, world=world).tickets(1, close_mosaic=False) for rank in range(world)]
+    one = replace(PLAIN, batch=4 * world).batches(1, close_mosaic=False)
+    dealt = [replace(PLAIN, batch=4, rank=rank, world=world).batches(1, close_mosaic=False) for rank in range(world)]
     assert [[ticket for part in parts for ticket in part] for parts in zip(*dealt, strict=True)] == one
 
 
 def test_epochs_and_seeds_have_orders_of_their_own() -> None:
-    orders = [images(PLAIN.tickets(0, False)), images(PLAIN.tickets(1, False))]
-    orders.append(images(replace(PLAIN, seed=1).tickets(0, False)))
+    orders = [images(PLAIN.batches(0, False)), images(PLAIN.batches(1, False))]
+    orders.append(images(replace(PLAIN, seed=1).batches(0, False)))
     assert all(one != other for one in orders for other in orders if one is not other)
-    assert images(PLAIN.tickets(0, False)) == orders[0]
+    assert images(PLAIN.batches(0, False)) == orders[0]
 
 
 def test_an_epoch_is_taken_up_in_its_middle() -> None:
-    assert VARIED.tickets(2, True, start_step=7) == VARIED.tickets(2, True)[7:]
-    assert PLAIN.tickets(0, False, start_step=PLAIN.steps) == []
+    assert VARIED.batches(2, True, start_step=7) == VARIED.batches(2, True)[7:]
+    assert PLAIN.batches(0, False, start_step=PLAIN.steps) == []
 
 
 def test_samples_have_chances_of_their_own() -> None:
-    ticket = Ticket(seed=0, epoch=0, image=0, lap=0, size=(320, 320), close_mosaic=False)
-    others = [replace_one(ticket, name) for name in ("seed", "epoch", "image", "lap")]
+    ticket = SampleSpec(seed=0, epoch=0, image=0, repeat=0, size=(320, 320), close_mosaic=False)
+    others = [replace_one(ticket, name) for name in ("seed", "epoch", "image", "repeat")]
     drawn = [one.rng().random() for one in (ticket, *others)]
     assert len(set(drawn)) == 5
     assert ticket.rng().random() == drawn[0] == ticket._replace(size=(64, 64), close_mosaic=True).rng().random()
 
 
-def replace_one(ticket: Ticket, name: str) -> Ticket:
+def replace_one(ticket: SampleSpec, name: str) -> SampleSpec:
     return ticket._replace(**{name: 1})
 
 
@@ -69,7 +69,7 @@ def test_sides_vary_in_steps_of_the_stride_every_so_many_batches() -> None:
     assert all(height == width for height, width in sizes)
     blocks = [set(sizes[first : first + 10]) for first in range(0, len(sizes), 10)]
     assert all(len(block) == 1 for block in blocks)
-    assert {size for batch in VARIED.tickets(0, False) for size in [{t.size for t in batch}] if len(size) > 1} == set()
+    assert {size for batch in VARIED.batches(0, False) for size in [{t.size for t in batch}] if len(size) > 1} == set()
     assert sizes != [VARIED.size(1, step) for step in range(VARIED.steps)]
     assert VARIED.largest_size == (480, 480)
 
@@ -98,5 +98,5 @@ def test_one_size_where_none_other_is_in_range() -> None:
 
 
 def test_the_order_is_random() -> None:
-    order = np.array(images(replace(PLAIN, images=1000, batch=1000).tickets(0, False))[0])
+    order = np.array(images(replace(PLAIN, images=1000, batch=1000).batches(0, False))[0])
     assert abs(np.corrcoef(order, np.arange(1000))[0, 1]) < 0.1

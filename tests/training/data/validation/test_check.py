@@ -308,7 +308,7 @@ def test_what_is_broken_is_told_once_and_in_its_place(case: Case, tmp_path: Path
     case.break_it(root)
     [finding] = check_dataset(root)
     assert finding.kind == case.kind
-    assert finding.place.endswith(case.place)
+    assert finding.location.endswith(case.place)
     assert case.said in finding.text
     assert ";" in finding.text, "what was expected, and how it is mended"
     assert "\n" not in str(finding)
@@ -322,7 +322,7 @@ def test_every_kind_of_finding_is_tried() -> None:
 def test_errors_are_refused_before_training(case: Case, tmp_path: Path) -> None:
     root = tmp_path / "set"
     case.break_it(root)
-    with pytest.raises(InvalidDatasetError, match=r"1 error in the dataset; mend") as refused:
+    with pytest.raises(InvalidDatasetError, match=r"1 error in the dataset\. Fix it before training") as refused:
         require_valid(open_dataset(root))
     assert len(str(refused.value).splitlines()) == 2
 
