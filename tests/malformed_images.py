@@ -35,7 +35,7 @@ from tests.images import (
     webp_of,
     with_exif,
 )
-from tests.malicious_checkpoints import FOREIGN
+from tests.non_image_files import NON_IMAGE_FILES
 
 
 class HostileFile(NamedTuple):
@@ -80,12 +80,12 @@ def ordinary_files() -> dict[str, bytes]:
 
 
 def _foreign() -> Files:
-    yield from (HostileFile(f"foreign {name}", head) for name, head in FOREIGN.items())
+    yield from (HostileFile(f"foreign {name}", head) for name, head in NON_IMAGE_FILES.items())
     jpeg = ordinary_files()["jpeg"]
     for name in ("gif", "pdf", "zip", "html", "mp4", "script"):
-        yield HostileFile(f"polyglot {name} before jpeg", FOREIGN[name] + jpeg)
+        yield HostileFile(f"polyglot {name} before jpeg", NON_IMAGE_FILES[name] + jpeg)
     for name in ("line end", "null", "svg with bom"):
-        yield HostileFile(f"{name} before png", FOREIGN[name] + ordinary_files()["png"])
+        yield HostileFile(f"{name} before png", NON_IMAGE_FILES[name] + ordinary_files()["png"])
     yield HostileFile("too many bytes", jpeg + bytes(20 * 1024**2))
 
 

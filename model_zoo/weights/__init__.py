@@ -1,1 +1,1 @@
-"""Weights in and out: our own store, and importers of official files."""
+"""Weights: the safetensors store and the importers of official files."""

@@ -1,8 +1,8 @@
-"""Download a file over HTTP: resumed where it was left, checked, and there whole or not at all.
+"""Download a file over HTTP, with resume, checksum and an atomic move to its target.
 
-While it is under way it lies beside its target as `<name>.part`, with the server's mark of its state (`ETag` or
-`Last-Modified`) in `<name>.part.mark`. The next call asks for the rest of that very state (`Range` with `If-Range`, RFC
-9110, sections 13.1.5 and 14); a server that cannot do so, or has another file by now, sends all of it again.
+An incomplete download is kept as `<name>.part`, with the server's validator (`ETag` or `Last-Modified`) in
+`<name>.part.validator`. The next call requests the rest of the same file (`Range` with `If-Range`, RFC 9110, sections
+13.1.5 and 14). If the server does not support this, or the file has changed, it is downloaded from the start.
 """
 
 from __future__ import annotations
@@ -26,114 +26,121 @@ from tqdm import tqdm  # type: ignore[import-untyped]  # it has no types
 from model_zoo.contract.errors import LineageError
 from model_zoo.contract.files import file_sha256
 
-SILENCE = 30.0  # seconds without a byte, after which a server is taken to be gone
-CHUNK = 1 << 16
-AGENT = "yolo-lineage"  # some servers refuse the name that Python gives itself
+TIMEOUT = 30.0  # seconds without a byte
+CHUNK_BYTES = 1 << 16
+USER_AGENT = "yolo-lineage"  # some servers reject Python's default
 _CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
 
 
 class DownloadError(LineageError):
-    """A file could not be downloaded, or is not the one that was expected."""
+    """A file could not be downloaded, or has the wrong checksum."""
 
 
 @dataclass(frozen=True)
-class Partial:
-    """What has arrived of a file."""
+class PartialFile:
+    """The bytes of an incomplete download."""
 
     path: Path
+    """File with the bytes."""
 
     @property
-    def mark(self) -> Path:
-        """File with the server's mark of the state that the bytes are of."""
-        return self.path.with_name(f"{self.path.name}.mark")
+    def validator(self) -> Path:
+        """File with the server's validator of these bytes."""
+        return self.path.with_name(f"{self.path.name}.validator")
 
-    def last(self) -> int:
-        """Return the place of the last byte that arrived, 0 where there is none or its state is not known."""
-        known = self.path.is_file() and self.mark.is_file() and self.mark.read_text()
-        return max(self.path.stat().st_size - 1, 0) if known else 0
+    def last_byte(self) -> int:
+        """Return the position of the last byte, or 0 if there are no bytes or no validator."""
+        has_validator = self.path.is_file() and self.validator.is_file() and self.validator.read_text()
+        return max(self.path.stat().st_size - 1, 0) if has_validator else 0
 
     def discard(self) -> None:
-        """Delete what arrived."""
+        """Delete the bytes and their validator."""
         self.path.unlink(missing_ok=True)
-        self.mark.unlink(missing_ok=True)
+        self.validator.unlink(missing_ok=True)
 
 
-def download(url: str, target: Path, sha256: str | None = None, silence: float = SILENCE) -> str:
-    """Bring the file at `url` to `target`, unless it is there, and return its sha256 (hexadecimal).
+def download(url: str, target: Path, sha256: str | None = None, timeout: float = TIMEOUT) -> str:
+    """Download `url` to `target` unless the file exists, and return its SHA-256 in hex.
 
-    `silence` is how long, in seconds, a server may say nothing. Progress is shown on a terminal. Raises DownloadError
-    if the server cannot be reached or does not send the whole file (what came is kept for the next call), if the
-    file's sha256 is not the one given (it is deleted), or if it cannot be written.
+    `timeout` is the longest wait in seconds for the next bytes. A progress bar is shown on a terminal.
+
+    Raises:
+        DownloadError: The server cannot be reached, or the connection ends early: the bytes are kept for the next call.
+            Or the SHA-256 differs from `sha256`: the file is deleted. Or the file cannot be written.
     """
     if not url.startswith(("http://", "https://")):
-        raise DownloadError(f"expected an address that begins with http:// or https://; got {url!r}")
-    with _disk_explained(target):
-        if target.is_file() and sha256 in (None, found := file_sha256(target)):
-            return found
+        raise DownloadError(f"expected a URL that starts with http:// or https://; got {url!r}")
+    with _disk_errors(target):
+        if target.is_file() and sha256 in (None, actual := file_sha256(target)):
+            return actual
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(target.parent):
-            partial = Partial(target.with_name(f"{target.name}.part"))
-            _receive(url, partial, silence)
-            found = file_sha256(partial.path)
-            if sha256 not in (None, found):
+        with _exclusive(target.parent):
+            partial = PartialFile(target.with_name(f"{target.name}.part"))
+            _receive(url, partial, timeout)
+            actual = file_sha256(partial.path)
+            if sha256 not in (None, actual):
                 partial.discard()
-                raise DownloadError(f"{url}: expected a file with sha256 {sha256}; got {found}, and deleted it")
+                raise DownloadError(f"{url}: expected a file with SHA-256 {sha256}; got {actual}. The file was deleted")
             partial.path.replace(target)
-            partial.mark.unlink(missing_ok=True)
-    return found
+            partial.validator.unlink(missing_ok=True)
+    return actual
 
 
-def _receive(url: str, partial: Partial, silence: float) -> None:
-    with _answer(url, partial, silence) as response:
+def _receive(url: str, partial: PartialFile, timeout: float) -> None:
+    with _request(url, partial, timeout) as response:
         start, total = _extent(url, response, partial)
         with open(partial.path, "ab") as file:
             file.truncate(start)
-            partial.mark.write_text(_mark(response))
+            partial.validator.write_text(_validator(response))
             _copy(_chunks(url, response), file, start, total)
             os.fsync(file.fileno())
-            arrived = file.tell()
-    if total not in (None, arrived):
-        raise DownloadError(f"{url}: expected {total:,} bytes; {arrived:,} came, and are kept: try again for the rest")
+            received = file.tell()
+    if total not in (None, received):
+        raise DownloadError(f"{url}: expected {total:,} bytes; received {received:,}. Try again to download the rest")
 
 
-def _answer(url: str, partial: Partial, silence: float) -> http.client.HTTPResponse:
-    """Ask for the file, or from the last byte on that arrived: there is one at least, if the file is what it was."""
-    headers = {"User-Agent": AGENT}
-    if partial.last():
-        headers |= {"Range": f"bytes={partial.last()}-", "If-Range": partial.mark.read_text()}
-    with _network_explained(url):
+def _request(url: str, partial: PartialFile, timeout: float) -> http.client.HTTPResponse:
+    """Request the file from the last received byte on, so that an unchanged file always has a byte to send."""
+    headers = {"User-Agent": USER_AGENT}
+    if partial.last_byte():
+        headers |= {"Range": f"bytes={partial.last_byte()}-", "If-Range": partial.validator.read_text()}
+    with _network_errors(url):
         try:
             request, opener = Request(url, headers=headers), build_opener(_WebRedirects)
-            response: http.client.HTTPResponse = opener.open(request, timeout=silence)
+            response: http.client.HTTPResponse = opener.open(request, timeout=timeout)
         except HTTPError as error:
             if error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-                partial.discard()  # it is of another file after all: the next call asks for the whole
+                partial.discard()  # the file has changed: the next call starts from the beginning
             raise
     return response
 
 
-def _extent(url: str, response: http.client.HTTPResponse, partial: Partial) -> tuple[int, int | None]:
-    """Return where in the file the body of an answer begins, and the size of the file where the server tells it."""
+def _extent(url: str, response: http.client.HTTPResponse, partial: PartialFile) -> tuple[int, int | None]:
+    """Return the position of the body's first byte in the file, and the file size if the server sends it."""
     if response.headers.get_content_type() == "text/html":
-        raise DownloadError(f"{url}: expected a file; the server, or something on the way to it, sends a web page")
+        raise DownloadError(f"{url}: expected a file; got a web page from the server or a proxy")
     if response.status == HTTPStatus.OK:
         return 0, response.length
-    found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
-    if response.status != HTTPStatus.PARTIAL_CONTENT or not found or int(found[1]) != partial.last():
+    content_range = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
+    if (
+        response.status != HTTPStatus.PARTIAL_CONTENT
+        or not content_range
+        or int(content_range[1]) != partial.last_byte()
+    ):
         partial.discard()
-        raise DownloadError(f"{url}: expected the file; got another part than was asked for: try again")
-    return partial.last(), None if found[2] == "*" else int(found[2])
+        raise DownloadError(f"{url}: got a different range than requested. Try again")
+    return partial.last_byte(), None if content_range[2] == "*" else int(content_range[2])
 
 
-def _mark(response: http.client.HTTPResponse) -> str:
-    """Return what the server knows this state of the file by; a weak ETag does not stand for the bytes."""
+def _validator(response: http.client.HTTPResponse) -> str:
+    """Return the server's validator of the file. A weak ETag does not guarantee equal bytes, so it is ignored."""
     tag = response.headers.get("ETag", "")
     return tag if tag.startswith('"') else response.headers.get("Last-Modified", "")
 
 
 def _chunks(url: str, response: http.client.HTTPResponse) -> Iterator[bytes]:
-    with _network_explained(url):
-        while chunk := response.read(CHUNK):
+    with _network_errors(url):
+        while chunk := response.read(CHUNK_BYTES):
             yield chunk
 
 
@@ -147,21 +154,21 @@ def _copy(chunks: Iterable[bytes], file: BinaryIO, start: int, total: int | None
 
 
 class _WebRedirects(HTTPRedirectHandler):
-    """Follow redirects over HTTP(S), and from HTTPS to HTTPS alone."""
+    """Follow redirects to HTTP(S), and from HTTPS to HTTPS only."""
 
     def redirect_request(
         self, req: Request, fp: IO[bytes], code: int, msg: str, headers: Any, newurl: str
     ) -> Request | None:
         allowed = ("https",) if req.type == "https" else ("http", "https")
         if urlsplit(newurl).scheme not in allowed:
-            raise DownloadError(f"{req.full_url}: expected to be sent on to {' or '.join(allowed)}; got {newurl}")
+            raise DownloadError(f"{req.full_url}: expected a redirect to {' or '.join(allowed)}; got {newurl}")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
 
     def http_error_302(self, req: Request, fp: IO[bytes], code: int, msg: str, headers: Any) -> Any:
-        """Follow a redirect, and end the connection where it leads nowhere."""
+        """Follow a redirect. Close the connection if it is not allowed."""
         try:
             return super().http_error_302(req, fp, code, msg, headers)
-        except ValueError:  # ours, or an address that makes no sense
+        except ValueError:  # a DownloadError, or an invalid URL
             fp.close()
             raise
 
@@ -169,21 +176,21 @@ class _WebRedirects(HTTPRedirectHandler):
 
 
 @contextmanager
-def _network_explained(url: str) -> Iterator[None]:
+def _network_errors(url: str) -> Iterator[None]:
     try:
         yield
     except LineageError:
         raise
     except HTTPError as error:
         with error:
-            raise DownloadError(f"{url}: the server answers {error.code} {error.reason}") from error
+            raise DownloadError(f"{url}: the server returned {error.code} {error.reason}") from error
     except (OSError, http.client.HTTPException, ValueError) as error:
         reason = error.reason if isinstance(error, URLError) else error
         raise DownloadError(f"{url}: cannot be downloaded ({reason or type(error).__name__})") from error
 
 
 @contextmanager
-def _disk_explained(target: Path) -> Iterator[None]:
+def _disk_errors(target: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
@@ -191,13 +198,15 @@ def _disk_explained(target: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Keep other downloads out of a folder; a process that ends gives it back."""
+def _exclusive(folder: Path) -> Iterator[None]:
+    """Lock a folder against other downloads. The lock ends with the process."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     except BlockingIOError as error:
-        raise DownloadError(f"{folder}: another process is downloading to it; wait for that") from error
+        raise DownloadError(
+            f"{folder}: another process is downloading to this folder. Wait for it to finish"
+        ) from error
     finally:
         os.close(handle)

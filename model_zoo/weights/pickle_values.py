@@ -1,4 +1,4 @@
-"""What the safe pickle interpreter can make: plain values, and inert records of everything else."""
+"""Values that the safe pickle interpreter can build: plain values, and inert records of everything else."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from model_zoo.contract.errors import LineageError
 
 @dataclass(frozen=True)
 class Global:
-    """A name of a module that the pickle mentions; nothing is imported."""
+    """A name in a module that the pickle refers to. It is not imported."""
 
     path: str
+    """Dotted path."""
 
     def __str__(self) -> str:
         return ascii(self.path[:80])[1:-1]
@@ -21,51 +22,70 @@ class Global:
 
 @dataclass(eq=False)
 class Stub:
-    """An object of a foreign class, inert: its class, how it was made, its state, and items put into it."""
+    """Inert record of an object of an unknown class."""
 
     kind: str
+    """Dotted path of the class."""
     arguments: tuple[object, ...] = ()
+    """Arguments of the constructor."""
     state: object = None
+    """State, as passed to `__setstate__`."""
     items: list[tuple[object, object]] = field(default_factory=list)
+    """Items (key, value) added to it. List items have the key None."""
 
 
 @dataclass(frozen=True)
 class Storage:
-    """A stretch of numbers outside the pickle: type name (as `HalfStorage`), key, length in numbers."""
+    """An array of numbers outside the pickle."""
 
     kind: str
+    """Type name, such as `HalfStorage`."""
     key: str
+    """Name of the storage in the file."""
     length: int
+    """Length in numbers."""
 
 
 @dataclass(frozen=True)
 class TensorView:
-    """A tensor as a pickle describes it: a view of a storage, not read yet."""
+    """A tensor as a view of a storage, which has not been read."""
 
     storage: Storage
+    """Storage of its numbers."""
     offset: int
+    """Index of its first number in the storage."""
     shape: tuple[int, ...]
+    """Shape."""
     strides: tuple[int, ...]
+    """Strides in numbers."""
 
 
 def call(function: object, arguments: tuple[Any, ...]) -> object:
-    """Do the call if checkpoints need it, record it if it is harmless, refuse the file otherwise."""
+    """Execute a call that checkpoints need, or record a harmless one.
+
+    Raises:
+        LineageError: The call is neither.
+    """
     if isinstance(function, Global) and function.path in _CALLS:
         return _CALLS[function.path](*arguments)
     if isinstance(function, Global) and function.path in _INERT:
         return Stub(function.path, arguments)
     what = function if isinstance(function, Global) else f"something of type {type(function).__name__}"
     raise LineageError(
-        f"refused: while being read, the file asks to call {what}, which no checkpoint needs. If you trust it, load it "
-        "with the program that wrote it and save the plain state dict as .safetensors"
+        f"refused: loading this file would call {what}, which no checkpoint needs. If you trust the file, load it with "
+        "the program that wrote it and save its state dict as .safetensors"
     )
 
 
 def checked_key(value: object) -> object:
-    """Let through only keys that hash fast and apart: a file cannot choose how those of text collide."""
+    """Return a key if it cannot be used for hash collisions: None, text, integers and records.
+
+    Raises:
+        LineageError: The key is of another type.
+    """
     if value is None or isinstance(value, str | int | Global | Stub):
         return value
-    raise LineageError(f"expected names as keys; the pickle has a key of type {type(value).__name__}; refused")
+    raise LineageError(f"expected text or integers as keys; got {type(value).__name__}; refused")
 
 
 def _ordered_dict(pairs: object = None) -> dict[object, object]:
@@ -78,16 +98,16 @@ def _set(items: object = None) -> set[object]:
 
 def _list(value: object) -> list[Any]:
     if value is not None and not isinstance(value, list):
-        raise TypeError("items that are no list")
+        raise TypeError("expected items in a list")
     return value or []
 
 
 def _tensor(storage: Storage, offset: int, shape: tuple[int, ...], strides: tuple[int, ...], *_: object) -> TensorView:
     numbers = (offset, *shape, *strides)
     if not isinstance(storage, Storage) or len(shape) != len(strides):
-        raise TypeError("a tensor without storage")
+        raise TypeError("expected a tensor with a storage")
     if not all(type(n) is int and n >= 0 for n in numbers):
-        raise ValueError("a tensor of impossible shape")
+        raise ValueError("expected a tensor with a valid shape")
     return TensorView(storage, offset, tuple(shape), tuple(strides))
 
 
@@ -96,9 +116,9 @@ def _parameter(data: object, *_: object) -> object:
 
 
 def _reconstruct(kind: object, *_: object) -> Stub:
-    """Objects of protocols 0 and 1."""
+    """Record an object of protocol 0 or 1."""
     if not isinstance(kind, Global):
-        raise TypeError("an object without class")
+        raise TypeError("expected a class")
     return Stub(kind.path)
 
 
@@ -113,7 +133,7 @@ _CALLS: dict[str, Callable[..., object]] = {
     "torch._utils._rebuild_parameter_with_state": _parameter,
 }
 
-# Left undone: what they would make is not needed, and recording the call is harmless.
+# Calls that are recorded but not executed: importers do not use their results.
 _INERT = frozenset(
     {
         "_codecs.encode",

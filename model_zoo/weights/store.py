@@ -1,10 +1,10 @@
-"""Our own weights on disk: safetensors, with a small card that says what they are.
+"""Save and load detectors as safetensors files with a card.
 
     save(detector, "best.safetensors")
     detector = load("best.safetensors")
 
-The card is the metadata entry `lineage.weights`, a JSON document; files that others wrote may have it beside them as
-`<name>.safetensors.json` instead. Sizes are (height, width).
+The card is a JSON document in the metadata entry `lineage.weights`. Files written by other programs may have it in a
+separate file `<name>.safetensors.json`. Sizes are (height, width).
 """
 
 from __future__ import annotations
@@ -26,33 +26,37 @@ from model_zoo.contract.files import write_atomic
 from model_zoo.contract.letterbox import LetterboxPolicy, Size
 from model_zoo.detector import Detector
 from model_zoo.registry import build
+from model_zoo.weights.state_dict import StateDict
 
 METADATA_KEY = "lineage.weights"
 SCHEMA_VERSION = 1
-State = Mapping[str, NDArray[np.generic]]
 
 
 @dataclass(frozen=True)
 class WeightsCard:
-    """What a file of weights does not say by itself.
-
-    input_size: (height, width) the network is meant for. letterbox: how images are laid there; by default as the
-    variant has it. options: of the variant's builder. cfg: Darknet's description, of a network that no page has.
-    """
+    """Metadata that is required to build the detector of a weights file."""
 
     variant: str
+    """Name of the variant."""
     class_names: tuple[str, ...]
+    """Class names, in the order of the class indices."""
     input_size: Size
+    """Input (height, width)."""
     letterbox: LetterboxPolicy | None = None
+    """Letterbox policy, by default the variant's."""
     options: Mapping[str, int] = field(default_factory=dict)
+    """Options of the variant's builder."""
     cfg: str = ""
+    """Text of the Darknet cfg, for a network that was built from one."""
     schema_version: int = SCHEMA_VERSION
+    """Version of this schema."""
 
 
 def save(detector: Detector, path: str | Path) -> None:
-    """Write a detector in its training form; the file is there whole or not at all.
+    """Save a detector in its training form, atomically.
 
-    Raises LineageError if the detector is deployed: that form cannot be trained on, and is made anew when needed.
+    Raises:
+        LineageError: The detector is deployed. That form cannot be trained, and is derived from the training form.
     """
     state = {key: value.contiguous().cpu() for key, value in detector.state_dict().items()}
     card = WeightsCard(
@@ -64,7 +68,7 @@ def save(detector: Detector, path: str | Path) -> None:
         cfg=getattr(detector.backbone, "cfg", ""),
     )
     if state.keys() != _keys(card):
-        raise LineageError(f"expected a detector in its training form; got another form of {detector.variant}")
+        raise LineageError(f"expected a detector in its training form; got the deployed form of {detector.variant}")
     write_tensors(Path(path), state, {METADATA_KEY: json.dumps(asdict(card), ensure_ascii=False)})
 
 
@@ -74,51 +78,65 @@ def write_tensors(path: Path, tensors: dict[str, torch.Tensor], metadata: dict[s
 
 
 def load(path: str | Path) -> Detector:
-    """Read a detector that `save` wrote, in evaluation mode; LineageError if it has no card or does not fit it."""
+    """Load a detector written by `save`, in evaluation mode.
+
+    Raises:
+        LineageError: The file has no card, or does not match it.
+    """
     state, card = read(path)
     if card is None:
-        raise LineageError(f"{path}: expected weights with a card (metadata {METADATA_KEY!r}); import them first")
+        raise LineageError(f"{path}: expected weights with a card (metadata {METADATA_KEY!r}). Import the file first")
     return restore(state, card)
 
 
-def read(path: str | Path) -> tuple[State, WeightsCard | None]:
-    """Read any safetensors file: its arrays (floats that NumPy lacks as float32), and its card if it has one."""
+def read(path: str | Path) -> tuple[StateDict, WeightsCard | None]:
+    """Read the arrays of any safetensors file, and its card if it has one.
+
+    Float types that NumPy lacks become float32.
+
+    Raises:
+        LineageError: The file is damaged, or its card is invalid.
+    """
     path = Path(path)
     try:
         with safe_open(path, framework="pt") as file:
             state = {key: _array(file.get_tensor(key)) for key in file.keys()}  # noqa: SIM118 - not a dict
             document = (file.metadata() or {}).get(METADATA_KEY)
     except (SafetensorError, OSError) as error:
-        raise LineageError(f"{path}: expected a whole safetensors file; got a damaged one ({error})") from error
-    beside = path.with_name(f"{path.name}.json")
-    if document is None and beside.is_file():
-        document = beside.read_text(encoding="utf-8", errors="replace")
+        raise LineageError(f"{path}: expected a complete safetensors file; it is damaged ({error})") from error
+    card_file = path.with_name(f"{path.name}.json")
+    if document is None and card_file.is_file():
+        document = card_file.read_text(encoding="utf-8", errors="replace")
     return state, None if document is None else _card(document)
 
 
-def restore(state: State, card: WeightsCard) -> Detector:
-    """Make the detector that `state`, with our own keys, and `card` describe; in evaluation mode."""
+def restore(state: StateDict, card: WeightsCard) -> Detector:
+    """Build the detector of a card with the weights of a state dict, in evaluation mode.
+
+    Raises:
+        LineageError: The state dict does not match the card.
+    """
     detector = _untrained(card)
     expected = {key: tuple(value.shape) for key, value in detector.state_dict().items()}
     wrong = sorted(key for key in expected.keys() | state if expected.get(key) != _shape(state, key))
     if wrong:
-        raise LineageError(f"expected weights of {card.variant}; {len(wrong)} do not fit it: {', '.join(wrong[:5])}")
+        raise LineageError(f"expected weights of {card.variant}; {len(wrong)} do not match: {', '.join(wrong[:5])}")
     detector.load_state_dict({key: torch.from_numpy(np.array(value)) for key, value in state.items()})
     return detector.eval()
 
 
-def has_own_keys(state: State, card: WeightsCard) -> bool:
-    """Tell our own keys from those of the original programs, of which some begin alike."""
-    ours = _keys(card)
-    return 2 * len(ours & state.keys()) > len(ours)
+def has_native_keys(state: StateDict, card: WeightsCard) -> bool:
+    """Return True for this project's keys, False for those of the original programs. They may share some keys."""
+    native = _keys(card)
+    return 2 * len(native & state.keys()) > len(native)
 
 
 def _untrained(card: WeightsCard) -> Detector:
-    """Build what the card describes."""
+    """Build the detector of a card, with untrained weights."""
     if card.cfg:
-        from model_zoo.weights.importers.darknet.net import from_text
+        from model_zoo.weights.importers.darknet.cfg_network import from_cfg_text
 
-        detector = from_text(card.cfg, Path(f"{card.variant}.cfg"), class_names=card.class_names)
+        detector = from_cfg_text(card.cfg, Path(f"{card.variant}.cfg"), class_names=card.class_names)
     else:
         detector = build(card.variant, class_names=card.class_names, options=card.options)
     detector.resize(card.input_size)
@@ -128,7 +146,7 @@ def _untrained(card: WeightsCard) -> Detector:
 
 
 def _keys(card: WeightsCard) -> Set[str]:
-    """Return the keys of the training form, in no time."""
+    """Return the keys of the training form, without allocating weights."""
     with torch.device("meta"):
         return _untrained(card).state_dict().keys()
 
@@ -144,10 +162,10 @@ def _card(document: str) -> WeightsCard:
 
 
 def _array(tensor: torch.Tensor) -> NDArray[np.generic]:
-    known = not tensor.is_floating_point() or tensor.dtype in (torch.float64, torch.float32, torch.float16)
-    array: NDArray[np.generic] = (tensor if known else tensor.float()).numpy()
+    supported = not tensor.is_floating_point() or tensor.dtype in (torch.float64, torch.float32, torch.float16)
+    array: NDArray[np.generic] = (tensor if supported else tensor.float()).numpy()
     return array
 
 
-def _shape(state: State, key: str) -> tuple[int, ...] | None:
+def _shape(state: StateDict, key: str) -> tuple[int, ...] | None:
     return state[key].shape if key in state else None

@@ -149,7 +149,7 @@ def test_pull_downloads_and_imports(
 ) -> None:
     server.cut = 40_000
     assert pull(tmp_path) == 2
-    assert "40,000 came, and are kept: try again for the rest" in capsys.readouterr().err
+    assert "received 40,000. Try again to download the rest" in capsys.readouterr().err
     assert imported == []
 
     server.cut = None
@@ -158,7 +158,7 @@ def test_pull_downloads_and_imports(
     assert "small: 28.0 AP on COCO val2017 (README)" in told
     assert "weights are under AGPL-3.0" in told
     assert f"sha256 {server.sha256}, as expected" in told
-    assert [asked for _, asked in server.asked] == [None, "bytes=39999-"]
+    assert [asked for _, asked in server.requests] == [None, "bytes=39999-"]
     [(path, options)] = imported
     assert (path.parents[1], path.name, path.read_bytes()) == (tmp_path / "cache", "small.pt", server.contents)
     assert options == {
@@ -217,7 +217,7 @@ def test_pull_refuses_another_file(
 ) -> None:
     publish(server.url("small.pt"), "0" * 64, monkeypatch)
     assert pull(tmp_path) == 2
-    assert f"expected a file with sha256 {'0' * 64}; got {server.sha256}" in capsys.readouterr().err
+    assert f"expected a file with SHA-256 {'0' * 64}; got {server.sha256}" in capsys.readouterr().err
     assert list((tmp_path / "cache").rglob("*.*")) == []
     assert not (tmp_path / "models").exists()
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from model_zoo.detector import Detector
-from model_zoo.weights.importers.darknet.net import from_cfg
+from model_zoo.weights.importers.darknet.cfg_network import from_cfg
 from tests.conftest import SHARED
 from tests.parity.darknet_cfgs import cfg_text
 from tests.parity.darknet_reference import Reference, darknet_layout, loader, references, with_pj_normalization

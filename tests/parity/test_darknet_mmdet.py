@@ -12,7 +12,7 @@ import torch
 
 from model_zoo.contract.errors import LineageError
 from model_zoo.weights.importers import from_state_dict
-from model_zoo.weights.importers.yolov3 import recognize
+from model_zoo.weights.importers.yolov3 import identify
 
 Arrays = dict[str, np.ndarray]
 
@@ -55,8 +55,8 @@ def test_backbone_and_raw_maps(case, state) -> None:
 
 
 def test_the_network_is_recognized(state) -> None:
-    assert recognize(state).variant == "yolov3-mmdet"
-    assert recognize({"model.0.conv.weight": np.zeros(1)}) is None
+    assert identify(state).variant == "yolov3-mmdet"
+    assert identify({"model.0.conv.weight": np.zeros(1)}) is None
 
 
 def test_another_variant_is_refused(state) -> None:

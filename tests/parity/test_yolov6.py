@@ -10,7 +10,7 @@ from torch import Tensor
 from model_zoo.detector import Detector
 from model_zoo.families.yolov6_v3 import ANCHORS
 from model_zoo.heads.efficient import EfficientHead
-from model_zoo.weights.importers.yolov6 import recognize
+from model_zoo.weights.importers.yolov6 import identify
 from tests.parity.conftest import Reference
 
 FAMILY = "yolov6"
@@ -55,7 +55,7 @@ def test_decode_of_the_reference_rows(reference: Reference, imported: Detector, 
 
 
 def test_the_variant_is_recognized(reference: Reference) -> None:
-    found = recognize(reference.state)
+    found = identify(reference.state)
     assert found
     assert found.variant == reference.name
 

@@ -1,7 +1,7 @@
-"""What a checkpoint of the PyTorch lineage holds, whatever its program: a state dict and facts about it.
+"""Read the state dict of a PyTorch checkpoint, and the facts about its network.
 
-YOLOv5, v6 and v7 pickle whole modules under the keys `ema` and `model`; YOLOX writes a state dict under `model`. The
-averaged weights (`ema`) are preferred, as the original programs do.
+YOLOv5, v6 and v7 pickle whole modules under the keys `ema` and `model`. YOLOX saves a state dict under `model`. The
+averaged weights (`ema`) are preferred, as in the original programs.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from model_zoo.contract.errors import LineageError
 from model_zoo.contract.files import file_sha256
 from model_zoo.weights.pickle_values import Stub, TensorView
+from model_zoo.weights.state_dict import StateDict
 from model_zoo.weights.torch_file import TorchFile, open_torch_file
 
 Arrays = dict[str, NDArray[np.generic]]
@@ -27,43 +28,39 @@ MAX_DEPTH = 32
 MAX_MODULES = 10_000  # the largest official network has about 1,200
 MAX_MEMBERS = 1_000  # of one module; the largest official one has 262
 MAX_TENSORS = 50_000
-MAX_NAME = 200
+MAX_NAME_LENGTH = 200
 
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """A state dict with original keys, and what the file says besides, where it does.
+    """A state dict with its original keys, and what else the file reveals about the network."""
 
-    modules: class names of all modules, empty for a plain state dict. strides: of the levels. batch_norm_eps: all
-    values that occur. notes: what a user may want to know.
-    """
-
-    state: Mapping[str, NDArray[np.generic]]
+    state: StateDict
+    """Weights by their original keys."""
     sha256: str
+    """SHA-256 of the file in hex."""
     class_names: tuple[str, ...] = ()
+    """Class names, empty if the file has none."""
     modules: frozenset[str] = frozenset()
+    """Class names of all modules, empty for a plain state dict."""
     strides: tuple[float, ...] = ()
+    """Strides of the levels, empty if unknown."""
     batch_norm_eps: frozenset[float] = frozenset()
+    """All values of eps in batch norms."""
     notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Recognition:
-    """The variant that a state dict belongs to, and what tells so."""
-
-    variant: str
-    because: str
-
-    def __str__(self) -> str:
-        return f"{self.variant}: {self.because}"
+    """Information for the user."""
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """Read a `.pt` or `.pth` file; no foreign code runs. LineageError says what is wrong with it."""
+    """Read a `.pt` or `.pth` file without executing any code in it.
+
+    Raises:
+        LineageError: The file is damaged or malicious, or contains no network.
+    """
     sha256 = file_sha256(path)
     with open_torch_file(path) as file:
         source, root = _root(file.tree)
-        note = f"weights taken from {source}"
+        note = f"weights loaded from {source}"
         if isinstance(root, dict):
             return Checkpoint(_plain_state(file, root), sha256, notes=(note,))
         modules = list(itertools.islice(_modules(root, "", 0), MAX_MODULES + 1))
@@ -81,30 +78,30 @@ def read_checkpoint(path: Path) -> Checkpoint:
 
 
 def _root(tree: object) -> tuple[str, Stub | dict[str, TensorView]]:
-    """Find the module or the state dict, and say where it was."""
-    places = {"the file": tree}
+    """Return the module or state dict, and its location in the file."""
+    candidates = {"the file": tree}
     if isinstance(tree, dict):
-        places = {f"{key!r}": tree.get(key) for key in ("ema", "model", "state_dict")} | places
-    for place, value in places.items():
+        candidates = {f"{key!r}": tree.get(key) for key in ("ema", "model", "state_dict")} | candidates
+    for location, value in candidates.items():
         value = _unwrapped(value)
         if isinstance(value, Stub) and "_modules" in _attributes(value):
-            return place, value
+            return location, value
         if isinstance(value, dict) and any(isinstance(tensor, TensorView) for tensor in value.values()):
-            return place, {k: v for k, v in value.items() if isinstance(k, str) and isinstance(v, TensorView)}
-    raise LineageError("expected a checkpoint with a network under 'ema', 'model' or 'state_dict'; found none")
+            return location, {k: v for k, v in value.items() if isinstance(k, str) and isinstance(v, TensorView)}
+    raise LineageError("expected a checkpoint with a network under 'ema', 'model' or 'state_dict'; got none of them")
 
 
 def _unwrapped(value: object) -> object:
-    """Take a network out of the wrapper for several GPUs."""
+    """Return the network inside a DataParallel wrapper."""
     if isinstance(value, Stub) and value.kind.endswith("DataParallel"):
         return _dict(_attributes(value).get("_modules")).get("module")
     return value
 
 
 def _modules(module: Stub, prefix: str, depth: int) -> Iterator[tuple[str, Stub]]:
-    """Yield the module and all below it, each with the prefix of its keys, in the order of torch's state dict."""
+    """Yield the module and its descendants with their key prefixes, in the order of torch's state dict."""
     if depth > MAX_DEPTH:
-        raise LineageError(f"expected a network nested at most {MAX_DEPTH} deep; refused")
+        raise LineageError(f"expected a network nested at most {MAX_DEPTH} levels deep; refused")
     yield prefix, module
     for name, child in _members(module, "_modules"):
         if isinstance(child, Stub):
@@ -112,46 +109,44 @@ def _modules(module: Stub, prefix: str, depth: int) -> Iterator[tuple[str, Stub]
 
 
 def _tensors(prefix: str, module: Stub) -> Iterator[tuple[str, TensorView]]:
-    passing = _attributes(module).get("_non_persistent_buffers_set")
+    non_persistent = _attributes(module).get("_non_persistent_buffers_set")
     for name, value in (*_members(module, "_parameters"), *_members(module, "_buffers")):
-        if isinstance(value, TensorView) and not (isinstance(passing, set) and name in passing):
+        if isinstance(value, TensorView) and not (isinstance(non_persistent, set) and name in non_persistent):
             yield f"{prefix}{_name(name)}", value
 
 
 def _members(module: Stub, kind: str) -> Iterable[tuple[object, object]]:
-    """Return a module's children, parameters or buffers; they may be shared, so their number times modules counts."""
+    """Return a module's children, parameters or buffers. Modules may share them, so their number is limited."""
     members = _dict(_attributes(module).get(kind))
     if len(members) > MAX_MEMBERS:
-        raise LineageError(f"expected modules of at most {MAX_MEMBERS} {kind}; got one of {len(members)}; refused")
+        raise LineageError(f"expected modules with at most {MAX_MEMBERS} {kind}; got {len(members)}; refused")
     return members.items()
 
 
 def _name(name: object) -> str:
-    """Let through names that are fit for keys and messages."""
-    if not isinstance(name, str) or len(name) > MAX_NAME or not name.isprintable():
-        raise LineageError(f"expected names of printable text, at most {MAX_NAME} characters; refused")
+    """Return a name if it can be used in keys and messages."""
+    if not isinstance(name, str) or len(name) > MAX_NAME_LENGTH or not name.isprintable():
+        raise LineageError(f"expected names of printable text, at most {MAX_NAME_LENGTH} characters; refused")
     return name
 
 
 def _plain_state(file: TorchFile, tensors: Mapping[str, TensorView]) -> Arrays:
-    """Read a state dict; networks wrapped for several GPUs write `module.` before every key."""
+    """Read a state dict, without the `module.` prefix of DataParallel."""
     wrapped = all(key.startswith("module.") for key in tensors)
     return _arrays(file, ((key.removeprefix("module.") if wrapped else key, view) for key, view in tensors.items()))
 
 
 def _arrays(file: TorchFile, tensors: Iterable[tuple[str, TensorView]]) -> Arrays:
-    """Read tensors (no network has more); together they may not be larger than their storages, twice over."""
+    """Read at most MAX_TENSORS tensors, which together have at most twice the size of their storages."""
     views = {_name(key): view for key, view in itertools.islice(tensors, MAX_TENSORS)}
-    held = sum(storage.length for storage in {view.storage for view in views.values()})
-    if sum(math.prod(view.shape) for view in views.values()) > 2 * held:
-        raise LineageError(
-            "expected tensors with numbers of their own; the file repeats its numbers many times; refused"
-        )
+    stored = sum(storage.length for storage in {view.storage for view in views.values()})
+    if sum(math.prod(view.shape) for view in views.values()) > 2 * stored:
+        raise LineageError("expected tensors with separate storages; this file reuses its storages many times; refused")
     return {key: file.array(view) for key, view in views.items()}
 
 
 def _class_names(root: Stub) -> tuple[str, ...]:
-    """Return the names, a list (up to v6.0) or by index (later); empty if they are neither."""
+    """Return the class names, a list (up to v6.0) or a dict by index (later). Empty if missing."""
     names = _attributes(root).get("names")
     if isinstance(names, dict):
         names = [names.get(index, "") for index in range(len(names))]

@@ -1,4 +1,4 @@
-"""Rename the keys of an official state dict and load it, or say precisely why it does not fit."""
+"""Rename the keys of an official state dict and load it into a detector."""
 
 from __future__ import annotations
 
@@ -11,27 +11,30 @@ from numpy.typing import NDArray
 
 from model_zoo.contract.errors import LineageError
 from model_zoo.detector import Detector
+from model_zoo.weights.state_dict import StateDict
 
-State = Mapping[str, NDArray[np.generic]]
-Table = Sequence[tuple[str, str]]  # (regular expression, replacement), applied in order, each one to all keys
+RenameTable = Sequence[tuple[str, str]]  # (regular expression, replacement), applied in order to every key
 
-SHOWN = 5  # keys listed of each kind of mismatch
+MAX_LISTED = 5  # keys listed for each kind of mismatch
 
 
-def rename(state: State, table: Table) -> dict[str, NDArray[np.generic]]:
+def rename(state: StateDict, table: RenameTable) -> dict[str, NDArray[np.generic]]:
     """Apply every rule of the table, in order, to every key."""
     return {_renamed(key, table): value for key, value in state.items()}
 
 
-def by_level(original: str, ours: str, names: Mapping[str, str]) -> Table:
-    """Return rules from `<original>.<name>.<level>.` to `<ours>.<level>.<our name>.`, for both names of `names`."""
+def by_level(original: str, ours: str, names: Mapping[str, str]) -> RenameTable:
+    """Return rules from `<original>.<name>.<level>.` to `<ours>.<level>.<our name>.` for each pair in `names`."""
     return tuple((rf"^{original}\.{name}\.(\d)\.", rf"{ours}.\1.{our}.") for name, our in names.items())
 
 
-def load(detector: Detector, state: State, table: Table) -> Detector:
-    """Fill `detector` with `state`, renamed by `table`, as float32; LineageError lists what does not fit.
+def load(detector: Detector, state: StateDict, table: RenameTable) -> Detector:
+    """Load a state dict, renamed by `table`, into the detector as float32.
 
-    Counters of batches (`num_batches_tracked`) may be absent: inference does not use them.
+    `num_batches_tracked` may be missing, because inference does not use it.
+
+    Raises:
+        LineageError: Keys are missing, unknown or of another shape. The message lists them.
     """
     renamed = rename(state, table)
     expected = detector.state_dict()
@@ -45,19 +48,23 @@ def load(detector: Detector, state: State, table: Table) -> Detector:
         if tuple(expected[k].shape) != renamed[k].shape
     ]
     if missing or unknown or misshaped:
-        raise LineageError(_complaint(detector.variant, missing, unknown, misshaped))
+        raise LineageError(_mismatch(detector.variant, missing, unknown, misshaped))
     detector.load_state_dict({k: _tensor(renamed[k], expected[k]) for k in shared}, strict=False)
     return detector
 
 
-def require(state: State, key: str, variant: str) -> NDArray[np.generic]:
-    """Return `state[key]`; LineageError if it is not there."""
+def require(state: StateDict, key: str, variant: str) -> NDArray[np.generic]:
+    """Return `state[key]`.
+
+    Raises:
+        LineageError: The key is missing.
+    """
     if key not in state:
-        raise LineageError(_complaint(variant, [key], [], []))
+        raise LineageError(_mismatch(variant, [key], [], []))
     return state[key]
 
 
-def _renamed(key: str, table: Table) -> str:
+def _renamed(key: str, table: RenameTable) -> str:
     for pattern, replacement in table:
         key = re.sub(pattern, replacement, key)
     return key
@@ -67,11 +74,11 @@ def _tensor(value: NDArray[np.generic], like: torch.Tensor) -> torch.Tensor:
     return torch.from_numpy(np.array(value)).to(like.dtype)
 
 
-def _complaint(variant: str, missing: Sequence[str], unknown: Sequence[str], misshaped: Sequence[str]) -> str:
+def _mismatch(variant: str, missing: Sequence[str], unknown: Sequence[str], misshaped: Sequence[str]) -> str:
     kinds = {"missing": missing, "unknown": unknown, "of another shape": misshaped}
-    found = "; ".join(f"{len(keys)} {kind}: {_some(keys)}" for kind, keys in kinds.items() if keys)
-    return f"expected weights of {variant}; got a state dict that does not fit it ({found}); is it another variant?"
+    listed = "; ".join(f"{len(keys)} {kind}: {_list(keys)}" for kind, keys in kinds.items() if keys)
+    return f"Checkpoint does not match {variant} ({listed}). Is it a different variant?"
 
 
-def _some(keys: Sequence[str]) -> str:
-    return ", ".join(keys[:SHOWN]) + (", ..." if len(keys) > SHOWN else "")
+def _list(keys: Sequence[str]) -> str:
+    return ", ".join(keys[:MAX_LISTED]) + (", ..." if len(keys) > MAX_LISTED else "")

@@ -1,7 +1,7 @@
-"""YOLOv7: state dicts in training and in deployment form, keys `model.<index>....`.
+"""Import YOLOv7 state dicts in training and deployment form, with keys `model.<index>....`.
 
-The original is one list of single layers; `places` spells our blocks out in its order. The deployment form has no
-auxiliary heads, so that its prediction layer has another index, and the implicit knowledge is folded in.
+The original network is a flat list of layers. `original_layers` expands our blocks in that order. The deployment form
+has no auxiliary heads, so its prediction layer has another index. Its implicit knowledge is fused.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ from model_zoo.contract.errors import LineageError
 from model_zoo.detector import Detector
 from model_zoo.families import yolov7, yolov7_p6
 from model_zoo.heads.implicit import AuxiliaryHead, ImplicitConv
-from model_zoo.weights.importers.checkpoint import Recognition
-from model_zoo.weights.importers.renaming import State, Table, load, require
+from model_zoo.weights.importers.identification import Identification
+from model_zoo.weights.importers.renaming import RenameTable, load, require
 from model_zoo.weights.importers.yolov5 import anchors_in_pixels
+from model_zoo.weights.state_dict import StateDict
 
-Places = list[str | None]  # our module at each index of the original's list; None where there are no weights
+Layers = list[str | None]  # our module at each index of the original list; None for layers without weights
 
-HEADS = {  # index of the prediction layer in training, in deployment
+HEAD_INDICES = {  # of the prediction layer: in training form, in deployment form
     "yolov7-tiny": (77, 77),
     "yolov7": (105, 105),
     "yolov7x": (121, 121),
@@ -37,20 +38,20 @@ HEADS = {  # index of the prediction layer in training, in deployment
     "yolov7-test": (105, 105),
     "yolov7-p6-test": (100, 96),
 }
-STEMS = {
+STEM_WIDTHS = {
     **{variant: config.stem[0][0] for variant, config in yolov7.VARIANTS.items()},
     **{variant: config.width for variant, config in yolov7_p6.VARIANTS.items()},
 }
-NECK: Places = [
+NECK: Layers = [
     *("reduce5", None, "lateral4", None, "up4", "reduce4", None, "lateral3", None, "up3"),
     *("down4", None, "merge4", "down5", None, "merge5", "out3", "out4", "out5"),
 ]
-P6_NECK: Places = [
+P6_NECK: Layers = [
     *("reduce6", None, "lateral5", None, "up5", "reduce5", None, "lateral4", None, "up4"),
     *("reduce4", None, "lateral3", None, "up3", "down4", None, "merge4", "down5", None, "merge5"),
     *("down6", None, "merge6", "out3", "out4", "out5", "out6"),
 ]
-BLOCKS: Table = (
+BLOCKS: RenameTable = (
     (r"\.cv(\d)\.", r".conv\1."),
     (r"\.rbr_dense\.0\.", ".dense.conv."),
     (r"\.rbr_dense\.1\.", ".dense.bn."),
@@ -59,51 +60,52 @@ BLOCKS: Table = (
 )
 
 
-def from_state_dict(variant: str, state: State) -> Detector:
-    """Build `variant` with the class count and the anchors of the state, and its auxiliary heads if it has them."""
+def from_state_dict(variant: str, state: StateDict) -> Detector:
+    """Build `variant` with the class count and anchors of the state dict, and its auxiliary heads if it has any."""
     index = _head_index(state)
-    head = f"model.{HEADS[variant][0] if index is None else index}"
+    head = f"model.{HEAD_INDICES[variant][0] if index is None else index}"
     bias = require(state, f"{head}.m.0.bias", variant)
-    options = {"auxiliary": 0} if variant in yolov7_p6.VARIANTS and index == HEADS[variant][1] else {}
+    options = {"auxiliary": 0} if variant in yolov7_p6.VARIANTS and index == HEAD_INDICES[variant][1] else {}
     detector = registry.build(variant, num_classes=bias.size // 3 - 5, options=options)
-    kept = {key: value for key, value in state.items() if not key.endswith(".anchor_grid")}  # the anchors again
-    kept[f"{head}.anchors"] = anchors_in_pixels(state, f"{head}.anchors", detector)
+    # `anchor_grid` is a second copy of the anchors, in pixels.
+    renamable = {key: value for key, value in state.items() if not key.endswith(".anchor_grid")}
+    renamable[f"{head}.anchors"] = anchors_in_pixels(state, f"{head}.anchors", detector)
     if not any(key.startswith(f"{head}.i") for key in state):
-        kept |= _no_knowledge(detector, head)
-    return load(detector, kept, _table(places(detector)))
+        renamable |= _neutral_knowledge(detector, head)
+    return load(detector, renamable, _table(original_layers(detector)))
 
 
-def recognize(state: State) -> Recognition | None:
-    """Tell the variant by the index of the prediction layer and the width of the first convolution."""
+def identify(state: StateDict) -> Identification | None:
+    """Identify the variant by the index of the prediction layer and the width of the first convolution."""
     index = _head_index(state)
     stem = state.get("model.0.conv.weight", state.get("model.1.conv.weight"))
-    variants = [variant for variant, indices in HEADS.items() if index in indices]
+    variants = [variant for variant, indices in HEAD_INDICES.items() if index in indices]
     if not variants or stem is None:
         return None
     width = np.atleast_1d(stem).shape[0]
     form = "training" if any(key.startswith(f"model.{index}.i") for key in state) else "deployment"
-    told = f"{form} form, prediction at {index}, first convolution of {width} channels"
+    description = f"{form} form, prediction at {index}, first convolution of {width} channels"
     for variant in variants:
-        if STEMS[variant] == width:
-            return Recognition(variant, told)
-    raise LineageError(f"expected a YOLOv7 of a published size; got one with {told}")
+        if STEM_WIDTHS[variant] == width:
+            return Identification(variant, description)
+    raise LineageError(f"expected a published size of YOLOv7; got {description}")
 
 
-def places(detector: Detector) -> Places:
-    """Spell a detector out in the order of the original's list, up to the prediction layer."""
-    found: Places = []
+def original_layers(detector: Detector) -> Layers:
+    """List the modules of a detector in the order of the original layers, up to the prediction layer."""
+    layers: Layers = []
     for name, block in detector.backbone.named_children():
-        found += _expand(f"backbone.{name}", block)
+        layers += _expand(f"backbone.{name}", block)
         if isinstance(block, MPConv) and not isinstance(block, DownC):
-            found.append(None)  # its concatenation; in the neck that is one with the join's
-    for place in P6_NECK if len(detector.head.strides) == 4 else NECK:
-        found += [None] if place is None else _expand(f"neck.{place}", detector.neck.get_submodule(place))
+            layers.append(None)  # its concatenation; in the neck it is part of the join
+    for part in P6_NECK if len(detector.head.strides) == 4 else NECK:
+        layers += [None] if part is None else _expand(f"neck.{part}", detector.neck.get_submodule(part))
     if isinstance(detector.head, AuxiliaryHead):
-        found += [f"head.auxiliary.{i}.0" for i in range(len(detector.head.auxiliary))]
-    return found
+        layers += [f"head.auxiliary.{i}.0" for i in range(len(detector.head.auxiliary))]
+    return layers
 
 
-def _expand(name: str, block: nn.Module) -> Places:
+def _expand(name: str, block: nn.Module) -> Layers:
     match block:
         case ELAN():
             chain = [
@@ -126,10 +128,10 @@ def _expand(name: str, block: nn.Module) -> Places:
     return [name]
 
 
-def _table(layers: Places) -> Table:
+def _table(layers: Layers) -> RenameTable:
     head = len(layers)
     return (
-        *((rf"^model\.{index}\.", f"{place}.") for index, place in enumerate(layers) if place),
+        *((rf"^model\.{index}\.", f"{layer}.") for index, layer in enumerate(layers) if layer),
         (rf"^model\.{head}\.m\.", "head.predict."),
         (rf"^model\.{head}\.m2\.(\d)\.", r"head.auxiliary.\1.1."),
         (rf"^model\.{head}\.ia\.(\d)\.implicit$", r"head.predict.\1.add"),
@@ -139,14 +141,15 @@ def _table(layers: Places) -> Table:
     )
 
 
-def _head_index(state: State) -> int | None:
-    """Return the index of the prediction layer, the one with anchors."""
-    found = [int(match[1]) for match in (re.fullmatch(r"model\.(\d+)\.anchors", key) for key in state) if match]
-    return found[0] if len(found) == 1 else None
+def _head_index(state: StateDict) -> int | None:
+    """Return the index of the prediction layer, which is the one with anchors."""
+    matches = (re.fullmatch(r"model\.(\d+)\.anchors", key) for key in state)
+    indices = [int(match[1]) for match in matches if match]
+    return indices[0] if len(indices) == 1 else None
 
 
-def _no_knowledge(detector: Detector, head: str) -> State:
-    """Return implicit knowledge that changes nothing."""
+def _neutral_knowledge(detector: Detector, head: str) -> StateDict:
+    """Return implicit knowledge that changes no output."""
     values: dict[str, np.ndarray] = {}
     for i, conv in enumerate(m for m in detector.head.modules() if isinstance(m, ImplicitConv)):
         values[f"{head}.ia.{i}.implicit"] = np.zeros(conv.add.shape, np.float32)

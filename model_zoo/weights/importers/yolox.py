@@ -1,6 +1,7 @@
-"""YOLOX: state dicts of the original program (`backbone.backbone...`) and of MMDetection (`bbox_head.multi_level...`).
+"""Import YOLOX state dicts of the original program and of MMDetection.
 
-Both hold the same networks under other names. Neither keeps anchors, strides or class names.
+Their keys are `backbone.backbone...` and `bbox_head.multi_level...`. Both hold the same networks under different names.
+Neither has anchors, strides or class names.
 """
 
 from __future__ import annotations
@@ -14,20 +15,21 @@ from model_zoo import registry
 from model_zoo.contract.errors import LineageError
 from model_zoo.detector import Detector
 from model_zoo.families.yolox import DARKNET53, VARIANTS, DepthwiseConv
-from model_zoo.weights.importers.checkpoint import Recognition
-from model_zoo.weights.importers.renaming import State, Table, by_level, load, rename, require
+from model_zoo.weights.importers.identification import Identification
+from model_zoo.weights.importers.renaming import RenameTable, by_level, load, rename, require
+from model_zoo.weights.state_dict import StateDict
 
-CLASSES = "head.cls_preds.0.bias"
-MMDET_CLASSES = "bbox_head.multi_level_conv_cls.0.bias"
-FPN = "backbone.out1_cbl.conv.weight"  # of the variant with YOLOv3's backbone alone
-STEM = "backbone.stem.conv.conv.weight"  # our name
+CLASSES_KEY = "head.cls_preds.0.bias"
+MMDET_CLASSES_KEY = "bbox_head.multi_level_conv_cls.0.bias"
+DARKNET53_KEY = "backbone.out1_cbl.conv.weight"
+STEM_KEY = "backbone.stem.conv.conv.weight"  # after renaming
 
 HEAD = by_level(
     *("head", "head.levels"),
     {"stems": "stem", "cls_convs": "class_branch", "reg_convs": "box_branch"}
     | {"cls_preds": "classes", "reg_preds": "box", "obj_preds": "objectness"},
 )
-CSP: Table = (
+CSP: RenameTable = (
     (r"^backbone\.backbone\.stem\.", "backbone.stem."),
     (r"^backbone\.backbone\.dark(\d)\.0\.", r"backbone.down\1."),
     (r"^backbone\.backbone\.dark([234])\.1\.", r"backbone.c\1."),
@@ -46,7 +48,8 @@ CSP: Table = (
     (r"\.pconv\.", ".pointwise."),
     *HEAD,
 )
-FPN53: Table = (  # a stage is one list: the strided convolution, the residuals, in the last one the set of the neck
+# A stage is a list: strided convolution, residuals and, in the last stage, the neck's set of convolutions.
+FPN53: RenameTable = (
     (r"^backbone\.backbone\.stem\.0\.", "backbone.stem."),
     (r"^backbone\.backbone\.stem\.1\.", "backbone.c1.0."),
     (r"^backbone\.backbone\.stem\.2\.", "backbone.c1.1."),
@@ -64,7 +67,7 @@ MMDET_HEAD = {"multi_level_cls_convs": "class_branch", "multi_level_reg_convs": 
     f"multi_level_conv_{original}": ours
     for original, ours in (("cls", "classes"), ("reg", "box"), ("obj", "objectness"))
 }
-MMDET: Table = (  # levels of the neck count from the coarsest on the way down, from the finest on the way up
+MMDET: RenameTable = (  # neck levels are numbered from the coarsest top-down and from the finest bottom-up
     *((rf"^backbone\.stage{i}\.0\.", f"backbone.down{i + 1}.") for i in range(1, 5)),
     *((rf"^backbone\.stage{i}\.1\.", f"backbone.c{i + 1}.") for i in range(1, 4)),
     (r"^backbone\.stage4\.1\.", "backbone.spp."),
@@ -83,10 +86,15 @@ MMDET: Table = (  # levels of the neck count from the coarsest on the way down, 
 )
 
 
-def from_state_dict(variant: str, state: State) -> Detector:
-    """Build `variant` with the class count of the state, and MMDetection's way of resizing if it wrote the state."""
-    mmdet = MMDET_CLASSES in state
-    detector = registry.build(variant, num_classes=require(state, MMDET_CLASSES if mmdet else CLASSES, variant).size)
+def from_state_dict(variant: str, state: StateDict) -> Detector:
+    """Build `variant` with the class count of the state dict.
+
+    State dicts of MMDetection get its rounding of resized images.
+    """
+    mmdet = MMDET_CLASSES_KEY in state
+    detector = registry.build(
+        variant, num_classes=require(state, MMDET_CLASSES_KEY if mmdet else CLASSES_KEY, variant).size
+    )
     if mmdet:
         letterbox = replace(detector.input_spec.letterbox, rounding="round")
         detector.input_spec = replace(detector.input_spec, letterbox=letterbox)
@@ -94,20 +102,24 @@ def from_state_dict(variant: str, state: State) -> Detector:
     return load(detector, state, FPN53 if variant == DARKNET53 else CSP)
 
 
-def recognize(state: State) -> Recognition | None:
-    """Tell the variant by the stem's width, the bottlenecks of the first stage and the kind of convolution."""
-    mmdet = MMDET_CLASSES in state
-    if not mmdet and CLASSES not in state:
+def identify(state: StateDict) -> Identification | None:
+    """Identify the variant by stem width, number of bottlenecks in c2 and kind of convolution."""
+    mmdet = MMDET_CLASSES_KEY in state
+    if not mmdet and CLASSES_KEY not in state:
         return None
-    if FPN in state:
-        return Recognition(DARKNET53, "a decoupled head on Darknet-53 and its top-down path")
+    if DARKNET53_KEY in state:
+        return Identification(DARKNET53, "decoupled head on Darknet-53 with a top-down path")
     renamed = rename(state, MMDET if mmdet else CSP)
-    if STEM not in renamed:
+    if STEM_KEY not in renamed:
         return None
-    width, depthwise = np.atleast_1d(renamed[STEM]).shape[0], any(".depthwise." in key for key in renamed)
+    width, depthwise = np.atleast_1d(renamed[STEM_KEY]).shape[0], any(".depthwise." in key for key in renamed)
     blocks = sum(re.fullmatch(r"backbone\.c2\.blocks\.\d+\.conv1\.conv\.weight", key) is not None for key in renamed)
-    told = f"Focus stem of {width} channels, {blocks} bottlenecks in c2, {'depthwise' if depthwise else 'full'} 3x3"
+    description = (
+        f"Focus stem of {width} channels, {blocks} bottlenecks in c2, {'depthwise' if depthwise else 'full'} 3x3"
+    )
     for variant, config in VARIANTS.items():
         if (width, blocks, depthwise) == (*config.channels(64), config.repeats, config.spatial is DepthwiseConv):
-            return Recognition(variant, f"{told}; {'MMDetection' if mmdet else 'the original'}'s keys")
-    raise LineageError(f"expected a YOLOX of a published size; got one with {told}")
+            return Identification(
+                variant, f"{description}, keys of {'MMDetection' if mmdet else 'the original program'}"
+            )
+    raise LineageError(f"expected a published size of YOLOX; got {description}")

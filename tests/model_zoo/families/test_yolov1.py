@@ -13,7 +13,7 @@ from model_zoo.families.yolov1 import LocalConv
 from model_zoo.heads.grid import GridHead
 from model_zoo.profile import profile
 from model_zoo.registry import build, variants
-from model_zoo.weights.importers.darknet import file_size
+from model_zoo.weights.importers.darknet.file_sizes import file_size
 
 # Published: parameters, bytes of the file, 1e9 operations of the convolutions as Darknet prints them.
 PUBLISHED = {

@@ -13,7 +13,7 @@ from model_zoo.detector import Detector
 from model_zoo.heads.anchor import AnchorHead
 from model_zoo.profile import profile
 from model_zoo.registry import build, variants
-from model_zoo.weights.importers.darknet import file_size
+from model_zoo.weights.importers.darknet.file_sizes import file_size
 
 # Published: parameters, floats of the file, 1e9 operations at the variant's size as Darknet counts them.
 PUBLISHED = {

@@ -1,7 +1,7 @@
-"""What the sections of a Darknet cfg compute: for each kind its options and the module that it stands for.
+"""Build the module of each kind of section in a Darknet cfg.
 
-A module is made of a section and of the maps (1, C, H, W) that it is given, of which the shapes alone count. What no
-reference numbers exist for is refused, with the line of the cfg, rather than guessed at.
+A builder gets the section and its input maps (1, C, H, W), of which it reads the shapes only. Unknown sections, options
+and values are errors that name the line: ignoring them would build another network.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from torch import Tensor, nn
 from model_zoo.blocks.conv import Activation, Conv
 from model_zoo.blocks.darknet import Reorg, leaky
 from model_zoo.families.yolov1 import LocalConv
-from model_zoo.weights.importers.darknet.cfg import SHOWN, Section
+from model_zoo.weights.importers.darknet.cfg import MAX_SHOWN, Section
 from model_zoo.weights.importers.darknet.modules import Pool, Route, Scale, Shortcut, SpaceToDepth
 
 Maps = Sequence[Tensor]
 
-MAX_WEIGHTS = 400_000_000  # of one network; the largest official one, YOLOv1 of the paper, has 272 million
+MAX_WEIGHTS = 400_000_000  # of one network; the largest official one, YOLOv1 as in its paper, has 272 million
 
 ACTIVATIONS: dict[str, Activation] = {
     "leaky": leaky,
@@ -33,33 +33,37 @@ ACTIVATIONS: dict[str, Activation] = {
 }
 
 
-def make(section: Section, maps: Maps) -> nn.Module:
-    """Make the module of a section; LineageError if the kind, an option or its value is not known, or cannot be."""
+def build_layer(section: Section, maps: Maps) -> nn.Module:
+    """Build the module of a section.
+
+    Raises:
+        LineageError: The kind of section, an option or a value is not supported.
+    """
     kind = KINDS.get(section.kind)
     if kind is None:
-        raise section.problem(f"expected a section of a detector, one of {', '.join(KINDS)}")
+        raise section.error(f"expected one of the sections {', '.join(KINDS)}")
     for name in section.options:
-        if name not in kind.options + kind.of_training:
+        if name not in kind.options + kind.training_options:
             known = ", ".join(kind.options) or "no options"
-            raise section.problem(
-                f"{name[:SHOWN]} is not known; known are {known}; if it matters in training alone, delete the line",
+            raise section.error(
+                f"unknown option {name[:MAX_SHOWN]}; expected {known}. If it affects training only, delete the line",
                 name,
             )
-    for name in section.contested & {*kind.options}:
-        raise section.problem(f"expected one value for {name}; there are several", name)
-    return kind.module(section, maps)
+    for name in section.conflicting & {*kind.options}:
+        raise section.error(f"expected one value for {name}; got several", name)
+    return kind.build(section, maps)
 
 
 def _convolutional(section: Section, maps: Maps) -> nn.Module:
-    channels, filters = maps[0].shape[1], section.integer("filters", least=1)
-    size, stride = section.integer("size", least=1), section.integer("stride", 1, least=1)
-    groups, dilation = section.integer("groups", 1, least=1), section.integer("dilation", 1, least=1)
+    channels, filters = maps[0].shape[1], section.integer("filters", minimum=1)
+    size, stride = section.integer("size", minimum=1), section.integer("stride", 1, minimum=1)
+    groups, dilation = section.integer("groups", 1, minimum=1), section.integer("dilation", 1, minimum=1)
     padding = size // 2 * dilation if section.integer("pad", 0) else section.integer("padding", 0)
     if channels % groups or filters % groups:
-        raise section.problem(f"expected groups that divide {channels} channels and {filters} filters", "groups")
-    _afford(section, filters * (channels // groups) * size**2)
+        raise section.error(f"expected groups that divide {channels} channels and {filters} filters", "groups")
+    _check_weights(section, filters * (channels // groups) * size**2)
     if dilation > 1 and padding != size // 2 * dilation:
-        raise section.problem("expected pad=1 where a convolution is dilated", "dilation")
+        raise section.error("expected pad=1 for a dilated convolution", "dilation")
     activation = _activation(section)
     if not section.integer("batch_normalize", 0):
         conv = nn.Conv2d(channels, filters, size, stride, padding, dilation, groups)
@@ -78,11 +82,11 @@ def _convolutional(section: Section, maps: Maps) -> nn.Module:
     )
 
 
-def _maxpool(section: Section, maps: Maps) -> nn.Module:  # noqa: ARG001 - all makers are called alike
-    size, stride = section.integer("size", least=1), section.integer("stride", 1, least=1)
-    border = section.integer("padding", size - 1)
+def _maxpool(section: Section, maps: Maps) -> nn.Module:  # noqa: ARG001 - builders share a signature
+    size, stride = section.integer("size", minimum=1), section.integer("stride", 1, minimum=1)
+    border = section.integer("padding", size - 1)  # of both sides together
     if border >= size:
-        raise section.problem(f"expected padding, of both sides together, below size; got {border}", "padding")
+        raise section.error(f"expected a total padding below size; got {border}", "padding")
     if border % 2 == 0:
         return nn.MaxPool2d(size, stride, border // 2)
     if size == stride == 2:
@@ -91,124 +95,121 @@ def _maxpool(section: Section, maps: Maps) -> nn.Module:  # noqa: ARG001 - all m
 
 
 def _route(section: Section, maps: Maps) -> nn.Module:
-    groups = section.integer("groups", 1, least=1)
+    groups = section.integer("groups", 1, minimum=1)
     group = section.integer("group_id", 0)
     if group >= groups or any(x.shape[1] % groups for x in maps):
-        raise section.problem(f"expected group_id below groups, and channels in {groups} equal groups", "groups")
+        raise section.error(f"expected group_id below groups, and channels divisible by {groups}", "groups")
     return Route(groups, group)
 
 
 def _shortcut(section: Section, maps: Maps) -> nn.Module:
     if len({x.shape for x in maps}) > 1:
-        raise section.problem(f"expected maps of one shape; got {shapes(maps)}", "from")
+        raise section.error(f"expected maps of one shape; got {shapes(maps)}", "from")
     return Shortcut(_activation(section, "linear"))
 
 
 def _scale_channels(section: Section, maps: Maps) -> nn.Module:
     if maps[0].shape != (*maps[1].shape[:2], 1, 1):
-        raise section.problem(f"expected a number per channel and a map; got {shapes(maps)}", "from")
+        raise section.error(f"expected one value per channel and a map; got {shapes(maps)}", "from")
     return Scale(_activation(section, "linear"))
 
 
 def _sam(section: Section, maps: Maps) -> nn.Module:
     if maps[0].shape != maps[1].shape:
-        raise section.problem(f"expected two maps of one shape; got {shapes(maps)}", "from")
+        raise section.error(f"expected two maps of one shape; got {shapes(maps)}", "from")
     return Scale(_activation(section, "linear"))
 
 
 def _reorg(section: Section, maps: Maps) -> nn.Module:
-    _require(section, "stride", 2)
+    section.require(stride=2)
     _require_blocks(section, maps[0], 2)
     if maps[0].shape[1] % 4:
-        raise section.problem(f"expected channels in fours; got {shapes(maps)}")
+        raise section.error(f"expected a multiple of 4 channels; got {shapes(maps)}")
     return Reorg()
 
 
 def _reorg3d(section: Section, maps: Maps) -> nn.Module:
-    stride = section.integer("stride", least=1)
+    stride = section.integer("stride", minimum=1)
     _require_blocks(section, maps[0], stride)
     return SpaceToDepth(stride)
 
 
 def _local(section: Section, maps: Maps) -> nn.Module:
     _, channels, height, width = maps[0].shape
-    for name, value in {"size": 3, "stride": 1, "pad": 1}.items():
-        _require(section, name, value)
+    section.require(size=3, stride=1, pad=1)
     if height != width:
-        raise section.problem(f"expected a square map; got {shapes(maps)}")
-    filters = section.integer("filters", least=1)
-    _afford(section, maps[0].numel() * filters * 9)
+        raise section.error(f"expected a square map; got {shapes(maps)}")
+    filters = section.integer("filters", minimum=1)
+    _check_weights(section, maps[0].numel() * filters * 9)
     local = LocalConv(channels, filters, 3, height)
     return nn.Sequential(local, _activation(section)())
 
 
 def _connected(section: Section, maps: Maps) -> nn.Module:
-    output = section.integer("output", least=1)
-    _afford(section, maps[0].numel() * output)
+    output = section.integer("output", minimum=1)
+    _check_weights(section, maps[0].numel() * output)
     linear = nn.Linear(maps[0].numel(), output)
     return nn.Sequential(nn.Flatten(), linear, _activation(section)(), nn.Unflatten(1, (output, 1, 1)))
 
 
-def _upsample(section: Section, maps: Maps) -> nn.Module:  # noqa: ARG001 - all sections are built alike
-    return nn.Upsample(scale_factor=float(section.integer("stride", 2, least=1)), mode="nearest")
+def _upsample(section: Section, maps: Maps) -> nn.Module:  # noqa: ARG001 - builders share a signature
+    return nn.Upsample(scale_factor=float(section.integer("stride", 2, minimum=1)), mode="nearest")
 
 
-def _avgpool(section: Section, maps: Maps) -> nn.Module:  # noqa: ARG001 - all sections are built alike
+def _avgpool(section: Section, maps: Maps) -> nn.Module:  # noqa: ARG001 - builders share a signature
     return nn.AdaptiveAvgPool2d(1)
 
 
-def _dropout(section: Section, maps: Maps) -> nn.Module:  # noqa: ARG001 - all sections are built alike
-    share = section.number("probability", 0.5)
-    if not 0 <= share < 1:
-        raise section.problem(f"expected a probability from 0 to below 1; got {share:g}", "probability")
-    return nn.Dropout(share)
+def _dropout(section: Section, maps: Maps) -> nn.Module:  # noqa: ARG001 - builders share a signature
+    probability = section.number("probability", 0.5)
+    if not 0 <= probability < 1:
+        raise section.error(f"expected 0 <= probability < 1; got {probability:g}", "probability")
+    return nn.Dropout(probability)
 
 
-def _detection(section: Section, maps: Maps) -> nn.Module:  # noqa: ARG001 - all sections are built alike
-    """Pass the map on: the detector's head reads it."""
+def _detection(section: Section, maps: Maps) -> nn.Module:  # noqa: ARG001 - builders share a signature
+    """Return the map unchanged: the detector's head decodes it."""
     return nn.Identity()
 
 
-def _afford(section: Section, weights: int) -> None:
-    """Refuse what no memory holds before it is asked for."""
+def _check_weights(section: Section, weights: int) -> None:
+    """Raise LineageError for a layer too large to allocate."""
     if weights > MAX_WEIGHTS:
-        raise section.problem(f"expected a layer of at most {MAX_WEIGHTS:,} weights; it would have {weights:,}")
+        raise section.error(f"expected a layer of at most {MAX_WEIGHTS:,} weights; it would have {weights:,}")
 
 
 def _activation(section: Section, default: str | None = None) -> Activation:
     name = section.options.get("activation", default)
     if name not in ACTIVATIONS:
-        raise section.problem(
-            f"expected an activation, one of {', '.join(ACTIVATIONS)}; got {str(name)[:SHOWN]!r}", "activation"
+        raise section.error(
+            f"expected an activation, one of {', '.join(ACTIVATIONS)}; got {str(name)[:MAX_SHOWN]!r}", "activation"
         )
     return ACTIVATIONS[name]
 
 
-def _require(section: Section, name: str, value: int) -> None:
-    if section.integer(name) != value:
-        raise section.problem(f"expected {name}={value}, the only one supported", name)
-
-
 def _require_blocks(section: Section, x: Tensor, side: int) -> None:
     if x.shape[2] % side or x.shape[3] % side:
-        raise section.problem(f"expected a map of whole blocks of {side}x{side}; got {shapes([x])}", "stride")
+        raise section.error(f"expected height and width divisible by {side}; got {shapes([x])}", "stride")
 
 
 def shapes(maps: Maps) -> str:
-    """Name the shapes of maps, as channels x height x width."""
+    """Format the shapes of maps as channels x height x width."""
     return ", ".join("x".join(str(side) for side in x.shape[1:]) for x in maps)
 
 
-class Kind(NamedTuple):
-    """A kind of section: what makes its module, options that shape it, options that matter in training alone."""
+class SectionKind(NamedTuple):
+    """A supported kind of section."""
 
-    module: Callable[[Section, Maps], nn.Module]
+    build: Callable[[Section, Maps], nn.Module]
+    """Builder of its module."""
     options: list[str]
-    of_training: list[str]
+    """Options that define the module."""
+    training_options: list[str]
+    """Options of training, which are ignored."""
 
 
-def _kind(module: Callable[[Section, Maps], nn.Module], options: str, of_training: str = "") -> Kind:
-    return Kind(module, options.split(), of_training.split())
+def _kind(build: Callable[[Section, Maps], nn.Module], options: str, training_options: str = "") -> SectionKind:
+    return SectionKind(build, options.split(), training_options.split())
 
 
 KINDS = {

@@ -1,4 +1,4 @@
-"""Modules that a Darknet cfg can ask for and no family's page needs."""
+"""Modules of Darknet's cfg sections that no family uses."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from model_zoo.blocks.conv import Activation
 
 
 class Pool(nn.Module):
-    """Maximum over windows, with a border of `before` on the left and at the top, and `after` opposite.
+    """Max pooling with asymmetric padding: `before` on the left and top, `after` on the right and bottom.
 
-    A border repeats the edge: every window that reaches it holds the edge too, so it never wins.
+    Padding repeats the edge. Every window that reaches the padding also contains the edge, so the maximum is unchanged.
     """
 
     def __init__(self, size: int, stride: int, before: int, after: int) -> None:
@@ -26,7 +26,7 @@ class Pool(nn.Module):
 
 
 class Route(nn.Module):
-    """Join maps by channels: of each the `group`-th of `groups` equal slices."""
+    """Concatenate channel group `group` of `groups` from every map."""
 
     def __init__(self, groups: int, group: int) -> None:
         super().__init__()
@@ -38,14 +38,14 @@ class Route(nn.Module):
 
 
 class Shortcut(nn.Module):
-    """Add maps, then activate."""
+    """Add maps, then apply the activation."""
 
     def __init__(self, activation: Activation) -> None:
         super().__init__()
         self.act = activation()
 
     def forward(self, x: Tensor, *others: Tensor) -> Tensor:
-        """Return the sum, of the same shape."""
+        """Return the activated sum, of the same shape."""
         for other in others:
             x = x + other
         activated: Tensor = self.act(x)
@@ -53,27 +53,27 @@ class Shortcut(nn.Module):
 
 
 class Scale(nn.Module):
-    """Multiply a map (B, C, H, W) by one of the same shape or by a number per channel (B, C, 1, 1), then activate."""
+    """Multiply a map (B, C, H, W) by a factor of its shape or of shape (B, C, 1, 1), then apply the activation."""
 
     def __init__(self, activation: Activation) -> None:
         super().__init__()
         self.act = activation()
 
     def forward(self, factor: Tensor, x: Tensor) -> Tensor:
-        """Return the product, of the shape of `x`."""
+        """Return the activated product, of the shape of `x`."""
         activated: Tensor = self.act(factor * x)
         return activated
 
 
 class SpaceToDepth(nn.Module):
-    """Put the pixels of each block beside each other, as channels: (B, C, H, W) -> (B, s * s * C, H / s, W / s)."""
+    """Rearrange blocks of s x s pixels into channels: (B, C, H, W) -> (B, s * s * C, H / s, W / s)."""
 
     def __init__(self, stride: int) -> None:
         super().__init__()
         self.stride = stride
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return all channels of a block's first pixel, then of its second, row by row."""
+        """Return all channels of each block's first pixel, then of its second, row by row."""
         batch, channels, height, width = x.shape
         s = self.stride
         blocks = x.view(batch, channels, height // s, s, width // s, s).permute(0, 3, 5, 1, 2, 4)

@@ -1,6 +1,6 @@
-"""The layers of a Darknet cfg in order: what each one reads and how large what it gives is, before anything is built.
+"""Plan the layers of a Darknet cfg: the inputs of each layer and the shape of its output, before anything is allocated.
 
-Everything here runs on the meta device, so that a cfg of absurd sizes costs nothing but its refusal.
+All modules and maps are on the meta device, so a cfg of absurd sizes is rejected without using memory.
 """
 
 from __future__ import annotations
@@ -14,111 +14,115 @@ from torch import Tensor, nn
 
 from model_zoo.contract.letterbox import Size
 from model_zoo.weights.importers.darknet.cfg import DETECTION, Section
-from model_zoo.weights.importers.darknet.layers import MAX_WEIGHTS, Maps, make, shapes
+from model_zoo.weights.importers.darknet.layers import MAX_WEIGHTS, Maps, build_layer, shapes
 
-IMAGE = -1  # stands for the input among the positions of layers
+INPUT = -1  # layer index of the input images
 MAX_SIDE = 8192  # pixels of the input
-MAX_NUMBERS = 2**28  # of one map of one image; YOLOv4-P5 has one of 2**25
-MAX_IN_ALL = 2**31  # of all maps of one image
+MAX_MAP_VALUES = 2**28  # in one map of one image; YOLOv4-P5 has one of 2**25
+MAX_TOTAL_VALUES = 2**31  # in all maps of one image
 MAX_SOURCES = 64
+SOURCE_OPTIONS = {"route": "layers", "shortcut": "from", "scale_channels": "from", "sam": "from"}
 
 
-class Step(NamedTuple):
-    """A layer: its section, the positions of the layers it reads, the maps these give, the map it gives."""
+class PlannedLayer(NamedTuple):
+    """A layer, its inputs and its output."""
 
     section: Section
+    """Section of the cfg."""
     sources: tuple[int, ...]
+    """Indices of the layers that it reads."""
     inputs: Maps
+    """Outputs of those layers."""
     output: Tensor
+    """Output of the layer."""
 
 
-def plan(sections: Sequence[Section], size: Size) -> list[Step]:
-    """Lay out the layers after [net] for an input of `size`; LineageError with file and line where they do not fit."""
+def plan_layers(sections: Sequence[Section], size: Size) -> list[PlannedLayer]:
+    """Plan the layers after `[net]` for an input of `size`.
+
+    Raises:
+        LineageError: A layer does not fit its inputs, or the network is too large.
+    """
     net, layers = sections[0], _with_logits(sections[1:])
     _check_input(net, size)
     image = torch.empty(1, 3, *size, device="meta")
-    steps: list[Step] = []
-    weights = numbers = 0
+    planned: list[PlannedLayer] = []
+    weights = values = 0
     for section in layers:
-        sources = _sources(section, [step.section for step in steps])
-        inputs = [image if source == IMAGE else steps[source].output for source in sources]
+        sources = _sources(section, [layer.section for layer in planned])
+        inputs = [image if source == INPUT else planned[source].output for source in sources]
         with torch.device("meta"):
-            module = make(section, inputs)
-        steps.append(Step(section, sources, inputs, _run(section, module, inputs)))
+            module = build_layer(section, inputs)
+        planned.append(PlannedLayer(section, sources, inputs, _run(section, module, inputs)))
         weights += sum(p.numel() for p in module.parameters())
-        numbers += steps[-1].output.numel()
-        if weights > MAX_WEIGHTS or numbers > MAX_IN_ALL:
-            raise section.problem(
-                f"expected a network of at most {MAX_WEIGHTS:,} weights, and {MAX_IN_ALL:,} numbers in the maps of "
-                f"one image; up to here it has {weights:,} and {numbers:,}"
+        values += planned[-1].output.numel()
+        if weights > MAX_WEIGHTS or values > MAX_TOTAL_VALUES:
+            raise section.error(
+                f"expected a network of at most {MAX_WEIGHTS:,} weights and {MAX_TOTAL_VALUES:,} map values per image; "
+                f"up to this layer it has {weights:,} and {values:,}"
             )
-    _check_logits(steps)
-    return steps
+    _check_logits(planned)
+    return planned
 
 
 def _check_input(net: Section, size: Size) -> None:
     for name, side in zip(("height", "width"), size, strict=True):
         if not 0 < side <= MAX_SIDE:
-            raise net.problem(f"expected a {name} from 1 to {MAX_SIDE} pixels; got {side}", name)
+            raise net.error(f"expected a {name} from 1 to {MAX_SIDE} pixels; got {side}", name)
     if net.integer("channels", 3) != 3:
-        raise net.problem("expected channels=3: images are RGB", "channels")
-    for name in net.contested & {"width", "height", "channels", "letter_box"}:
-        raise net.problem(f"expected one value for {name}; there are several", name)
+        raise net.error("expected channels=3: images are RGB", "channels")
+    for name in net.conflicting & {"width", "height", "channels", "letter_box"}:
+        raise net.error(f"expected one value for {name}; got several", name)
 
 
-def _sources(section: Section, before: Sequence[Section]) -> tuple[int, ...]:
-    """List the positions that a layer reads: the layer before it, or those it names, or both."""
-    named = [_position(section, named, len(before)) for named in section.integers(_naming(section))]
-    if not 0 < len(named) <= MAX_SOURCES and section.kind in NAMING:
-        raise section.problem(f"expected 1 to {MAX_SOURCES} layers in {_naming(section)}; got {len(named)}")
+def _sources(section: Section, previous: Sequence[Section]) -> tuple[int, ...]:
+    """Return the indices of the layers that a section reads: the previous one, those it names, or both."""
+    option = SOURCE_OPTIONS.get(section.kind, "")
+    named = [_index(section, option, number, len(previous)) for number in section.integers(option)]
+    if not 0 < len(named) <= MAX_SOURCES and option:
+        raise section.error(f"expected 1 to {MAX_SOURCES} layers in {option}; got {len(named)}")
     if len(named) > 1 and section.kind in ("scale_channels", "sam"):
-        raise section.problem("expected one layer; got several", "from")
-    sources = tuple(named) if section.kind == "route" else (len(before) - 1, *named)
+        raise section.error("expected one layer; got several", "from")
+    sources = tuple(named) if section.kind == "route" else (len(previous) - 1, *named)
     for source in sources:
-        if source != IMAGE and before[source].kind in DETECTION:
-            raise section.problem(f"expected to read a layer of the network; layer {source} is a detection")
+        if source != INPUT and previous[source].kind in DETECTION:
+            raise section.error(f"expected a layer of the network as input; layer {source} is a detection")
     return sources
 
 
-NAMING = {"route": "layers", "shortcut": "from", "scale_channels": "from", "sam": "from"}
-
-
-def _naming(section: Section) -> str:
-    return NAMING.get(section.kind, "")
-
-
-def _position(section: Section, named: int, here: int) -> int:
-    """Return the position that a layer at `here` names: from the start, or backwards where negative."""
-    position = named if named >= 0 else here + named
-    if not 0 <= position < here:
-        raise section.problem(f"expected a layer before this one, which is layer {here}; got {named}", _naming(section))
-    return position
+def _index(section: Section, option: str, number: int, current: int) -> int:
+    """Return a layer's index from a number of the cfg, which counts backwards from `current` if negative."""
+    index = number if number >= 0 else current + number
+    if not 0 <= index < current:
+        raise section.error(f"expected a layer before this one, which is layer {current}; got {number}", option)
+    return index
 
 
 def _run(section: Section, module: nn.Module, inputs: Maps) -> Tensor:
     try:
         output: Tensor = module.eval()(*inputs)
     except RuntimeError as error:
-        raise section.problem(f"expected maps that fit the layer; got {shapes(inputs)}") from error
-    if not 0 < output.numel() <= MAX_NUMBERS:
-        raise section.problem(f"expected a map of at most {MAX_NUMBERS:,} numbers; got {shapes([output])}")
+        raise section.error(f"expected input maps that fit the layer; got {shapes(inputs)}") from error
+    if not 0 < output.numel() <= MAX_MAP_VALUES:
+        raise section.error(f"expected a map of at most {MAX_MAP_VALUES:,} values; got {shapes([output])}")
     return output
 
 
 def _with_logits(layers: Sequence[Section]) -> list[Section]:
-    """Leave the logistic out before [yolo] with new_coords: our heads apply it themselves."""
+    """Remove the logistic activation before `[yolo]` with new_coords: the heads here apply it themselves."""
     changed = list(layers)
     for index, section in enumerate(layers):
         if section.kind == "yolo" and section.integer("new_coords", 0):
-            before = layers[index - 1] if index else section
-            if (before.kind, before.options.get("activation")) != ("convolutional", "logistic"):
-                raise section.problem("expected a [convolutional] with activation=logistic before it", "new_coords")
-            changed[index - 1] = replace(before, options={**before.options, "activation": "linear"})
+            previous = layers[index - 1] if index else section
+            if (previous.kind, previous.options.get("activation")) != ("convolutional", "logistic"):
+                raise section.error("expected a [convolutional] with activation=logistic before it", "new_coords")
+            changed[index - 1] = replace(previous, options={**previous.options, "activation": "linear"})
     return changed
 
 
-def _check_logits(steps: Sequence[Step]) -> None:
-    """Refuse other readers of a layer that has lost its logistic."""
-    for index, step in enumerate(steps):
-        if step.section.integer("new_coords", 0) and sum(other.sources.count(index - 1) for other in steps) > 1:
-            raise step.section.problem(f"expected to be the only one that reads layer {index - 1}", "new_coords")
+def _check_logits(planned: Sequence[PlannedLayer]) -> None:
+    """Raise LineageError if another layer reads one whose logistic activation was removed."""
+    for index, layer in enumerate(planned):
+        readers = sum(other.sources.count(index - 1) for other in planned)
+        if layer.section.integer("new_coords", 0) and readers > 1:
+            raise layer.section.error(f"expected to be the only reader of layer {index - 1}", "new_coords")

@@ -23,9 +23,9 @@ from model_zoo.export.card import build_export_card
 from model_zoo.export.model_file import write_model
 from model_zoo.weights import store
 from model_zoo.weights.importers import from_cfg, load_checkpoint
-from model_zoo.weights.importers.darknet import ORDERS
 from model_zoo.weights.importers.darknet.cfg import MAX_SECTIONS, read_cfg
-from model_zoo.weights.importers.darknet.layers import ACTIVATIONS, KINDS, MAX_WEIGHTS, make
+from model_zoo.weights.importers.darknet.layer_orders import LAYER_ORDERS
+from model_zoo.weights.importers.darknet.layers import ACTIVATIONS, KINDS, MAX_WEIGHTS, build_layer
 from model_zoo.weights.importers.darknet.plan import MAX_SIDE
 from model_zoo.weights.importers.darknet.weights_file import tensors
 from tests.conftest import ROOT
@@ -267,10 +267,8 @@ class TestASeparableNetwork:
         command = ["import", str(weights), "--cfg", str(cfg), "--repository", str(models), "--explain"]
         assert main(command) == 0
         told = capsys.readouterr().out
-        assert (
-            "separable: the network that separable.cfg describes; its head is that of yolov4, at strides 8, 16" in told
-        )
-        assert "2 classes; the file does not name them" in told
+        assert "separable: the network in separable.cfg, with the head of yolov4 at strides 8, 16" in told
+        assert "2 classes; the file has no names for them" in told
         assert "family yolov4, variant separable, input 96 x 64; nothing was published" in told
         assert not models.exists()
 
@@ -286,7 +284,7 @@ class TestASeparableNetwork:
         self, weights: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         assert main(["import", str(weights), "--explain"]) == 2
-        assert "none has a file of" in capsys.readouterr().err
+        assert "no variant has a file of" in capsys.readouterr().err
 
     def test_untrained_it_has_numbers_of_its_own(self, cfg: Path) -> None:
         with torch.inference_mode():
@@ -351,7 +349,7 @@ FORMULAS = {
 def test_activations_are_their_formulas(tmp_path: Path, name: str) -> None:
     (tmp_path / "x.cfg").write_text(f"{NET}[shortcut]\nfrom=-2,-3\nactivation={name}\n")
     x = torch.linspace(-3, 3, 64).view(1, 1, 8, 8)
-    shortcut = make(read_cfg(tmp_path / "x.cfg")[1], [x, x, x])
+    shortcut = build_layer(read_cfg(tmp_path / "x.cfg")[1], [x, x, x])
     torch.testing.assert_close(shortcut(x, x, x), FORMULAS[name](3 * x), rtol=0, atol=1e-5)
 
 
@@ -379,7 +377,7 @@ def test_pools_divide_their_border_as_darknet_does(
 ) -> None:
     (tmp_path / "x.cfg").write_text(NET + layers)
     x = torch.randn(1, 2, *sides) - 5
-    pool = make(read_cfg(tmp_path / "x.cfg")[1], [x])
+    pool = build_layer(read_cfg(tmp_path / "x.cfg")[1], [x])
     windows = F.pad(x, padding, value=-torch.inf).unfold(2, size, stride).unfold(3, size, stride)
     torch.testing.assert_close(pool(x), windows.amax((4, 5)), rtol=0, atol=0)
 
@@ -454,18 +452,21 @@ def test_it_is_kept_with_its_cfg(tmp_path: Path) -> None:
 
 END = CONV.format(7, "linear") + YOLO
 WRONG = {
-    "an unknown section": ("[crnn]\n" + END, r"x\.cfg: line 8: \[crnn\]: .* one of convolutional, maxpool"),
-    "a classifier": ("[softmax]\n" + END, r"line 8: \[softmax\]: expected a section of a detector"),
-    "a second net": ("[net]\n" + END, r"line 8: \[net\]: expected a section"),
+    "an unknown section": (
+        "[crnn]\n" + END,
+        r"x\.cfg: line 8: \[crnn\]: .* one of the sections convolutional, maxpool",
+    ),
+    "a classifier": ("[softmax]\n" + END, r"line 8: \[softmax\]: expected one of the sections"),
+    "a second net": ("[net]\n" + END, r"line 8: \[net\]: expected one of the sections"),
     "an unknown option": (
         "[maxpool]\nsize=2\nmaxpool_depth=1\n" + END,
-        r"line 10: .*maxpool_depth is not known; .*size",
+        r"line 10: .*unknown option maxpool_depth; .*size",
     ),
     "two values": ("[maxpool]\nsize=2\nsize=3\n" + END, r"line 10: .* one value for size"),
     "no filters": ("[convolutional]\nsize=1\nactivation=relu\n" + END, r"line 8: .*a number for filters; got ''"),
     "an unknown activation": (CONV.format(7, "gelu") + END, r"line 11: .* one of leaky, .*; got 'gelu'"),
     "no activation": ("[convolutional]\nsize=1\nfilters=2\n" + END, r"line 8: .*activation.*got 'None'"),
-    "a fraction": (CONV.format("1.5", "relu") + END, r"line 9: .*whole number from 1 to .*filters; got 1\.5"),
+    "a fraction": (CONV.format("1.5", "relu") + END, r"line 9: .*integer from 1 to .*filters; got 1\.5"),
     "not a number": (CONV.format("nan", "relu") + END, r"line 9: .*a number for filters; got 'nan'"),
     "infinity": (CONV.format("inf", "relu") + END, r"line 9: .*a number for filters; got 'inf'"),
     "nothing": (CONV.format("0", "relu") + END, r"line 9: .*from 1 to"),
@@ -496,13 +497,13 @@ WRONG = {
     "an odd reorg": ("[reorg]\nstride=3\n" + END, r"line 9: .*stride=2"),
     "a map that is not the anchors'": (
         CONV.format(8, "linear") + YOLO,
-        r"line 12: .*1 anchors .* = 7 channels; .*gives 8",
+        r"line 12: .*1 anchors .* = 7 channels; .*outputs 8",
     ),
     "no anchors": (CONV.format(7, "linear") + "[yolo]\nclasses=2\n", r"expected anchors"),
     "flat anchors": (CONV.format(7, "linear") + YOLO.replace("14", "0"), r"line 14: .*positive"),
     "a mask before the first": (
         CONV.format(7, "linear") + YOLO.replace("mask=0", "mask=-1"),
-        r"line 13: .*masks among",
+        r"line 13: .*mask of indices",
     ),
     "no detection": (CONV.format(7, "linear"), r"line 1: .*one class count; got 0 layers"),
     "two kinds": (
@@ -512,9 +513,12 @@ WRONG = {
     "probabilities of nowhere": (END + "new_coords=1\nscale_x_y=2\n", r"activation=logistic before it"),
     "probabilities read twice": (
         CONV.format(7, "logistic") + YOLO + "new_coords=1\nscale_x_y=2\n[route]\nlayers=0\n",
-        r"the only one that reads layer 0",
+        r"the only reader of layer 0",
     ),
-    "another new_coords": (CONV.format(7, "logistic") + YOLO + "new_coords=1\n", r"scale_x_y=2, the only one"),
+    "another new_coords": (
+        CONV.format(7, "logistic") + YOLO + "new_coords=1\n",
+        r"scale_x_y=2, the only supported value",
+    ),
     "no softmax": (
         CONV.format(7, "linear") + "[region]\nanchors=1,2\nclasses=2\nsoftmax=0\ncoords=4\n",
         r"line 15: .*softmax=1",
@@ -533,8 +537,8 @@ def test_what_is_wrong_is_told_with_file_and_line(tmp_path: Path, name: str) -> 
 @pytest.mark.parametrize(
     ("net", "answer"),
     [
-        ("[convolutional]\n", "begins with"),
-        ("", "begins with"),
+        ("[convolutional]\n", "starts with"),
+        ("", "starts with"),
         ("[net]\nwidth=64\n", "a number for height"),
         ("[net]\nwidth=64\nheight=0\n", "height from 1 to 8192 pixels; got 0"),
         ("[net]\nwidth=64\nheight=64\nheight=96\n", "one value for height"),
@@ -565,20 +569,23 @@ HOSTILE = {
         "400,000,000 weights",
     ),
     "many large layers": (NET + 60 * CONV.format(10_000, "relu") + END, "400,000,000 weights"),
-    "a wide map": (NET + CONV.format(100_000, "relu") + END, "at most 268,435,456 numbers"),
+    "a wide map": (NET + CONV.format(100_000, "relu") + END, "at most 268,435,456 values"),
     "many wide maps": (
         NET + 2 * CONV.format(10_000, "relu") + 100 * "[upsample]\nstride=1\n" + END,
-        "2,147,483,648 numbers",
+        "2,147,483,648 map values",
     ),
     "a map blown up": (NET + 4 * "[upsample]\nstride=1000000\n" + END, "at most|fit the layer"),
     "many sources": (
         NET + CONV.format(7, "relu") + "[route]\nlayers=" + "0," * 100_000 + "\n" + END,
         "1 to 64 layers in layers; got 100000",
     ),
-    "many classes": (NET + CONV.format(7, "linear") + YOLO.replace("=2\n", "=1000000\n"), "channels; the layer before"),
+    "many classes": (
+        NET + CONV.format(7, "linear") + YOLO.replace("=2\n", "=1000000\n"),
+        "channels; the previous layer",
+    ),
     "many anchors": (NET + CONV.format(7, "linear") + "[yolo]\nclasses=2\nanchors=" + "1,2," * 99_999, "99999 anchors"),
-    "a long name": (NET + f"[{'x' * 500_000}]\n" + END, r"\[x{40}\]: expected a section"),
-    "a long option": (NET + f"[maxpool]\n{'x' * 500_000}=1\n" + END, r": x{40} is not known"),
+    "a long name": (NET + f"[{'x' * 500_000}]\n" + END, r"\[x{40}\]: expected one of the sections"),
+    "a long option": (NET + f"[maxpool]\n{'x' * 500_000}=1\n" + END, r"unknown option x{40}; expected"),
     "what a terminal obeys": (NET + "[\x1b[2J]\n" + END, r"got '\[\\x1b\[2J\]'"),
     "garbage": (bytes(np.random.default_rng(0).integers(0, 256, 50_000, dtype=np.uint8)).decode("latin-1"), "line 1:"),
 }
@@ -628,7 +635,7 @@ def test_comments_may_be_of_any_encoding(tmp_path: Path) -> None:
 
 def test_with_a_variant_a_cfg_tells_anchors_and_size_alone(tmp_path: Path) -> None:
     detector = registry.build("yolov3-test", num_classes=2)
-    numbers = [t.detach().flatten() for t in tensors(detector, ORDERS["yolov3-test"])]
+    numbers = [t.detach().flatten() for t in tensors(detector, LAYER_ORDERS["yolov3-test"])]
     weights, cfg = tmp_path / "x.weights", tmp_path / "x.cfg"
     weights.write_bytes(HEADER + torch.cat(numbers).numpy().astype("<f4").tobytes())
     cfg.write_text(NET + 3 * YOLO.replace("mask=0", "mask=0,0,0"))

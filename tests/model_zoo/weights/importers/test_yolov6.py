@@ -16,8 +16,8 @@ from model_zoo.contract.errors import LineageError
 from model_zoo.detector import Detector
 from model_zoo.registry import build, variants
 from model_zoo.weights.importers import from_state_dict, load_checkpoint
-from model_zoo.weights.importers.renaming import State, rename
-from model_zoo.weights.importers.yolov6 import recognize, table
+from model_zoo.weights.importers.renaming import rename
+from model_zoo.weights.importers.yolov6 import identify, rename_table
 from tests.model_zoo.weights.importers.originals import Originals, assert_kept, randomized
 
 REP = ((r"\.dense\.", ".rbr_dense."), (r"\.pointwise\.", ".rbr_1x1."), (r"\.identity\.", ".rbr_identity."))
@@ -140,12 +140,12 @@ def test_the_originals_names_are_what_is_known_of_them(variant: str) -> None:
 def test_every_variant_is_recognized_and_every_name_known(variant: str) -> None:
     with torch.device("meta"):
         detector = build(variant, 3)
-    state: State = original_state(detector)  # shapes are enough
-    found = recognize(state)
+    state = original_state(detector)  # shapes are enough
+    found = identify(state)
     assert found
     assert found.variant == variant
     constants = {"detect.proj", "detect.proj_conv.weight"}
-    assert rename(state, table(state)).keys() - constants == detector.state_dict().keys() - {"head.bins"}
+    assert rename(state, rename_table(state)).keys() - constants == detector.state_dict().keys() - {"head.bins"}
 
 
 @pytest.mark.parametrize("variant", ["yolov6-test", "yolov6-v3-test"])
@@ -170,7 +170,7 @@ def test_a_small_variant_may_learn_distances_as_distributions(tmp_path: Path) ->
 
 def test_states_that_do_not_fit_are_described() -> None:
     state = arrays(original_state(randomly("yolov6-test")))
-    with pytest.raises(LineageError, match=r"expected weights of yolov6s; .* is it another variant"):
+    with pytest.raises(LineageError, match=r"Checkpoint does not match yolov6s .* Is it a different variant"):
         from_state_dict("yolov6s", state)
     with pytest.raises(LineageError, match=r"1 missing: head\.bins"):
         from_state_dict("yolov6-test", {key: value for key, value in state.items() if "proj" not in key})
@@ -182,12 +182,12 @@ def test_states_that_do_not_fit_are_described() -> None:
 def test_networks_of_another_size_are_described() -> None:
     state = arrays(original_state(randomly("yolov6-test")))
     state["backbone.stem.rbr_dense.conv.weight"] = np.zeros((24, 3, 3, 3), np.float32)
-    with pytest.raises(LineageError, match=r"published size; got one of release 2\.0, RepVGG stem of 24 channels"):
-        recognize(state)
+    with pytest.raises(LineageError, match=r"published size of YOLOv6; got release 2\.0, RepVGG stem of 24 channels"):
+        identify(state)
     del state["backbone.stem.rbr_dense.conv.weight"]
-    with pytest.raises(LineageError, match="expected the training form of a YOLOv6"):
-        recognize(state)
-    assert recognize({"head.cls_preds.0.bias": np.zeros(3)}) is None
+    with pytest.raises(LineageError, match="expected the training form of YOLOv6"):
+        identify(state)
+    assert identify({"head.cls_preds.0.bias": np.zeros(3)}) is None
 
 
 # --- whole modules, as the original program pickles them -------------------------------------------------------------
@@ -221,5 +221,5 @@ def test_pickled_modules_come_in(tmp_path, monkeypatch) -> None:
         monkeypatch.delitem(sys.modules, name)
     found = load_checkpoint(tmp_path / "weights.pt")
     assert found.variant == "yolov6-test"
-    assert found.notes[1] == "2 classes; the file does not name them: class0, ... are assumed"
+    assert found.notes[1] == "2 classes; the file has no names for them, so the default names are used: class0, ..."
     assert_same(found.detector, detector)

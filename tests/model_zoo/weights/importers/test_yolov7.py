@@ -15,7 +15,7 @@ from model_zoo.contract.errors import LineageError
 from model_zoo.detector import Detector
 from model_zoo.registry import build
 from model_zoo.weights.importers import from_state_dict, load_checkpoint
-from model_zoo.weights.importers.yolov7 import HEADS, places, recognize
+from model_zoo.weights.importers.yolov7 import HEAD_INDICES, identify, original_layers
 from tests.model_zoo.weights.importers.originals import Originals, assert_kept, checkpoint, randomized
 
 BLOCKS = (
@@ -29,7 +29,7 @@ BLOCKS = (
 
 def original_state(detector: Detector) -> dict[str, torch.Tensor]:
     """Return our weights under the original keys, anchors in cells and, as the original does, in pixels too."""
-    layers = places(detector)
+    layers = original_layers(detector)
     head = f"model.{len(layers)}"
     prefixes = {f"{place}.": f"model.{i}." for i, place in enumerate(layers) if place}
     state = {}
@@ -70,20 +70,20 @@ def assert_same(found: Detector, expected: Detector) -> None:
         torch.testing.assert_close(value, state[key], rtol=0, atol=0 if "anchors" not in key else 1e-4)
 
 
-@pytest.mark.parametrize("variant", HEADS)
+@pytest.mark.parametrize("variant", HEAD_INDICES)
 def test_the_prediction_layer_has_the_originals_index_in_both_forms(variant: str) -> None:
     with torch.device("meta"):
         detector = build(variant)
-    training, deployment = HEADS[variant]
-    assert len(places(detector)) == training
+    training, deployment = HEAD_INDICES[variant]
+    assert len(original_layers(detector)) == training
     if hasattr(detector.head, "auxiliary"):
         detector.head.fuse()
-    assert len(places(detector)) == deployment
+    assert len(original_layers(detector)) == deployment
 
 
 def test_the_maps_of_the_auxiliary_heads_have_the_originals_indices() -> None:
     with torch.device("meta"):
-        layers = places(build("yolov7-w6"))
+        layers = original_layers(build("yolov7-w6"))
     assert [layers[i] for i in (83, 71, 59, 47)] == [
         *("neck.up3.join", "neck.up4.join", "neck.up5.join", "backbone.pyramid"),
     ]
@@ -96,10 +96,10 @@ def test_the_maps_of_the_auxiliary_heads_have_the_originals_indices() -> None:
 def test_training_states_come_in_whole(variant: str) -> None:
     detector = randomized(variant, 2)
     state = arrays(original_state(detector))
-    found = recognize(state)
+    found = identify(state)
     assert found
     assert found.variant == variant
-    assert f"training form, prediction at {HEADS[variant][0]}" in found.because
+    assert f"training form, prediction at {HEAD_INDICES[variant][0]}" in found.reason
     assert_same(from_state_dict(variant, state), detector)
 
 
@@ -110,7 +110,7 @@ def test_deployment_states_give_the_same_predictions(variant: str, tmp_path: Pat
     detector = build(variant, 2).eval()
     state = arrays(deployment_state(detector))
     assert not any(re.search(r"\.(ia|im|m2)\.", key) for key in state)
-    assert f"{recognize(state)}".startswith(f"{variant}: deployment form, prediction at {HEADS[variant][1]}")
+    assert f"{identify(state)}".startswith(f"{variant}: deployment form, prediction at {HEAD_INDICES[variant][1]}")
     found = from_state_dict(variant, state)
     assert_kept(found, tmp_path)
     x = torch.rand(1, 3, 64, 128)
@@ -121,16 +121,16 @@ def test_deployment_states_give_the_same_predictions(variant: str, tmp_path: Pat
 
 def test_a_state_of_another_size_is_described() -> None:
     state = arrays(original_state(randomized("yolov7-test", 2)))
-    with pytest.raises(LineageError, match=r"expected weights of yolov7x; .* is it another variant"):
+    with pytest.raises(LineageError, match=r"Checkpoint does not match yolov7x .* Is it a different variant"):
         from_state_dict("yolov7x", state)
     state["model.0.conv.weight"] = np.zeros((5, 3, 3, 3), np.float32)
-    with pytest.raises(LineageError, match=r"got one with training form, prediction at 105, first .* of 5 channels"):
-        recognize(state)
+    with pytest.raises(LineageError, match=r"got training form, prediction at 105, first .* of 5 channels"):
+        identify(state)
 
 
 def test_a_state_without_prediction_layer_is_refused() -> None:
     state = {k: v for k, v in arrays(original_state(randomized("yolov7-test", 2))).items() if "anchors" not in k}
-    assert recognize(state) is None
+    assert identify(state) is None
     with pytest.raises(LineageError, match=r"1 missing: model\.105\.anchors"):
         from_state_dict("yolov7-test", state)
 

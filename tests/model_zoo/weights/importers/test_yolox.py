@@ -16,7 +16,7 @@ from model_zoo.contract.errors import LineageError
 from model_zoo.detector import Detector
 from model_zoo.registry import build
 from model_zoo.weights.importers import from_state_dict, load_checkpoint
-from model_zoo.weights.importers.yolox import recognize
+from model_zoo.weights.importers.yolox import identify
 from tests.model_zoo.weights.importers.originals import assert_kept
 
 # The original's modules and ours.
@@ -95,10 +95,10 @@ def assert_same(found: Detector, expected: Detector) -> None:
 def test_both_layouts_are_recognized_and_read(variant: str, mmdet: bool) -> None:
     detector = randomized(variant)
     state = mmdet_state(original_state(detector)) if mmdet else original_state(detector)
-    recognition = recognize(state)
+    recognition = identify(state)
     assert recognition
     assert recognition.variant == variant
-    assert ("MMDetection" in recognition.because) == mmdet
+    assert ("MMDetection" in recognition.reason) == mmdet
     found = from_state_dict(variant, state)
     assert found.class_names == ("class0", "class1")
     assert_same(found, detector)
@@ -127,7 +127,7 @@ def test_the_large_ones_are_told_by_width_and_depth(variant: str, shape: tuple[i
     blocks = (f"backbone.backbone.dark2.1.m.{i}.conv1.conv.weight" for i in range(shape[1]))
     state = dict.fromkeys(["head.cls_preds.0.bias", *blocks], np.zeros(1))
     state["backbone.backbone.stem.conv.conv.weight"] = np.zeros((shape[0], 12, 3, 3))
-    assert recognize(state).variant == variant
+    assert identify(state).variant == variant
 
 
 def test_mmdetection_rounds_the_resized_size() -> None:
@@ -163,7 +163,7 @@ def test_the_body_on_darknet53() -> None:
         module = next(m for m in modules if key.startswith((f"{m}.conv.", f"{m}.bn.")))
         shape = detector.state_dict()[key].shape
         state[originals[module] + key.removeprefix(module)] = np.broadcast_to(np.float32(number), shape)
-    assert recognize(state).variant == "yolox-darknet53"
+    assert identify(state).variant == "yolox-darknet53"
     found = from_state_dict("yolox-darknet53", state).state_dict()
     assert [key for number, key in enumerate(ours) if bool((found[key] != number).any())] == []
 
@@ -177,25 +177,25 @@ def test_the_file_that_the_original_writes(tmp_path: Path) -> None:
     found = load_checkpoint(tmp_path / "yolox.pth")
     assert found.variant == "yolox-test"
     assert found.notes[0].startswith("yolox-test: Focus stem of 4 channels, 1 bottlenecks in c2, depthwise 3x3")
-    assert "weights taken from 'model'" in found.notes
+    assert "weights loaded from 'model'" in found.notes
     assert_same(found.detector, detector)
 
 
 def test_a_size_that_nobody_published_is_refused_unless_named() -> None:
     state = original_state(randomized("yolox-test"))
     state["backbone.backbone.stem.conv.conv.weight"] = np.zeros((5, 12, 3, 3), np.float32)
-    with pytest.raises(LineageError, match="got one with Focus stem of 5 channels"):
-        recognize(state)
+    with pytest.raises(LineageError, match="got Focus stem of 5 channels"):
+        identify(state)
 
 
 def test_what_is_not_a_yolox_is_left_to_others() -> None:
-    assert recognize({"model.0.conv.weight": np.zeros(1)}) is None
-    assert recognize({"head.cls_preds.0.bias": np.zeros(2)}) is None
+    assert identify({"model.0.conv.weight": np.zeros(1)}) is None
+    assert identify({"head.cls_preds.0.bias": np.zeros(2)}) is None
 
 
 def test_another_variant_is_refused() -> None:
     state = original_state(randomized("yolox-test"))
-    with pytest.raises(LineageError, match=r"expected weights of yolox-s; .*dconv"):
+    with pytest.raises(LineageError, match=r"Checkpoint does not match yolox-s .*dconv"):
         from_state_dict("yolox-s", state)
     with pytest.raises(LineageError, match=r"1 missing: head\.cls_preds\.0\.bias"):
         from_state_dict("yolox-test", {})

@@ -1,8 +1,8 @@
-"""How files begin that are no pictures, or pictures of kinds that are not taken."""
+"""First bytes of files that are not supported images."""
 
 from __future__ import annotations
 
-FOREIGN: dict[str, bytes] = {
+NON_IMAGE_FILES: dict[str, bytes] = {
     "gif": b"GIF89a\x01\0\x01\0\x80\0\0",
     "pdf": b"%PDF-1.7\n",
     "zip": b"PK\x03\x04\x14\0",
@@ -53,7 +53,7 @@ FOREIGN: dict[str, bytes] = {
     "text": b"Ein Bild sagt mehr als tausend Worte.",
     "url": b"http://169.254.169.254/latest/meta-data/",
     "path": b"../../../etc/passwd",
-    "utf-16": "picture".encode("utf-16"),
+    "utf-16": "image".encode("utf-16"),
     "empty": b"",
     "null": b"\0",
     "zeros": bytes(4096),

@@ -1,9 +1,9 @@
-"""Darknet's `.weights` files: a header, then the float32 numbers of all layers, without names, shapes or sizes.
+"""Darknet's `.weights` files: a header, then the float32 parameters of all layers, without names, shapes or sizes.
 
-Only the order of the layers tells which number is whose. Per layer a file has
+The order of the layers alone assigns the numbers to them. Each layer is stored as
 
-    normalized convolution    bias and scale of the normalization, running mean, running variance, filters
-    anything else             bias, weights
+    batch-normalized convolution    beta, gamma, running mean, running variance, kernel
+    any other layer                 bias, weight
 """
 
 from __future__ import annotations
@@ -20,32 +20,42 @@ from torch import Tensor, nn
 from model_zoo.blocks.conv import Conv
 from model_zoo.contract.errors import LineageError
 
-Order = tuple[str, ...]  # paths of modules; each stands for its layers in the order they are registered in
+LayerOrder = tuple[str, ...]  # module paths; each stands for all its layers, in order of registration
 
 
 class Header(NamedTuple):
-    """Version of the file's format, and the number of images the network was trained on."""
+    """Header of a `.weights` file."""
 
     major: int
+    """Major version of the format."""
     minor: int
+    """Minor version of the format."""
     revision: int
+    """Revision of the format."""
     seen: int
+    """Number of images the network was trained on."""
 
 
 def read_weights(path: str | Path) -> tuple[Header, NDArray[np.float32]]:
-    """Read header and numbers; LineageError if the file cannot be one of Darknet's."""
+    """Read the header and the parameters.
+
+    Raises:
+        LineageError: The file cannot be read, or is not a Darknet `.weights` file.
+    """
     try:
         data = Path(path).read_bytes()
     except OSError as error:
         raise LineageError(f"{path}: cannot be read ({error})") from error
     if len(data) < 16:
-        raise LineageError(f"{path}: expected a Darknet `.weights` file; got {len(data)} bytes, less than its header")
+        raise LineageError(f"{path}: expected a Darknet `.weights` file; got {len(data)} bytes, less than a header")
     major, minor, revision = (int(v) for v in np.frombuffer(data, "<i4", 3))
     _check_version(path, major, minor)
-    wide = major * 10 + minor >= 2  # `seen` grew to 64 bits in version 0.2
+    wide = major * 10 + minor >= 2  # `seen` has 64 bits since version 0.2
     start = 20 if wide else 16
     if len(data) < start or (len(data) - start) % 4:
-        raise LineageError(f"{path}: expected a header and float32 numbers; got {len(data)} bytes: is it cut off?")
+        raise LineageError(
+            f"{path}: expected a header and float32 numbers; got {len(data)} bytes. Is the file truncated?"
+        )
     seen = int(np.frombuffer(data, "<i8" if wide else "<i4", 1, offset=12)[0])
     return Header(major, minor, revision, seen), np.frombuffer(data, "<f4", offset=start)
 
@@ -53,22 +63,22 @@ def read_weights(path: str | Path) -> tuple[Header, NDArray[np.float32]]:
 def _check_version(path: str | Path, major: int, minor: int) -> None:
     if major > 1000 or minor > 1000:
         raise LineageError(
-            f"{path}: expected a Darknet `.weights` file; its version would be {major}.{minor}: either it is another "
-            "kind of file, or its weights are transposed, which is not supported: write it again with a later Darknet"
+            f"{path}: expected a Darknet `.weights` file; got version {major}.{minor}. It is another kind "
+            "of file, or its weights are transposed: save it again with a newer Darknet"
         )
     if major < 0 or minor < 0:
-        raise LineageError(f"{path}: expected a Darknet `.weights` file; its version would be {major}.{minor}")
+        raise LineageError(f"{path}: expected a Darknet `.weights` file; got version {major}.{minor}")
 
 
-def tensors(model: nn.Module, order: Order) -> Iterator[Tensor]:
-    """Yield the tensors of `model` in the order of a `.weights` file."""
+def tensors(model: nn.Module, order: LayerOrder) -> Iterator[Tensor]:
+    """Yield the tensors of a model in the order of a `.weights` file."""
     for path in order:
         for layer in layers(model.get_submodule(path)):
-            yield from _arrays(layer)
+            yield from _tensors_of(layer)
 
 
 def layers(module: nn.Module) -> Iterator[nn.Module]:
-    """Yield the parts of `module` that Darknet stores as one layer, in the order of their registration."""
+    """Yield the submodules that Darknet stores as one layer, in order of registration."""
     if isinstance(module, Conv) or next(module.parameters(recurse=False), None) is not None:
         yield module
         return
@@ -76,8 +86,8 @@ def layers(module: nn.Module) -> Iterator[nn.Module]:
         yield from layers(child)
 
 
-def _arrays(layer: nn.Module) -> tuple[Tensor, ...]:
-    """List the tensors of one layer in the order of the file."""
+def _tensors_of(layer: nn.Module) -> tuple[Tensor, ...]:
+    """Return the tensors of one layer in the order of the file."""
     if isinstance(layer, Conv):
         norm = layer.bn
         assert isinstance(norm, nn.BatchNorm2d)
@@ -89,14 +99,14 @@ def _arrays(layer: nn.Module) -> tuple[Tensor, ...]:
     return layer.bias, layer.weight
 
 
-def count(targets: Iterable[Tensor]) -> int:
-    """Count the floats that a file has for `targets`."""
+def count_floats(targets: Iterable[Tensor]) -> int:
+    """Return the number of floats that a file holds for `targets`."""
     return sum(target.numel() for target in targets)
 
 
 @torch.no_grad()
 def fill(targets: Iterable[Tensor], numbers: NDArray[np.float32]) -> None:
-    """Copy `numbers`, in order, into the targets, which hold no more than there are."""
+    """Copy `numbers` into the targets, in order. Numbers beyond the last target are ignored."""
     start = 0
     for target in targets:
         end = start + target.numel()
