@@ -1,4 +1,7 @@
-"""Several generations on one dataset: trained under one budget, published, measured side by side."""
+"""Compare generations on one dataset: train them under one budget, publish them, and measure all side by side.
+
+comparison = compare(["yolov5n", "yolox-nano"], Path("data/bccd"), Budget(epochs=100), output=Path("comparison"))
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 
@@ -24,63 +27,125 @@ from model_zoo.contract.files import file_sha256
 from model_zoo.contract.package import Package, Repository
 from model_zoo.contract.pipeline import Run, collate, make_query, preprocess
 from training.data.dataset import Dataset
-from training.evaluate.detector import EvaluationImages, Protocol, evaluate
+from training.data.open import open_dataset
+from training.evaluate.evaluation import EvaluationImages, evaluate
 from training.evaluate.source import open_source
 from training.report.run import HISTORY, read_history
-from training.run.publish import EVALUATION, publish_run
+from training.run.publish import EVALUATION, Log, publish_run
 from training.run.run_folder import BEST, CHECKPOINT
 
-INTERRUPTED = 130
-ROUNDS = 15  # in which every model takes its turn, so that the noise of a shared machine falls on all alike
+INTERRUPTED: Final = 130
+LATENCY_ROUNDS: Final = 15  # each round times every model once, so that noise of the machine affects all alike
+FILL: Final = 114  # gray
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What every model is given: epochs, batch ("auto" or a number), image size where its network takes it, seed.
-
-    training: more flags of `lineage train`.
-    """
+    """Training options that all compared models share."""
 
     epochs: int
-    batch: str
-    image_size: tuple[int, ...]
-    seed: int
+    """Passes over the training images."""
+    batch: str = "auto"
+    """Images per batch, or auto."""
+    image_size: tuple[int, ...] = ()
+    """Input size of all networks that accept any size: one number, or height and width."""
+    seed: int = 0
+    """Seed of initial weights, augmentation and image order."""
     training: tuple[str, ...] = ()
+    """More flags of `lineage train`."""
 
 
 @dataclass(frozen=True, eq=False)
-class Entry:
-    """One model of a comparison. metrics: COCO's numbers by name. history: of its run, empty where it was not trained.
-
-    latency_ms: median time of one image alone on one thread, canvas to detections.
-    """
+class ComparedModel:
+    """A model of a comparison and its measurements."""
 
     name: str
+    """Variant, or the source as given."""
     card: ModelCard
+    """Card of the model."""
     metrics: Mapping[str, Any]
+    """COCO's metrics by name."""
     history: Sequence[Mapping[str, Any]] = ()
+    """Rows of the run's epochs; empty if the comparison did not train the model."""
     latency_ms: float = field(default=float("nan"))
+    """Median time of one image on one thread, from canvas to detections."""
 
     @property
     def images_per_second(self) -> float:
-        """Speed of training, median over the epochs, without evaluation."""
+        """Training speed: median over the epochs, without evaluation."""
         return statistics.median(row["images_per_second"] for row in self.history) if self.history else float("nan")
 
 
-def train_and_publish(model: str, data: Path, budget: Budget, output: Path) -> Package:
-    """Train a variant, or go on with its training, and publish it in the comparison's repository.
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Result of a comparison."""
 
-    What is done already stays as it is. LineageError if it cannot be trained or published.
+    dataset: Dataset
+    """Dataset that all models were evaluated on."""
+    models: Sequence[ComparedModel]
+    """Models that could be measured."""
+    failures: Sequence[str]
+    """Messages of the others."""
+
+
+def compare(
+    models: Sequence[str],
+    data: Path,
+    budget: Budget,
+    *,
+    output: Path,
+    repository: Path = Path("models"),
+    val_split: str = "val",
+    log: Log = lambda _: None,
+) -> Comparison:
+    """Train and publish variants, evaluate other models, and measure the latency of all.
+
+    Work that is already done is not repeated: the same call resumes an interrupted comparison.
+
+    Args:
+        models: Variants to train. Other names are runs, files or models of `repository`, which are only evaluated.
+        data: Dataset: a folder, a data.yaml or a COCO .json file.
+        budget: Training options.
+        output: Folder of runs and packages.
+        repository: Folder of existing models.
+        val_split: Split to evaluate on.
+        log: Called with progress messages.
+
+    Raises:
+        LineageError: No model could be measured.
+    """
+    dataset, variants = open_dataset(data), registry.variants()
+    compared, failures = list[ComparedModel](), list[str]()
+    for name in models:
+        try:
+            if name in variants:
+                compared.append(trained_model(train_and_publish(name, data, budget, output, log), output))
+            else:
+                compared.append(evaluated_model(name, repository, dataset, val_split))
+        except LineageError as error:
+            failures.append(str(error))
+            log(f"skipped {name}: {error}")
+    if not compared:
+        raise LineageError("nothing to compare: no model could be trained or evaluated")
+    sources = [open_source(m.name, output / "models" if m.history else repository, threads=1) for m in compared]
+    return Comparison(dataset, with_latency(compared, [source.run for source in sources]), failures)
+
+
+def train_and_publish(model: str, data: Path, budget: Budget, output: Path, log: Log = lambda _: None) -> Package:
+    """Train a variant or resume its run, and publish it in the comparison's repository, unless that is done.
+
+    Raises:
+        LineageError: The variant cannot be trained or published.
     """
     run = output / "runs" / model
     if not _is_done(run, budget.epochs):
         _train(model, data, budget, run)
     repository = Repository(output / "models")
-    weights = run / BEST
-    if model in repository.names() and repository.resolve(model).card.weights.sha256 == file_sha256(weights):
+    if model in repository.names() and repository.resolve(model).card.weights.sha256 == file_sha256(run / BEST):
         return repository.resolve(model)
-    publish_run(run, name=model, repository=repository.root)
-    return repository.resolve(model)
+    package = publish_run(run, repository, model, log=log)
+    log(f"published {package.name}@{package.version} in {package.path}")
+    return package
 
 
 def _is_done(run: Path, epochs: int) -> bool:
@@ -88,12 +153,12 @@ def _is_done(run: Path, epochs: int) -> bool:
 
 
 def _train(model: str, data: Path, budget: Budget, run: Path) -> None:
-    """Train in a process of its own: what goes wrong there ends neither the comparison nor its memory."""
+    """Train in a separate process, so that a crash or a memory leak does not affect the comparison."""
     command = [sys.executable, "-m", "lineage", "train"]
     if (run / CHECKPOINT).is_file():
         command += ["--resume", str(run)]
     else:
-        shutil.rmtree(run, ignore_errors=True)  # begun, and nothing learned yet
+        shutil.rmtree(run, ignore_errors=True)  # a run that stopped before its first checkpoint
         command += ["--model", model, "--data", str(data), "--runs", str(run.parent), "--name", run.name]
         command += ["--epochs", str(budget.epochs), "--batch", budget.batch, "--seed", str(budget.seed)]
         command += ["--patience", "0", *_size_options(model, budget.image_size), *budget.training]
@@ -101,7 +166,7 @@ def _train(model: str, data: Path, budget: Budget, run: Path) -> None:
     if code == INTERRUPTED:
         raise KeyboardInterrupt
     if code:
-        raise LineageError(f"{model}: its training ended with exit code {code}; the reason is above")
+        raise LineageError(f"{model}: training failed with exit code {code}; its output is above")
 
 
 def _size_options(model: str, image_size: Sequence[int]) -> list[str]:
@@ -110,34 +175,34 @@ def _size_options(model: str, image_size: Sequence[int]) -> list[str]:
     return ["--image-size", *map(str, image_size)] if image_size and dynamic else []
 
 
-def trained(package: Package, output: Path) -> Entry:
-    """Return the entry of a model that the comparison trained, as it was evaluated when it was published."""
+def trained_model(package: Package, output: Path) -> ComparedModel:
+    """Return a model that the comparison trained, with the metrics of its package."""
     metrics = json.loads((package.path / EVALUATION).read_text(encoding="utf-8"))
-    return Entry(package.name, package.card, metrics, read_history(output / "runs" / package.name))
+    return ComparedModel(package.name, package.card, metrics, read_history(output / "runs" / package.name))
 
 
-def evaluated(source: str, repository: Path, dataset: Dataset, split: str) -> Entry:
-    """Evaluate a model that exists already: a run, a weights file, an .onnx file or one of a repository."""
-    opened = open_source(source, repository)
-    images = EvaluationImages(dataset.split(split).records, opened.card)
-    metrics = evaluate(opened.card, opened.run, dataset, images, Protocol()).metrics
-    return Entry(source, opened.card, vars(metrics))
+def evaluated_model(source: str, repository: Path, dataset: Dataset, split: str) -> ComparedModel:
+    """Evaluate an existing model: a run, a weights file, an .onnx file or a model of a repository."""
+    model = open_source(source, repository)
+    images = EvaluationImages(dataset.split(split).records, model.card)
+    metrics = evaluate(model.card, model.run, dataset, images).metrics
+    return ComparedModel(source, model.card, vars(metrics))
 
 
-def timed(entries: Sequence[Entry], runs: Sequence[Run]) -> list[Entry]:
-    """Measure the latency of all, in turns, each on a gray image of its own size."""
+def with_latency(models: Sequence[ComparedModel], runs: Sequence[Run]) -> list[ComparedModel]:
+    """Return the models with their latency, measured in rounds on a gray image of each model's input size."""
     feeds = []
-    for entry in entries:
-        height, width = entry.card.input_size
-        gray = torch.full((height, width, 3), 114, dtype=torch.uint8).numpy()
-        feeds.append(collate([preprocess(entry.card, gray)], [make_query(entry.card)]))
-    times: list[list[float]] = [[] for _ in entries]
-    for _ in range(ROUNDS):
-        for run, feed, mine in zip(runs, feeds, times, strict=True):
-            began = time.perf_counter()
+    for model in models:
+        height, width = model.card.input_size
+        gray = torch.full((height, width, 3), FILL, dtype=torch.uint8).numpy()
+        feeds.append(collate([preprocess(model.card, gray)], [make_query(model.card)]))
+    times: list[list[float]] = [[] for _ in models]
+    for _ in range(LATENCY_ROUNDS):
+        for run, feed, model_times in zip(runs, feeds, times, strict=True):
+            start = time.perf_counter()
             run(feed)
-            mine.append(1000 * (time.perf_counter() - began))
-    return [replace(e, latency_ms=statistics.median(mine[1:])) for e, mine in zip(entries, times, strict=True)]
+            model_times.append(1000 * (time.perf_counter() - start))
+    return [replace(m, latency_ms=statistics.median(t[1:])) for m, t in zip(models, times, strict=True)]
 
 
 def note_of(family: str) -> str:
