@@ -1,4 +1,4 @@
-"""Where the project keeps what can be made or fetched again."""
+"""Folder of files that can be downloaded or built again."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def cache_folder() -> Path:
-    """Return $LINEAGE_CACHE, $XDG_CACHE_HOME/yolo-lineage or ~/.cache/yolo-lineage, the first that is set."""
-    if asked := os.environ.get("LINEAGE_CACHE"):
-        return Path(asked)
+    """Return $LINEAGE_CACHE, $XDG_CACHE_HOME/yolo-lineage or ~/.cache/yolo-lineage: the first whose variable is set."""
+    if folder := os.environ.get("LINEAGE_CACHE"):
+        return Path(folder)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "yolo-lineage"

@@ -1,4 +1,4 @@
-"""Classifiers: backbones with a linear reading of their last map, as detectors' backbones are pre-trained."""
+"""Classifiers: the backbones with which detectors are pre-trained, and a linear classifier."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from model_zoo.contract.errors import LineageError
 
 
 class Classifier(nn.Module):
-    """A backbone and a 1x1 convolution to classes, averaged over the map.
+    """A backbone and a 1x1 convolution to classes, averaged over the last map.
 
-    Darknet-19 averages after the convolution and Darknet-53 before it, which is the same: both are linear.
+    Darknet-19 averages after the convolution and Darknet-53 before it. Both are linear, so the result is the same.
     """
 
     def __init__(self, variant: str, backbone: nn.Module, channels: int, num_classes: int) -> None:
@@ -30,19 +30,25 @@ class Classifier(nn.Module):
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How a classifier's backbone is made, and the channels of its last map."""
+class ClassifierSpec:
+    """Backbone of a classifier."""
 
     backbone: Callable[[], nn.Module]
+    """Builds the backbone."""
     channels: int
+    """Channels of its last map."""
 
 
-CLASSIFIERS = {"darknet19": Recipe(Darknet19, 1024), "darknet53": Recipe(Darknet53, 1024)}
+CLASSIFIERS = {"darknet19": ClassifierSpec(Darknet19, 1024), "darknet53": ClassifierSpec(Darknet53, 1024)}
 
 
 def build_classifier(variant: str, num_classes: int = 1000) -> Classifier:
-    """Build a classifier with random weights; LineageError if there is none of that name."""
+    """Build a classifier with random weights.
+
+    Raises:
+        LineageError: There is no classifier of that name.
+    """
     if variant not in CLASSIFIERS:
         raise LineageError(f"expected a classifier, one of {', '.join(CLASSIFIERS)}; got {variant!r}")
-    recipe = CLASSIFIERS[variant]
-    return Classifier(variant, recipe.backbone(), recipe.channels, num_classes)
+    spec = CLASSIFIERS[variant]
+    return Classifier(variant, spec.backbone(), spec.channels, num_classes)

@@ -1,4 +1,4 @@
-"""Size and work of a detector: parameters, and GFLOPs of its convolutions."""
+"""Count the parameters and GFLOPs of a detector."""
 
 from __future__ import annotations
 
@@ -14,22 +14,24 @@ from model_zoo.detector import Detector
 
 @dataclass(frozen=True)
 class Profile:
-    """params: learned numbers. gflops: 1e9 operations of the convolutions per image, two per multiply-add."""
+    """Size and work of a detector."""
 
     params: int
+    """Number of parameters."""
     gflops: float
+    """1e9 operations of the convolutions per image, two per multiply-add."""
 
 
 def profile(detector: Detector, size: Size | None = None) -> Profile:
-    """Count the detector as it stands (training or deployed form) at `size`, by default its own.
+    """Count a detector in its current form (training or deployed) at `size`, by default its own.
 
-    Runs on the meta device, so it takes milliseconds and no memory, whatever the size.
+    Runs on the meta device: takes milliseconds and no memory at any size.
     """
-    work = 0
+    operations = 0
 
     def count(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        nonlocal work
-        work += _operations(module, inputs[0], output)
+        nonlocal operations
+        operations += _operations(module, inputs[0], output)
 
     convolutions = [m for m in detector.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)]
     hooks = [m.register_forward_hook(count) for m in convolutions]
@@ -38,14 +40,14 @@ def profile(detector: Detector, size: Size | None = None) -> Profile:
     finally:
         for hook in hooks:
             hook.remove()
-    return Profile(sum(p.numel() for p in detector.parameters()), work / 1e9)
+    return Profile(sum(p.numel() for p in detector.parameters()), operations / 1e9)
 
 
 def _operations(module: nn.Module, x: Tensor, output: Tensor) -> int:
-    """Twice the multiply-adds: each number of the output (of the input, when transposed) meets one filter."""
+    """Return twice the multiply-adds: one filter per output element, or per input element if transposed."""
     assert isinstance(module.weight, Tensor)
-    meeting = x if isinstance(module, nn.ConvTranspose2d) else output
-    return 2 * meeting.numel() * module.weight[0].numel()
+    elements = x if isinstance(module, nn.ConvTranspose2d) else output
+    return 2 * elements.numel() * module.weight[0].numel()
 
 
 def _run_on_meta(detector: Detector, size: Size) -> None:

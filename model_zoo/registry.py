@@ -1,7 +1,7 @@
-"""Every variant of every generation by name: a plain dict, filled by the family pages.
+"""Registry of all variants by name, filled by the modules of `model_zoo.families`.
 
 detector = build("yolov5n")                                  # 80 COCO classes
-detector = build("yolov5s", class_names=["ant", "bee"])      # two of your own
+detector = build("yolov5s", class_names=["ant", "bee"])      # two custom classes
 """
 
 from __future__ import annotations
@@ -16,19 +16,22 @@ from model_zoo.contract.errors import LineageError
 from model_zoo.contract.suggest import did_you_mean
 from model_zoo.detector import Detector
 
-Builder = Callable[..., Detector]  # (variant, class_names), and options of its own as whole numbers
+Builder = Callable[..., Detector]  # (variant, class_names, and integer options of its own)
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A registered variant: its family, its builder, and the classes it has by default."""
+class VariantEntry:
+    """A registered variant."""
 
     family: str
+    """Family of the variant."""
     builder: Builder
+    """Builds the detector."""
     class_names: Sequence[str]
+    """Classes by default: those of the official weights."""
 
 
-_ENTRIES: dict[str, Entry] = {}
+_VARIANTS: dict[str, VariantEntry] = {}
 
 
 def register(
@@ -36,14 +39,14 @@ def register(
 ) -> Callable[[Builder], Builder]:
     """Register the decorated builder for the variants `names` of `family`."""
 
-    def keep(builder: Builder) -> Builder:
+    def decorate(builder: Builder) -> Builder:
         for name in names:
-            if name in _ENTRIES:
+            if name in _VARIANTS:
                 raise RuntimeError(f"two families register the variant {name!r}")
-            _ENTRIES[name] = Entry(family, builder, tuple(class_names))
+            _VARIANTS[name] = VariantEntry(family, builder, tuple(class_names))
         return builder
 
-    return keep
+    return decorate
 
 
 def build(
@@ -54,48 +57,57 @@ def build(
 ) -> Detector:
     """Build a detector with random weights.
 
-    Classes are those of `class_names`, or `num_classes` unnamed ones, or by default those of the official weights.
-    `options` are of the variant's builder, such as YOLOv6's `bins`; the detector remembers them. Raises LineageError if
-    the variant or an option is unknown, or the two ways to give classes disagree.
+    Args:
+        variant: Name of a registered variant.
+        num_classes: Number of unnamed classes. If omitted, the classes of the official weights.
+        class_names: Names of the classes.
+        options: Options of the variant's builder, such as YOLOv6's `bins`, stored in the detector.
+
+    Raises:
+        LineageError: The variant or an option is unknown, or `num_classes` and `class_names` disagree.
     """
-    entry, asked = _entry(variant), dict(options or {})
-    offered = list(inspect.signature(entry.builder).parameters)[2:]
-    if not asked.keys() <= set(offered):
-        raise LineageError(f"{variant}: expected of options {', '.join(offered) or 'none'}; got {', '.join(asked)}")
-    detector = entry.builder(variant, _names(entry, num_classes, class_names), **asked)
-    detector.options = asked
+    entry, options = _entry(variant), dict(options or {})
+    known = list(inspect.signature(entry.builder).parameters)[2:]
+    if not options.keys() <= set(known):
+        raise LineageError(f"{variant}: expected options among {', '.join(known) or 'none'}; got {', '.join(options)}")
+    detector = entry.builder(variant, _names(entry, num_classes, class_names), **options)
+    detector.options = options
     return detector
 
 
 def variants(family: str | None = None) -> tuple[str, ...]:
-    """List the registered variants, of one family or of all."""
+    """Return the registered variants, of one family or of all."""
     return tuple(name for name, entry in _entries().items() if family in (None, entry.family))
 
 
 def families() -> tuple[str, ...]:
-    """List the families, oldest first."""
+    """Return the families, oldest first."""
     return tuple(dict.fromkeys(entry.family for entry in _entries().values()))
 
 
 def family_of(variant: str) -> str:
-    """Return the family of a variant; LineageError if there is no such variant."""
+    """Return the family of a variant.
+
+    Raises:
+        LineageError: The variant is unknown.
+    """
     return _entry(variant).family
 
 
-def _entries() -> dict[str, Entry]:
-    import_module("model_zoo.families")  # here, for the pages import `register` from this module
-    return _ENTRIES
+def _entries() -> dict[str, VariantEntry]:
+    import_module("model_zoo.families")  # not at the top: families import `register` from this module
+    return _VARIANTS
 
 
-def _entry(variant: str) -> Entry:
+def _entry(variant: str) -> VariantEntry:
     entries = _entries()
     if variant in entries:
         return entries[variant]
-    hint = did_you_mean(variant, entries) or f"known are {', '.join(entries)}"
+    hint = did_you_mean(variant, entries) or f"known: {', '.join(entries)}"
     raise LineageError(f"expected the name of a model variant; got {variant!r}; {hint}")
 
 
-def _names(entry: Entry, count: int | None, names: Sequence[str] | None) -> Sequence[str]:
+def _names(entry: VariantEntry, count: int | None, names: Sequence[str] | None) -> Sequence[str]:
     if names is None:
         return _default_names(entry, len(entry.class_names) if count is None else count)
     if count not in (None, len(names)):
@@ -105,7 +117,7 @@ def _names(entry: Entry, count: int | None, names: Sequence[str] | None) -> Sequ
     return names
 
 
-def _default_names(entry: Entry, count: int) -> Sequence[str]:
+def _default_names(entry: VariantEntry, count: int) -> Sequence[str]:
     if count < 1:
         raise LineageError(f"expected num_classes of at least 1; got {count}")
     return entry.class_names if count == len(entry.class_names) else [f"class{i}" for i in range(count)]

@@ -101,7 +101,7 @@ def newcomer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """The new file, and the one line that a newcomer adds to `model_zoo/families/__init__.py`."""
     (tmp_path / "yolov9000.py").write_text(PAGE, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(registry, "_ENTRIES", dict(registry._entries()))  # all of it is forgotten afterwards
+    monkeypatch.setattr(registry, "_VARIANTS", dict(registry._entries()))  # restored afterwards
     monkeypatch.delitem(sys.modules, "yolov9000", raising=False)
     importlib.import_module("yolov9000")
     return "yolov9000-toy"

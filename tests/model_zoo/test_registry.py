@@ -24,7 +24,7 @@ def test_an_unknown_name_is_answered_with_the_nearest():
 
 
 def test_a_hopeless_name_is_answered_with_all():
-    with pytest.raises(LineageError, match=r"known are .*yolov5n6"):
+    with pytest.raises(LineageError, match=r"known: .*yolov5n6"):
         registry.build("resnet50")
 
 

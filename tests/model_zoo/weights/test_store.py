@@ -88,7 +88,7 @@ def test_a_deployed_detector_is_not_saved(path):
         ({"input_size": [0, 0]}, "expected an input size in steps of 32"),
         ({"schema_version": 2}, "expected schema_version 1; got 2"),
         ({"color": "red"}, "weights card: color: unknown field"),
-        ({"options": {"bins": 17}}, "yolov5-test: expected of options none; got bins"),
+        ({"options": {"bins": 17}}, "yolov5-test: expected options among none; got bins"),
         ({"options": {"bins": "17"}}, "weights card: options.bins: expected an integer"),
         ({"letterbox": {"align": "left"}}, "weights card: letterbox.align: expected one of"),
         ({"cfg": "[net]\nwidth=64\nheight=64\n[gru]\n"}, r"yolov5-test\.cfg: .*expected detection layers"),
