@@ -1,8 +1,8 @@
 """Box formats and the IoU family, in NumPy.
 
-Boxes are xyxy unless the name says otherwise. `pairwise_*` compares all with all: (N, 4), (M, 4) -> (N, M);
-`aligned_*` compares row with row: (..., 4), (..., 4) -> (...). Computation is in the dtype of the input (float32 or
-float64). Degenerate boxes are defined, never NaN: IoU of two empty boxes is 0, penalties of coinciding points are 0.
+Boxes are xyxy unless the name says otherwise. `pairwise_*` compares all pairs: (N, 4), (M, 4) -> (N, M). `aligned_*`
+compares row by row: (..., 4), (..., 4) -> (...). Results have the dtype of the input (float32 or float64). Degenerate
+boxes never give NaN: the IoU of two empty boxes is 0, and so are the penalties of coinciding points.
 
 Sources: GIoU arXiv:1902.09630; DIoU, CIoU arXiv:1911.08287.
 """
@@ -40,18 +40,18 @@ def clip(boxes: Floats, size: tuple[int, int]) -> Floats:
 
 
 def area(boxes: Floats) -> Floats:
-    """Area of (..., 4) boxes."""
+    """Return the area of (..., 4) boxes."""
     return (boxes[..., 2] - boxes[..., 0]) * (boxes[..., 3] - boxes[..., 1])
 
 
 def aligned_iou(a: Floats, b: Floats) -> Floats:
-    """Intersection over union, 0 where both boxes are empty."""
+    """Return the intersection over union, 0 where both boxes are empty."""
     inter, union = _overlap(a, b)
     return _ratio(inter, union)
 
 
 def aligned_giou(a: Floats, b: Floats) -> Floats:
-    """Generalized IoU: IoU - (|C| - U) / |C|, C the smallest enclosing box (1902.09630, algorithm 1)."""
+    """Return the generalized IoU: IoU - (|C| - U) / |C|, C the smallest enclosing box (1902.09630, algorithm 1)."""
     inter, union = _overlap(a, b)
     width, height = _enclosing(a, b)
     hull = width * height
@@ -59,17 +59,17 @@ def aligned_giou(a: Floats, b: Floats) -> Floats:
 
 
 def aligned_diou(a: Floats, b: Floats, distance_weight: float = 1.0) -> Floats:
-    """Distance IoU: IoU - distance_weight * rho^2 / c^2 (1911.08287, eq. 7).
+    """Return the distance IoU: IoU - distance_weight * rho^2 / c^2 (1911.08287, eq. 7).
 
-    rho is the distance of the centers, c the diagonal of the smallest enclosing box. This is the measure of DIoU-NMS;
-    `distance_weight` 0 makes it plain IoU.
+    rho is the distance of the centers, c the diagonal of the smallest enclosing box. This is the measure of DIoU-NMS.
+    With `distance_weight` 0 it is the plain IoU.
     """
     iou = aligned_iou(a, b)
     return iou - distance_weight * _center_penalty(a, b) if distance_weight else iou
 
 
 def aligned_ciou(a: Floats, b: Floats) -> Floats:
-    """Complete IoU: DIoU - alpha * v (1911.08287, eq. 8-11)."""
+    """Return the complete IoU: DIoU - alpha * v (1911.08287, eq. 8-11)."""
     iou = aligned_iou(a, b)
     aspect = 4 / np.pi**2 * (_aspect_angle(b) - _aspect_angle(a)) ** 2
     alpha = _ratio(aspect, (1 - iou) + aspect)
@@ -77,27 +77,27 @@ def aligned_ciou(a: Floats, b: Floats) -> Floats:
 
 
 def pairwise_iou(a: Floats, b: Floats) -> Floats:
-    """IoU of every row of `a` (N, 4) with every row of `b` (M, 4): (N, M)."""
+    """Return the IoU (N, M) of every row of `a` (N, 4) with every row of `b` (M, 4)."""
     return aligned_iou(a[:, None], b[None])
 
 
 def pairwise_giou(a: Floats, b: Floats) -> Floats:
-    """GIoU of every row of `a` with every row of `b`: (N, M)."""
+    """Return the GIoU (N, M) of every row of `a` with every row of `b`."""
     return aligned_giou(a[:, None], b[None])
 
 
 def pairwise_diou(a: Floats, b: Floats, distance_weight: float = 1.0) -> Floats:
-    """DIoU of every row of `a` with every row of `b`: (N, M)."""
+    """Return the DIoU (N, M) of every row of `a` with every row of `b`."""
     return aligned_diou(a[:, None], b[None], distance_weight)
 
 
 def pairwise_ciou(a: Floats, b: Floats) -> Floats:
-    """CIoU of every row of `a` with every row of `b`: (N, M)."""
+    """Return the CIoU (N, M) of every row of `a` with every row of `b`."""
     return aligned_ciou(a[:, None], b[None])
 
 
 def _overlap(a: Floats, b: Floats) -> tuple[Floats, Floats]:
-    """Areas of intersection and union."""
+    """Return the areas of intersection and union."""
     width = np.minimum(a[..., 2], b[..., 2]) - np.maximum(a[..., 0], b[..., 0])
     height = np.minimum(a[..., 3], b[..., 3]) - np.maximum(a[..., 1], b[..., 1])
     inter = np.maximum(width, 0) * np.maximum(height, 0)
@@ -105,25 +105,25 @@ def _overlap(a: Floats, b: Floats) -> tuple[Floats, Floats]:
 
 
 def _enclosing(a: Floats, b: Floats) -> tuple[Floats, Floats]:
-    """Width and height of the smallest enclosing box."""
+    """Return width and height of the smallest enclosing box."""
     width = np.maximum(a[..., 2], b[..., 2]) - np.minimum(a[..., 0], b[..., 0])
     height = np.maximum(a[..., 3], b[..., 3]) - np.minimum(a[..., 1], b[..., 1])
     return width, height
 
 
 def _center_penalty(a: Floats, b: Floats) -> Floats:
-    """rho^2 / c^2, 0 where the enclosing box is a point."""
+    """Return rho^2 / c^2, 0 where the enclosing box is a point."""
     width, height = _enclosing(a, b)
-    shift_x = ((a[..., 0] - b[..., 0]) + (a[..., 2] - b[..., 2])) / 2  # this order loses least where boxes are close
+    shift_x = ((a[..., 0] - b[..., 0]) + (a[..., 2] - b[..., 2])) / 2  # this order keeps most precision for close boxes
     shift_y = ((a[..., 1] - b[..., 1]) + (a[..., 3] - b[..., 3])) / 2
     return _ratio(shift_x**2 + shift_y**2, width**2 + height**2)
 
 
 def _aspect_angle(boxes: Floats) -> Floats:
-    """Angle whose tangent is width / height; arctan2 is defined for flat boxes too."""
+    """Return the angle whose tangent is width / height; arctan2 handles flat boxes."""
     return np.arctan2(boxes[..., 2] - boxes[..., 0], boxes[..., 3] - boxes[..., 1])
 
 
 def _ratio(top: Floats, bottom: Floats) -> Floats:
-    """Quotient top / bottom, 0 where bottom is not positive."""
+    """Return top / bottom, 0 where bottom is not positive."""
     return np.divide(top, bottom, out=np.zeros_like(bottom), where=bottom > 0)

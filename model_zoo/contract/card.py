@@ -1,7 +1,7 @@
-"""The model card: all that must be known of a model file to run it and to trust it.
+"""The model card: everything needed to run a model file and to trace its origin.
 
-A card is one JSON document. It travels in the ONNX metadata under the key `lineage.card` and lies beside the file as
-`card.json`; both must be the same. A runtime needs nothing else: no code knows a generation.
+A card is one JSON document, stored in the ONNX metadata under the key `lineage.card` and beside the file as
+`card.json`. Both must be equal. Runtimes need nothing else, so no runtime code depends on a YOLO generation.
 """
 
 from __future__ import annotations
@@ -26,95 +26,115 @@ Output = Literal["detections", "raw"]
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Defaults of a request and the bounds the graph was built for.
-
-    score, iou: used where a request names none. distance_weight: 1 for DIoU-NMS, 0 for IoU-NMS. score_floor: lowest
-    score a request may ask for; `ModelCard.candidates` loses nothing above it. multi_label_below: a request for scores
-    below this gets every class of a box that is over its threshold, at or above it the best class alone.
-    """
+    """Default thresholds of a request, and the bounds the graph was built for."""
 
     score: float = 0.25
+    """Default min score."""
     iou: float = 0.45
+    """Default measure above which NMS suppresses a box."""
     distance_weight: float = 1.0
+    """Default NMS measure: 1 for DIoU, 0 for plain IoU."""
     score_floor: float = 0.001
+    """Min score that a request may set; the candidate limit drops no prediction above it."""
     multi_label_below: float = 0.0
+    """Below this min score a box is reported for every class above it, otherwise only for its best class."""
 
 
 @dataclass(frozen=True)
 class WeightsOrigin:
-    """Where the weights come from: license (SPDX), origin (file name, URL or run), sha256 of the source file."""
+    """Origin of the weights."""
 
     license: str = "unknown"
+    """SPDX license identifier."""
     origin: str = "unknown"
+    """File name, URL or training run."""
     sha256: str = ""
+    """SHA-256 of the source file in hex."""
 
 
 @dataclass(frozen=True)
 class Metric:
-    """One measured value, e.g. AP 0.449 on coco_mini val2017, with the day it was measured (ISO 8601)."""
+    """One measured value, such as AP 0.449 on coco_mini val2017."""
 
     name: str
+    """Name of the metric."""
     value: float
+    """Measured value."""
     dataset: str
+    """Dataset and split."""
     date: str
+    """Date of the measurement (ISO 8601)."""
 
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What a runtime and a reader need to know of one model file (sizes in pixels, (height, width)).
-
-    input_size: the size the model is meant for; any multiple of `stride` is taken where `dynamic_size` is true.
-    output: `detections` (NMS in the graph) or `raw` (boxes and scores of all predictions). candidates: most
-    predictions of one image that enter NMS. params: of the deployed network. gflops: at input_size, two per
-    multiply-add of the convolutions.
-    """
+    """Description of one model file for runtimes and readers."""
 
     name: str
+    """Name of the model in a repository."""
     family: str
+    """Family of the network, such as yolov5."""
     variant: str
+    """Variant of the family, such as yolov5n."""
     class_names: tuple[str, ...]
+    """Label of each class index."""
     input_size: Size
+    """Default input size (height, width) in pixels."""
     stride: int
+    """Largest stride; input sizes are multiples of it."""
     dynamic_size: bool = True
+    """Whether the graph accepts other input sizes than `input_size`."""
     letterbox: LetterboxPolicy = field(default_factory=LetterboxPolicy)
+    """How images are resized to the input size."""
     thresholds: Thresholds = Thresholds()
+    """Default thresholds and their bounds."""
     output: Output = "detections"
+    """detections: NMS in the graph. raw: boxes and scores of all predictions."""
     candidates: int = 1024
+    """Max predictions per image that enter NMS."""
     max_detections: int = 300
+    """Default max detections per image."""
     precision: Precision = "fp32"
+    """Precision of the network inside the file."""
     params: int = 0
+    """Number of parameters of the deployed network."""
     gflops: float = 0.0
+    """Billions of operations of the convolutions at `input_size`; a multiply-add counts as two."""
     weights: WeightsOrigin = WeightsOrigin()
+    """Origin of the weights."""
     metrics: tuple[Metric, ...] = ()
+    """Measured metrics."""
     tools: Mapping[str, str] = field(default_factory=dict)
+    """Versions of the tools that exported the file."""
     schema_version: int = SCHEMA_VERSION
+    """Version of this schema."""
 
     def __post_init__(self) -> None:
-        """Check the card and bring it to the form its own document reads back as: tuples, floats, plain numbers."""
+        """Check the fields and convert them to the types that `from_json` yields, so that equal cards compare equal."""
         try:
             arguments = typed_json.read_fields(type(self), asdict(self))
         except LineageError as error:
             raise CardError(f"model card: {error}") from error
         for name, value in arguments.items():
             object.__setattr__(self, name, value)
-        for ok, expected, came in self._rules():
-            if not ok:
-                raise CardError(f"model card: expected {expected}; got {typed_json.shorten(came)}")
+        for valid, expected, actual in self._rules():
+            if not valid:
+                raise CardError(f"model card: expected {expected}; got {typed_json.shorten(actual)}")
 
     def _rules(self) -> list[tuple[bool, str, object]]:
         height, width = self.input_size
         bounds = self.thresholds
-        unit = all(0 <= value <= 1 for value in vars(bounds).values())
-        whole = self.stride > 0 and height > 0 and width > 0 and height % self.stride == width % self.stride == 0
+        in_unit_range = all(0 <= value <= 1 for value in vars(bounds).values())
+        on_grid = self.stride > 0 and height > 0 and width > 0 and height % self.stride == width % self.stride == 0
         return [
             (self.schema_version == SCHEMA_VERSION, f"schema_version {SCHEMA_VERSION}", self.schema_version),
             (NAME.fullmatch(self.name) is not None, f"a name that matches {NAME.pattern}", self.name),
             (bool(self.class_names), "at least one class name", self.class_names),
-            (whole, f"an input_size in positive steps of the stride, {self.stride}", self.input_size),
+            (on_grid, f"an input_size in multiples of the stride, {self.stride}", self.input_size),
             (0 <= self.letterbox.fill <= 255, "a letterbox.fill from 0 to 255", self.letterbox.fill),
             (self.candidates > 0, "at least one candidate", self.candidates),
-            (self.max_detections > 0, "max_detections of at least one", self.max_detections),
-            (unit, "thresholds between 0 and 1", bounds),
+            (self.max_detections > 0, "max_detections of at least 1", self.max_detections),
+            (in_unit_range, "thresholds between 0 and 1", bounds),
             (bounds.score >= bounds.score_floor, "a default score of at least score_floor", bounds),
         ]
 
@@ -128,11 +148,15 @@ class ModelCard:
 
     @classmethod
     def from_json(cls, text: str) -> ModelCard:
-        """Read a card; CardError names the first thing that is missing, unknown or wrong."""
+        """Parse a card.
+
+        Raises:
+            CardError: a field is missing, unknown or invalid.
+        """
         try:
             data = typed_json.parse(text)
             version = data.get("schema_version") if isinstance(data, dict) else SCHEMA_VERSION
-            if version != SCHEMA_VERSION:  # first: a card of another schema has other fields
+            if version != SCHEMA_VERSION:  # checked first: other schemas have other fields
                 raise LineageError(f"expected schema_version {SCHEMA_VERSION}; got {version!r}; export the model again")
             arguments = typed_json.read_fields(cls, data)
         except LineageError as error:
@@ -141,16 +165,24 @@ class ModelCard:
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str]) -> ModelCard:
-        """Read the card out of a model file's metadata."""
+        """Parse the card in the metadata of a model file.
+
+        Raises:
+            CardError: there is no card, or it is invalid.
+        """
         if METADATA_KEY not in metadata:
             raise CardError(
-                f"the model file carries no card (metadata {METADATA_KEY!r}); export it with `lineage export`"
+                f"the model file contains no card (metadata {METADATA_KEY!r}); export it with `lineage export`"
             )
         return cls.from_json(metadata[METADATA_KEY])
 
     @classmethod
     def read(cls, path: Path) -> ModelCard:
-        """Read a card from a file."""
+        """Read a card from a JSON file.
+
+        Raises:
+            CardError: the file cannot be read, or the card is invalid.
+        """
         try:
             return cls.from_json(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError) as error:

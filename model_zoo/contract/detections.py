@@ -1,4 +1,4 @@
-"""The result type: what was found on one image."""
+"""Detections of one image."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ SCORE_DECIMALS = 6
 
 @dataclass(frozen=True, eq=False)
 class Detections:
-    """Detections of one image, best score first.
-
-    boxes (N, 4) float32 xyxy in pixels of the image as displayed; scores (N,) float32; class_ids (N,) int64.
-    """
+    """Detections of one image, best score first."""
 
     boxes: NDArray[np.float32]
+    """Boxes (N, 4), xyxy in pixels of the upright image."""
     scores: NDArray[np.float32]
+    """Scores (N,)."""
     class_ids: NDArray[np.int64]
+    """Class indices (N,)."""
 
     def __len__(self) -> int:
         return len(self.scores)
 
-    def only(self, class_ids: Collection[int]) -> Detections:
-        """Leave out what is of another class."""
+    def filter_classes(self, class_ids: Collection[int]) -> Detections:
+        """Return the detections of these classes."""
         kept = np.isin(self.class_ids, list(class_ids))
         return Detections(self.boxes[kept], self.scores[kept], self.class_ids[kept])
 
-    def renamed(self, class_ids: Mapping[int, int]) -> Detections:
-        """Give every class another id and leave out those that have none."""
-        kept = self.only(class_ids)
+    def map_classes(self, class_ids: Mapping[int, int]) -> Detections:
+        """Replace class ids by `class_ids` and drop the detections of other classes."""
+        kept = self.filter_classes(class_ids)
         return Detections(kept.boxes, kept.scores, np.asarray([class_ids[int(i)] for i in kept.class_ids], np.int64))
 
     def to_dict(self, class_names: Sequence[str]) -> list[dict[str, Any]]:
-        """List the detections as JSON-ready objects: box, score, class_id, label."""
+        """Return the detections as JSON-ready objects: box, score, class_id, label."""
         return [
             {
                 "box": [round(float(v), BOX_DECIMALS) for v in box],
@@ -52,9 +52,9 @@ class Detections:
         ]
 
     def to_coco(self, image_id: int, category_ids: Mapping[int, int]) -> list[dict[str, Any]]:
-        """List the detections as COCO result records; `category_ids` maps class_id to the dataset's category id.
+        """Return the detections as COCO result entries; `category_ids` maps class ids to the dataset's categories.
 
-        Numbers are those of `to_dict`, so that a client of the service scores what an evaluation does.
+        Numbers are rounded as in `to_dict`, so that a client of the service gets the same metrics as an evaluation.
         """
         boxes = xyxy_to_xywh(np.round(self.boxes.astype(np.float64), BOX_DECIMALS)).tolist()
         return [

@@ -1,43 +1,43 @@
-"""Errors that a user can mend.
+"""Errors that the user can fix.
 
-LineageError            what the user gave is wrong; its text says what was expected, what came, how to mend it
-├── ImageError          the bytes are not a picture that can be used
-│   ├── UnsupportedImage    content of another kind (GIF, PDF, animation, several pages, ...)
+LineageError            invalid input; the message says what was expected, what came and how to fix it
+├── ImageError          the bytes are not a usable image
+│   ├── UnsupportedImage    another format (GIF, PDF, animation, several pages, ...)
 │   └── ImageTooLarge       more bytes, pixels or decoding work than allowed
-├── QueryError          thresholds, classes or limits outside what the model allows
-├── CardError           a model card that is missing, damaged or of another schema
-└── PackageError        a model package or repository that cannot be used
-    └── PackageNotFound     no such model, version or alias
+├── QueryError          thresholds, classes or limits outside the model's bounds
+├── CardError           a missing or damaged model card, or one of another schema version
+└── PackageError        an unusable model package or repository
+    └── PackageNotFound     unknown model, version or alias
 """
 
 
 class LineageError(ValueError):
-    """Base of every error caused by what the user gave; the text is meant for the user."""
+    """Base class of all errors caused by user input; the message is shown to the user."""
 
 
 class ImageError(LineageError):
-    """The bytes are not a picture that can be used."""
+    """The bytes are not a usable image."""
 
 
 class UnsupportedImage(ImageError):
-    """The bytes are of a kind that is not accepted."""
+    """The image format is not supported."""
 
 
 class ImageTooLarge(ImageError):
-    """The picture costs more bytes, pixels or decoding work than allowed."""
+    """The image exceeds the limit on bytes, pixels or decoding work."""
 
 
 class QueryError(LineageError):
-    """A threshold, class filter or limit lies outside what the model allows."""
+    """A threshold, class filter or limit is outside the model's bounds."""
 
 
 class CardError(LineageError):
-    """The model card is missing, damaged or of another schema."""
+    """The model card is missing or damaged, or has another schema version."""
 
 
 class PackageError(LineageError):
-    """The model package or repository cannot be used."""
+    """The model package or repository is unusable."""
 
 
 class PackageNotFound(PackageError):
-    """No such model, version or alias."""
+    """The model, version or alias does not exist."""

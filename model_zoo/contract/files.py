@@ -12,8 +12,8 @@ from typing import BinaryIO
 def write_atomic(path: Path, contents: bytes | Callable[[BinaryIO], object]) -> None:
     """Write a file atomically, creating its folder if needed.
 
-    `contents` is the bytes, or a function that writes them to an open file. Readers see the old file or the whole new
-    one. The file gets default (umask) permissions.
+    `contents` is the bytes, or a function that writes them to an open file. Readers see either the old file or the
+    complete new one. The file gets default (umask) permissions.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}")

@@ -1,4 +1,4 @@
-"""Geometry of every resize policy: plan it, apply it to pixels, undo it on boxes."""
+"""Letterbox: plan the placement of an image on its canvas, apply it to pixels, undo it on boxes."""
 
 from __future__ import annotations
 
@@ -16,38 +16,42 @@ Size = tuple[int, int]  # (height, width)
 
 @dataclass(frozen=True)
 class LetterboxPolicy:
-    """How an image is brought to the network's input size.
-
-    align: `center` (YOLOv3, v4, v5, v6, v7), `top_left` (YOLOX) or `stretch` (YOLOv1, v2).
-    rounding: of the resized size; `round` (v5, v6, v7) or `floor` (YOLOX; Darknet, with the center).
-    fill: gray value of the border. scale_up: whether images smaller than the input are enlarged.
-    """
+    """How an image is resized to the network's input size."""
 
     align: Literal["center", "top_left", "stretch"] = "center"
+    """Placement: center (YOLOv3, v4, v5, v6, v7), top_left (YOLOX) or stretch (YOLOv1, v2)."""
     rounding: Literal["round", "floor"] = "round"
+    """Rounding of the resized size: round (v5, v6, v7) or floor (YOLOX, and Darknet with align center)."""
     fill: int = 114
+    """Gray value of the border."""
     scale_up: bool = True
+    """Whether images smaller than the input are enlarged."""
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """Where an image lies on its canvas.
+    """Placement of an image on its canvas; sizes are (height, width).
 
-    image, canvas: sizes (height, width). resized: size of the image on the canvas; corner: its top-left pixel there
-    (top, left). scale, offset: (y, x) of the map canvas = image * scale + offset that boxes are undone with. With
-    `rounding="round"` it is the exact map before rounding to whole pixels, as the YOLOv5 lineage defines it.
+    Boxes map by canvas = image * scale + offset. With `rounding="round"` this is the exact map before rounding to whole
+    pixels, as the YOLOv5 lineage defines it.
     """
 
     image: Size
+    """Size of the image."""
     canvas: Size
+    """Size of the canvas."""
     resized: Size
+    """Size of the image on the canvas."""
     corner: tuple[int, int]
+    """Top-left pixel (top, left) of the image on the canvas."""
     scale: tuple[float, float]
+    """Scale (y, x) of the map for boxes."""
     offset: tuple[float, float]
+    """Offset (y, x) of the map for boxes."""
 
 
 def plan(policy: LetterboxPolicy, image: Size, canvas: Size) -> Geometry:
-    """Place an image of size `image` on a canvas of size `canvas` by `policy`."""
+    """Compute the placement of an image of size `image` on a canvas of size `canvas`."""
     if policy.align == "stretch":
         scale = (canvas[0] / image[0], canvas[1] / image[1])
         return Geometry(image, canvas, canvas, (0, 0), scale, (0.0, 0.0))
@@ -63,23 +67,23 @@ def plan(policy: LetterboxPolicy, image: Size, canvas: Size) -> Geometry:
 
 
 def smallest_canvas(policy: LetterboxPolicy, image: Size, limit: Size, stride: int) -> Size:
-    """Cut whole strides off the border that the image has on `limit`, and return the canvas that is left.
+    """Return the canvas that remains of `limit` after removing whole strides from the image's border.
 
-    The image keeps its size, and sides stay multiples of `stride` where those of `limit` are. This is the rectangular
-    inference of the YOLOv5 lineage, except that a side keeps one stride more where the exact size of the image, before
-    rounding, needs it. A stretched image has no border: its canvas is `limit`.
+    The image keeps its size, and sides stay multiples of `stride` if those of `limit` are. This is the rectangular
+    inference of the YOLOv5 lineage, with one difference: a side keeps one more stride if the image's exact size, before
+    rounding, needs it. A stretched image has no border, so its canvas is `limit`.
     """
     if policy.align == "stretch":
         return limit
     gain = _gain(policy, image, limit)
-    exact = (image[0] * gain - 1e-6, image[1] * gain - 1e-6)  # less what floats add to a whole number
-    needs = (max(whole, side) for whole, side in zip(_resized(policy, image, gain), exact, strict=True))
+    exact = (image[0] * gain - 1e-6, image[1] * gain - 1e-6)  # tolerance for float error above a whole number
+    needs = (max(rounded, side) for rounded, side in zip(_resized(policy, image, gain), exact, strict=True))
     height, width = (bound - int(bound - need) // stride * stride for bound, need in zip(limit, needs, strict=True))
     return height, width
 
 
 def apply(image: NDArray[np.uint8], geometry: Geometry, fill: int) -> NDArray[np.uint8]:
-    """Resize `image` (H, W, 3) and lay it on its canvas, bilinear, border `fill`."""
+    """Resize `image` (H, W, 3) bilinearly and place it on its canvas with a border of `fill`."""
     height, width = geometry.resized
     if image.shape[:2] != geometry.resized:
         image = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]  # OpenCV forgets the dtype
@@ -99,7 +103,7 @@ def undo(boxes: Floats, geometry: Geometry) -> Floats:
 
 
 def _plan_in_whole_pixels(policy: LetterboxPolicy, image: Size, canvas: Size) -> Geometry:
-    """Place an image as Darknet does: whole-number division, and boxes are undone with the whole-pixel sizes."""
+    """Compute the placement of Darknet: integer division, and boxes are mapped with the whole-pixel sizes."""
     (height, width), (rows, columns) = image, canvas
     if not policy.scale_up and height <= rows and width <= columns:
         resized = image
@@ -118,5 +122,5 @@ def _gain(policy: LetterboxPolicy, image: Size, canvas: Size) -> float:
 
 
 def _resized(policy: LetterboxPolicy, image: Size, gain: float) -> Size:
-    whole = round if policy.rounding == "round" else int
-    return max(whole(image[0] * gain), 1), max(whole(image[1] * gain), 1)
+    to_int = round if policy.rounding == "round" else int
+    return max(to_int(image[0] * gain), 1), max(to_int(image[1] * gain), 1)

@@ -1,6 +1,6 @@
-"""What a package folder holds: the list of its files with size and sha256, written, read and compared.
+"""Manifest of a package folder: its files with size and SHA-256.
 
-Errors here speak of the file alone; `package` adds which package it belongs to.
+Error messages name only the file; `package` adds the name of the package.
 """
 
 from __future__ import annotations
@@ -25,23 +25,32 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class PackagedFile:
-    """One file of a package: plain name, sha256 (hex), size in bytes."""
+    """One file of a package."""
 
     name: str
+    """File name without folder."""
     sha256: str
+    """SHA-256 in hex."""
     size: int
+    """Size in bytes."""
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """The document that lists a package's files."""
+    """Content of manifest.json."""
 
     files: tuple[PackagedFile, ...]
+    """All files but the manifest itself."""
     schema_version: int = SCHEMA_VERSION
+    """Version of this schema."""
 
 
 def read(folder: Path) -> Manifest:
-    """Read a folder's manifest and check what it says, without looking at the files."""
+    """Read and check the manifest of a folder; the listed files are not read.
+
+    Raises:
+        PackageError: the manifest is missing or invalid.
+    """
     try:
         text = locate(folder, MANIFEST).read_text(encoding="utf-8")
         manifest = Manifest(**typed_json.read_fields(Manifest, typed_json.parse(text)))
@@ -51,47 +60,63 @@ def read(folder: Path) -> Manifest:
         raise PackageError(f"{MANIFEST}: expected schema_version {SCHEMA_VERSION}; got {manifest.schema_version}")
     check_names([file.name for file in manifest.files])
     if not all(_SHA256.fullmatch(file.sha256) for file in manifest.files):
-        raise PackageError(f"{MANIFEST}: expected every sha256 as 64 lower-case hexadecimal digits")
+        raise PackageError(f"{MANIFEST}: expected each sha256 as 64 lower-case hexadecimal digits")
     return manifest
 
 
 def check_names(names: list[str]) -> None:
-    """Refuse file names that lead elsewhere, come twice, or leave out what every package has."""
+    """Check the file names of a package.
+
+    Raises:
+        PackageError: a name is not a plain file name or occurs twice, or a required file is missing.
+    """
     for name in names:
         if not NAME.fullmatch(name) or name == MANIFEST:
             raise PackageError(f"expected plain file names that match {NAME.pattern}; got {name!r}")
     if len(set(names)) != len(names) or not {MODEL, CARD} <= set(names):
-        raise PackageError(f"expected every file once, {MODEL} and {CARD} among them; got {', '.join(names)}")
+        raise PackageError(f"expected distinct files that include {MODEL} and {CARD}; got {', '.join(names)}")
 
 
 def locate(folder: Path, name: str) -> Path:
-    """Return the path of a regular file that really lies in the folder."""
+    """Return the path of a file after checking that it is a regular file inside the folder.
+
+    Raises:
+        PackageError: it is missing, not a regular file, or a link out of the folder.
+    """
     path = folder / name
     if not path.exists():
         raise PackageError(f"{name} is missing")
     if not path.resolve().is_relative_to(folder.resolve()):
-        raise PackageError(f"{name} is a link to a place outside the package")
+        raise PackageError(f"{name} is a link to a path outside the package")
     if not path.is_file():
         raise PackageError(f"{name} is not a regular file")
     return path
 
 
 def check_size(folder: Path, file: PackagedFile) -> None:
-    """Compare a file's size with the manifest."""
+    """Check the size of a file.
+
+    Raises:
+        PackageError: the size differs from the manifest.
+    """
     size = locate(folder, file.name).stat().st_size
     if size != file.size:
         raise PackageError(f"{file.name} is damaged: expected {file.size} bytes; got {size}")
 
 
 def check_contents(folder: Path, file: PackagedFile) -> None:
-    """Compare a file's sha256 with the manifest; reads all of it."""
-    came = file_sha256(locate(folder, file.name))
-    if came != file.sha256:
-        raise PackageError(f"{file.name} is damaged: expected sha256 {file.sha256}; got {came}")
+    """Check the SHA-256 of a file, which reads all of it.
+
+    Raises:
+        PackageError: the SHA-256 differs from the manifest.
+    """
+    actual = file_sha256(locate(folder, file.name))
+    if actual != file.sha256:
+        raise PackageError(f"{file.name} is damaged: expected sha256 {file.sha256}; got {actual}")
 
 
 def fill(folder: Path, card: ModelCard, sources: Mapping[str, Path]) -> None:
-    """Write a whole package into an empty folder and wait until it is on the disk."""
+    """Write a package into an empty folder and flush it to disk."""
     for name, source in sources.items():
         with open(source, "rb") as original, open(folder / name, "xb") as copy:
             shutil.copyfileobj(original, copy)
@@ -104,7 +129,7 @@ def fill(folder: Path, card: ModelCard, sources: Mapping[str, Path]) -> None:
 
 
 def write(path: Path, text: str) -> None:
-    """Write a new file and wait until it is on the disk."""
+    """Write a new file and flush it to disk."""
     with open(path, "x", encoding="utf-8") as file:
         file.write(text)
         file.flush()
@@ -112,7 +137,7 @@ def write(path: Path, text: str) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Wait until the entries of a folder are on the disk."""
+    """Flush the entries of a folder to disk."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -1,11 +1,11 @@
 """Exact greedy non-maximum suppression, class-aware, by IoU or DIoU.
 
-This is the definition that the exported graphs agree with, index by index. Candidates are taken in order of score,
-descending, equal scores in order of index. A candidate is suppressed when an earlier kept one of its class has
+This is the reference that exported graphs match index by index. Candidates are processed by descending score, equal
+scores by ascending index. A candidate is suppressed if a better, kept one of its class has
 
     IoU - distance_weight * rho^2 / c^2  >  iou_threshold        (strictly; 1911.08287, eq. 12 with weight 1)
 
-There is no limit on time and none on the number of candidates.
+Neither time nor the number of candidates is limited.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from model_zoo.contract.boxes import Floats, pairwise_diou
 
-_BLOCK = 64  # candidates settled at once: enough to spare NumPy calls, few enough to compare little in vain
+_BLOCK = 64  # candidates per pass: large blocks save NumPy calls, small ones save comparisons
 
 
 def nms(
@@ -28,8 +28,13 @@ def nms(
 ) -> NDArray[np.int64]:
     """Return the indices of the kept candidates, best score first.
 
-    boxes (N, 4) xyxy, scores (N,), class_ids (N,). `distance_weight` 1 is DIoU-NMS, 0 is plain IoU-NMS. `limit` is the
-    most that are wanted.
+    Args:
+        boxes: Boxes (N, 4), xyxy.
+        scores: Scores (N,).
+        class_ids: Class indices (N,).
+        iou_threshold: Measure above which a box is suppressed.
+        distance_weight: 1 for DIoU-NMS, 0 for plain IoU-NMS.
+        limit: Max number of kept candidates.
     """
     order = np.argsort(-scores, kind="stable")
     survives = np.zeros(len(order), dtype=bool)
@@ -42,9 +47,9 @@ def nms(
 def _greedy(
     boxes: Floats, order: NDArray[np.int64], threshold: float, distance_weight: float, limit: int
 ) -> NDArray[np.int64]:
-    """Greedy pass over one class, a block of candidates at a time; `order` lists them, best first.
+    """Return the kept candidates of one class; `order` lists all of them, best first.
 
-    It ends once `limit` are kept: what comes later has lower scores.
+    Blocks are processed until `limit` candidates are kept: later ones have lower scores.
     """
     kept = order[:0]
     while order.size and len(kept) < limit:
@@ -56,9 +61,9 @@ def _greedy(
 
 
 def _survivors(suppresses: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Greedy pass as a fixed point: one survives unless an earlier survivor suppresses it (upper triangular).
+    """Compute the greedy pass as a fixed point: a candidate survives unless an earlier survivor suppresses it.
 
-    A row depends on earlier rows only, so every round settles at least one more row, from the front.
+    The matrix is upper triangular: a row depends only on earlier rows, so each round settles at least one more row.
     """
     survives = np.ones(len(suppresses), dtype=bool)
     while True:

@@ -1,13 +1,13 @@
 """A model repository on disk.
 
-    <root>/<name>/<version>/model.onnx      and what else the model needs
+    <root>/<name>/<version>/model.onnx      and other files of the model
                             card.json       the model card
-                            manifest.json   size and sha256 of every file
+                            manifest.json   size and SHA-256 of each file
     <root>/<name>/aliases.json              alias -> version
 
-Versions are positive whole numbers. A package appears by one rename and is never changed afterwards, so readers need no
-lock and see whole packages only; entries whose name begins with a dot are unfinished work and nobody's business.
-Needs a POSIX file system.
+Versions are positive integers. A package is published by one rename and never changed afterwards, so readers need no
+lock and only see complete packages. Entries starting with a dot are incomplete and must be ignored. Requires a POSIX
+file system.
 """
 
 from __future__ import annotations
@@ -38,13 +38,21 @@ _ALIAS = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,99}")
 
 @dataclass(frozen=True)
 class Package:
-    """One version of one model on disk; `Repository` gives it out, complete but with unread contents: see `verify`."""
+    """One version of one model on disk, as opened by `Repository`.
+
+    All files exist with the right size; their contents are checked only by `verify`.
+    """
 
     name: str
+    """Name of the model."""
     version: int
+    """Version number."""
     path: Path
-    card: ModelCard = field(compare=False, repr=False)  # the digest speaks for it
+    """Folder of the package."""
+    card: ModelCard = field(compare=False, repr=False)  # its file is part of `files`
+    """Model card."""
     files: tuple[PackagedFile, ...] = field(repr=False)
+    """Files of the package, without the manifest."""
 
     @property
     def reference(self) -> str:
@@ -58,13 +66,17 @@ class Package:
 
     @property
     def digest(self) -> str:
-        """Sha256 over names, sizes and sha256 of all files: equal for equal content, wherever it lies."""
+        """SHA-256 over name, size and SHA-256 of all files: equal contents have equal digests."""
         entries = sorted((f.name, f.size, f.sha256) for f in self.files)
         return hashlib.sha256(json.dumps(entries).encode()).hexdigest()
 
     def verify(self) -> None:
-        """Read every file and compare size and sha256; PackageError names the first that differs."""
-        with _explained(self.name, self.version):
+        """Check size and SHA-256 of every file.
+
+        Raises:
+            PackageError: a file differs from the manifest.
+        """
+        with _package_errors(self.name, self.version):
             for file in self.files:
                 manifest.check_size(self.path, file)
                 manifest.check_contents(self.path, file)
@@ -72,111 +84,146 @@ class Package:
 
 @dataclass(frozen=True)
 class Problem:
-    """Something in a repository that cannot be used, and why; `version` is None where it concerns the whole model."""
+    """An unusable package, or a problem of a whole model."""
 
     name: str
+    """Name of the model."""
     version: int | None
+    """Version number; None if the problem concerns the whole model."""
     reason: str
+    """Why it is unusable."""
 
 
 @dataclass(frozen=True)
 class Repository:
-    """Models in a folder; reading never writes, and a folder that does not exist is an empty repository."""
+    """A folder of models. Reading never writes, and a missing folder is an empty repository."""
 
     root: Path
+    """Folder of the models."""
 
     def names(self) -> list[str]:
         """List the models that have at least one version."""
         return [e.name for e in _entries(self.root) if NAME.fullmatch(e.name) and self.versions(e.name)]
 
     def versions(self, name: str) -> list[int]:
-        """List the versions of a model, rising, damaged ones included; empty where there is no such model."""
-        entries = _entries(self.root / _safe(name))
+        """List the versions of a model in ascending order, damaged ones included; empty for unknown models."""
+        entries = _entries(self.root / _checked_name(name))
         return sorted(int(e.name) for e in entries if _VERSION.fullmatch(e.name) and e.is_dir())
 
     def aliases(self, name: str) -> dict[str, int]:
-        """Return the aliases that were set; `latest` is implied and not among them."""
-        path = self.root / _safe(name) / ALIASES
+        """Return the aliases of a model, without the implied `latest`."""
+        path = self.root / _checked_name(name) / ALIASES
         try:
             aliases = typed_json.parse(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return {}
         except (OSError, ValueError) as error:
-            raise PackageError(f"{name}: {ALIASES} cannot be read ({error})") from error
+            raise PackageError(f"{name}: cannot read {ALIASES} ({error})") from error
         if not isinstance(aliases, dict) or not all(_is_alias(a) and type(v) is int for a, v in aliases.items()):
-            came = typed_json.shorten(aliases)
-            raise PackageError(f"{name}: expected {ALIASES} to map names to versions; got {came}; mend or delete it")
+            actual = typed_json.shorten(aliases)
+            raise PackageError(f"{name}: expected {ALIASES} to map names to versions; got {actual}; fix or delete it")
         return aliases
 
     def resolve(self, reference: str) -> Package:
-        """Find the package of `name`, `name@version` or `name@alias`.
+        """Return the package of `name`, `name@version` or `name@alias`.
 
-        A bare name means the alias `stable` where it is set and the highest version otherwise. PackageNotFound says
-        what there is; PackageError says why a package cannot be used.
+        A bare name resolves to the alias `stable` if it is set, otherwise to the highest version.
+
+        Raises:
+            PackageNotFound: the model, version or alias does not exist.
+            PackageError: the package is damaged.
         """
-        name, at, wanted = reference.partition("@")
+        name, separator, version = reference.partition("@")
         self._require_name(name)
-        if not at:
-            wanted = STABLE if STABLE in self.aliases(name) else LATEST
-        return self._open(name, self._version(name, wanted))
+        if not separator:
+            version = STABLE if STABLE in self.aliases(name) else LATEST
+        return self._open(name, self._resolve_version(name, version))
 
     def publish(self, card: ModelCard, files: Mapping[str, Path]) -> Package:
-        """Copy `files` (name in the package -> source, `model.onnx` among them) into the next version of `card.name`.
+        """Publish files as the next version of `card.name`.
 
-        All or nothing, whenever the process ends; publishers at the same time get different versions.
+        Publishing is atomic even if the process is killed, and concurrent publishers get different versions.
+
+        Args:
+            card: Card of the model.
+            files: Source path of each file by its name in the package; must include `model.onnx`.
+
+        Raises:
+            PackageError: a file name is invalid, or files cannot be copied.
         """
         manifest.check_names([*files, manifest.CARD])
         home = self.root / card.name
-        aside = home / f".publish-{uuid4().hex}"
+        staging = home / f".publish-{uuid4().hex}"
         try:
-            aside.mkdir(parents=True)
-            manifest.fill(aside, card, files)
-            version = _take_next_version(home, aside)
+            staging.mkdir(parents=True)
+            manifest.fill(staging, card, files)
+            version = _claim_next_version(home, staging)
             manifest.sync_folder(self.root)
         except OSError as error:
-            raise PackageError(f"{card.name}: cannot be published in {self.root} ({error})") from error
+            raise PackageError(f"{card.name}: cannot publish in {self.root} ({error})") from error
         finally:
-            shutil.rmtree(aside, ignore_errors=True)
+            shutil.rmtree(staging, ignore_errors=True)
         return self._open(card.name, version)
 
     def set_alias(self, name: str, alias: str, version: int) -> None:
-        """Let `alias` mean `version` from now on; the package must be usable, and `latest` cannot be set."""
+        """Point `alias` to `version`.
+
+        Raises:
+            PackageNotFound: the model or version does not exist.
+            PackageError: the alias is invalid or `latest`, the package is damaged, or the repository is read-only.
+        """
         if not _is_alias(alias):
-            raise PackageError(f"alias: expected {_ALIAS.pattern} and not {LATEST!r}, which is implied; got {alias!r}")
+            raise PackageError(
+                f"alias: expected a name matching {_ALIAS.pattern}, other than the implied {LATEST!r}; got {alias!r}"
+            )
         with self._locked(name):
-            self._open(name, self._version(name, str(version)))
+            self._open(name, self._resolve_version(name, str(version)))
             _write_aliases(self.root / name, self.aliases(name) | {alias: version})
 
     def remove_alias(self, name: str, alias: str) -> None:
-        """Forget an alias."""
+        """Remove an alias.
+
+        Raises:
+            PackageNotFound: the model or alias does not exist.
+        """
         with self._locked(name):
             aliases = self.aliases(name)
             if alias not in aliases:
-                raise PackageNotFound(f"{name} has no alias {alias!r}; there is: {', '.join(aliases) or 'none'}")
+                raise PackageNotFound(
+                    f"{name} has no alias {alias!r}; existing aliases: {', '.join(aliases) or 'none'}"
+                )
             _write_aliases(self.root / name, {a: v for a, v in aliases.items() if a != alias})
 
     def remove(self, name: str, version: int) -> None:
-        """Delete a version, damaged or not; it must have no alias. The number of a highest version is given again."""
+        """Delete a version, damaged or not. If it is the highest one, its number is reused by the next version.
+
+        Raises:
+            PackageNotFound: the model or version does not exist.
+            PackageError: an alias points to the version.
+        """
         with self._locked(name):
             home = self.root / name
-            self._version(name, str(version))
-            held = [alias for alias, v in self.aliases(name).items() if v == version]
-            if held:
-                raise PackageError(f"{name}@{version} is what {', '.join(held)} means; move or remove the alias first")
+            self._resolve_version(name, str(version))
+            aliases = [alias for alias, v in self.aliases(name).items() if v == version]
+            if aliases:
+                raise PackageError(
+                    f"{name}@{version}: cannot remove it while {', '.join(aliases)} points to it; "
+                    "move or remove the alias first"
+                )
             trash = home / f".removed-{uuid4().hex}"
-            (home / str(version)).rename(trash)  # from here on nobody sees it, however long deleting takes
+            (home / str(version)).rename(trash)  # readers no longer see it, however long deleting takes
             manifest.sync_folder(home)
             shutil.rmtree(trash, ignore_errors=True)
 
     def scan(self) -> tuple[list[Package], list[Problem]]:
-        """List every usable package, and what cannot be used with the reason."""
+        """List all usable packages and all problems."""
         packages: list[Package] = []
         problems: list[Problem] = []
         for entry in _entries(self.root):
             if not entry.is_dir():
                 continue
             if not NAME.fullmatch(entry.name):
-                problems.append(Problem(entry.name, None, f"expected a folder name that matches {NAME.pattern}"))
+                problems.append(Problem(entry.name, None, f"expected a folder name matching {NAME.pattern}"))
                 continue
             for version in self.versions(entry.name):
                 try:
@@ -192,15 +239,18 @@ class Repository:
         except PackageError as error:
             return [Problem(name, None, str(error))]
         known = self.versions(name)
-        lost = [(alias, version) for alias, version in aliases.items() if version not in known]
-        return [Problem(name, None, f"{name}: alias {a!r} means version {v}, which is not there") for a, v in lost]
+        dangling = [(alias, version) for alias, version in aliases.items() if version not in known]
+        return [
+            Problem(name, None, f"{name}: alias {alias!r} points to version {version}, which does not exist")
+            for alias, version in dangling
+        ]
 
     def _open(self, name: str, version: int) -> Package:
-        """Read one package: manifest, card, and that every file is there with its size."""
+        """Open a package: read manifest and card, and check that all files exist with the right size."""
         folder = self.root / name / str(version)
-        with _explained(name, version):
+        with _package_errors(name, version):
             if not folder.resolve().is_relative_to(self.root.resolve()):
-                raise PackageError("the folder is a link to a place outside the repository")
+                raise PackageError("the folder is a link to a path outside the repository")
             files = manifest.read(folder).files
             for file in files:
                 manifest.check_size(folder, file)
@@ -211,17 +261,17 @@ class Repository:
                 raise PackageError(f"expected a card of {name!r}; got one of {card.name!r}")
         return Package(name, version, folder, card, files)
 
-    def _version(self, name: str, wanted: str) -> int:
-        """Find the version that a number or an alias means."""
+    def _resolve_version(self, name: str, requested: str) -> int:
+        """Return the version of a number or an alias."""
         versions = self.versions(name)
-        if wanted == LATEST:
+        if requested == LATEST:
             version = max(versions, default=None)
         else:
-            version = int(wanted) if _VERSION.fullmatch(wanted) else self.aliases(name).get(wanted)
+            version = int(requested) if _VERSION.fullmatch(requested) else self.aliases(name).get(requested)
         if version not in versions:
-            gone = f" (alias of version {version})" if wanted in self.aliases(name) else ""
+            target = f" (alias of version {version})" if requested in self.aliases(name) else ""
             known = ", ".join([*map(str, versions), LATEST, *self.aliases(name)])
-            raise PackageNotFound(f"{name} has no version {wanted!r}{gone}; expected one of: {known}")
+            raise PackageNotFound(f"{name} has no version {requested!r}{target}; expected one of: {known}")
         return version
 
     def _require_name(self, name: str) -> None:
@@ -238,29 +288,29 @@ class Repository:
 
     @contextmanager
     def _locked(self, name: str) -> Iterator[None]:
-        """Keep others from moving aliases or removing versions; a process that ends gives the lock back."""
+        """Hold the lock for changes of aliases and versions; the lock of a dead process is released."""
         self._require_name(name)
         try:
             with open(self.root / name / ".lock", "wb") as file:
                 fcntl.flock(file, fcntl.LOCK_EX)
                 yield
         except OSError as error:
-            raise PackageError(f"{name}: cannot be changed in {self.root} ({error})") from error
+            raise PackageError(f"{name}: cannot change it in {self.root} ({error})") from error
 
 
 def _entries(folder: Path) -> list[Path]:
-    """List a folder without what begins with a dot; empty where there is none."""
+    """List a folder without entries starting with a dot; empty if the folder does not exist."""
     try:
         return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
-        raise PackageError(f"{folder}: cannot be read ({error})") from error
+        raise PackageError(f"{folder}: cannot read the folder ({error})") from error
 
 
-def _safe(name: str) -> str:
+def _checked_name(name: str) -> str:
     if not NAME.fullmatch(name):
-        raise PackageNotFound(f"no model {name!r}: expected a name that matches {NAME.pattern}")
+        raise PackageNotFound(f"no model {name!r}: expected a name matching {NAME.pattern}")
     return name
 
 
@@ -269,20 +319,20 @@ def _is_alias(text: str) -> bool:
 
 
 @contextmanager
-def _explained(name: str, version: int) -> Iterator[None]:
-    """Turn what goes wrong inside into a PackageError about this package."""
+def _package_errors(name: str, version: int) -> Iterator[None]:
+    """Raise errors of the block as PackageErrors that name the package."""
     try:
         yield
     except (OSError, LineageError) as error:
         raise PackageError(f"{name}@{version}: {error}; publish the model again") from error
 
 
-def _take_next_version(home: Path, aside: Path) -> int:
-    """Rename a finished folder to the next free number; where somebody was quicker, to the one after."""
+def _claim_next_version(home: Path, staging: Path) -> int:
+    """Rename a complete folder to the next free version; retry if another publisher was faster."""
     while True:
         version = max((int(e.name) for e in _entries(home) if _VERSION.fullmatch(e.name)), default=0) + 1
         try:
-            aside.rename(home / str(version))  # fails where a folder with contents is
+            staging.rename(home / str(version))  # fails if the version exists
         except OSError as error:
             if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
                 raise
@@ -292,7 +342,7 @@ def _take_next_version(home: Path, aside: Path) -> int:
 
 
 def _write_aliases(home: Path, aliases: Mapping[str, int]) -> None:
-    aside = home / f".aliases-{uuid4().hex}"
-    manifest.write(aside, json.dumps(aliases, indent=2, sort_keys=True) + "\n")
-    aside.replace(home / ALIASES)
+    part = home / f".aliases-{uuid4().hex}"
+    manifest.write(part, json.dumps(aliases, indent=2, sort_keys=True) + "\n")
+    part.replace(home / ALIASES)
     manifest.sync_folder(home)

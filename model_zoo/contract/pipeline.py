@@ -1,9 +1,9 @@
-"""Preprocess and postprocess around any `run(feeds)`; the service and the evaluation share it.
+"""Preprocessing and postprocessing around any `run(feeds)`, shared by the service and the evaluation.
 
-query  = make_query(card, score=0.3)                  # checked against the card
-item   = preprocess(card, image)                         # letterbox: image pixels -> canvas pixels
+query = make_query(card, score=0.3)                   # checked against the card
+item = preprocess(card, image)                        # letterbox: image pixels -> canvas pixels
 rows, counts = run(collate([item, ...], [query, ...]))
-found  = postprocess(rows[0], counts[0], item.geometry, query)
+detections = postprocess(rows[0], counts[0], item.geometry, query)
 """
 
 from __future__ import annotations
@@ -23,26 +23,33 @@ from model_zoo.contract.letterbox import Geometry, Size
 
 Feeds = Mapping[str, NDArray[np.generic]]
 Run = Callable[[Feeds], tuple[NDArray[np.float32], NDArray[np.int32]]]
-DISTANCE_WEIGHTS: Final = {"diou": 1.0, "iou": 0.0}  # of the kinds of NMS that a request may name
+DISTANCE_WEIGHTS: Final = {"diou": 1.0, "iou": 0.0}  # by the name of the NMS measure in requests
 
 
 @dataclass(frozen=True)
 class Query:
-    """What one request asks for; make it with `make_query`, which checks it against the card."""
+    """Parameters of one request; `make_query` creates it and checks it against the card."""
 
     score: float
+    """Min score, exclusive."""
     iou: float
+    """Measure above which NMS suppresses a box."""
     distance_weight: float
+    """1 for DIoU-NMS, 0 for plain IoU-NMS."""
     class_ids: frozenset[int] | None
+    """Classes to return; None for all."""
     max_detections: int
+    """Max detections per image."""
 
 
 @dataclass(frozen=True, eq=False)
 class ModelInput:
-    """An image on its canvas: pixels uint8 (H, W, 3) RGB, and where it lies there."""
+    """One preprocessed image."""
 
     pixels: NDArray[np.uint8]
+    """The image on its canvas, (H, W, 3) RGB."""
     geometry: Geometry
+    """Placement of the image on the canvas."""
 
 
 def make_query(
@@ -54,7 +61,11 @@ def make_query(
     classes: Sequence[str | int] | None = None,
     max_detections: int | None = None,
 ) -> Query:
-    """Fill in the card's defaults and check the rest; QueryError says what is allowed."""
+    """Build a query; parameters that are None get the card's default.
+
+    Raises:
+        QueryError: a value is outside the card's bounds, or a class is unknown.
+    """
     bounds = card.thresholds
     limit = card.max_detections
     return Query(
@@ -67,13 +78,13 @@ def make_query(
 
 
 def preprocess(card: ModelCard, image: NDArray[np.uint8], canvas: Size | None = None) -> ModelInput:
-    """Lay an RGB image (H, W, 3) on a canvas, by default of the card's input size."""
+    """Letterbox an RGB image (H, W, 3) onto a canvas, by default of the card's input size."""
     geometry = letterbox.plan(card.letterbox, (image.shape[0], image.shape[1]), canvas or card.input_size)
     return ModelInput(letterbox.apply(image, geometry, card.letterbox.fill), geometry)
 
 
 def collate(items: Sequence[ModelInput], queries: Sequence[Query]) -> Feeds:
-    """Stack images of one canvas size and the thresholds of each into the graph's inputs."""
+    """Stack images of one canvas size and their thresholds into the graph's inputs."""
     return {
         "images": np.stack([item.pixels for item in items]),
         "score_threshold": np.asarray([q.score for q in queries], dtype=np.float32),
@@ -83,13 +94,13 @@ def collate(items: Sequence[ModelInput], queries: Sequence[Query]) -> Feeds:
 
 
 def postprocess(rows: NDArray[np.float32], count: int, geometry: Geometry, query: Query) -> Detections:
-    """Turn one image's graph output (K, 6) into detections in pixels of that image."""
+    """Convert the graph output (K, 6) of one image to detections in pixels of that image."""
     rows = rows[:count]
     if query.class_ids is not None:
         rows = rows[np.isin(rows[:, 5], list(query.class_ids))]
     rows = rows[: query.max_detections]
     boxes = letterbox.undo(rows[:, :4], geometry)
-    return Detections(boxes, rows[:, 4].copy(), rows[:, 5].astype(np.int64))  # copies: engines use their buffers again
+    return Detections(boxes, rows[:, 4].copy(), rows[:, 5].astype(np.int64))  # copies: engines reuse their buffers
 
 
 def detect(card: ModelCard, run: Run, images: Sequence[NDArray[np.uint8]], query: Query) -> list[Detections]:
@@ -100,9 +111,9 @@ def detect(card: ModelCard, run: Run, images: Sequence[NDArray[np.uint8]], query
 
 
 def canvases(card: ModelCard) -> list[Size]:
-    """List the canvas sizes worth a static session: the card's own, then 4:3, 16:9 and their portraits.
+    """List the canvas sizes worth a static session: the card's own, then 4:3 and 16:9, wide and tall.
 
-    Wide and tall photos cost up to 40 % less on them, at slightly other scores than on the card's own size.
+    Wide and tall images cost up to 40 % less on them, with scores slightly different from the card's own size.
     """
     if not card.dynamic_size or card.letterbox.align == "stretch":
         return [card.input_size]
@@ -113,16 +124,16 @@ def canvases(card: ModelCard) -> list[Size]:
 
 
 def choose_canvas(card: ModelCard, image: Size, sizes: Sequence[Size]) -> Size:
-    """Pick the smallest of `sizes` on which the image is as large as on the card's own size."""
-    own = letterbox.plan(card.letterbox, image, card.input_size).resized
-    fitting = [s for s in sizes if letterbox.plan(card.letterbox, image, s).resized == own]
+    """Return the smallest of `sizes` on which the image is as large as on the card's input size."""
+    resized = letterbox.plan(card.letterbox, image, card.input_size).resized
+    fitting = [s for s in sizes if letterbox.plan(card.letterbox, image, s).resized == resized]
     return min(fitting, key=lambda s: s[0] * s[1], default=card.input_size)
 
 
 def _within(name: str, value: float | None, default: float, low: float, high: float) -> float:
     if value is None:
         return default
-    if not low <= value <= high:  # also catches NaN
+    if not low <= value <= high:  # also rejects NaN
         raise QueryError(f"{name}: expected a number from {low:g} to {high:g}; got {value:g}")
     return value
 
@@ -134,4 +145,4 @@ def _class_id(card: ModelCard, name: str | int) -> int:
     if str(name) in indices:
         return indices[str(name)]
     known = ", ".join(card.class_names[:8]) + (", ..." if len(card.class_names) > 8 else "")
-    raise QueryError(f"classes: {card.name} knows no class {name!r}; expected a name or an index of: {known}")
+    raise QueryError(f"classes: {card.name} has no class {name!r}; expected a label or an index of: {known}")

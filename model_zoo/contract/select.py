@@ -1,7 +1,7 @@
-"""From all predictions of one image to its detections: what exported graphs do, in NumPy.
+"""Select the detections among all predictions of one image, in NumPy, as exported graphs do.
 
-Thresholds select before NMS does: a prediction counts for its best class, or, where the card's `multi_label_below` says
-so, for every class whose score is over the threshold.
+Thresholds apply before NMS. A prediction counts for its best class, or for every class above the threshold if that is
+below the card's `multi_label_below`.
 """
 
 from __future__ import annotations
@@ -18,32 +18,42 @@ Indices = NDArray[np.int64]
 
 
 class NMSThresholds(NamedTuple):
-    """What is asked of one image."""
+    """Thresholds of one image, in the order of the graph's inputs."""
 
     score: float
+    """Min score, exclusive."""
     iou: float
+    """Measure above which NMS suppresses a box."""
     distance_weight: float
+    """1 for DIoU-NMS, 0 for plain IoU-NMS."""
 
 
-def select(boxes: Floats, scores: Floats, asked: NMSThresholds, multi_label_below: float, limit: int | None = None) -> Floats:
+def select(
+    boxes: Floats, scores: Floats, thresholds: NMSThresholds, multi_label_below: float, limit: int | None = None
+) -> Floats:
     """Return detections (n, 6), best first, as the graph's rows: x1, y1, x2, y2, score, class index.
 
-    boxes (N, 4) xyxy, scores (N, C). `limit` is the most that are wanted; it spares time and changes nothing else.
+    Args:
+        boxes: Boxes (N, 4), xyxy.
+        scores: Class scores (N, C).
+        thresholds: Thresholds of the image.
+        multi_label_below: Score threshold below which a prediction counts for several classes.
+        limit: Max number of detections; it saves time and changes nothing else.
     """
-    which, class_ids, values = above_threshold(scores, asked.score, multi_label_below)
-    kept = nms(boxes[which], values, class_ids, asked.iou, asked.distance_weight, limit)
-    columns = (boxes[which], values[:, None], class_ids[:, None].astype(np.float32))
+    indices, class_ids, values = above_threshold(scores, thresholds.score, multi_label_below)
+    kept = nms(boxes[indices], values, class_ids, thresholds.iou, thresholds.distance_weight, limit)
+    columns = (boxes[indices], values[:, None], class_ids[:, None].astype(np.float32))
     return np.concatenate(columns, axis=1)[kept]
 
 
 def above_threshold(scores: Floats, threshold: float, multi_label_below: float) -> tuple[Indices, Indices, Floats]:
-    """List predictions of scores (N, C) strictly above the threshold: which, class, score.
+    """Return indices, class ids and scores of the predictions (N, C) strictly above the threshold.
 
-    A threshold below `multi_label_below` lists every class of each, another one its best class alone.
+    A threshold below `multi_label_below` returns every class of a prediction, a higher one only its best class.
     """
-    limit = np.float32(threshold)  # as the graph takes it
+    limit = np.float32(threshold)  # the graph's dtype
     above = scores > limit
     if limit >= np.float32(multi_label_below):
         above &= np.arange(scores.shape[1]) == scores.argmax(axis=1)[:, None]
-    which, class_ids = np.nonzero(above)
-    return which, class_ids, scores[which, class_ids]
+    indices, class_ids = np.nonzero(above)
+    return indices, class_ids, scores[indices, class_ids]

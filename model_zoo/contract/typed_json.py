@@ -1,7 +1,7 @@
-"""Read JSON documents into frozen dataclasses; a mistake is named by its place, what was expected and what came.
+"""Parse JSON documents into frozen dataclasses.
 
-Fields may be str, bool, int, float (finite; whole numbers are taken), Literal of strings, tuples of a fixed or any
-length, Mapping[str, ...], nested dataclasses, and one of these or None. That is all that cards and packages need.
+Errors name the path, the expected type and the actual value. Supported field types: str, bool, int, finite float,
+Literal of strings, tuple, Mapping[str, ...], nested dataclasses, and `T | None`. Integers are accepted as floats.
 """
 
 from __future__ import annotations
@@ -17,14 +17,19 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from model_zoo.contract.errors import LineageError
 
-_SCALARS: dict[type, str] = {str: "text", bool: "true or false", int: "a whole number", float: "a finite number"}
+_PLURALS: dict[type, str] = {str: "strings", bool: "booleans", int: "integers", float: "finite numbers"}
+_SCALARS: dict[type, str] = {str: "a string", bool: "true or false", int: "an integer", float: "a finite number"}
 
-_SURROGATE = re.compile("[\ud800-\udfff]")  # JSON can write half a character, UTF-8 cannot
+_SURROGATE = re.compile("[\ud800-\udfff]")  # JSON can encode a lone surrogate, UTF-8 cannot
 _hints: Callable[[Any], dict[str, Any]] = cache(get_type_hints)
 
 
 def parse(text: str) -> object:
-    """Parse a JSON document; LineageError says where it is damaged."""
+    """Parse a JSON document.
+
+    Raises:
+        LineageError: the text is not valid JSON; the message has the position.
+    """
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -32,7 +37,11 @@ def parse(text: str) -> object:
 
 
 def read_fields(kind: type[Any], data: object, where: str = "") -> dict[str, Any]:
-    """Return the constructor arguments of dataclass `kind` from parsed JSON; LineageError names the wrong field."""
+    """Return the constructor arguments of dataclass `kind` from parsed JSON.
+
+    Raises:
+        LineageError: a field is missing, unknown or of the wrong type; the message has its path.
+    """
     if not isinstance(data, Mapping):
         raise _wrong(where or "the document", "an object", data)
     hints = _hints(kind)
@@ -48,7 +57,7 @@ def read_fields(kind: type[Any], data: object, where: str = "") -> dict[str, Any
 
 
 def shorten(value: object) -> str:
-    """Show a value in an error message, however long it is."""
+    """Return the repr of a value, at most 100 characters long."""
     text = repr(value)
     return text if len(text) <= 100 else text[:97] + "..."
 
@@ -101,7 +110,7 @@ def _expected(hint: Any) -> str:
         return "one of " + ", ".join(map(repr, get_args(hint)))
     if get_origin(hint) is tuple:
         items = get_args(hint)
-        return f"a list of {_expected(items[0])}" if items[-1] is Ellipsis else f"a list of {len(items)}"
+        return f"a list of {_PLURALS.get(items[0], 'objects')}" if items[-1] is Ellipsis else f"a list of {len(items)}"
     return _SCALARS.get(hint, "an object")
 
 

@@ -1,4 +1,4 @@
-"""COCO's box metrics by faster-coco-eval, the same numbers as pycocotools and an order of magnitude sooner."""
+"""COCO's box metrics, computed by faster-coco-eval: the numbers of pycocotools, ten times faster."""
 
 from __future__ import annotations
 
@@ -15,67 +15,86 @@ from model_zoo.contract.detections import Detections
 from model_zoo.contract.errors import LineageError
 from training.data.dataset import Dataset, Record
 
-ALL_AREAS: Final = 0  # of all, small, medium, large
-MOST: Final = -1  # of 1, 10, 100 detections
+ALL_AREAS: Final = 0  # index among all, small, medium, large
+MAX_100_DETECTIONS: Final = -1  # index among limits of 1, 10, 100 detections
 IOU_50: Final = 0
 
 
 @dataclass(frozen=True)
 class ClassMetrics:
-    """One class: how many objects it has, AP over IoU 0.50 to 0.95, AP at 0.50; -1 where it has no object."""
+    """Metrics of one class; -1 where it has no object."""
 
     label: str
+    """Name of the class."""
     objects: int
+    """Number of objects."""
     ap: float
+    """Average precision, mean over IoU 0.50 to 0.95."""
     ap50: float
+    """Average precision at IoU 0.50."""
 
 
 @dataclass(frozen=True)
 class Metrics:
-    """COCO's twelve numbers, by name, and those of every class. A number is -1 where there is nothing to find."""
+    """COCO's twelve metrics and those of each class; -1 where there is no object."""
 
     ap: float
+    """Average precision, mean over IoU 0.50 to 0.95."""
     ap50: float
+    """Average precision at IoU 0.50."""
     ap75: float
+    """Average precision at IoU 0.75."""
     ap_small: float
+    """`ap` of objects below 32² pixels."""
     ap_medium: float
+    """`ap` of objects from 32² to 96² pixels."""
     ap_large: float
+    """`ap` of objects above 96² pixels."""
     ar1: float
+    """Average recall with one detection per image."""
     ar10: float
+    """Average recall with 10 detections per image."""
     ar100: float
+    """Average recall with 100 detections per image."""
     ar_small: float
+    """`ar100` of objects below 32² pixels."""
     ar_medium: float
+    """`ar100` of objects from 32² to 96² pixels."""
     ar_large: float
+    """`ar100` of objects above 96² pixels."""
     classes: tuple[ClassMetrics, ...]
+    """Metrics of each class, in the order of the dataset."""
 
 
-NUMBERS: Final = [field.name for field in fields(Metrics)][:12]
+METRIC_NAMES: Final = [field.name for field in fields(Metrics)][:12]
 
 
 @dataclass(frozen=True, eq=False)
-class Scored:
-    """Metrics, and precision (10 IoUs, 101 recalls, classes) at COCO's points, all areas, up to 100 detections."""
+class CocoResult:
+    """Metrics, and the precision values they are means of."""
 
     metrics: Metrics
+    """COCO's metrics."""
     precision: NDArray[np.float64]
+    """Precision (10 IoUs, 101 recalls, classes) of all areas, up to 100 detections per image."""
 
 
-def score(dataset: Dataset, records: Sequence[Record], detections: Sequence[Detections]) -> Scored:
-    """Score detections, record by record and in the dataset's class ids, against the objects of `records`."""
+def score(dataset: Dataset, records: Sequence[Record], detections: Sequence[Detections]) -> CocoResult:
+    """Score the detections of each record, in the dataset's class ids, against its objects."""
     truth = COCO(ground_truth(dataset, records))
-    found = results(records, detections, range(len(dataset.class_names)))
-    evaluation = COCOeval_faster(truth, truth.loadRes(found), iouType="bbox")
+    entries = results(records, detections, range(len(dataset.class_names)))
+    evaluation = COCOeval_faster(truth, truth.loadRes(entries), iouType="bbox")
     evaluation.evaluate()
     evaluation.accumulate()
     evaluation.summarize()
-    precision = np.asarray(evaluation.eval["precision"])[:, :, :, ALL_AREAS, MOST]
+    precision = np.asarray(evaluation.eval["precision"])[:, :, :, ALL_AREAS, MAX_100_DETECTIONS]
     counts = np.bincount(np.concatenate([r.class_ids[~r.crowd] for r in records]), minlength=len(dataset.class_names))
     classes = tuple(
         ClassMetrics(label, int(count), _mean(precision[:, :, i]), _mean(precision[IOU_50, :, i]))
         for i, (label, count) in enumerate(zip(dataset.class_names, counts, strict=True))
     )
-    numbers = dict(zip(NUMBERS, map(float, evaluation.stats), strict=False))
-    return Scored(Metrics(**numbers, classes=classes), precision)
+    values = dict(zip(METRIC_NAMES, map(float, evaluation.stats), strict=False))
+    return CocoResult(Metrics(**values, classes=classes), precision)
 
 
 def ground_truth(dataset: Dataset, records: Sequence[Record]) -> dict[str, Any]:
@@ -102,24 +121,35 @@ def ground_truth(dataset: Dataset, records: Sequence[Record]) -> dict[str, Any]:
 def results(
     records: Sequence[Record], detections: Sequence[Detections], category_ids: Sequence[int]
 ) -> list[dict[str, Any]]:
-    """List detections, in the dataset's class ids, as COCO result records; `category_ids` class by class."""
+    """Return detections, in the dataset's class ids, as COCO result entries.
+
+    Args:
+        records: Records of the images.
+        detections: Detections of each record.
+        category_ids: COCO category id of each class.
+    """
     by_class = dict(enumerate(category_ids))
     pairs = zip(records, detections, strict=True)
-    return [entry for record, found in pairs for entry in found.to_coco(record.image_id, by_class)]
+    return [entry for record, detected in pairs for entry in detected.to_coco(record.image_id, by_class)]
 
 
 def match_classes(class_names: Sequence[str], dataset: Dataset) -> dict[int, int]:
-    """Map a model's class ids to the dataset's by label; LineageError where they share none."""
+    """Map a model's class ids to the dataset's by label.
+
+    Raises:
+        LineageError: they share no label.
+    """
     known = {label: index for index, label in enumerate(dataset.class_names)}
     shared = {i: known[label] for i, label in enumerate(class_names) if label in known}
     if not shared:
         raise LineageError(
-            f"expected a model of the dataset's classes ({_few(dataset.class_names)}); got one of {_few(class_names)}"
+            f"expected a model with classes of the dataset ({_first_labels(dataset.class_names)}); "
+            f"got one with {_first_labels(class_names)}"
         )
     return shared
 
 
-def _few(labels: Sequence[str]) -> str:
+def _first_labels(labels: Sequence[str]) -> str:
     return ", ".join(labels[:5]) + (", ..." if len(labels) > 5 else "")
 
 

@@ -1,6 +1,6 @@
-"""Precision, recall and F1 by score, and what is taken for what: the curves and the matrix that people look at.
+"""Precision, recall and F1 over the score threshold, and the confusion matrix.
 
-They explain a result; COCO's metrics judge it. Objects marked `crowd` are left out of both.
+They explain a result; COCO's metrics rank it. Both ignore objects marked `crowd`.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from model_zoo.contract.detections import Detections
 from training.data.dataset import Record
 
 SCORES: Final = np.linspace(0, 1, 1000)
-SMOOTH: Final = 101  # scores that the mean F1 is averaged over before its best is sought: the raw curve is ragged
+SMOOTHING: Final = 101  # window of scores that mean F1 is averaged over before its maximum is located
 
 
 @dataclass(frozen=True, eq=False)
 class Curves:
-    """Precision and recall (classes, 1000) at IoU 0.5 over `SCORES`; objects (classes,) there are.
-
-    Classes without objects or without detections have zeros; the former do not count in the mean.
-    """
+    """Precision and recall over `SCORES` at one IoU; classes without objects or detections have zeros."""
 
     precision: NDArray[np.float64]
+    """Precision (classes, 1000)."""
     recall: NDArray[np.float64]
+    """Recall (classes, 1000)."""
     objects: NDArray[np.int64]
+    """Number of objects (classes,)."""
 
     @property
     def f1(self) -> NDArray[np.float64]:
@@ -46,17 +46,17 @@ class Curves:
     @property
     def best(self) -> int:
         """Index of the score with the best mean F1, smoothed."""
-        mean = np.pad(self.mean_f1, SMOOTH // 2, mode="edge")
-        return int(np.convolve(mean, np.full(SMOOTH, 1 / SMOOTH), mode="valid").argmax())
+        mean = np.pad(self.mean_f1, SMOOTHING // 2, mode="edge")
+        return int(np.convolve(mean, np.full(SMOOTHING, 1 / SMOOTHING), mode="valid").argmax())
 
 
 def curves(records: Sequence[Record], detections: Sequence[Detections], num_classes: int, iou: float = 0.5) -> Curves:
-    """Draw precision and recall by score from detections record by record, in the dataset's class ids."""
-    right = np.concatenate([_right(r, d, iou) for r, d in zip(records, detections, strict=True)])
+    """Compute precision and recall by score from the detections of each record, in the dataset's class ids."""
+    correct = np.concatenate([_correct(r, d, iou) for r, d in zip(records, detections, strict=True)])
     scores = np.concatenate([d.scores for d in detections])
     class_ids = np.concatenate([d.class_ids for d in detections])
     objects = np.bincount(np.concatenate([r.class_ids[~r.crowd] for r in records]), minlength=num_classes)
-    rows = [_curve(scores[class_ids == i], right[class_ids == i], int(objects[i])) for i in range(num_classes)]
+    rows = [_curve(scores[class_ids == i], correct[class_ids == i], int(objects[i])) for i in range(num_classes)]
     precision, recall = (np.stack(row) for row in zip(*rows, strict=True))
     return Curves(precision, recall, objects)
 
@@ -68,52 +68,52 @@ def confusion_matrix(
     score: float = 0.25,
     iou: float = 0.45,
 ) -> NDArray[np.int64]:
-    """Count what is taken for what: (classes + 1, classes + 1), rows detected, columns true, the last one background.
+    """Return the confusion matrix (classes + 1, classes + 1): rows detected, columns true, background last.
 
-    Detections over `score` are paired with objects of any class over `iou`, closest pairs first.
+    Detections above `score` are paired with objects of any class above `iou`, closest pairs first.
     """
-    background, sides = num_classes, num_classes + 1
+    background, size = num_classes, num_classes + 1
     cells = [np.empty(0, dtype=np.int64)]
-    for record, found in zip(records, detections, strict=True):
-        boxes, true = record.boxes[~record.crowd], record.class_ids[~record.crowd]
-        confident = found.scores > score
-        detected = found.class_ids[confident]
-        rows, columns = _closest_pairs(pairwise_iou(boxes.astype(np.float64), found.boxes[confident]), iou).T
+    for record, detected in zip(records, detections, strict=True):
+        boxes, true_ids = record.boxes[~record.crowd], record.class_ids[~record.crowd]
+        confident = detected.scores > score
+        detected_ids = detected.class_ids[confident]
+        rows, columns = _closest_pairs(pairwise_iou(boxes.astype(np.float64), detected.boxes[confident]), iou).T
         cells += [
-            detected[columns] * sides + true[rows],
-            background * sides + np.delete(true, rows),
-            np.delete(detected, columns) * sides + background,
+            detected_ids[columns] * size + true_ids[rows],
+            background * size + np.delete(true_ids, rows),
+            np.delete(detected_ids, columns) * size + background,
         ]
-    return np.bincount(np.concatenate(cells), minlength=sides**2).reshape(sides, sides)
+    return np.bincount(np.concatenate(cells), minlength=size**2).reshape(size, size)
 
 
-def _right(record: Record, found: Detections, iou: float) -> NDArray[np.bool_]:
-    """Tell which detections are right: every one takes its closest object, the best scored has it."""
-    overlap = pairwise_iou(record.boxes[~record.crowd].astype(np.float64), found.boxes)
-    same = record.class_ids[~record.crowd][:, None] == found.class_ids[None]
-    overlap = np.where(same & (overlap >= iou), overlap, 0)
-    right = np.zeros(len(found), dtype=bool)
-    taken = set[int]()
-    for detection in np.argsort(-found.scores, kind="stable"):
+def _correct(record: Record, detected: Detections, iou: float) -> NDArray[np.bool_]:
+    """Return which detections are correct: each claims its closest object, the best score wins."""
+    overlap = pairwise_iou(record.boxes[~record.crowd].astype(np.float64), detected.boxes)
+    same_class = record.class_ids[~record.crowd][:, None] == detected.class_ids[None]
+    overlap = np.where(same_class & (overlap >= iou), overlap, 0)
+    correct = np.zeros(len(detected), dtype=bool)
+    matched = set[int]()
+    for detection in np.argsort(-detected.scores, kind="stable"):
         closest = int(overlap[:, detection].argmax()) if len(overlap) else 0
-        if len(overlap) and overlap[closest, detection] > 0 and closest not in taken:
-            right[detection] = True
-            taken.add(closest)
-    return right
+        if len(overlap) and overlap[closest, detection] > 0 and closest not in matched:
+            correct[detection] = True
+            matched.add(closest)
+    return correct
 
 
-def _curve(scores: Floats, right: NDArray[np.bool_], objects: int) -> tuple[Floats, Floats]:
+def _curve(scores: Floats, correct: NDArray[np.bool_], objects: int) -> tuple[Floats, Floats]:
     if not objects or not len(scores):
         return np.zeros_like(SCORES), np.zeros_like(SCORES)
     order = np.argsort(-scores, kind="stable")
-    found = right[order].cumsum()
-    precision, recall = found / np.arange(1, len(order) + 1), found / objects
-    falling = -scores[order]
-    return np.interp(-SCORES, falling, precision, left=1), np.interp(-SCORES, falling, recall, left=0)
+    true_positives = correct[order].cumsum()
+    precision, recall = true_positives / np.arange(1, len(order) + 1), true_positives / objects
+    negated = -scores[order]  # np.interp needs increasing values
+    return np.interp(-SCORES, negated, precision, left=1), np.interp(-SCORES, negated, recall, left=0)
 
 
 def _closest_pairs(overlap: Floats, iou: float) -> NDArray[np.int64]:
-    """Pair rows with columns (n, 2), closest first, each at most once, all over `iou`."""
+    """Pair rows with columns (n, 2) that overlap above `iou`, closest first, each at most once."""
     rows, columns = np.nonzero(overlap > iou)
     pairs: list[tuple[int, int]] = []
     free_rows, free_columns = set(rows.tolist()), set(columns.tolist())

@@ -1,4 +1,4 @@
-"""Run a detector in torch as its exported graph runs: the same inputs, the same outputs."""
+"""Run a detector in torch with the inputs and outputs of its exported graph."""
 
 from __future__ import annotations
 
@@ -14,9 +14,12 @@ from model_zoo.export.candidates import candidates
 
 
 def network_run(detector: Detector, card: ModelCard, precision: torch.dtype = torch.float32) -> Run:
-    """Return `run(feeds)` of a detector's deployed form, for `contract.pipeline`.
+    """Return a function that runs batches on the deployed form of a detector.
 
-    precision: what the network computes in; decoding and NMS are float32. Rows (B, max_detections, 6), counts (B,).
+    Args:
+        detector: Detector to deploy; it is not changed.
+        card: Card of the detector, with its limits of candidates and detections.
+        precision: Precision of the network; decoding and NMS are float32.
     """
     device = next(detector.parameters()).device
     deployed = detector.deploy()
@@ -28,18 +31,22 @@ def network_run(detector: Detector, card: ModelCard, precision: torch.dtype = to
         with torch.autocast(device.type, precision, enabled=precision != torch.float32):
             maps = [m.float() for m in deployed(to_network(images, spec))]
         boxes, scores = candidates(head, head.rows(maps), head.priors(maps), card.candidates)
-        return _detections(card, feeds, boxes.cpu().numpy(), scores.cpu().numpy())
+        return _select(card, feeds, boxes.cpu().numpy(), scores.cpu().numpy())
 
     return run
 
 
-def _detections(
+def _select(
     card: ModelCard, feeds: Feeds, boxes: NDArray[np.float32], scores: NDArray[np.float32]
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
-    asked = zip(feeds["score_threshold"], feeds["iou_threshold"], feeds["distance_weight"], strict=True)
+    """Apply thresholds and NMS to the candidates of each image and pad the rows, as the graph does."""
+    thresholds = zip(feeds["score_threshold"], feeds["iou_threshold"], feeds["distance_weight"], strict=True)
     below, limit = card.thresholds.multi_label_below, card.max_detections
-    found = [select(b, s, NMSThresholds(*ask), below, limit) for b, s, ask in zip(boxes, scores, asked, strict=True)]
-    rows = np.zeros((len(found), limit, 6), dtype=np.float32)
-    for row, one in zip(rows, found, strict=True):
-        row[: len(one)] = one
-    return rows, np.asarray([len(one) for one in found], dtype=np.int32)
+    results = [
+        select(image_boxes, image_scores, NMSThresholds(*values), below, limit)
+        for image_boxes, image_scores, values in zip(boxes, scores, thresholds, strict=True)
+    ]
+    rows = np.zeros((len(results), limit, 6), dtype=np.float32)
+    for row, result in zip(rows, results, strict=True):
+        row[: len(result)] = result
+    return rows, np.asarray([len(result) for result in results], dtype=np.int32)

@@ -28,34 +28,34 @@ WRONG: dict[str, tuple[Change, str]] = {
         lambda d: d["letterbox"].update(fil=1),
         "letterbox.fil: unknown field; expected one of align",
     ),
-    "missing field": (lambda d: d.pop("stride"), "stride: expected a whole number; the field is missing"),
+    "missing field": (lambda d: d.pop("stride"), "stride: expected an integer; the field is missing"),
     "missing nested field": (
         lambda d: d["metrics"][0].pop("date"),
-        "metrics[0].date: expected text; the field is missing",
+        "metrics[0].date: expected a string; the field is missing",
     ),
-    "text for a number": (lambda d: d.update(stride="32"), "stride: expected a whole number; got '32'"),
-    "bool for a number": (lambda d: d.update(params=True), "params: expected a whole number; got True"),
+    "text for a number": (lambda d: d.update(stride="32"), "stride: expected an integer; got '32'"),
+    "bool for a number": (lambda d: d.update(params=True), "params: expected an integer; got True"),
     "bool for a float": (
         lambda d: d["thresholds"].update(iou=True),
         "thresholds.iou: expected a finite number; got True",
     ),
     "number for a bool": (lambda d: d.update(dynamic_size=1), "dynamic_size: expected true or false; got 1"),
-    "float for a whole number": (lambda d: d["letterbox"].update(fill=1.0), "letterbox.fill: expected a whole number"),
-    "number for text": (lambda d: d["class_names"].append(5), "class_names[4]: expected text; got 5"),
-    "text for a list": (lambda d: d.update(class_names="person"), "class_names: expected a list of text; got 'person'"),
+    "float for a whole number": (lambda d: d["letterbox"].update(fill=1.0), "letterbox.fill: expected an integer"),
+    "number for text": (lambda d: d["class_names"].append(5), "class_names[4]: expected a string; got 5"),
+    "text for a list": (lambda d: d.update(class_names="person"), "class_names: expected a list of strings; got 'person'"),
     "short list": (lambda d: d.update(input_size=[640]), "input_size: expected a list of 2; got [640]"),
     "text for an object": (lambda d: d.update(weights="mine"), "weights: expected an object; got 'mine'"),
     "list for an object": (lambda d: d.update(tools=["onnx"]), "tools: expected an object; got ['onnx']"),
-    "number in a mapping": (lambda d: d["tools"].update(onnx=1), "tools.onnx: expected text; got 1"),
+    "number in a mapping": (lambda d: d["tools"].update(onnx=1), "tools.onnx: expected a string; got 1"),
     "unknown choice": (
         lambda d: d.update(precision="fp8"),
         "precision: expected one of 'fp32', 'fp16', 'bf16', 'int8'",
     ),
-    "nothing": (lambda d: d.update(family=None), "family: expected text; got None"),
+    "nothing": (lambda d: d.update(family=None), "family: expected a string; got None"),
     "NaN": (lambda d: d.update(gflops=float("nan")), "gflops: expected a finite number; got nan"),
     "infinity": (lambda d: d["metrics"][0].update(value=float("-inf")), "metrics[0].value: expected a finite number"),
     "beyond float": (lambda d: d.update(gflops=10**400), "gflops: expected a finite number"),
-    "half a character": (lambda d: d["class_names"].append("\ud800"), "class_names[4]: expected text"),
+    "half a character": (lambda d: d["class_names"].append("\ud800"), "class_names[4]: expected a string"),
     "another schema": (lambda d: d.update(schema_version=2, new=1), "expected schema_version 1; got 2"),
     "no schema": (lambda d: d.pop("schema_version"), "expected schema_version 1; got None"),
     "name that climbs": (lambda d: d.update(name="../tiny"), "expected a name that matches"),
@@ -66,10 +66,10 @@ WRONG: dict[str, tuple[Change, str]] = {
     "no classes": (lambda d: d.update(class_names=[]), "expected at least one class name"),
     "size off the stride": (
         lambda d: d.update(input_size=[320, 650]),
-        "input_size in positive steps of the stride, 32",
+        "input_size in multiples of the stride, 32",
     ),
-    "no stride": (lambda d: d.update(stride=0), "input_size in positive steps of the stride, 0"),
-    "no size": (lambda d: d.update(input_size=[0, 0]), "input_size in positive steps"),
+    "no stride": (lambda d: d.update(stride=0), "input_size in multiples of the stride, 0"),
+    "no size": (lambda d: d.update(input_size=[0, 0]), "input_size in multiples"),
     "fill above white": (lambda d: d["letterbox"].update(fill=256), "letterbox.fill from 0 to 255; got 256"),
     "no candidates": (lambda d: d.update(candidates=0), "at least one candidate"),
     "no detections": (lambda d: d.update(max_detections=0), "max_detections of at least one"),
@@ -126,7 +126,7 @@ def test_what_is_no_card_is_refused(document: str) -> None:
 
 
 def test_a_card_that_cannot_be_read_back_cannot_be_made(card: ModelCard) -> None:
-    with pytest.raises(CardError, match=r"params: expected a whole number; got np\.int64\(5\)"):
+    with pytest.raises(CardError, match=r"params: expected an integer; got np\.int64\(5\)"):
         replace(card, params=np.int64(5))
     with pytest.raises(CardError, match=r"metrics\[0\]\.value: expected a finite number; got nan"):
         replace(card, metrics=(Metric("AP", float("nan"), "coco", "2026-01-31"),))

@@ -39,14 +39,14 @@ def test_nothing_found() -> None:
 
 
 def test_only_some_classes() -> None:
-    kept = FOUND.only([0])
+    kept = FOUND.filter_classes([0])
     assert kept.class_ids.tolist() == [0]
     np.testing.assert_array_equal(kept.boxes, FOUND.boxes[1:])
 
 
 def test_renamed_classes_leave_the_others_out() -> None:
-    assert FOUND.renamed({0: 5, 1: 3}).class_ids.tolist() == [3, 5]
-    assert FOUND.renamed({1: 0}).class_ids.tolist() == [0]
+    assert FOUND.map_classes({0: 5, 1: 3}).class_ids.tolist() == [3, 5]
+    assert FOUND.map_classes({1: 0}).class_ids.tolist() == [0]
 
 
 def test_a_client_that_reads_to_dict_scores_what_to_coco_does() -> None:

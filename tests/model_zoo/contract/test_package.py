@@ -62,7 +62,7 @@ def test_versions_count_up_and_aliases_choose(repository: Repository, card: Mode
     repository.set_alias("tiny", "stable", 5)
     repository.remove_alias("tiny", "canary")
     assert repository.aliases("tiny") == {"stable": 5}
-    with pytest.raises(PackageNotFound, match=r"no alias 'canary'; there is: stable"):
+    with pytest.raises(PackageNotFound, match=r"no alias 'canary'; existing aliases: stable"):
         repository.remove_alias("tiny", "canary")
 
 
@@ -169,14 +169,14 @@ def test_an_alias_of_a_lost_version_is_a_problem(repository: Repository, package
         repository.resolve("tiny")
     packages, (problem,) = repository.scan()
     assert packages == [package]
-    assert "alias 'stable' means version 9, which is not there" in problem.reason
+    assert "alias 'stable' points to version 9, which does not exist" in problem.reason
 
 
 def test_removing(repository: Repository, card: ModelCard, model: Path) -> None:
     for _ in range(2):
         repository.publish(card, {"model.onnx": model})
     repository.set_alias("tiny", "stable", 2)
-    with pytest.raises(PackageError, match="tiny@2 is what stable means; move or remove the alias first"):
+    with pytest.raises(PackageError, match="tiny@2: cannot remove it while stable points to it; move or remove the alias first"):
         repository.remove("tiny", 2)
     repository.remove("tiny", 1)
     assert repository.versions("tiny") == [2]
@@ -231,19 +231,19 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "manifest of bytes": (lambda p: (p / "manifest.json").write_bytes(b"\xff"), "manifest.json: "),
     "manifest of another schema": (lambda p: _edit(p, lambda d: d.update(schema_version=2)), "schema_version 1; got 2"),
     "manifest with more": (lambda p: _edit(p, lambda d: d.update(x=1)), "manifest.json: x: unknown field"),
-    "file twice": (lambda p: _edit(p, lambda d: d["files"].append(d["files"][0])), "expected every file once"),
-    "unlisted model": (lambda p: _edit(p, lambda d: d["files"].pop()), "model.onnx and card.json among them"),
+    "file twice": (lambda p: _edit(p, lambda d: d["files"].append(d["files"][0])), "expected distinct files"),
+    "unlisted model": (lambda p: _edit(p, lambda d: d["files"].pop()), "include model.onnx and card.json"),
     "climbing name": (lambda p: _edit(p, lambda d: d["files"][0].update(name="../card.json")), "got '../card.json'"),
     "absolute name": (lambda p: _edit(p, lambda d: d["files"][0].update(name="/etc/passwd")), "got '/etc/passwd'"),
-    "wrong kind of sha256": (lambda p: _edit(p, lambda d: d["files"][0].update(sha256="AB")), "every sha256 as 64"),
+    "wrong kind of sha256": (lambda p: _edit(p, lambda d: d["files"][0].update(sha256="AB")), "each sha256 as 64"),
     "size of another type": (
         lambda p: _edit(p, lambda d: d["files"][0].update(size="7")),
-        "files[0].size: expected a whole",
+        "files[0].size: expected an integer",
     ),
-    "model outside": (lambda p: _to_link(p / "model.onnx", p.parent / "away"), "link to a place outside the package"),
-    "card outside": (lambda p: _to_link(p / "card.json", p.parent / "away"), "link to a place outside the package"),
+    "model outside": (lambda p: _to_link(p / "model.onnx", p.parent / "away"), "link to a path outside the package"),
+    "card outside": (lambda p: _to_link(p / "card.json", p.parent / "away"), "link to a path outside the package"),
     "manifest outside": (lambda p: _to_link(p / "manifest.json", p.parent / "away"), "outside the package"),
-    "package outside": (lambda p: _to_link(p, p.parents[2] / "away"), "link to a place outside the repository"),
+    "package outside": (lambda p: _to_link(p, p.parents[2] / "away"), "link to a path outside the repository"),
     "model that never ends": (lambda p: _replace_by_fifo(p / "model.onnx"), "model.onnx is not a regular file"),
     "card that never ends": (lambda p: _replace_by_fifo(p / "card.json"), "card.json is not a regular file"),
     "empty folder": (lambda p: (shutil.rmtree(p), p.mkdir()), "manifest.json is missing"),
@@ -291,16 +291,16 @@ def test_only_plain_names_can_be_published(repository: Repository, card: ModelCa
 
 
 def test_a_package_without_a_model_cannot_be_published(repository: Repository, card: ModelCard, model: Path) -> None:
-    with pytest.raises(PackageError, match=r"model\.onnx and card\.json among them"):
+    with pytest.raises(PackageError, match=r"include model\.onnx and card\.json"):
         repository.publish(card, {"weights.onnx": model})
 
 
 def test_a_failed_publish_leaves_nothing(repository: Repository, card: ModelCard, model: Path, tmp_path: Path) -> None:
-    with pytest.raises(PackageError, match=r"tiny: cannot be published in .*No such file"):
+    with pytest.raises(PackageError, match=r"tiny: cannot publish in .*No such file"):
         repository.publish(card, {"model.onnx": model, "more": tmp_path / "none"})
     assert list((repository.root / "tiny").iterdir()) == []
     repository.root.joinpath("other").write_text("a file where the model's folder should be")
-    with pytest.raises(PackageError, match="cannot be published"):
+    with pytest.raises(PackageError, match="cannot publish"):
         repository.publish(replace(card, name="other"), {"model.onnx": model})
 
 
@@ -410,7 +410,7 @@ def test_a_read_only_repository_serves_and_refuses_changes(repository: Repositor
     else:
         (repository.root / "tiny").chmod(0o555)
     assert repository.resolve("tiny@latest") == package
-    with pytest.raises(PackageError, match="tiny: cannot be changed in"):
+    with pytest.raises(PackageError, match="tiny: cannot change it in"):
         repository.set_alias("tiny", "stable", 1)
 
 

@@ -105,10 +105,10 @@ def test_a_query_takes_the_defaults_of_the_card(card: ModelCard) -> None:
         ({"distance_weight": 2.0}, "distance_weight: expected a number from 0 to 1; got 2"),
         ({"max_detections": 0}, "max_detections: expected a number from 1 to 500; got 0"),
         ({"max_detections": 501}, "max_detections: expected a number from 1 to 500; got 501"),
-        ({"classes": ["cat"]}, "knows no class 'cat'; expected a name or an index of: person, bicycle"),
-        ({"classes": [4]}, "knows no class 4"),
-        ({"classes": [-1]}, "knows no class -1"),
-        ({"classes": ["9" * 5000]}, "knows no class '999"),
+        ({"classes": ["cat"]}, "has no class 'cat'; expected a label or an index of: person, bicycle"),
+        ({"classes": [4]}, "has no class 4"),
+        ({"classes": [-1]}, "has no class -1"),
+        ({"classes": ["9" * 5000]}, "has no class '999"),
     ],
 )
 def test_what_a_model_cannot_do_is_refused(card: ModelCard, asked: dict[str, object], expected: str) -> None:

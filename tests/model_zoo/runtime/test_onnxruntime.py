@@ -158,7 +158,7 @@ def test_a_model_without_a_card_is_refused(put: Put) -> None:
     onnx = pytest.importorskip("onnx", reason="taking the card out takes onnx")
     model = onnx.load_from_string(toy_onnx(toy_card()))
     del model.metadata_props[:]
-    with pytest.raises(CardError, match="carries no card"):
+    with pytest.raises(CardError, match="contains no card"):
         load(put(toy_card(), model.SerializeToString()), EngineOptions())
 
 

@@ -83,7 +83,7 @@ def test_a_deployed_detector_is_not_saved(path):
         ({"variant": "yolov9"}, "got 'yolov9'"),
         ({"variant": "yolov5n"}, "do not match: backbone"),
         ({"class_names": ["one"]}, r"2 .*do not match|do not match: head"),
-        ({"class_names": "ant"}, "weights card: class_names: expected a list of text"),
+        ({"class_names": "ant"}, "weights card: class_names: expected a list of strings"),
         ({"input_size": [100, 100]}, "expected an input size in steps of 32"),
         ({"input_size": [0, 0]}, "expected an input size in steps of 32"),
         ({"schema_version": 2}, "expected schema_version 1; got 2"),
