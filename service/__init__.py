@@ -1,6 +1,6 @@
-"""HTTP service around exported model packages. Imports `model_zoo.contract` only, never torch."""
+"""HTTP service for exported model packages. Runs without torch."""
 
 import os
 
-# ONNX Runtime sends reports of use to its maker unless this is set before it is imported.
+# ONNX Runtime's Linux wheels send telemetry unless this is set before the import.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

@@ -1,10 +1,11 @@
-"""The application: settings in, ASGI out."""
+"""Build the ASGI application from settings."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 import cv2
 from fastapi import FastAPI
@@ -13,49 +14,42 @@ from starlette.exceptions import HTTPException
 
 from model_zoo.contract.errors import LineageError
 from model_zoo.contract.images import ImageLimits
-from model_zoo.contract.package import Package, Repository
-from model_zoo.runtime.base import Engine, OpenEngine
-from model_zoo.runtime.open import open_engine, require_runtime
+from model_zoo.contract.package import Repository
+from model_zoo.runtime.base import OpenEngine
+from model_zoo.runtime.open import open_engine
 from service.api import problems
+from service.api.errors import RequestError
 from service.api.native import detect, health, models
-from service.api.native.body import Memory
-from service.inference.batcher import Closed, DeadlineExceeded, QueueFull
+from service.inference.batcher import BatchingOptions
 from service.inference.bundled import BUNDLED_REPOSITORY, DEFAULT_REPOSITORY
-from service.inference.loaded_model import BatchingOptions
+from service.inference.errors import ServiceError
+from service.inference.image_pool import ImagePool
+from service.inference.loaded_model import load_verified
+from service.inference.memory import MemoryBudget
 from service.inference.model_store import ModelStore
-from service.inference.service import Detection
+from service.inference.service import DetectionService
+from service.middleware.catch_all import CatchAllMiddleware
+from service.middleware.request_id import RequestIdMiddleware
 from service.settings import Settings
-from service.state import State
-from service.telemetry.logs import RequestContext
+from service.state import AppState
 from service.web import docs, routes
 
-HANDLED_ERRORS = (
-    LineageError,
-    problems.ServiceError,
-    QueueFull,
-    DeadlineExceeded,
-    Closed,
-    HTTPException,
-    RequestValidationError,
-)
+HANDLED_ERRORS = (LineageError, ServiceError, RequestError, HTTPException, RequestValidationError)
 
 
-def create_app(settings: Settings, load: OpenEngine = open_engine) -> FastAPI:
-    """Build the application; `load` opens engines, by default with the runtime that the settings name."""
-    if load is open_engine:
-        require_runtime(settings.engine)
+def create_app(settings: Settings, open_engine: OpenEngine = open_engine) -> FastAPI:
+    """Build the application. `open_engine` opens the engine of a package."""
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[Mapping[str, State]]:
+    async def lifespan(_: FastAPI) -> AsyncIterator[Mapping[str, AppState]]:
         cv2.setNumThreads(1)  # many images at a time, one thread each
-        state = _assemble(settings, load)
+        state = _create_state(settings, open_engine)
         watching = asyncio.create_task(state.store.watch(settings.poll))
         yield {"service": state}
         watching.cancel()
         with suppress(asyncio.CancelledError):
             await watching
         await state.detection.close()
-        await state.store.close()
 
     app = FastAPI(
         title="YOLO Lineage",
@@ -64,36 +58,25 @@ def create_app(settings: Settings, load: OpenEngine = open_engine) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    for room in (detect, models, health, docs, routes):
-        app.include_router(room.router)
+    for module in (detect, models, health, docs, routes):
+        app.include_router(module.router)
     app.mount("/playground", routes.files)
     for kind in HANDLED_ERRORS:
         app.add_exception_handler(kind, problems.handle)
-    app.add_middleware(problems.CatchAllMiddleware)
-    app.add_middleware(RequestContext)  # outermost
+    app.add_middleware(CatchAllMiddleware)
+    app.add_middleware(RequestIdMiddleware)  # outermost
     return app
 
 
-def _assemble(settings: Settings, load: OpenEngine) -> State:
-    def load_package(package: Package) -> Engine:
-        package.verify()
-        engine = load(package, settings.engine_options)
-        try:
-            if settings.warm_up:
-                engine.warm_up()
-        except Exception:
-            engine.close()
-            raise
-        return engine
-
+def _create_state(settings: Settings, open_engine: OpenEngine) -> AppState:
     store = ModelStore(
         Repository(settings.repository) if settings.repository else DEFAULT_REPOSITORY,
-        load_package,
+        partial(load_verified, open_engine, settings.engine_options, warm_up=settings.warm_up),
         BatchingOptions(settings.max_delay_ms / 1000, settings.queue_size),
         eager=settings.load,
         default=settings.default_model,
-        until_then=None if settings.repository else BUNDLED_REPOSITORY,
+        fallback=None if settings.repository else BUNDLED_REPOSITORY,
     )
     limits = ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)
-    detection = Detection(settings.decoders, settings.queue_size, limits)
-    return State(settings, store, detection, Memory(settings.max_pending))
+    detection = DetectionService(store, ImagePool(settings.decoders, settings.queue_size, limits))
+    return AppState(settings, store, detection, MemoryBudget(settings.max_pending))

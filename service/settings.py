@@ -1,8 +1,7 @@
-"""Settings of the service: environment variables `LINEAGE_*`, or flags of `lineage serve`, which win."""
+"""Settings of the service: `LINEAGE_*` environment variables, or flags of `lineage serve`, which win."""
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -14,7 +13,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from model_zoo.contract.errors import LineageError
 from model_zoo.contract.images import ImageLimits
-from model_zoo.runtime.base import EngineOptions, Provider, Shapes
+from model_zoo.contract.suggest import did_you_mean
+from model_zoo.runtime.base import EngineOptions, Provider, Runtime, Shapes
 
 PREFIX = "LINEAGE_"
 MEBIBYTE = 1 << 20
@@ -23,63 +23,67 @@ NON_SERVICE_VARIABLES = ("debug", "cache", "shared")
 
 
 class SettingsError(LineageError):
-    """A setting is missing, unknown or out of range."""
+    """A setting is unknown or out of range."""
 
 
 class Settings(BaseSettings):
-    """All that can be set, with what it is good for."""
+    """All settings of the service."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     repository: Path | None = None
-    """Folder of model packages; by default ./models, and until it holds one, the model that comes with the service."""
+    """Folder of model packages; default: ./models, or the bundled model while that is empty."""
     host: str = "127.0.0.1"
-    """Address to listen on; 0.0.0.0 is every one."""
+    """Address to listen on; 0.0.0.0 listens on all interfaces."""
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
-    """Port to listen on; 0 takes a free one."""
+    """Port to listen on; 0 picks a free port."""
     default_model: str | None = None
-    """Model of requests that name none: name[@version|@alias]. Not needed where there is one model."""
+    """Model for requests without one: name[@version|@alias]. Not needed if there is only one model."""
     load: Literal["latest", "all"] = "latest"
-    """What to load ahead of requests: the default version of each model, or every version."""
+    """Models to load at startup: the default version of each model, or all versions."""
     poll: PositiveFloat = 2.0
-    """Seconds between two looks at the repository."""
+    """Seconds between two checks of the repository for changes."""
     warm_up: bool = True
-    """Run every model once before it takes requests."""
+    """Run every model once before it receives requests."""
 
-    engine: Literal["onnxruntime", "tensorrt"] = "onnxruntime"
-    """Runtime; tensorrt runs serialized plans."""
+    engine: Runtime = "onnxruntime"
+    """Runtime of the models; tensorrt runs serialized plans."""
     provider: Provider = "auto"
-    """Execution provider of ONNX Runtime; auto is CUDA where it works, else the CPU."""
+    """Execution provider of ONNX Runtime; auto uses CUDA where it works, else the CPU."""
     workers: PositiveInt | None = None
-    """Runs of one model at a time; by default one per core on a CPU, one on a GPU."""
+    """Concurrent inferences per model; default: one per core on CPU, one on GPU."""
     max_batch: PositiveInt | None = None
-    """Most images of one run; by default 1 on a CPU, 8 on a GPU."""
+    """Max images per inference; default: 1 on CPU, 8 on GPU."""
     max_delay_ms: Annotated[float, Field(ge=0, le=1000)] = 2.0
-    """Longest wait for a batch to fill."""
+    """Max milliseconds an image waits for its batch to fill."""
     shapes: Shapes = "square"
     """square: the model's own input size. buckets: smaller canvases for wide and tall images."""
     queue_size: PositiveInt = 64
-    """Most images that wait for one model; more are refused with 503."""
+    """Max images waiting for one model, and for decoding; more are refused with 503."""
     decoders: PositiveInt = cpu_count()
     """Threads that decode images."""
     timeout: PositiveFloat = 30.0
-    """Seconds within which a request is received and answered."""
+    """Seconds to receive and answer a request."""
 
     max_files: PositiveInt = 32
-    """Most images of one request."""
+    """Max images per request."""
     max_body: PositiveInt = 64 * MEBIBYTE
-    """Most bytes of one request."""
+    """Max bytes per request."""
     max_pending: PositiveInt = 512 * MEBIBYTE
-    """Most bytes of the bodies of all requests at a time; more are refused with 503."""
+    """Max bytes of all request bodies in memory; more are refused with 503."""
     max_image_bytes: PositiveInt = ImageLimits.max_bytes
-    """Most bytes of one image file."""
+    """Max bytes per image file."""
     max_image_pixels: PositiveInt = ImageLimits.max_pixels
-    """Most pixels of one image."""
+    """Max pixels per image."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    """debug shows every request."""
+    """Min level of log records; debug logs every request."""
 
     def __init__(self, **flags: Any) -> None:
-        """Take flags where given, else the environment; SettingsError names each one that is wrong."""
+        """Read flags, and the environment for the settings without a flag.
+
+        Raises:
+            SettingsError: lists all invalid settings.
+        """
         try:
             super().__init__(**flags)
         except ValidationError as error:
@@ -94,25 +98,30 @@ class Settings(BaseSettings):
 
     @property
     def engine_options(self) -> EngineOptions:
-        """What of it concerns the engines."""
-        return EngineOptions(self.engine, self.provider, self.workers, self.max_batch, self.shapes)
+        """Engine settings."""
+        return EngineOptions(
+            runtime=self.engine,
+            provider=self.provider,
+            workers=self.workers,
+            max_batch=self.max_batch,
+            shapes=self.shapes,
+        )
 
 
 def unknown_variables(environment: Mapping[str, str]) -> list[str]:
-    """Describe variables that look like settings and are none."""
-    names = {variable: variable.removeprefix(PREFIX).lower() for variable in environment if variable.startswith(PREFIX)}
+    """Return a warning for each `LINEAGE_*` variable that is not a setting."""
     known = (*Settings.model_fields, *NON_SERVICE_VARIABLES)
-    strangers = {variable: name for variable, name in sorted(names.items()) if name not in known}
-    close = {
-        variable: difflib.get_close_matches(name, Settings.model_fields, n=1) for variable, name in strangers.items()
-    }
+    names = {variable: variable.removeprefix(PREFIX).lower() for variable in environment if variable.startswith(PREFIX)}
+    unknown = {variable: name for variable, name in sorted(names.items()) if name not in known}
+    hints = {variable: did_you_mean(name, Settings.model_fields, count=1) for variable, name in unknown.items()}
     return [
-        f"{v} is not a setting" + (f"; did you mean {PREFIX}{c[0].upper()}?" if c else "") for v, c in close.items()
+        f"{variable} is ignored: it is not a setting" + (f"; {hint}" if hint else "")
+        for variable, hint in hints.items()
     ]
 
 
 def _explain(fault: ErrorDetails, flags: Collection[str]) -> str:
-    """Say what is wrong under the name the user wrote."""
+    """Describe an invalid setting by the name the user wrote: a flag or a variable."""
     if not fault["loc"]:
         return fault["msg"].removeprefix("Value error, ")
     name = str(fault["loc"][0])

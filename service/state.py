@@ -1,20 +1,24 @@
-"""What the routes share, made at start and closed at the end."""
+"""The objects that routes share."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from service.api.native.body import Memory
+from service.inference.memory import MemoryBudget
 from service.inference.model_store import ModelStore
-from service.inference.service import Detection
+from service.inference.service import DetectionService
 from service.settings import Settings
 
 
 @dataclass(frozen=True)
-class State:
-    """Settings, models, the decoding pool and the memory for bodies of one running application."""
+class AppState:
+    """State of one running application, created at startup and closed at shutdown."""
 
     settings: Settings
+    """Settings of the application."""
     store: ModelStore
-    detection: Detection
-    memory: Memory
+    """The models."""
+    detection: DetectionService
+    """The entry point for detection."""
+    memory: MemoryBudget
+    """Memory for request bodies."""

@@ -1,1 +1,1 @@
-"""Inference without HTTP: models, queues, detections."""
+"""Inference: models, queues, batches. Imports no HTTP framework."""

@@ -1,12 +1,12 @@
-"""Bounded, deadline-aware dynamic batching; knows neither HTTP nor pixels.
+"""Bounded dynamic batching with deadlines.
 
     batcher = Batcher(run, workers=1, max_batch=8, max_delay=0.002, queue_size=64)
-    answer = await batcher.submit(item, group=(640, 640), deadline=loop.time() + 5)
-    await batcher.close()  # answers what was accepted
+    result = await batcher.submit(item, group=(640, 640), deadline=loop.time() + 5)
+    await batcher.close()  # finishes accepted items
 
-Items of one group may run together. A batch starts when a worker is idle and the batch is full, or its oldest item has
-waited `max_delay`. Nothing polls: arrivals, finished batches and one timer drive it. All state belongs to the event
-loop; only `run` is called in worker threads.
+Items of one group may run in one batch. A batch starts when a worker is idle and the batch is full, or its oldest item
+has waited `max_delay`. Nothing polls: arrivals, finished batches and one timer drive the batcher. All state belongs to
+the event loop; only `run` is called in worker threads.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Generic, TypeVar
 
+from service.inference.errors import DeadlineExceeded, QueueFull, ShuttingDown
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -26,45 +28,47 @@ Result = TypeVar("Result")
 Outcomes = asyncio.Future[list[Result | Exception]]
 
 
-class QueueFull(Exception):
-    """As many items are waiting as may wait."""
+@dataclass(frozen=True)
+class BatchResult(Generic[Result]):
+    """The result of one item, with the timing of its batch."""
 
-
-class DeadlineExceeded(Exception):
-    """The item was not answered in time."""
-
-
-class Closed(Exception):
-    """No more items are accepted."""
+    value: Result
+    """What `run` returned for the item."""
+    queue_seconds: float
+    """Seconds from arrival to the start of the batch."""
+    run_seconds: float
+    """Seconds the batch took."""
+    batch_size: int
+    """Number of items in the batch."""
 
 
 @dataclass(frozen=True)
-class Answer(Generic[Result]):
-    """A result, the seconds it waited for a worker and ran, and how many items ran with it."""
+class BatchingOptions:
+    """How items wait for a batch."""
 
-    value: Result
-    waited: float
-    ran: float
-    batch: int
+    max_delay: float = 0.002
+    """Max seconds an item waits for its batch to fill."""
+    queue_size: int = 64
+    """Max number of items that wait for a worker."""
 
 
 @dataclass(eq=False)
 class _Ticket(Generic[Item, Result]):
     item: Item
-    future: asyncio.Future[Answer[Result]]
+    future: asyncio.Future[BatchResult[Result]]
     arrived: float
     deadline: float
 
     def expire(self) -> None:
         if not self.future.done():
-            self.future.set_exception(DeadlineExceeded("the answer did not come before the deadline"))
+            self.future.set_exception(DeadlineExceeded("no answer before the deadline of the request"))
 
 
 class Batcher(Generic[Item, Result]):
     """Runs items in batches on worker threads.
 
-    run: gets the items of one batch and returns as many results, in order; called in `workers` threads at a time.
-    max_delay: seconds an item may wait for company. queue_size: most items that wait for a worker.
+    `run` receives the items of one batch and returns as many results in the same order. Up to `workers` threads call
+    it at a time. A full queue raises `queue_full`; `stage` names the queue in the message.
     """
 
     def __init__(
@@ -75,9 +79,12 @@ class Batcher(Generic[Item, Result]):
         max_batch: int = 1,
         max_delay: float = 0.0,
         queue_size: int = 64,
+        stage: str = "a worker",
+        queue_full: type[QueueFull] = QueueFull,
     ) -> None:
         self._run = run
         self._workers, self._max_batch, self._max_delay, self._queue_size = workers, max_batch, max_delay, queue_size
+        self._stage, self._queue_full = stage, queue_full
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="batch")
         self._groups: dict[Hashable, OrderedDict[_Ticket[Item, Result], None]] = {}
         self._running: set[Outcomes[Result]] = set()
@@ -89,15 +96,20 @@ class Batcher(Generic[Item, Result]):
         """Number of items that wait for a worker."""
         return sum(len(tickets) for tickets in self._groups.values())
 
-    async def submit(self, item: Item, *, deadline: float, group: Hashable = None) -> Answer[Result]:
-        """Return the item's result; `deadline` is in the event loop's time.
+    async def submit(self, item: Item, *, deadline: float, group: Hashable = None) -> BatchResult[Result]:
+        """Return the item's result. Cancelling withdraws the item.
 
-        Raises QueueFull, Closed, DeadlineExceeded, or what `run` raised on this item. Cancelling withdraws the item.
+        `deadline` is in event loop time. An exception that `run` raises for this item is raised here.
+
+        Raises:
+            QueueFull: the queue is at its limit.
+            DeadlineExceeded: there was no result in time.
+            ShuttingDown: the batcher is closed.
         """
         if self._closing:
-            raise Closed("no more items are accepted")
+            raise ShuttingDown("the server is shutting down; try again later")
         if self.waiting >= self._queue_size:
-            raise QueueFull(f"{self._queue_size} items are waiting already")
+            raise self._queue_full(f"{self._queue_size} images are already waiting for {self._stage}; try again later")
         loop = asyncio.get_running_loop()
         ticket = _Ticket[Item, Result](item, loop.create_future(), loop.time(), deadline)
         expiry = loop.call_at(deadline, ticket.expire)
@@ -110,15 +122,15 @@ class Batcher(Generic[Item, Result]):
             self._withdraw(ticket, group)
 
     async def close(self) -> None:
-        """Refuse new items, answer the accepted ones, end the threads."""
+        """Refuse new items, finish the accepted ones, end the threads."""
         self._closing = True
         self._dispatch()
-        while self._running:  # a finished batch starts the next before this wakes
+        while self._running:  # a finished batch starts the next one before this wakes up
             await asyncio.wait(self._running)
         self._pool.shutdown(wait=False)
 
     def _dispatch(self) -> None:
-        """Give idle workers the batches that are due and set the timer for the next one."""
+        """Start the batches that are due on idle workers, and set the timer for the next one."""
         if self._timer:
             self._timer.cancel()
             self._timer = None
@@ -128,16 +140,16 @@ class Batcher(Generic[Item, Result]):
             if due > loop.time():
                 self._timer = loop.call_at(due, self._dispatch)
                 return
-            self._start(self._take(group))
+            self._start(self._pop_batch(group))
 
     def _due(self, group: Hashable) -> float:
-        """Time from which the group's next batch may run; a full batch is due since its first item came."""
+        """Return the time at which the group's next batch may run; a full batch is due from its first arrival."""
         tickets = self._groups[group]
         full = self._closing or len(tickets) >= self._max_batch
         return next(iter(tickets)).arrived + (0.0 if full else self._max_delay)
 
-    def _take(self, group: Hashable) -> list[_Ticket[Item, Result]]:
-        """Remove up to `max_batch` items from the group, leaving out those that nobody waits for any more."""
+    def _pop_batch(self, group: Hashable) -> list[_Ticket[Item, Result]]:
+        """Remove up to `max_batch` items from the group, dropping cancelled and expired ones."""
         now = asyncio.get_running_loop().time()
         tickets = self._groups[group]
         batch: list[_Ticket[Item, Result]] = []
@@ -157,10 +169,10 @@ class Batcher(Generic[Item, Result]):
         loop = asyncio.get_running_loop()
         future = loop.run_in_executor(self._pool, self._attempt, [ticket.item for ticket in batch])
         self._running.add(future)
-        future.add_done_callback(partial(self._settle, batch, loop.time()))
+        future.add_done_callback(partial(self._finish, batch, loop.time()))
 
     def _attempt(self, items: Sequence[Item]) -> list[Result | Exception]:
-        """Run a batch; when it fails run its items singly, so that one harms only itself."""
+        """Run a batch. If it fails, run its items one by one so that only the faulty ones fail."""
         try:
             results = list(self._run(items))
             if len(results) != len(items):
@@ -171,17 +183,18 @@ class Batcher(Generic[Item, Result]):
                 return [error]
             return [outcome for item in items for outcome in self._attempt([item])]
 
-    def _settle(self, batch: list[_Ticket[Item, Result]], started: float, done: Outcomes[Result]) -> None:
-        """Tell every item of a finished batch its outcome."""
+    def _finish(self, batch: list[_Ticket[Item, Result]], started: float, done: Outcomes[Result]) -> None:
+        """Set the outcome of every item of a finished batch and start the next batch."""
         self._running.remove(done)
-        ran = asyncio.get_running_loop().time() - started
+        run_seconds = asyncio.get_running_loop().time() - started
         for ticket, outcome in zip(batch, done.result(), strict=True):
             if ticket.future.done():
                 continue
             if isinstance(outcome, Exception):
                 ticket.future.set_exception(outcome)
             else:
-                ticket.future.set_result(Answer(outcome, started - ticket.arrived, ran, len(batch)))
+                result = BatchResult(outcome, started - ticket.arrived, run_seconds, len(batch))
+                ticket.future.set_result(result)
         self._dispatch()
 
     def _withdraw(self, ticket: _Ticket[Item, Result], group: Hashable) -> None:

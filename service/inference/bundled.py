@@ -1,4 +1,4 @@
-"""The model that comes with the service: it answers where nobody named a repository and `./models` holds no model."""
+"""The model bundled with the service, served by default until `./models` holds a model."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Final
 
 from model_zoo.contract.package import Repository
 
-BUNDLED_REPOSITORY: Final = Repository(Path(__file__).parents[1] / "default")  # may be read-only: reading never writes
+BUNDLED_REPOSITORY: Final = Repository(Path(__file__).parents[1] / "default")  # may be read-only
 DEFAULT_REPOSITORY: Final = Repository(Path("models"))
-REPOSITORY_HELP: Final = f"(default: {DEFAULT_REPOSITORY.root}, or the model that comes with the service)"
+REPOSITORY_HELP: Final = f"(default: {DEFAULT_REPOSITORY.root}, or the bundled model while that is empty)"
 
 
-def repository_of(named: Path | None) -> Repository:
-    """Return the repository that was named; else `./models` where it holds a model, else the embedded one."""
-    if named is not None:
-        return Repository(named)
+def repository_of(path: Path | None) -> Repository:
+    """Return the repository at `path`; by default `./models` if it holds a model, else the bundled one."""
+    if path is not None:
+        return Repository(path)
     return DEFAULT_REPOSITORY if DEFAULT_REPOSITORY.names() else BUNDLED_REPOSITORY

@@ -1,103 +1,142 @@
-"""From uploaded files to detections: decode beside the event loop, detect in batches; a bad file harms only itself."""
+"""DetectionService: the single entry point for detection, whatever the protocol."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, TypeVar, cast
 
-import cv2
-
+from model_zoo.contract import pipeline
+from model_zoo.contract.card import ModelCard
 from model_zoo.contract.detections import Detections
-from model_zoo.contract.drawing import draw
 from model_zoo.contract.errors import ImageError
-from model_zoo.contract.images import ImageLimits, decode_image
 from model_zoo.contract.letterbox import Size
-from model_zoo.contract.pipeline import ModelInput, Query
-from service.inference.batcher import Batcher
+from model_zoo.contract.package import Package
+from service.inference.image_pool import ImagePool
 from service.inference.loaded_model import LoadedModel
-
-T = TypeVar("T")
-Work = Callable[[], Any]
+from service.inference.model_store import ModelStore
 
 
 @dataclass(frozen=True)
-class Upload:
-    """One file of a request; `file` is the name the client gave it."""
+class QueryOptions:
+    """Detection options of a request; None means the default of the model's card."""
 
-    file: str | None
-    data: bytes
+    score: float | None = None
+    """Min score of a detection."""
+    iou: float | None = None
+    """Suppression threshold."""
+    distance_weight: float | None = None
+    """Weight of the center distance in the suppression: 1 is DIoU-NMS, 0 is IoU-NMS."""
+    classes: Sequence[str | int] | None = None
+    """Names or indices of the classes to report."""
+    max_detections: int | None = None
+    """Max number of detections per image."""
+
+    def resolve(self, card: ModelCard) -> pipeline.Query:
+        """Fill in the card's defaults.
+
+        Raises:
+            QueryError: an option is outside what the model allows.
+        """
+        return pipeline.make_query(
+            card,
+            score=self.score,
+            iou=self.iou,
+            distance_weight=self.distance_weight,
+            classes=self.classes,
+            max_detections=self.max_detections,
+        )
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
-    """What was found on a picture of `size` (height, width), and the seconds it took to decode, queue and infer."""
+class ImageResult:
+    """Detections on one image, with timing."""
 
     size: Size
+    """(height, width) of the image as displayed."""
     detections: Detections
-    decode: float
-    queue: float
-    infer: float
+    """Detections in image pixels."""
+    decode_seconds: float
+    """Seconds from arrival until the image was decoded and letterboxed."""
+    queue_seconds: float
+    """Seconds the image waited for inference."""
+    infer_seconds: float
+    """Seconds of its inference batch."""
 
 
-class Detection:
-    """Decodes and draws in a bounded pool of threads; what runs on the model is the model's to batch."""
+@dataclass(frozen=True, eq=False)
+class DetectResult:
+    """The answer to one request."""
 
-    def __init__(self, threads: int, queue_size: int, limits: ImageLimits) -> None:
-        self._pool: Batcher[Work, Any] = Batcher(_work, workers=threads, queue_size=queue_size)
-        self._limits = limits
+    package: Package
+    """The model that answered."""
+    images: Sequence[ImageResult | ImageError]
+    """For each image in order, its result or why it cannot be used."""
 
-    async def detect_all(
-        self, model: LoadedModel, uploads: Sequence[Upload], query: Query, deadline: float
-    ) -> list[Found | ImageError]:
-        """Return for every upload what was found or why the file cannot be used.
 
-        Raises what concerns the whole request: QueueFull, DeadlineExceeded, Closed.
+class DetectionService:
+    """Detects objects with the models of a store. Usable from one event loop."""
+
+    def __init__(self, store: ModelStore, images: ImagePool) -> None:
+        self._store, self._images = store, images
+
+    async def check(self, reference: str | None, query: QueryOptions, deadline: float) -> None:
+        """Load the model and check the query against its card, before the images are received.
+
+        Raises:
+            LineageError: the model is unknown or unusable, or the query is out of range.
+            NotReady: the model is still loading.
         """
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._detect(model, upload, query, deadline)) for upload in uploads]
-        except ExceptionGroup as several:
-            raise several.exceptions[0] from None
-        return [task.result() for task in tasks]
+        async with self._store.lease(reference, deadline) as model:
+            query.resolve(model.card)
 
-    async def draw(self, upload: Upload, found: Found, class_names: Sequence[str], deadline: float) -> bytes:
-        """Return the picture with what was found on it, as JPEG.
+    async def detect(
+        self, images: Sequence[bytes], reference: str | None, query: QueryOptions, deadline: float
+    ) -> DetectResult:
+        """Detect objects in image files; one bad file does not affect the others.
 
-        The picture is decoded anew: keeping the pixels of all that wait would cost more memory than there is.
+        `reference` is `name[@version|@alias]`; None means the default model. `deadline` is in event loop time.
+
+        Raises:
+            LineageError: the model is unknown or unusable, or the query is out of range.
+            NotReady: the model is still loading.
+            QueueFull: too many images wait to be decoded or for the model.
+            DeadlineExceeded: the deadline passed.
+            ShuttingDown: the server is stopping.
         """
-        return await self._aside(partial(_draw, upload.data, self._limits, found.detections, class_names), deadline)
+        async with self._store.lease(reference, deadline) as model:
+            resolved = query.resolve(model.card)
+            try:
+                async with asyncio.TaskGroup() as group:
+                    tasks = [group.create_task(self._detect_one(model, data, resolved, deadline)) for data in images]
+            except ExceptionGroup as errors:
+                raise errors.exceptions[0] from None
+            return DetectResult(model.package, [task.result() for task in tasks])
+
+    async def draw(self, image: bytes, detections: Detections, class_names: Sequence[str], deadline: float) -> bytes:
+        """Return an image file with its detections drawn, as JPEG.
+
+        Raises:
+            DecodeQueueFull: too many images wait to be decoded or drawn.
+            DeadlineExceeded: the deadline passed.
+            ShuttingDown: the server is stopping.
+        """
+        return await self._images.draw(image, detections, class_names, deadline)
 
     async def close(self) -> None:
-        """Finish what was accepted and end the threads."""
-        await self._pool.close()
+        """Finish the accepted images and unload all models."""
+        await self._images.close()
+        await self._store.close()
 
-    async def _detect(self, model: LoadedModel, upload: Upload, query: Query, deadline: float) -> Found | ImageError:
+    async def _detect_one(
+        self, model: LoadedModel, data: bytes, query: pipeline.Query, deadline: float
+    ) -> ImageResult | ImageError:
         loop = asyncio.get_running_loop()
-        began = loop.time()
+        started = loop.time()
         try:
-            prepared = await self._aside(partial(_prepare, model, upload.data, self._limits), deadline)
+            model_input = await self._images.decode(data, model.preprocess, deadline)
         except ImageError as error:
             return error
-        took = loop.time() - began
-        found = await model.detect(prepared, query, deadline)
-        return Found(prepared.geometry.image, found.value, took, found.waited, found.ran)
-
-    async def _aside(self, work: Callable[[], T], deadline: float) -> T:
-        """Do the work in the pool."""
-        return cast(T, (await self._pool.submit(work, deadline=deadline)).value)
-
-
-def _work(batch: Sequence[Work]) -> list[Any]:
-    return [work() for work in batch]
-
-
-def _prepare(model: LoadedModel, data: bytes, limits: ImageLimits) -> ModelInput:
-    return model.prepare(decode_image(data, limits))
-
-
-def _draw(data: bytes, limits: ImageLimits, detections: Detections, class_names: Sequence[str]) -> bytes:
-    drawn = draw(decode_image(data, limits), detections, class_names)
-    return cv2.imencode(".jpg", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))[1].tobytes()
+        decoded = loop.time() - started
+        result = await model.detect(model_input, query, deadline)
+        return ImageResult(model_input.geometry.image, result.value, decoded, result.queue_seconds, result.run_seconds)

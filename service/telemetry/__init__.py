@@ -1,1 +1,1 @@
-"""Logs, metrics and traces; imports nothing else of the service."""
+"""Logs. Imports nothing else of the service."""

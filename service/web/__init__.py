@@ -1,1 +1,1 @@
-"""Pages for people: the playground and the API documentation."""
+"""Web pages: the playground and the API documentation."""

@@ -1,4 +1,4 @@
-"""GET /: a page to try the service with, from files beside the code; nothing is fetched from elsewhere."""
+"""GET /: the playground, served from static files; nothing is loaded from other hosts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from starlette.staticfiles import StaticFiles
 
 FOLDER: Final = Path(__file__).resolve().parent / "static" / "playground"
 SAMPLES: Final = FOLDER / "samples"
-# Pictures are shown from memory (blob:); the rest is the page's own.
+# The user's image is shown from memory (blob:).
 POLICY: Final = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; style-src-attr 'unsafe-inline'; "
     "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
@@ -21,14 +21,14 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get("/")
-async def page() -> Response:
-    """Show the playground."""
+async def playground() -> Response:
+    """Return the playground."""
     return FileResponse(FOLDER / "index.html", headers=POLICY)
 
 
 @router.get("/playground/samples/index.json")
 async def samples() -> Response:
-    """List the pictures that are one click away."""
+    """List the sample images."""
     return JSONResponse(sorted(path.name for path in SAMPLES.glob("*.[jpw]*")))
 
 

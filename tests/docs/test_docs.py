@@ -181,7 +181,7 @@ def test_every_setting_is_documented_with_its_default() -> None:
 
 def test_every_error_is_documented() -> None:
     documented = {(int(row[0]), row[1]) for row in table("docs/serving.md", "Errors")}
-    assert documented == set(problems._TABLE.values())
+    assert documented == set(problems.STATUS_BY_ERROR.values())
 
 
 def test_every_address_is_documented() -> None:

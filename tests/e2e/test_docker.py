@@ -167,4 +167,4 @@ def test_stop_is_graceful(compose: Compose, server: str) -> None:
     """Keep this last: it ends the server. 0 is its own good end; 137 would be the engine's patience."""
     compose("stop", "cpu")
     assert inspect(server, ".State.ExitCode") == "0"
-    assert "good bye" in run("docker", "logs", server)
+    assert "shutdown complete" in run("docker", "logs", server)

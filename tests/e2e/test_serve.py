@@ -127,7 +127,7 @@ def test_on_sigterm_it_answers_what_was_accepted_and_ends_well(publish: Publish)
         server.process.send_signal(signal.SIGTERM)
         assert [connection.getresponse().status for connection in accepted] == [200] * 4
         assert server.process.wait(TIMEOUT) == 0
-        assert "every accepted request is answered" in server.log
+        assert "shutdown complete: all accepted requests were answered" in server.log
         with pytest.raises(ConnectionRefusedError):
             send(server, picture(1))
 
@@ -180,7 +180,7 @@ def test_when_the_queue_is_full_it_says_when_to_come_back(publish: Publish) -> N
         refused = [answer for answer in answers if answer.status_code != 200]
         assert len(refused) < 12
         assert {(answer.status_code, answer.headers["retry-after"]) for answer in refused} == {(503, "1")}
-        assert {answer.json()["title"] for answer in refused} == {"Queue full"}
+        assert {answer.json()["title"] for answer in refused} == {"Inference queue full"}
         assert results(detect(server, picture(1))), "it takes requests again"
 
 

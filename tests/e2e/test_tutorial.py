@@ -19,7 +19,7 @@ import pytest
 
 from model_zoo.contract.package import Repository
 from tests.conftest import ROOT
-from tests.examples.requirements import needs_chromium, needs_systems
+from tests.examples.ui_elements.rendering import needs_chromium, needs_systems
 
 # What the document says, and what is run in its place: a minute instead of an hour.
 SIZES = {"--count 600": "--count 16", "--epochs 30": "--epochs 1", "--image-size 640": "--image-size 160 --workers 0"}

@@ -1,4 +1,4 @@
-"""An event loop whose clock stands still until the test moves it."""
+"""An event loop with a clock that only the test moves."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ def on_fake_clock(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
 
 
 def jump(seconds: float) -> None:
-    """Move the clock without letting anything happen."""
+    """Move the clock without running anything."""
     loop = asyncio.get_running_loop()
     assert isinstance(loop, FakeClockLoop)
     loop.now += seconds
 
 
 async def advance(seconds: float = 0.0) -> None:
-    """Let everything happen that is due on the loop, move the clock, and again."""
-    await _happen()
+    """Run what is due on the loop, move the clock, and run what is due then."""
+    await _run_due()
     jump(seconds)
-    await _happen()
+    await _run_due()
 
 
-async def _happen() -> None:
+async def _run_due() -> None:
     for _ in range(5):
         await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""An engine for tests: no model file, detections that tell the pixels and thresholds it was given."""
+"""An engine without a model file, whose detections show the pixels and thresholds it received."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from model_zoo.contract.package import Package
 from model_zoo.contract.pipeline import Feeds
 from model_zoo.runtime.base import EngineOptions, Outputs
 
-POISON = 13  # an image whose first pixel has this red value makes the run fail
+POISON = 13  # a run fails if the first pixel of an image has this red value
 
 
 def _open_gate() -> threading.Event:
@@ -25,10 +25,10 @@ def _open_gate() -> threading.Event:
 
 @dataclass
 class FakeEngine:
-    """Finds one object per image: its corner is red, green of the first pixel, its score the threshold asked for.
+    """Returns one detection per image: its corner is red and green of the first pixel, its score the threshold.
 
-    Clear `gate` to hold every run until it is set. `begun` counts the runs, `batches` lists the sizes of those that
-    passed the gate, `closed` tells the end.
+    Clear `gate` to block every run until it is set. `started` counts the runs. `batches` lists the sizes of those that
+    passed the gate.
     """
 
     card: ModelCard
@@ -36,8 +36,9 @@ class FakeEngine:
     max_batch: int = 1
     device: str = "fake"
     gate: threading.Event = field(default_factory=_open_gate)
-    begun: int = 0
+    started: int = 0
     batches: list[int] = field(default_factory=list)
+    warm_ups: int = 0
     closed: bool = False
 
     @property
@@ -47,7 +48,7 @@ class FakeEngine:
 
     def run(self, feeds: Feeds) -> Outputs:
         """Run one batch."""
-        self.begun += 1
+        self.started += 1
         self.gate.wait()
         first = feeds["images"][:, 0, 0].astype(np.float32)
         self.batches.append(len(first))
@@ -59,13 +60,35 @@ class FakeEngine:
         return rows[:, None], np.ones(len(rows), dtype=np.int32)
 
     def warm_up(self) -> None:
-        """Do nothing."""
+        """Count the call."""
+        self.warm_ups += 1
 
     def close(self) -> None:
-        """Remember it."""
+        """Record the call."""
         self.closed = True
 
 
-def load(package: Package, options: EngineOptions) -> FakeEngine:
-    """Make an engine for a package, whatever its model file holds."""
+class GatedEngines:
+    """Opens fake engines that share one closed gate."""
+
+    def __init__(self) -> None:
+        self.gate = threading.Event()
+        self.engine: FakeEngine | None = None
+
+    def __call__(self, package: Package, options: EngineOptions) -> FakeEngine:
+        self.engine = open_fake_engine(package, options)
+        self.engine.gate = self.gate
+        return self.engine
+
+    @property
+    def started(self) -> int:
+        return self.engine.started if self.engine else 0
+
+    @property
+    def batches(self) -> list[int]:
+        return self.engine.batches if self.engine else []
+
+
+def open_fake_engine(package: Package, options: EngineOptions) -> FakeEngine:
+    """Return an engine for a package, whatever its model file contains."""
     return FakeEngine(package.card, options.workers or 1, options.max_batch or 1)

@@ -1,4 +1,4 @@
-"""POST /detect: pictures in, detections or a drawn picture out."""
+"""POST /detect: detections, or the image with its detections drawn."""
 
 from __future__ import annotations
 
@@ -10,23 +10,21 @@ from typing import Annotated, Any, Final, TypeVar
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from model_zoo.contract import pipeline
-from model_zoo.contract.card import ModelCard
 from model_zoo.contract.errors import ImageError
-from model_zoo.contract.package import Package
-from service.api import problems
-from service.api.native.body import BodyLimits, read_uploads
-from service.api.native.negotiation import choose
-from service.api.native.schemas import DetectAnswer, DetectQuery, Problem
-from service.inference.service import Found, Upload
-from service.state import State
+from service.api.errors import BadRequest
+from service.api.native.body import BodyLimits, Upload, read_uploads
+from service.api.native.negotiation import negotiate
+from service.api.native.schemas import DetectAnswer, Detection, DetectQuery, ImageSize, ModelName, Result, Timing
+from service.api.problems import Problem, problem
+from service.inference.service import DetectResult, ImageResult
+from service.state import AppState
 
 JSON, JPEG = "application/json", "image/jpeg"
 T = TypeVar("T")
 
 router = APIRouter()
 
-BODY: Final = {
+REQUEST_BODY: Final = {
     "requestBody": {
         "required": True,
         "content": {
@@ -41,79 +39,84 @@ BODY: Final = {
         },
     }
 }
-ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
+RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
     200: {"model": DetectAnswer, "content": {JPEG: {"schema": {"type": "string", "format": "binary"}}}},
     "4XX": {"model": Problem, "description": "The request, or its only image, cannot be used"},
-    503: {"model": Problem, "description": "Queue full or not ready; try again after Retry-After seconds"},
+    503: {"model": Problem, "description": "Overloaded or not ready; try again after Retry-After seconds"},
     504: {"model": Problem, "description": "Not answered in time"},
 }
 
 
-@router.post("/detect", openapi_extra=BODY, responses=ANSWERS)
+@router.post("/detect", openapi_extra=REQUEST_BODY, responses=RESPONSES)
 async def detect(request: Request, query: Annotated[DetectQuery, Query()]) -> Response:
-    """Find objects on one or several images.
+    """Detect objects in one or several images.
 
-    Send files as multipart parts named `file`, or one as a raw `image/*` body. With several files a bad one has an
-    `error` in its own result and harms no other. `Accept: image/jpeg` answers the drawn picture (one file).
+    Send files as multipart parts named `file`, or one as a raw `image/*` body. With several files, a bad one has an
+    `error` in its own result and does not affect the others. `Accept: image/jpeg` returns the image with its
+    detections drawn (one file).
     """
-    state: State = request.state.service
-    settings, began = state.settings, asyncio.get_running_loop().time()
-    deadline = began + settings.timeout
-    form = choose(request.headers.get("accept"), (JSON, JPEG))
-    with state.memory.account() as take:
-        uploads = await read_uploads(request, BodyLimits(settings.max_body, settings.max_files, deadline), take)
-        if form == JPEG and len(uploads) > 1:
-            raise problems.BadRequest(f"Accept {JPEG}: expected one file, for one drawn picture; got {len(uploads)}")
-        async with state.store.lease(query.model, deadline) as model:
-            work = state.detection.detect_all(model, uploads, _checked(model.card, query), deadline)
-            found = await _unless_gone(request, work)
-            if len(found) == 1 and isinstance(found[0], ImageError):
-                raise found[0]
-            if form == JPEG and isinstance(found[0], Found):
-                picture = await state.detection.draw(uploads[0], found[0], model.card.class_names, deadline)
-                return Response(picture, media_type=JPEG)
-            return _answer(model.package, uploads, found, asyncio.get_running_loop().time() - began)
+    state: AppState = request.state.service
+    settings, started = state.settings, asyncio.get_running_loop().time()
+    deadline, options = started + settings.timeout, query.options()
+    media_type = negotiate(request.headers.get("accept"), (JSON, JPEG))
+    await state.detection.check(query.model, options, deadline)
+    with state.memory.reserve() as memory:
+        uploads = await read_uploads(request, BodyLimits(settings.max_body, settings.max_files, deadline), memory)
+        if media_type == JPEG and len(uploads) > 1:
+            raise BadRequest(f"Accept {JPEG}: expected one file; got {len(uploads)}; send them one by one")
+        images = [upload.data for upload in uploads]
+        work = state.detection.detect(images, query.model, options, deadline)
+        result = await _cancel_on_disconnect(request, work)
+        first = result.images[0]
+        if len(uploads) == 1 and isinstance(first, ImageError):
+            raise first
+        if media_type == JPEG and isinstance(first, ImageResult):
+            names = result.package.card.class_names
+            return Response(await state.detection.draw(images[0], first.detections, names, deadline), media_type=JPEG)
+    answer = _answer(uploads, result, asyncio.get_running_loop().time() - started)
+    return Response(json.dumps(answer.model_dump(exclude_unset=True)), media_type=JSON)
 
 
-def _checked(card: ModelCard, query: DetectQuery) -> pipeline.Query:
-    return pipeline.make_query(
-        card,
-        score=query.score,
-        iou=query.iou,
-        distance_weight=pipeline.DISTANCE_WEIGHTS[query.nms] if query.nms else None,
-        classes=query.class_list,
-        max_detections=query.max_detections,
-    )
-
-
-async def _unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """Do the work, but give it up when the client goes away."""
+async def _cancel_on_disconnect(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """Await the work; cancel it and raise BadRequest when the client disconnects."""
     working = asyncio.ensure_future(work)
-    gone = asyncio.ensure_future(request.receive())  # the body was read: what comes now is the disconnect
+    disconnect = asyncio.ensure_future(request.receive())  # the body has been read: only the disconnect is left
     try:
-        await asyncio.wait((working, gone), return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait((working, disconnect), return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
-            raise problems.BadRequest("the client went away")
+            raise BadRequest("the client disconnected")
         return working.result()
     finally:
         working.cancel()
-        gone.cancel()
+        disconnect.cancel()
 
 
-def _answer(package: Package, uploads: Sequence[Upload], found: Sequence[Found | ImageError], total: float) -> Response:
+def _answer(uploads: Sequence[Upload], result: DetectResult, total_seconds: float) -> DetectAnswer:
+    package = result.package
+    images = [image for image in result.images if isinstance(image, ImageResult)]
     names = package.card.class_names
-    good = [f for f in found if isinstance(f, Found)]
-    slowest = {stage: max((getattr(f, stage) for f in good), default=0.0) for stage in ("decode", "queue", "infer")}
-    body = {
-        "model": {"name": package.name, "version": package.version},
-        "results": [{"file": u.file} | _result(f, names) for u, f in zip(uploads, found, strict=True)],
-        "timing_ms": {stage: round(1000 * seconds, 3) for stage, seconds in (slowest | {"total": total}).items()},
-    }
-    return Response(json.dumps(body), media_type=JSON)
+    return DetectAnswer(
+        model=ModelName(name=package.name, version=package.version),
+        results=[_result(u.file, image, names) for u, image in zip(uploads, result.images, strict=True)],
+        timing_ms=Timing(
+            decode=_milliseconds(max((image.decode_seconds for image in images), default=0.0)),
+            queue=_milliseconds(max((image.queue_seconds for image in images), default=0.0)),
+            infer=_milliseconds(max((image.infer_seconds for image in images), default=0.0)),
+            total=_milliseconds(total_seconds),
+        ),
+    )
 
 
-def _result(found: Found | ImageError, names: Sequence[str]) -> dict[str, Any]:
-    if isinstance(found, ImageError):
-        return {"error": problems.problem(found)}
-    height, width = found.size
-    return {"image": {"width": width, "height": height}, "detections": found.detections.to_dict(names)}
+def _result(file: str | None, image: ImageResult | ImageError, class_names: Sequence[str]) -> Result:
+    if isinstance(image, ImageError):
+        return Result(file=file, error=problem(image))
+    height, width = image.size
+    return Result(
+        file=file,
+        image=ImageSize(width=width, height=height),
+        detections=[Detection(**detection) for detection in image.detections.to_dict(class_names)],
+    )
+
+
+def _milliseconds(seconds: float) -> float:
+    return round(1000 * seconds, 3)

@@ -1,4 +1,4 @@
-"""Is the process alive, and can it answer."""
+"""GET /health: liveness and readiness."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from starlette.responses import JSONResponse, Response
 
 from service.api.native.schemas import Health
 from service.api.problems import RETRY_AFTER
-from service.state import State
+from service.state import AppState
 
 router = APIRouter(prefix="/health", tags=["health"])
 
 
 @router.get("/live", responses={200: {"model": Health}})
 async def live() -> Response:
-    """Answer as long as the process runs."""
-    return JSONResponse({"status": "live"})
+    """Return 200 while the process runs."""
+    return JSONResponse(Health(status="live").model_dump(exclude_unset=True))
 
 
 @router.get("/ready", responses={200: {"model": Health}, 503: {"model": Health}})
 async def ready(request: Request) -> Response:
-    """Answer 200 when requests can be answered, else 503 with what is missing."""
-    state: State = request.state.service
+    """Return 200 if requests can be answered, else 503 with what is missing."""
+    state: AppState = request.state.service
     missing = state.store.missing()
     if not missing:
-        return JSONResponse({"status": "ready", "missing": []})
-    return JSONResponse({"status": "not ready", "missing": missing}, 503, RETRY_AFTER)
+        return JSONResponse(Health(status="ready", missing=[]).model_dump())
+    return JSONResponse(Health(status="not ready", missing=missing).model_dump(), 503, RETRY_AFTER)

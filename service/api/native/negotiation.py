@@ -1,15 +1,19 @@
-"""Which of the forms we have does the client like best (RFC 9110, section 12.5.1)."""
+"""Content negotiation by the Accept header (RFC 9110, section 12.5.1)."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 
-from service.api.problems import NotAcceptable
+from service.api.errors import NotAcceptable
 
 
-def choose(accept: str | None, offers: Sequence[str]) -> str:
-    """Return the offer that an Accept header weighs most, the first of equals; NotAcceptable where none weighs."""
+def negotiate(accept: str | None, offers: Sequence[str]) -> str:
+    """Return the media type that an Accept header prefers; the first of equals.
+
+    Raises:
+        NotAcceptable: the header allows none of the offers.
+    """
     if not accept or not accept.strip():
         return offers[0]
     ranges = [_parse(part) for part in accept.split(",")]
@@ -20,20 +24,20 @@ def choose(accept: str | None, offers: Sequence[str]) -> str:
 
 
 def _weight(offer: str, ranges: Sequence[tuple[str, float]]) -> float:
-    """Weight of the most specific range that matches."""
-    for wanted in (offer, offer.partition("/")[0] + "/*", "*/*"):
-        weights = [weight for kind, weight in ranges if kind == wanted]
+    """Return the weight of the most specific media range that matches."""
+    for pattern in (offer, offer.partition("/")[0] + "/*", "*/*"):
+        weights = [weight for media_range, weight in ranges if media_range == pattern]
         if weights:
             return max(weights)
     return 0.0
 
 
 def _parse(part: str) -> tuple[str, float]:
-    """Split `type/subtype;q=0.5`; a weight that is no number from 0 to 1 counts as 0."""
-    kind, *parameters = (piece.strip().lower() for piece in part.split(";"))
+    """Parse `type/subtype;q=0.5`; a weight outside 0 to 1 counts as 0."""
+    media_range, *parameters = (piece.strip().lower() for piece in part.split(";"))
     weights = [parameter[2:] for parameter in parameters if parameter.startswith("q=")]
     try:
         weight = float(weights[0]) if weights else 1.0
     except ValueError:
         weight = math.nan
-    return kind, weight if 0 <= weight <= 1 else 0.0
+    return media_range, weight if 0 <= weight <= 1 else 0.0

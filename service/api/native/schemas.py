@@ -1,45 +1,50 @@
-"""Shapes of requests and answers, as /docs and /openapi.json show them.
-
-Answers are built as plain objects and not run through these models: their numbers come from the contract's own types.
-"""
+"""Requests and responses of the native interface. The routes build their JSON from these models."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from model_zoo.contract.pipeline import DISTANCE_WEIGHTS
+from service.api.problems import Problem
+from service.inference.model_store import PackageState
+from service.inference.service import QueryOptions
 
 ClassName = Annotated[str, Field(max_length=10_000)]
 
 
 class DetectQuery(BaseModel):
-    """What a detection request may ask for; the model's card gives the defaults."""
+    """Query parameters of a detection request. The defaults are those of the model's card."""
 
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     model: Annotated[str, Field(min_length=1, max_length=256)] | None = None
-    """name, name@version or name@alias; may be left out where there is one model."""
+    """name, name@version or name@alias; optional if there is only one model."""
     score: float | None = None
-    """Lowest score of a detection, 0 to 1."""
+    """Min score of a detection, 0 to 1."""
     iou: float | None = None
     """Overlap above which the lower-scored of two detections of one class is dropped, 0 to 1."""
     nms: Literal["diou", "iou"] | None = None
-    """Measure of overlap: diou also counts the distance of the centers (arXiv:1911.08287)."""
+    """Overlap measure: diou also uses the distance of the box centers (arXiv:1911.08287)."""
     classes: Annotated[list[ClassName], Field(max_length=1000)] | None = None
     """Names or indices of the classes to report; repeated or separated by commas."""
     max_detections: Annotated[int, Field(ge=1, le=100_000)] | None = None
-    """Most detections of one image."""
+    """Max number of detections per image."""
 
-    @property
-    def class_list(self) -> list[str] | None:
-        """The classes, one by one."""
-        if self.classes is None:
-            return None
-        return [name.strip() for group in self.classes for name in group.split(",")]
+    def options(self) -> QueryOptions:
+        """Return the options for the detection service."""
+        return QueryOptions(
+            score=self.score,
+            iou=self.iou,
+            distance_weight=DISTANCE_WEIGHTS[self.nms] if self.nms else None,
+            classes=None if self.classes is None else [n.strip() for group in self.classes for n in group.split(",")],
+            max_detections=self.max_detections,
+        )
 
 
 class Detection(BaseModel):
-    """One object: corners x1, y1, x2, y2 in pixels of the image as displayed (after EXIF rotation)."""
+    """One object. The box is x1, y1, x2, y2 in pixels of the image as displayed (after EXIF rotation)."""
 
     box: tuple[float, float, float, float]
     score: float
@@ -54,19 +59,8 @@ class ImageSize(BaseModel):
     height: int
 
 
-class Problem(BaseModel):
-    """Why a request, or one file of it, was refused (RFC 9457)."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    request_id: str
-    errors: list[dict[str, str]] = []
-
-
 class Result(BaseModel):
-    """What was found on one image; `error` stands in place of the rest where the file could not be used."""
+    """Result of one image: `image` and `detections`, or `error` if the file cannot be used."""
 
     file: str | None
     image: ImageSize | None = None
@@ -82,7 +76,7 @@ class ModelName(BaseModel):
 
 
 class Timing(BaseModel):
-    """Milliseconds: of the slowest image where there are several; total is the request's, from its head on."""
+    """Milliseconds. Stages are those of the slowest image; total is the whole request."""
 
     decode: float
     queue: float
@@ -99,21 +93,27 @@ class DetectAnswer(BaseModel):
 
 
 class Version(BaseModel):
-    """One version of a model and where it is in its life."""
+    """One version of a model and its state."""
 
     version: int
-    state: Literal["loaded", "loading", "failed", "available"]
+    state: PackageState
     digest: str
 
 
 class Model(BaseModel):
-    """A model of the repository; `default` is the version that its bare name means."""
+    """A model of the repository; `default` is the version that its bare name refers to."""
 
     name: str
     default: int | None
     aliases: dict[str, int]
     versions: list[Version]
     problems: list[str]
+
+
+class ModelDetail(Model):
+    """A model with the card of its default version."""
+
+    card: dict[str, Any] | None = None
 
 
 class Models(BaseModel):
@@ -124,7 +124,7 @@ class Models(BaseModel):
 
 
 class Health(BaseModel):
-    """`missing` says what has to happen before the service can answer."""
+    """Health of the service; `missing` lists what must happen before it is ready."""
 
     status: Literal["ready", "not ready", "live"]
     missing: list[str] = []

@@ -1,4 +1,4 @@
-"""Where nobody named a repository: `./models`, else the model that comes with the service."""
+"""The default repository: `./models`, else the bundled model."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from tests.service.conftest import SAMPLES
 
 
 @pytest.fixture(autouse=True)
-def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def test_the_embedded_model_is_whole_small_and_free() -> None:
+def test_bundled_model_is_complete_small_and_free() -> None:
     [package], problems = BUNDLED_REPOSITORY.scan()
     package.verify()
     assert problems == []
@@ -27,33 +27,39 @@ def test_the_embedded_model_is_whole_small_and_free() -> None:
     assert {file.name for file in package.files} >= {"README.md", "DATA_CARD.md", "evaluation.json"}
 
 
-def test_models_here_come_before_the_embedded_one_and_what_is_named_before_both(tmp_path: Path) -> None:
+def test_given_repository_comes_first_then_models_then_bundled(tmp_path: Path) -> None:
     assert repository_of(None) is BUNDLED_REPOSITORY
     (tmp_path / "models").mkdir()
     assert repository_of(None) is BUNDLED_REPOSITORY
-    (tmp_path / "models" / "mine" / "1").mkdir(parents=True)
+    (tmp_path / "models" / "own" / "1").mkdir(parents=True)
     assert repository_of(None) is DEFAULT_REPOSITORY
     assert repository_of(tmp_path / "other").root == tmp_path / "other"
 
 
-def test_models_lists_the_embedded_one_and_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+def test_models_lists_the_bundled_model(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "--json"]) == 0
     out, err = capsys.readouterr()
     assert [entry["name"] for entry in json.loads(out)["models"]] == ["ui-elements"]
-    assert "comes with the service" in err
+    assert "the bundled model" in err
 
 
-def test_detect_uses_the_embedded_one(capsys: pytest.CaptureFixture[str]) -> None:
+def test_detect_uses_the_bundled_model(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["detect", "photo.jpg", "--json"]) == 1  # there is no such file
     assert json.loads(capsys.readouterr().out)["model"] == {"name": "ui-elements", "version": 1}
 
 
-def test_the_embedded_one_finds_what_is_on_a_page(capsys: pytest.CaptureFixture[str]) -> None:
+def test_bundled_model_detects_elements_of_a_page(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["detect", str(SAMPLES / "file-manager.jpg"), "--json"]) == 0
     [result] = json.loads(capsys.readouterr().out)["results"]
-    assert {found["label"] for found in result["detections"]} >= {"button", "link", "icon", "table", "text_field"}
+    assert {detection["label"] for detection in result["detections"]} >= {
+        "button",
+        "link",
+        "icon",
+        "table",
+        "text_field",
+    }
 
 
-def test_a_repository_that_is_named_is_used_alone(capsys: pytest.CaptureFixture[str]) -> None:
+def test_given_repository_has_no_fallback(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["detect", "photo.jpg", "--repository", "empty", "--model", "ui-elements"]) == 2
     assert "the model repository empty is empty" in capsys.readouterr().err

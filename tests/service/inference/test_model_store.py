@@ -1,4 +1,4 @@
-"""The models in memory follow the repository on disk."""
+"""The model store follows the repository on disk."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ from model_zoo.contract.errors import PackageError, PackageNotFound, QueryError
 from model_zoo.contract.package import Package, Repository
 from model_zoo.contract.pipeline import make_query
 from model_zoo.runtime.base import EngineOptions
-from service.api.problems import NotReady
-from service.inference.loaded_model import BatchingOptions
+from service.inference.batcher import BatchingOptions
+from service.inference.errors import NotReady
 from service.inference.model_store import ModelStore
 from tests.service.conftest import Publish, flat
-from tests.service.fake_engine import FakeEngine, load
+from tests.service.fake_engine import FakeEngine, open_fake_engine
 
-SOON = 30.0
+PATIENCE = 30.0
 
 
 class Engines:
-    """Makes fake engines and remembers them; a version listed in `broken` fails, `gate` holds loading (of one name)."""
+    """Opens fake engines and records them. Versions in `broken` fail; `gate` blocks loading (of `gated`, or of all)."""
 
     def __init__(self) -> None:
-        self.made: dict[Package, FakeEngine] = {}
+        self.opened: dict[Package, FakeEngine] = {}
         self.broken: dict[int, Exception] = {}
         self.gate = threading.Event()
         self.gate.set()
         self.loads = 0
-        self.holds: str | None = None
+        self.gated: str | None = None
 
     def __call__(self, package: Package) -> FakeEngine:
         self.loads += 1
-        assert self.holds not in (None, package.name) or self.gate.wait(SOON)
+        assert self.gated not in (None, package.name) or self.gate.wait(PATIENCE)
         if package.version in self.broken:
             raise self.broken[package.version]
-        self.made[package] = load(package, EngineOptions())
-        return self.made[package]
+        self.opened[package] = open_fake_engine(package, EngineOptions())
+        return self.opened[package]
 
 
 @pytest.fixture
@@ -58,11 +58,11 @@ def run(test: Callable[[], Awaitable[None]]) -> None:
 
 
 async def version(store: ModelStore, reference: str | None) -> int:
-    async with store.lease(reference, asyncio.get_running_loop().time() + SOON) as model:
+    async with store.lease(reference, asyncio.get_running_loop().time() + PATIENCE) as model:
         return model.package.version
 
 
-def test_an_empty_repository_says_what_is_missing(store: ModelStore, caplog: pytest.LogCaptureFixture) -> None:
+def test_empty_repository_reports_what_is_missing(store: ModelStore, caplog: pytest.LogCaptureFixture) -> None:
     async def test() -> None:
         assert store.missing() == ["the model repository is being read"]
         await store.refresh()
@@ -76,28 +76,28 @@ def test_an_empty_repository_says_what_is_missing(store: ModelStore, caplog: pyt
     run(test)
 
 
-def test_another_repository_answers_until_the_awaited_one_holds_a_model(
+def test_fallback_is_used_until_the_repository_holds_a_model(
     repository: Repository, publish: Publish, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    publish("embedded")
-    awaited = Repository(tmp_path / "awaited")
-    store = ModelStore(awaited, Engines(), BatchingOptions(), until_then=repository)
+    publish("bundled")
+    preferred = Repository(tmp_path / "preferred")
+    store = ModelStore(preferred, Engines(), BatchingOptions(), fallback=repository)
     caplog.set_level("INFO")
 
     async def name() -> str:
         await store.refresh()
-        async with store.lease(None, asyncio.get_running_loop().time() + SOON) as model:
+        async with store.lease(None, asyncio.get_running_loop().time() + PATIENCE) as model:
             return model.package.name
 
     async def test() -> None:
-        assert await name() == await name() == "embedded"
-        assert caplog.text.count("comes with the service") == 1
+        assert await name() == await name() == "bundled"
+        assert caplog.text.count("serving the bundled model") == 1
         publish("own").path.parent.rename(tmp_path / "own")
-        awaited.root.mkdir()
-        (tmp_path / "own").rename(awaited.root / "own")
+        preferred.root.mkdir()
+        (tmp_path / "own").rename(preferred.root / "own")
         assert await name() == "own"
-        assert f"using the models in {awaited.root}" in caplog.text
-        awaited.root.rename(tmp_path / "lost")
+        assert f"serving the models in {preferred.root}" in caplog.text
+        preferred.root.rename(tmp_path / "lost")
         with pytest.raises(PackageError, match="is gone"):  # and does not fall back
             await name()
         await store.close()
@@ -105,7 +105,7 @@ def test_another_repository_answers_until_the_awaited_one_holds_a_model(
     run(test)
 
 
-def test_the_default_version_is_loaded_ahead_and_the_others_on_request(
+def test_default_version_is_loaded_ahead_and_others_on_request(
     store: ModelStore, publish: Publish, engines: Engines
 ) -> None:
     first, second = publish(), publish()
@@ -120,12 +120,12 @@ def test_the_default_version_is_loaded_ahead_and_the_others_on_request(
         assert (store.state(first), store.state(second)) == ("loaded", "loaded")
         assert engines.loads == 2
         await store.close()
-        assert all(engine.closed for engine in engines.made.values())
+        assert all(engine.closed for engine in engines.opened.values())
 
     run(test)
 
 
-def test_every_version_can_be_loaded_ahead(repository: Repository, publish: Publish, engines: Engines) -> None:
+def test_eager_all_loads_every_version(repository: Repository, publish: Publish, engines: Engines) -> None:
     packages = [publish(), publish(), publish("other")]
     store = ModelStore(repository, engines, BatchingOptions(), eager="all")
 
@@ -137,7 +137,7 @@ def test_every_version_can_be_loaded_ahead(repository: Repository, publish: Publ
     run(test)
 
 
-def test_a_name_may_be_left_out_only_where_it_is_clear(repository: Repository, publish: Publish) -> None:
+def test_reference_is_optional_with_one_model_or_a_default(repository: Repository, publish: Publish) -> None:
     publish("one")
     publish("two")
 
@@ -155,9 +155,7 @@ def test_a_name_may_be_left_out_only_where_it_is_clear(repository: Repository, p
     run(test)
 
 
-def test_a_new_version_takes_over_when_it_is_loaded_and_the_old_one_goes(
-    store: ModelStore, publish: Publish, engines: Engines
-) -> None:
+def test_new_version_replaces_the_old_one_once_loaded(store: ModelStore, publish: Publish, engines: Engines) -> None:
     old = publish()
 
     async def test() -> None:
@@ -174,12 +172,12 @@ def test_a_new_version_takes_over_when_it_is_loaded_and_the_old_one_goes(
         assert await version(store, "toy") == 2
         assert store.state(old) == "available"
         await store.close()
-        assert engines.made[old].closed
+        assert engines.opened[old].closed
 
     run(test)
 
 
-def test_the_old_version_is_unloaded_only_after_its_last_user_has_left(
+def test_old_version_is_unloaded_after_its_last_lease_ends(
     store: ModelStore, publish: Publish, engines: Engines
 ) -> None:
     old = publish()
@@ -187,22 +185,20 @@ def test_the_old_version_is_unloaded_only_after_its_last_user_has_left(
     async def test() -> None:
         await store.refresh()
         loop = asyncio.get_running_loop()
-        async with store.lease("toy", loop.time() + SOON) as model:
+        async with store.lease("toy", loop.time() + PATIENCE) as model:
             publish()
             await store.refresh()
             await asyncio.sleep(0.05)
-            assert not engines.made[old].closed
-            answer = await model.detect(model.prepare(flat(9)), make_query(model.card), loop.time() + SOON)
+            assert not engines.opened[old].closed
+            answer = await model.detect(model.preprocess(flat(9)), make_query(model.card), loop.time() + PATIENCE)
             assert len(answer.value) == 1
         await store.close()
-        assert engines.made[old].closed
+        assert engines.opened[old].closed
 
     run(test)
 
 
-def test_an_alias_moves_requests_and_its_model_is_loaded_on_request(
-    store: ModelStore, repository: Repository, publish: Publish
-) -> None:
+def test_moved_alias_selects_the_new_version(store: ModelStore, repository: Repository, publish: Publish) -> None:
     for _ in range(3):
         publish()
     repository.set_alias("toy", "canary", 1)
@@ -220,7 +216,7 @@ def test_an_alias_moves_requests_and_its_model_is_loaded_on_request(
     run(test)
 
 
-def test_what_was_published_a_moment_ago_is_found(store: ModelStore, publish: Publish) -> None:
+def test_version_published_since_the_last_refresh_is_found(store: ModelStore, publish: Publish) -> None:
     publish()
 
     async def test() -> None:
@@ -235,15 +231,15 @@ def test_what_was_published_a_moment_ago_is_found(store: ModelStore, publish: Pu
     run(test)
 
 
-def test_a_version_that_fails_to_load_leaves_the_old_one_in_service_and_says_why(
+def test_version_that_fails_to_load_leaves_the_old_one_in_service(
     store: ModelStore, publish: Publish, engines: Engines
 ) -> None:
     publish()
-    engines.broken = {2: PackageError("toy@2: cannot be loaded: bad luck"), 3: ZeroDivisionError("secret")}
+    engines.broken = {2: PackageError("toy@2: cannot be loaded: wrong opset"), 3: ZeroDivisionError("secret")}
 
     async def test() -> None:
         await store.refresh()
-        for number, reason in ((2, "bad luck"), (3, "ZeroDivisionError")):
+        for number, reason in ((2, "wrong opset"), (3, "ZeroDivisionError")):
             package = publish()
             await store.refresh()
             assert store.state(package) == "failed"
@@ -261,7 +257,7 @@ def test_a_version_that_fails_to_load_leaves_the_old_one_in_service_and_says_why
     run(test)
 
 
-def test_a_damaged_package_is_refused_and_harms_no_other(
+def test_damaged_package_does_not_affect_others(
     store: ModelStore, publish: Publish, caplog: pytest.LogCaptureFixture
 ) -> None:
     good, damaged = publish(), publish()
@@ -271,7 +267,7 @@ def test_a_damaged_package_is_refused_and_harms_no_other(
         await store.refresh()
         await store.refresh()
         assert store.problems()[0].startswith("toy@2: model.onnx is damaged")
-        assert caplog.text.count("toy@2: model.onnx is damaged") == 1, "told once"
+        assert caplog.text.count("toy@2: model.onnx is damaged") == 1, "logged once"
         assert await version(store, "toy@1") == good.version
         with pytest.raises(PackageError, match="damaged"):
             await version(store, "toy")
@@ -280,7 +276,7 @@ def test_a_damaged_package_is_refused_and_harms_no_other(
     run(test)
 
 
-def test_damage_to_the_newest_version_leaves_the_old_one_in_service(store: ModelStore, publish: Publish) -> None:
+def test_damaged_new_version_leaves_the_old_one_in_service(store: ModelStore, publish: Publish) -> None:
     publish()
 
     async def test() -> None:
@@ -293,7 +289,7 @@ def test_damage_to_the_newest_version_leaves_the_old_one_in_service(store: Model
     run(test)
 
 
-def test_a_model_that_is_gone_from_disk_is_unloaded(
+def test_model_removed_from_disk_is_unloaded(
     store: ModelStore, repository: Repository, publish: Publish, engines: Engines
 ) -> None:
     package = publish()
@@ -307,12 +303,12 @@ def test_a_model_that_is_gone_from_disk_is_unloaded(
             await version(store, "toy")
         assert await version(store, None) == 1
         await store.close()
-        assert engines.made[package].closed
+        assert engines.opened[package].closed
 
     run(test)
 
 
-def test_a_repository_that_cannot_be_read_changes_nothing(
+def test_unreadable_repository_changes_nothing(
     store: ModelStore, publish: Publish, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     publish()
@@ -336,7 +332,7 @@ def test_a_repository_that_cannot_be_read_changes_nothing(
     run(test)
 
 
-def test_a_root_that_vanishes_leaves_the_models_in_service(
+def test_lost_repository_leaves_the_models_in_service(
     store: ModelStore, repository: Repository, publish: Publish
 ) -> None:
     publish()
@@ -352,7 +348,7 @@ def test_a_root_that_vanishes_leaves_the_models_in_service(
     run(test)
 
 
-def test_requests_share_one_load_and_give_up_at_their_deadline(
+def test_requests_share_one_load_and_stop_at_their_deadline(
     store: ModelStore, publish: Publish, engines: Engines
 ) -> None:
     publish()
@@ -374,7 +370,7 @@ def test_requests_share_one_load_and_give_up_at_their_deadline(
     run(test)
 
 
-def test_loading_is_shown_and_not_ready(store: ModelStore, publish: Publish, engines: Engines) -> None:
+def test_loading_model_is_not_ready(store: ModelStore, publish: Publish, engines: Engines) -> None:
     publish()
     engines.gate.clear()
 
@@ -391,12 +387,12 @@ def test_loading_is_shown_and_not_ready(store: ModelStore, publish: Publish, eng
     run(test)
 
 
-def test_it_is_ready_when_every_default_is_loaded(store: ModelStore, publish: Publish, engines: Engines) -> None:
+def test_store_is_ready_when_every_default_is_loaded(store: ModelStore, publish: Publish, engines: Engines) -> None:
     publish("one")
     publish("two")
 
     async def test() -> None:
-        engines.holds = "two"
+        engines.gated = "two"
         engines.gate.clear()
         refreshing = asyncio.create_task(store.refresh())
         while engines.loads < 2:
@@ -410,7 +406,7 @@ def test_it_is_ready_when_every_default_is_loaded(store: ModelStore, publish: Pu
     run(test)
 
 
-def test_a_request_before_the_first_look_is_told_to_come_again(store: ModelStore, publish: Publish) -> None:
+def test_lease_before_the_first_refresh_is_not_ready(store: ModelStore, publish: Publish) -> None:
     publish()
 
     async def test() -> None:
@@ -424,7 +420,7 @@ def test_a_request_before_the_first_look_is_told_to_come_again(store: ModelStore
     run(test)
 
 
-def test_a_repository_of_damaged_packages_is_not_ready_and_says_why(store: ModelStore, publish: Publish) -> None:
+def test_repository_of_damaged_packages_is_not_ready(store: ModelStore, publish: Publish) -> None:
     publish().model_path.unlink()
 
     async def test() -> None:

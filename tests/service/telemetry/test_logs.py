@@ -1,4 +1,4 @@
-"""Logs: one line each, with the request they belong to."""
+"""Log lines in logfmt."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def record(message: str, **extra: object) -> logging.LogRecord:
     )
 
 
-def test_a_line_tells_time_level_place_and_request() -> None:
+def test_line_has_time_level_logger_and_request() -> None:
     token = request_id.set("abc")
     try:
         assert LogfmtFormatter().format(record("hello")) == "1970-01-01T00:00:00.007Z INFO service.x request=abc hello"
@@ -23,25 +23,25 @@ def test_a_line_tells_time_level_place_and_request() -> None:
         request_id.reset(token)
 
 
-def test_what_would_break_the_line_does_not() -> None:
+def test_control_characters_are_escaped() -> None:
     try:
         raise ValueError("first\nsecond")
     except ValueError as error:
-        information = (type(error), error, error.__traceback__)
-    line = LogfmtFormatter().format(record("GET /a\r\nfake line \x1b[31m", exc_info=information))
+        exc_info = (type(error), error, error.__traceback__)
+    line = LogfmtFormatter().format(record("GET /a\r\nfake line \x1b[31m", exc_info=exc_info))
     assert line.isprintable()
     assert "ValueError: first\\nsecond" in line
 
 
-def test_logs_go_to_stderr_at_the_level_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+def test_logs_go_to_stderr_at_the_configured_level(capsys: pytest.CaptureFixture[str]) -> None:
     root = logging.getLogger()
     before, level = root.handlers[:], root.level
     try:
         configure_logging("warning")
-        logging.getLogger("service.x").info("not this")
-        logging.getLogger("service.x").warning("but this")
+        logging.getLogger("service.x").info("hidden")
+        logging.getLogger("service.x").warning("shown")
     finally:
         root.handlers[:] = before
         root.setLevel(level)
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.endswith("WARNING service.x request=- but this")
+    assert line.endswith("WARNING service.x request=- shown")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from service.api.native.negotiation import choose
-from service.api.problems import NotAcceptable
+from service.api.errors import NotAcceptable
+from service.api.native.negotiation import negotiate
 
 JSON, JPEG = "application/json", "image/jpeg"
 
@@ -28,11 +28,11 @@ JSON, JPEG = "application/json", "image/jpeg"
         ("image/jpeg; level=1; q=1", JPEG),
     ],
 )
-def test_the_best_liked_form_is_chosen(accept: str | None, chosen: str) -> None:
-    assert choose(accept, (JSON, JPEG)) == chosen
+def test_preferred_type_is_chosen(accept: str | None, chosen: str) -> None:
+    assert negotiate(accept, (JSON, JPEG)) == chosen
 
 
 @pytest.mark.parametrize("accept", ["text/html", "application/json;q=0", "application/json;q=7", ";", "image/png"])
-def test_what_cannot_be_given_is_refused(accept: str) -> None:
+def test_unavailable_types_are_refused(accept: str) -> None:
     with pytest.raises(NotAcceptable, match=r"expected one of application/json, image/jpeg"):
-        choose(accept, (JSON, JPEG))
+        negotiate(accept, (JSON, JPEG))

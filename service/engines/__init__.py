@@ -1,1 +1,0 @@
-"""Runtimes that execute a model file behind one protocol."""

@@ -1,0 +1,64 @@
+"""Image decoding and drawing in a bounded pool of threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, TypeVar, cast
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from model_zoo.contract.detections import Detections
+from model_zoo.contract.drawing import draw
+from model_zoo.contract.images import DEFAULT_LIMITS, ImageLimits, decode_image
+from service.inference.batcher import Batcher
+from service.inference.errors import DecodeQueueFull
+
+T = TypeVar("T")
+Job = Callable[[], Any]
+
+
+class ImagePool:
+    """Decodes and draws images off the event loop.
+
+    Both methods raise DecodeQueueFull, DeadlineExceeded or ShuttingDown, and ImageError for a bad file.
+    """
+
+    def __init__(self, threads: int, queue_size: int, limits: ImageLimits = DEFAULT_LIMITS) -> None:
+        self._limits = limits
+        self._jobs: Batcher[Job, Any] = Batcher(
+            _run, workers=threads, queue_size=queue_size, stage="decoding", queue_full=DecodeQueueFull
+        )
+
+    async def decode(self, data: bytes, transform: Callable[[NDArray[np.uint8]], T], deadline: float) -> T:
+        """Decode an image file and return `transform(image)`, computed in the same thread."""
+        return await self._submit(partial(_decode, data, self._limits, transform), deadline)
+
+    async def draw(self, data: bytes, detections: Detections, class_names: Sequence[str], deadline: float) -> bytes:
+        """Return the image with its detections drawn, as JPEG.
+
+        The file is decoded again: keeping the pixels of all waiting images would need too much memory.
+        """
+        return await self._submit(partial(_draw, data, self._limits, detections, class_names), deadline)
+
+    async def close(self) -> None:
+        """Finish the accepted images and end the threads."""
+        await self._jobs.close()
+
+    async def _submit(self, job: Callable[[], T], deadline: float) -> T:
+        return cast(T, (await self._jobs.submit(job, deadline=deadline)).value)
+
+
+def _run(jobs: Sequence[Job]) -> list[Any]:
+    return [job() for job in jobs]
+
+
+def _decode(data: bytes, limits: ImageLimits, transform: Callable[[NDArray[np.uint8]], T]) -> T:
+    return transform(decode_image(data, limits))
+
+
+def _draw(data: bytes, limits: ImageLimits, detections: Detections, class_names: Sequence[str]) -> bytes:
+    drawn = draw(decode_image(data, limits), detections, class_names)
+    return cv2.imencode(".jpg", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))[1].tobytes()

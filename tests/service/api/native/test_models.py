@@ -1,0 +1,35 @@
+"""GET /models."""
+
+from __future__ import annotations
+
+from starlette.testclient import TestClient
+
+from model_zoo.contract.package import Repository
+from service.api.native.schemas import Model, ModelDetail, Models
+from tests.service.app_client import check_problem, serving, wait_until
+from tests.service.conftest import Publish
+from tests.service.fake_engine import open_fake_engine
+
+
+def test_models_are_listed_with_versions_states_and_problems(repository: Repository, publish: Publish) -> None:
+    publish()
+    publish().model_path.unlink()
+    publish("other")
+    repository.set_alias("toy", "stable", 1)
+    with serving(repository, open_fake_engine) as client:
+        wait_until(lambda: "available" not in client.get("/models").text)
+        listed = Models.model_validate(client.get("/models").json())
+        other, toy = listed.models
+        assert (other.name, other.default, toy.default, toy.aliases) == ("other", 1, 1, {"stable": 1})
+        assert [(v.version, v.state) for v in toy.versions] == [(1, "loaded")]
+        assert "toy@2" in listed.problems[0]
+        shown = client.get("/models/toy").json()
+        assert Model.model_validate(shown) == toy
+        card = ModelDetail.model_validate(shown).card
+        assert card is not None
+        assert card["class_names"] == ["red", "green", "blue"]
+
+
+def test_unknown_model_lists_the_available_ones(client: TestClient) -> None:
+    detail = check_problem(client.get("/models/tyo"), 404, "No such model")
+    assert detail == "no model 'tyo'; did you mean toy? available: toy"

@@ -1,0 +1,34 @@
+"""Catalogs of a repository."""
+
+from __future__ import annotations
+
+from model_zoo.contract.package import Repository
+from service.inference.catalog import read_catalog
+from tests.service.conftest import Publish
+
+
+def test_catalog_of_a_missing_folder_is_empty(repository: Repository) -> None:
+    catalog = read_catalog(repository)
+    assert (catalog.names, catalog.defaults, catalog.problems) == ([], [], ())
+
+
+def test_references_follow_aliases(repository: Repository, publish: Publish) -> None:
+    first, second, other = publish(), publish(), publish("other")
+    repository.set_alias("toy", "stable", 1)
+    catalog = read_catalog(repository)
+    assert catalog.packages == {"toy@1": first, "toy@2": second, "other@1": other}
+    assert catalog.references == {
+        "toy": first, "toy@stable": first, "toy@latest": second, "other": other, "other@latest": other
+    }  # fmt: skip
+    assert catalog.aliases == {"toy": {"stable": 1}, "other": {}}
+    assert catalog.defaults == [other, first]
+
+
+def test_damage_is_listed_and_does_not_affect_other_models(repository: Repository, publish: Publish) -> None:
+    publish().model_path.unlink()
+    publish("other")
+    (repository.root / "other" / "aliases.json").write_text("no JSON")
+    catalog = read_catalog(repository)
+    assert catalog.names == ["other"]
+    assert catalog.references.keys() == {"other@latest"}
+    assert {problem.name for problem in catalog.problems} == {"toy", "other"}

@@ -1,0 +1,19 @@
+"""GET /docs and /openapi.json."""
+
+from __future__ import annotations
+
+from starlette.testclient import TestClient
+
+
+def test_docs_load_nothing_from_other_hosts(client: TestClient) -> None:
+    response = client.get("/docs")
+    assert response.headers["content-type"].startswith("text/html")
+    assert "/detect" in response.text
+    assert "src=" not in response.text
+    assert "https://" not in response.text
+
+
+def test_openapi_describes_every_route(client: TestClient) -> None:
+    described = client.get("/openapi.json").json()
+    assert {"/detect", "/models", "/models/{name}", "/health/live", "/health/ready"} == set(described["paths"])
+    assert "multipart/form-data" in described["paths"]["/detect"]["post"]["requestBody"]["content"]

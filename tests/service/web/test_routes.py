@@ -1,0 +1,26 @@
+"""GET /: the playground."""
+
+from __future__ import annotations
+
+import re
+
+from starlette.testclient import TestClient
+
+
+def test_playground_loads_nothing_from_other_hosts(client: TestClient) -> None:
+    page = client.get("/")
+    assert page.headers["content-security-policy"].startswith("default-src 'self'")
+    addresses = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert {"playground/app.js", "playground/style.css"} <= set(addresses)
+    for address in addresses:
+        assert address == "data:," or client.get(f"/{address}").status_code == 200
+    for text in (page.text, client.get("/playground/app.js").text, client.get("/playground/style.css").text):
+        assert "//" not in re.sub(r"(^|\s)// .*", "", text)  # only in comments: no address of another host
+
+
+def test_samples_are_listed(client: TestClient) -> None:
+    assert "wizard.jpg" in client.get("/playground/samples/index.json").json()
+
+
+def test_files_outside_the_playground_are_not_served(client: TestClient) -> None:
+    assert client.get("/playground/../app.py").status_code == 404
