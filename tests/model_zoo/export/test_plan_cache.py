@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lineage.cli.import_export import export_model
+from model_zoo.convert import export_plan
 from model_zoo.export.errors import ExportError
 from model_zoo.export.plan_cache import plan_for
 from model_zoo.export.tensorrt import PlanOptions
@@ -58,7 +58,7 @@ def test_a_plan_is_built_once_and_said_to_come_from_the_cache(
     cache: Path,
 ) -> None:
     for name in ("a", "b"):
-        export_model(str(model), format="tensorrt", output=tmp_path / f"{name}.engine")
+        export_plan(model, tmp_path / f"{name}.engine", ANY, print)
         said = capsys.readouterr().out
         assert ("found in the cache, built before with tensorrt 10.16.1.11 for NVIDIA L4 8.9" in said) == (name == "b")
     assert library.builds == len(kept(cache)) == 1

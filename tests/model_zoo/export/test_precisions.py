@@ -11,16 +11,17 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from lineage.cli.import_export import Int8Options, export_model, import_model
 
 from benchmarks.precision import SMALLEST
 from model_zoo.contract.card import Precision
 from model_zoo.contract.package import Repository
+from model_zoo.convert import export_random, import_weights
 from model_zoo.detector import Detector
 from model_zoo.export.calibration import Calibration
 from model_zoo.export.card import build_export_card
 from model_zoo.export.errors import ExportError
 from model_zoo.export.model_file import write_model
+from model_zoo.export.options import ExportOptions
 from model_zoo.export.parity import pictures, session
 from model_zoo.export.tensorrt import PlanOptions, build_plan
 from model_zoo.registry import build, families, family_of, variants
@@ -74,7 +75,7 @@ def test_tiny_variants_run_in_onnx_runtime_and_build(variant: str, precision: Pr
 def test_int8_is_published_with_what_it_costs(photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     weights, models = tmp_path / "tiny.safetensors", tmp_path / "models"
     store.save(tiny("yolov5-test"), weights)
-    import_model(weights, name="tiny", repository=models, precision="int8", int8=Int8Options(photos))
+    import_weights(weights, Repository(models), options=ExportOptions(precision="int8", calibration=photos), log=print)
     package = Repository(models).resolve("tiny")
     package.verify()
     assert {file.name for file in package.files} == {
@@ -93,8 +94,11 @@ def test_int8_is_published_with_what_it_costs(photos: Path, tmp_path: Path, caps
 
 @pytest.mark.slow
 def test_int8_stops_before_nms_where_it_is_asked_to(photos: Path, tmp_path: Path) -> None:
-    path, options = tmp_path / "raw.onnx", Int8Options(photos, calibration_pictures=2, min_sqnr=0.0)
-    export_model("yolov5-test", output=path, raw=True, random_weights=True, precision="int8", int8=options)
+    path, options = (
+        tmp_path / "raw.onnx",
+        ExportOptions(precision="int8", calibration=photos, calibration_images=2, min_sqnr=0.0),
+    )
+    export_random("yolov5-test", path, options, raw=True)
     model = onnx.load(path)
     assert [value.name for value in model.graph.output] == ["boxes", "scores"]
     ops = Counter(node.op_type for node in model.graph.node)
@@ -106,13 +110,15 @@ def test_int8_stops_before_nms_where_it_is_asked_to(photos: Path, tmp_path: Path
 def test_int8_and_its_pictures_come_together(precision: Precision, folder: Path | None, tmp_path: Path) -> None:
     path = tmp_path / "no.onnx"
     with pytest.raises(ExportError, match=f"together.* got --precision {precision} and --calibration {folder}"):
-        export_model("yolov5-test", output=path, random_weights=True, precision=precision, int8=Int8Options(folder))
+        export_random("yolov5-test", path, ExportOptions(precision=precision, calibration=folder))
     assert not path.exists()
 
 
 def test_int8_without_a_calibration_is_refused(toy_file: Exported, tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="expected calibration pictures for precision int8"):
-        write_model(toy_file.detector, build_export_card(toy_file.detector, "toy", precision="int8"), tmp_path / "no.onnx")
+        write_model(
+            toy_file.detector, build_export_card(toy_file.detector, "toy", precision="int8"), tmp_path / "no.onnx"
+        )
     assert not list(tmp_path.iterdir())
 
 

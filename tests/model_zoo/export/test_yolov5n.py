@@ -9,9 +9,10 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
-from lineage.cli.import_export import export_model, import_model
 from model_zoo.contract.card import ModelCard
 from model_zoo.contract.package import Package, Repository
+from model_zoo.convert import export_weights, import_weights
+from model_zoo.export.options import ExportOptions
 from model_zoo.export.tensorrt import PlanOptions, build_plan
 from tests.model_zoo.export.conftest import feeds
 
@@ -22,9 +23,7 @@ PARAMETERS = 1_867_405  # of the deployed form, by the published table
 @pytest.fixture(scope="module")
 def package(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Package:
     """The official checkpoint, imported as a user does."""
-    repository = tmp_path_factory.mktemp("models")
-    import_model(shared / "weights" / "yolov5n.pt", name="yolov5n", repository=repository)
-    return Repository(repository).resolve("yolov5n")
+    return import_weights(shared / "weights" / "yolov5n.pt", Repository(tmp_path_factory.mktemp("models")), "yolov5n")
 
 
 @pytest.fixture(scope="module")
@@ -78,8 +77,8 @@ def test_half_precision_says_the_same_and_becomes_a_plan(
 ) -> None:
     """Plans are built for two generations of GPU; there is none here, so whether they are right is not shown."""
     path = tmp_path / "half.onnx"
-    export_model(str(shared / "weights" / "yolov5n.pt"), output=path, precision="fp16")
-    assert "same as the model" in capsys.readouterr().out
+    export_weights(shared / "weights" / "yolov5n.pt", path, ExportOptions(precision="fp16"), log=print)
+    assert "agrees with the model" in capsys.readouterr().out
     assert path.stat().st_size < 0.6 * package.model_path.stat().st_size
     images, wanted = photo(shared, "000000456496_640")
     half = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
