@@ -21,7 +21,7 @@ import tyro
 from loky import cpu_count
 
 from model_zoo.registry import build
-from training.loop.distributed import joined
+from training.loop.distributed import process_group
 
 ROOT = Path(__file__).resolve().parents[1]
 SIDES = (544, 640, 480, 576)
@@ -30,12 +30,12 @@ PASSES = 2  # over the sides
 
 def measure(model: str, batch: int) -> None:
     """Take steps, with the other processes of torchrun if there are any, and print the images per second of all."""
-    with joined(cuda=False) as processes:
+    with process_group(cuda=False) as group:
         detector = build(model).train().to(memory_format=torch.channels_last)
-        network = processes.wrap(detector)
+        network = group.wrap(detector)
 
         def step(side: int) -> None:
-            images = torch.rand(batch // processes.world, 3, side, side).contiguous(memory_format=torch.channels_last)
+            images = torch.rand(batch // group.world_size, 3, side, side).contiguous(memory_format=torch.channels_last)
             with torch.autocast("cpu", torch.bfloat16):
                 maps = network(images)
             sum(m.float().square().mean() for m in maps).backward()
@@ -45,7 +45,7 @@ def measure(model: str, batch: int) -> None:
         began = time.perf_counter()
         for side in PASSES * SIDES:
             step(side)
-        if processes.main:
+        if group.is_main:
             print(PASSES * len(SIDES) * batch / (time.perf_counter() - began))
 
 

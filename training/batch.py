@@ -1,4 +1,4 @@
-"""What the rooms of training hand one another: images with their objects, alone and in batches."""
+"""Data types passed between loader, augmentation and training loop: single images with objects, and batches of them."""
 
 from __future__ import annotations
 
@@ -14,40 +14,42 @@ from torch import Tensor
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """One image with its objects.
-
-    pixels: uint8 (H, W, 3) RGB. boxes: float32 (N, 4) xyxy in its pixels. class_ids: int64 (N,).
-    """
+    """An image with its objects."""
 
     pixels: NDArray[np.uint8]
+    """RGB image (H, W, 3)."""
     boxes: NDArray[np.float32]
+    """Boxes (N, 4), xyxy in pixels of the image."""
     class_ids: NDArray[np.int64]
+    """Class of each box (N,)."""
 
 
 class Targets(NamedTuple):
-    """The objects of a batch, image by image, in each image's order.
-
-    image_index: int64 (T,), rising, from 0. class_ids: int64 (T,). boxes: float (T, 4) xyxy in pixels of the canvas.
-    """
+    """Objects of a batch, grouped by image."""
 
     image_index: Tensor
+    """Index in the batch of the image of each object, int64 (T,), ascending."""
     class_ids: Tensor
+    """Class of each object, int64 (T,)."""
     boxes: Tensor
+    """Boxes, float (T, 4), xyxy in pixels of the canvas."""
 
     def to(self, device: torch.device | str) -> Targets:
         """Return a copy on `device`."""
-        return Targets(*(part.to(device, non_blocking=True) for part in self))
+        return Targets(*(tensor.to(device, non_blocking=True) for tensor in self))
 
 
 class Batch(NamedTuple):
-    """What the network sees in one step: images uint8 (B, H, W, 3) RGB, and their objects."""
+    """Images of one step with their objects."""
 
     images: Tensor
+    """RGB images, uint8 (B, H, W, 3)."""
     targets: Targets
+    """Objects of all images."""
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
-    """Stack samples of one size."""
+    """Stack samples of equal image size into a batch."""
     counts = torch.tensor([len(sample.boxes) for sample in samples])
     return Batch(
         torch.from_numpy(np.stack([sample.pixels for sample in samples])),

@@ -25,7 +25,7 @@ class TrainConfig:
     model: str = ""
     """Variant to train, such as yolov7-tiny."""
     data: Path | None = None
-    """Data set: a folder, a data.yaml or a COCO .json file."""
+    """Dataset: a folder, a data.yaml or a COCO .json file."""
     epochs: PositiveInt | None = None
     """Passes over the training images. If omitted, the recipe's."""
     batch: PositiveInt | Literal["auto"] = "auto"
@@ -67,7 +67,7 @@ class TrainConfig:
     close_mosaic: NonNegativeInt | None = None
     """Number of last epochs that train without mosaic and mixup. If omitted, the recipe's."""
     anchors: Literal["auto", "fit", "keep"] = "auto"
-    """auto: fit anchors to the data set if the network's match badly. fit: always, balancing classes. keep: never."""
+    """auto: fit anchors to the dataset if the network's match badly. fit: always, balancing classes. keep: never."""
     train_split: str = "train"
     """Split to train on."""
     val_split: str = "val"

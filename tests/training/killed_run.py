@@ -1,4 +1,4 @@
-"""`lineage` in a process that sends itself a signal in one of its batches: SIGNAL BATCH, then the command's words."""
+"""Run `lineage` in a process that sends itself a signal in a given batch. Usage: SIGNAL BATCH ARGUMENTS..."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import os
 import sys
 
 from lineage.cli.main import main
-from training.loop.engine import Engine
+from training.loop.engine import TrainLoop
 
 if __name__ == "__main__":
-    number, left = int(sys.argv[1]), int(sys.argv[2])
-    learn_from = Engine._learn_from
+    number, batches_left = int(sys.argv[1]), int(sys.argv[2])
+    add_gradients = TrainLoop._add_gradients
 
-    def dying(self: Engine, *arguments: object) -> object:
-        global left
-        left -= 1
-        if left == 0:
+    def add_gradients_or_signal(self: TrainLoop, *arguments: object) -> object:
+        global batches_left
+        batches_left -= 1
+        if batches_left == 0:
             os.kill(os.getpid(), number)
-        return learn_from(self, *arguments)
+        return add_gradients(self, *arguments)
 
-    Engine._learn_from = dying
+    TrainLoop._add_gradients = add_gradients_or_signal
     sys.exit(main(sys.argv[3:]))

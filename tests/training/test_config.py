@@ -12,7 +12,7 @@ from model_zoo.contract.errors import LineageError
 from training.config import ADAPTER, TrainConfig, check_config, parse_config, resume_config
 from training.recipes import recipe_of
 from training.run.resolve_options import default_workers, resolve_recipe
-from training.run.run_folder import new_folder, numbers_of, weights_in
+from training.run.run_folder import create_run_folder, recipe_document, weights_in
 
 ASKED = TrainConfig(model="yolov5n", data=Path("data"))
 
@@ -70,7 +70,7 @@ def test_the_numbers_of_a_recipe_are_strict_json() -> None:
         raise AssertionError(constant)
 
     for variant in ("yolov1", "yolov5n", "yolov6n", "yolox-s"):
-        numbers = numbers_of(recipe_of(variant))
+        numbers = recipe_document(recipe_of(variant))
         assert json.loads(json.dumps(numbers), parse_constant=refuse) == numbers
         assert "criterion" not in numbers
 
@@ -108,7 +108,7 @@ def test_one_core_is_left_to_the_network(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_no_run_takes_the_place_of_another(tmp_path: Path) -> None:
-    names = [new_folder(tmp_path / "runs", "yolov5n").name for _ in range(3)]
+    names = [create_run_folder(tmp_path / "runs", "yolov5n").name for _ in range(3)]
     assert names == ["yolov5n", "yolov5n-2", "yolov5n-3"]
 
 

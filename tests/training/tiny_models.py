@@ -1,9 +1,9 @@
-"""A run in small: the tiny variant of YOLOv5, batches of colored squares, a criterion without an assigner."""
+"""A tiny run: the test variant of YOLOv5, images of colored rectangles, and a criterion without an assigner."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,24 +15,24 @@ from model_zoo.registry import build
 from training.batch import Batch, Sample, Targets, collate
 from training.config import TrainConfig
 from training.evaluate.coco import ClassMetrics, Metrics
-from training.loop.distributed import Processes
-from training.loop.engine import Engine
-from training.loop.optimizer import learned
-from training.loop.precision import Arithmetic
+from training.loop.distributed import ProcessGroup
+from training.loop.engine import TrainLoop
+from training.loop.optimizer import trainable_parameters
+from training.loop.precision import ComputePrecision
 from training.loop.schedule import LRSchedule
 from training.losses.criterion import Criterion, Losses, StepContext
 from training.recipe import Optimizer, Recipe, Schedule
-from training.run.checkpoint import State
+from training.run.checkpoint import TrainingState
 from training.run.trainer import Trainer
 
 SIDE = 64
 CLASSES = ("square", "bar")
-CPU = Arithmetic(torch.device("cpu"), torch.float32)
-ALONE = Processes()
+CPU = ComputePrecision(torch.device("cpu"), torch.float32)
+ONE_RANK = ProcessGroup()
 
 
 class ToyCriterion(Criterion):
-    """Raw maps should be as large as the share of the image that objects cover: a mean over images, or their sum."""
+    """Squared distance of raw maps from the fraction of the image that objects cover: a mean over images, or a sum."""
 
     def __init__(self, per_image: bool = False) -> None:
         super().__init__()
@@ -53,31 +53,31 @@ class ToyCriterion(Criterion):
         return by_image.sum() if self.per_image else by_image.mean()
 
 
-class BrokenCriterion(ToyCriterion):
-    """Not finite in the third batch."""
+class NaNCriterion(ToyCriterion):
+    """A loss of NaN in the third batch."""
 
-    seen = 0
+    batches = 0
 
     def forward(self, maps: Sequence[Tensor], targets: Targets, context: StepContext) -> Losses:
-        self.seen += 1
+        self.batches += 1
         losses = super().forward(maps, targets, context)
-        return losses if self.seen != 3 else Losses(losses.total * torch.nan, losses.parts)
+        return losses if self.batches != 3 else Losses(losses.total * torch.nan, losses.parts)
 
 
 @dataclass(frozen=True)
 class ToyLoader:
-    """Batches that depend on their epoch and place alone; `rank` of `world` processes takes its share of each."""
+    """Random batches that depend on epoch and index only. Each rank gets its share of every batch."""
 
     steps_per_epoch: int = 4
     batch: int = 4
     rank: int = 0
-    world: int = 1
+    world_size: int = 1
 
     def epoch(self, epoch: int, close_mosaic: bool = False, start_step: int = 0) -> Iterator[Batch]:
         for step in range(start_step, self.steps_per_epoch):
             rng = np.random.default_rng((epoch, step))
             samples = [toy_sample(rng) for _ in range(self.batch)]
-            share = self.batch // self.world
+            share = self.batch // self.world_size
             yield collate(samples[self.rank * share : (self.rank + 1) * share])
 
     def close(self) -> None: ...
@@ -99,7 +99,7 @@ def toy_sample(rng: np.random.Generator) -> Sample:
 
 TOY = Recipe(
     criterion=lambda _: ToyCriterion(),
-    source="a test",
+    source="test",
     reduction="mean",
     optimizer=Optimizer(lr=0.02, nominal_batch=8),
     schedule=Schedule(warmup_epochs=1, warmup_min_steps=0, warmup_bias_lr=0.1, warmup_momentum=0.8),
@@ -112,19 +112,19 @@ def toy_detector(variant: str = "yolov5-test") -> Detector:
     return build(variant, class_names=CLASSES)
 
 
-def toy_engine(
+def toy_loop(
     recipe: Recipe = TOY,
     loader: ToyLoader = LOADER,
-    arithmetic: Arithmetic = CPU,
-    processes: Processes = ALONE,
+    compute: ComputePrecision = CPU,
+    group: ProcessGroup = ONE_RANK,
     detector: Detector | None = None,
-) -> Engine:
-    timetable = LRSchedule(recipe.schedule, recipe.optimizer, recipe.epochs, loader.steps_per_epoch, loader.batch)
-    return Engine(detector or toy_detector(), recipe, timetable, arithmetic, processes)
+) -> TrainLoop:
+    lr_schedule = LRSchedule(recipe.schedule, recipe.optimizer, recipe.epochs, loader.steps_per_epoch, loader.batch)
+    return TrainLoop(detector or toy_detector(), recipe, lr_schedule, compute, group)
 
 
 def toy_evaluate(detector: Detector) -> Metrics:
-    """Numbers that depend on every weight, as AP does."""
+    """Metrics that depend on every weight, as AP does."""
     ap = float(sum(value.double().abs().sum() for value in detector.state_dict().values()) % 1)
     return constant_metrics(ap)
 
@@ -137,22 +137,18 @@ CONFIG = TrainConfig(model="yolov5-test", data=Path("data"), save_minutes=1e-9)
 
 
 def toy_trainer(
-    folder: Path, recipe: Recipe = TOY, config: TrainConfig = CONFIG, engine: Engine | None = None
+    folder: Path, recipe: Recipe = TOY, config: TrainConfig = CONFIG, loop: TrainLoop | None = None
 ) -> Trainer:
     folder.mkdir(exist_ok=True)
-    return Trainer(engine or toy_engine(recipe), LOADER, toy_evaluate, config, folder, State())
+    return Trainer(loop or toy_loop(recipe), LOADER, toy_evaluate, config, folder, TrainingState())
 
 
-def shortened(recipe: Recipe = TOY, **changes: object) -> Recipe:
-    return replace(recipe, **changes)
-
-
-def state_of(engine: Engine) -> dict[str, Tensor]:
-    """All that a run is made of: weights, averages, buffers of the optimizer."""
-    parts = {"detector": engine.detector.state_dict(), "average": engine.average.detector.state_dict()}
+def state_of(loop: TrainLoop) -> dict[str, Tensor]:
+    """Every tensor of a run: weights, averaged weights and optimizer buffers."""
+    parts = {"detector": loop.detector.state_dict(), "average": loop.average.detector.state_dict()}
     named = {f"{part}/{key}": value.clone() for part, state in parts.items() for key, value in state.items()}
-    for name, parameter in learned(engine.detector):
-        buffers = engine.optimizer.state[parameter]
+    for name, parameter in trainable_parameters(loop.detector):
+        buffers = loop.optimizer.state[parameter]
         named |= {f"optimizer/{name}/{key}": value.clone() for key, value in buffers.items()}
     return named
 

@@ -1,1 +1,1 @@
-"""The training loop: steps, optimizer, schedule, precision, distribution."""
+"""Training loop: optimizer, schedule, weight averaging, precision and data parallelism."""

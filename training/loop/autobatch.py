@@ -1,4 +1,4 @@
-"""How many images fit: a few small batches are tried on the GPU, and what they took tells what more would take."""
+"""Automatic batch size: train on a few small batches, and extrapolate their memory use."""
 
 from __future__ import annotations
 
@@ -13,80 +13,89 @@ import torch
 from model_zoo.contract.letterbox import Size
 from model_zoo.detector import Detector
 from training.batch import Batch, Targets
-from training.loop.distributed import Processes
-from training.loop.engine import Engine
-from training.loop.precision import Arithmetic
+from training.loop.distributed import ProcessGroup
+from training.loop.engine import TrainLoop
+from training.loop.precision import ComputePrecision
 from training.loop.schedule import LRSchedule
 from training.recipe import Recipe
 
-ON_A_CPU: Final = 16
-TRIED: Final = (1, 2, 4, 8, 16)
-MOST: Final = 128
-SHARE: Final = 0.6  # of the memory that is free; crowded images, evaluation and fragments take from the rest
-OBJECTS: Final = 50  # in each image that is tried
+CPU_BATCH: Final = 16
+TRIAL_BATCHES: Final = (1, 2, 4, 8, 16)
+MAX_BATCH: Final = 128
+MEMORY_FRACTION: Final = 0.6  # of free memory; the rest is for crowded images, evaluation and fragmentation
+OBJECTS_PER_IMAGE: Final = 50
 
 
-def fitting_batch(memory_of: Callable[[int], int | None], budget: int) -> int:
-    """Return the largest batch that should stay within `budget` bytes, at least 1, in steps of 4 from 8 on.
+def choose_batch(detector: Detector, recipe: Recipe, compute: ComputePrecision, size: Size) -> int:
+    """Return the images per batch of one rank, for the largest image size of the run. On a CPU it is CPU_BATCH."""
+    if compute.device.type != "cuda":
+        return CPU_BATCH
+    free, _ = torch.cuda.mem_get_info(compute.device)
+    return largest_batch(lambda batch: peak_memory(batch, detector, recipe, compute, size), int(MEMORY_FRACTION * free))
 
-    memory_of: bytes that a batch takes at its peak, None where it does not fit at all; then the last that did is taken.
-    Bytes grow in proportion to images from some base on; the steepest growth seen is what is reckoned with.
+
+def largest_batch(measure: Callable[[int], int | None], budget: int) -> int:
+    """Return the largest batch expected to stay within a memory budget: at least 1, and a multiple of 4 from 8 on.
+
+    Memory is assumed to grow linearly with the batch, at the steepest rate measured. If a trial runs out of memory,
+    the largest batch that did not is returned.
+
+    Args:
+        measure: Returns the peak memory of a batch size in bytes, or None if it runs out of memory.
+        budget: Memory budget in bytes.
     """
-    seen: list[tuple[int, int]] = []
-    for batch in TRIED:
-        used = memory_of(batch)
+    measured: list[tuple[int, int]] = []
+    for batch in TRIAL_BATCHES:
+        used = measure(batch)
         if used is None:
-            return seen[-1][0] if seen else 1
+            return measured[-1][0] if measured else 1
         if used > budget:
             break
-        seen.append((batch, used))
-    if len(seen) < 2:
+        measured.append((batch, used))
+    if len(measured) < 2:
         return 1
-    slopes = [(b - a) / (m - n) for (n, a), (m, b) in itertools.pairwise(seen)]
-    (batch, used), slope = seen[-1], max(*slopes, 1.0)
-    most = min(batch + int((budget - used) / slope), MOST)
-    return most if most < 8 else most // 4 * 4
+    slopes = [(b - a) / (m - n) for (n, a), (m, b) in itertools.pairwise(measured)]
+    (batch, used), slope = measured[-1], max(*slopes, 1.0)
+    largest = min(batch + int((budget - used) / slope), MAX_BATCH)
+    return largest if largest < 8 else largest // 4 * 4
 
 
-@dataclass(frozen=True)
-class OneBatch:
-    """A loader of one batch of noise, with objects all over it."""
-
-    images: int
-    size: Size
-    num_classes: int
-    steps_per_epoch: int = 1
-
-    def epoch(self, *_: object) -> Iterator[Batch]:
-        """Give the batch."""
-        height, width = self.size
-        corners = torch.rand(self.images * OBJECTS, 2, 2) * torch.tensor([width, height])
-        boxes = torch.cat([corners.amin(1), corners.amax(1)], dim=1)
-        class_ids = torch.randint(self.num_classes, (len(boxes),))
-        pixels = torch.randint(256, (self.images, height, width, 3), dtype=torch.uint8)
-        yield Batch(pixels, Targets(torch.arange(self.images).repeat_interleave(OBJECTS), class_ids, boxes))
-
-    def close(self) -> None:
-        """Do nothing: nobody loads."""
-
-
-def memory_of(batch: int, detector: Detector, recipe: Recipe, arithmetic: Arithmetic, size: Size) -> int | None:
-    """Return the bytes at the peak of one whole step on the GPU, None where it has not so many; a copy learns."""
+def peak_memory(batch: int, detector: Detector, recipe: Recipe, compute: ComputePrecision, size: Size) -> int | None:
+    """Return the peak GPU memory of one training step of a copy of the detector, in bytes, or None if it runs out."""
     torch.cuda.empty_cache()
-    torch.cuda.reset_peak_memory_stats(arithmetic.device)
-    timetable = LRSchedule(recipe.schedule, recipe.optimizer, epochs=1, steps_per_epoch=1, batch=batch)
+    torch.cuda.reset_peak_memory_stats(compute.device)
+    schedule = LRSchedule(recipe.schedule, recipe.optimizer, epochs=1, steps_per_epoch=1, batch=batch)
     try:
-        engine = Engine(copy.deepcopy(detector), recipe, timetable, arithmetic, Processes())
-        for _ in engine.learn(OneBatch(batch, size, detector.head.num_classes), epoch=0):
+        loop = TrainLoop(copy.deepcopy(detector), recipe, schedule, compute, ProcessGroup())
+        for _ in loop.train_epoch(SyntheticBatch(batch, size, detector.head.num_classes), epoch=0):
             pass
     except torch.OutOfMemoryError:
         return None
-    return torch.cuda.max_memory_reserved(arithmetic.device)
+    return torch.cuda.max_memory_reserved(compute.device)
 
 
-def batch_for(detector: Detector, recipe: Recipe, arithmetic: Arithmetic, size: Size) -> int:
-    """Return the images of one process's batch, at the largest size they will have; on a CPU always the same."""
-    if arithmetic.device.type != "cuda":
-        return ON_A_CPU
-    free, _ = torch.cuda.mem_get_info(arithmetic.device)
-    return fitting_batch(lambda batch: memory_of(batch, detector, recipe, arithmetic, size), int(SHARE * free))
+@dataclass(frozen=True)
+class SyntheticBatch:
+    """Batch source of one batch: noise images with many random objects."""
+
+    num_images: int
+    """Images of the batch."""
+    size: Size
+    """Height and width of the images."""
+    num_classes: int
+    """Number of classes."""
+    steps_per_epoch: int = 1
+    """Batches per epoch."""
+
+    def epoch(self, *_: object) -> Iterator[Batch]:
+        """Yield the batch."""
+        height, width = self.size
+        corners = torch.rand(self.num_images * OBJECTS_PER_IMAGE, 2, 2) * torch.tensor([width, height])
+        boxes = torch.cat([corners.amin(1), corners.amax(1)], dim=1)
+        class_ids = torch.randint(self.num_classes, (len(boxes),))
+        images = torch.randint(256, (self.num_images, height, width, 3), dtype=torch.uint8)
+        image_index = torch.arange(self.num_images).repeat_interleave(OBJECTS_PER_IMAGE)
+        yield Batch(images, Targets(image_index, class_ids, boxes))
+
+    def close(self) -> None:
+        """Do nothing: there are no workers."""

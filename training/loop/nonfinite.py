@@ -1,4 +1,4 @@
-"""A step that broke a run: what it saw, laid down where it can be looked at."""
+"""Save the batch that produced a non-finite loss or gradient, for debugging."""
 
 from __future__ import annotations
 
@@ -18,42 +18,57 @@ from training.batch import Batch
 
 @dataclass(frozen=True, eq=False)
 class BatchRecord:
-    """A batch that was learned from, its number in the epoch, and what it cost."""
+    """A batch of the current optimizer step with its losses."""
 
-    number: int
+    index: int
+    """Index of the batch in the epoch, from 0."""
     batch: Batch
+    """Images and objects."""
     total: Tensor
+    """Total loss, detached."""
     parts: Mapping[str, Tensor]
+    """Weighted losses by name, detached."""
 
     @property
-    def images(self) -> int:
-        """How many images it has."""
+    def num_images(self) -> int:
+        """Number of images."""
         return len(self.batch.images)
 
 
-class BrokenStep(LineageError):
-    """The loss or the gradient of a step is not finite; `tried` are its batches."""
+class NonFiniteError(LineageError):
+    """The loss or the gradient of a step is not finite.
 
-    def __init__(self, tried: Sequence[BatchRecord]) -> None:
-        broken = [t for t in tried if not torch.isfinite(t.total)]
-        self.tried = (broken or list(tried))[0]
-        self.what = "loss" if broken else "gradient"
-        parts = ", ".join(f"{name} {float(part):.4g}" for name, part in self.tried.parts.items())
-        super().__init__(f"expected a finite {self.what}; got {parts}")
+    Attributes:
+        record: The first batch with a non-finite loss, or the first of the step if only the gradient is not finite.
+        quantity: Which one is not finite: `loss` or `gradient`.
+    """
+
+    def __init__(self, records: Sequence[BatchRecord]) -> None:
+        nonfinite = [record for record in records if not torch.isfinite(record.total)]
+        self.record = (nonfinite or list(records))[0]
+        self.quantity = "loss" if nonfinite else "gradient"
+        parts = ", ".join(f"{name} {float(part):.4g}" for name, part in self.record.parts.items())
+        super().__init__(f"expected a finite {self.quantity}; got {parts}")
 
 
-def dump_batch(broken: BrokenStep, folder: Path, where: Mapping[str, Any]) -> None:
-    """Write the images of the batch as PNG, and what is known of the step as step.json; `where` says when it was."""
+def dump_batch(error: NonFiniteError, folder: Path, position: Mapping[str, Any]) -> None:
+    """Write the images of the batch as PNG files, and its objects and losses as step.json.
+
+    Args:
+        error: Error of the step.
+        folder: Folder to write to; created if it does not exist.
+        position: Epoch and batch of the step, added to step.json.
+    """
     folder.mkdir(exist_ok=True)
-    batch = broken.tried.batch
-    for number, pixels in enumerate(batch.images.cpu().numpy()):
+    record = error.record
+    for number, pixels in enumerate(record.batch.images.cpu().numpy()):
         cv2.imwrite(str(folder / f"{number:03d}.png"), cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
-    index, class_ids, boxes = (part.tolist() for part in batch.targets)
+    index, class_ids, boxes = (tensor.tolist() for tensor in record.batch.targets)
     rows = zip(index, class_ids, boxes, strict=True)
     document = {
-        **where,
-        "not_finite": broken.what,
-        "losses": {name: float(part) for name, part in broken.tried.parts.items()},
+        **position,
+        "not_finite": error.quantity,
+        "losses": {name: float(part) for name, part in record.parts.items()},
         "objects": [{"image": f"{i:03d}.png", "class_id": c, "box": box} for i, c, box in rows],
     }
     (folder / "step.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Where a run computes, and in which number type."""
+"""Device and number type of a run."""
 
 from __future__ import annotations
 
@@ -13,23 +13,29 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True)
-class Arithmetic:
-    """A device and the number type of the network's forward and backward pass; weights are float32."""
+class ComputePrecision:
+    """Device, and number type of the forward and backward pass. Weights are float32 in every precision."""
 
     device: torch.device
+    """Device of the network."""
     dtype: torch.dtype
+    """Number type inside autocast."""
 
-    def lowered(self) -> torch.autocast:
-        """Return the context in which the network computes in `dtype`."""
+    def autocast(self) -> torch.autocast:
+        """Return a context in which the network computes in `dtype`."""
         return torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32)
 
-    def scaler(self) -> torch.amp.GradScaler:
-        """Return what keeps the small gradients of fp16; for others it does nothing."""
+    def grad_scaler(self) -> torch.amp.GradScaler:
+        """Return a gradient scaler, enabled for fp16 only."""
         return torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
 
 
 def choose_device(name: str, local_rank: int = 0) -> torch.device:
-    """Return the device of that name; `auto` is the GPU of this process where there is one. Raises LineageError."""
+    """Return the device of that name. `auto` is the GPU of this rank if there is one, else the CPU.
+
+    Raises:
+        LineageError: The name is unknown or the GPU does not exist.
+    """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -43,22 +49,26 @@ def choose_device(name: str, local_rank: int = 0) -> torch.device:
     index = local_rank if device.index is None else device.index
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if index >= count:
-        raise LineageError(f"--device: expected a GPU that is there; got {name!r}: number {index} of {count}")
+        raise LineageError(f"--device: {name!r} needs GPU {index}, but PyTorch finds {count} GPUs, numbered from 0")
     return torch.device("cuda", index)
 
 
-def choose_precision(asked: Precision, device: torch.device) -> Precision:
-    """Return the precision to compute in; `auto` is bf16 where the hardware has it. LineageError for fp16 on a CPU."""
-    if asked == "fp16" and device.type == "cpu":
-        raise LineageError("--precision: expected fp32 or bf16 on a CPU; got fp16, which is for GPUs")
-    if asked != "auto":
-        return asked
+def choose_precision(requested: Precision, device: torch.device) -> Precision:
+    """Return the precision to compute in. `auto` is bf16 if the hardware supports it.
+
+    Raises:
+        LineageError: fp16 was requested on a CPU.
+    """
+    if requested == "fp16" and device.type == "cpu":
+        raise LineageError("--precision: expected fp32 or bf16 on a CPU; got fp16, which needs a GPU")
+    if requested != "auto":
+        return requested
     if device.type == "cpu":
         return "bf16" if cpu_has_bf16() else "fp32"
     return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
 
 
 def cpu_has_bf16() -> bool:
-    """Tell whether the CPU multiplies bf16 numbers itself; emulated, they are slower than float32."""
-    known = torch.cpu.get_capabilities()
-    return bool(known.get("avx512_bf16") or known.get("amx_bf16"))
+    """Return True if the CPU has bf16 instructions. Emulated bf16 is slower than float32."""
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

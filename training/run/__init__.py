@@ -1,1 +1,1 @@
-"""Training runs: set-up, checkpoints, evaluation, publishing."""
+"""Training runs: setup, checkpoints, evaluation, logging and publishing."""

@@ -1,10 +1,10 @@
-"""Anchors that suit a dataset: k-means and evolution as in YOLOv5's AutoAnchor, or YOLOv2's clusters by IoU.
+"""Fit anchors to a dataset: k-means and evolution as in YOLOv5's AutoAnchor, or YOLOv2's clustering by IoU.
 
-Where we differ from AutoAnchor: k-means runs on the logarithms of the sides, not on the sides over their spread, since
-what is wanted is a small ratio. Evolution then ends higher, whatever the seed.
+One difference from AutoAnchor: k-means runs on the logarithms of the sides instead of the sides over their standard
+deviation, because the assigner compares ratios. Evolution then reaches a higher fitness with any seed.
 
-Boxes and anchors are (width, height) in pixels of the canvas here. A box fits an anchor when no side is `limit` times
-larger or smaller, which is the rule by which YOLOv5 and v7 assign.
+Boxes and anchors are (width, height) in pixels of the canvas. A box matches an anchor if each side is less than
+`max_ratio` times the anchor's and vice versa, as YOLOv5 and v7 assign.
 """
 
 from __future__ import annotations
@@ -23,19 +23,21 @@ from training.data.dataset import Record
 
 Floats = NDArray[np.float64]
 
-LIMIT = 4.0
-ENOUGH_RECALL = 0.98
-MIN_SIDE = 2.0  # pixels; boxes with no longer side teach nothing, and no anchor has a shorter one
-MAX_BOXES = 50_000  # a larger dataset is sampled: its anchors are the same, in less time
-DRAWN = 10_000  # boxes, where every class is to count alike
-CLUSTERINGS = 30
-MAX_ROUNDS = 300  # of one clustering by IoU, which need not come to rest
+MAX_RATIO = 4.0
+GOOD_RECALL = 0.98
+MIN_SIDE = 2.0  # pixels; boxes with both sides shorter are ignored, and no anchor has a shorter side
+MAX_BOXES = 50_000  # of a larger dataset a sample is used: the anchors are the same, in less time
+BALANCED_BOXES = 10_000  # drawn in total when classes are balanced
+KMEANS_RUNS = 30
+MAX_ITERATIONS = 300  # of one clustering by IoU, which may not converge
 
 
 def box_sizes(records: Iterable[Record], side: int) -> tuple[Floats, NDArray[np.int64]]:
-    """Return width and height (N, 2) of all objects that are learned, and their classes (N,).
+    """Return width and height (N, 2) and class (N,) of all objects except crowds.
 
-    Images are resized to `side` on their longer side.
+    Args:
+        records: Images with their objects.
+        side: Length to which the longer side of an image is resized, in pixels.
     """
     sizes, class_ids = [np.empty((0, 2))], [np.empty(0, np.int64)]
     for record in records:
@@ -45,79 +47,87 @@ def box_sizes(records: Iterable[Record], side: int) -> tuple[Floats, NDArray[np.
     return np.concatenate(sizes), np.concatenate(class_ids)
 
 
-def alike(boxes_wh: Floats, class_ids: NDArray[np.int64], *, seed: int = 0) -> Floats:
-    """Draw as many boxes of one class as of any other, so that rare ones have anchors too."""
+def balance_classes(boxes_wh: Floats, class_ids: NDArray[np.int64], *, seed: int = 0) -> Floats:
+    """Return a random sample with equally many boxes of every class, so that rare classes get anchors as well."""
     rng = np.random.default_rng(seed)
     classes = np.unique(class_ids)
-    drawn = [rng.choice(np.flatnonzero(class_ids == c), DRAWN // len(classes)) for c in classes]
+    drawn = [rng.choice(np.flatnonzero(class_ids == c), BALANCED_BOXES // len(classes)) for c in classes]
     return boxes_wh[np.concatenate(drawn)] if drawn else boxes_wh
 
 
-def best_possible_recall(anchors: ArrayLike, boxes_wh: ArrayLike, limit: float = LIMIT) -> float:
-    """Return the share of boxes (N, 2) that fit one of the anchors (..., 2) at least; 1 where there are no boxes."""
-    fits = _likeness(anchors, boxes_wh).max(1) > 1 / limit
-    return float(fits.mean()) if len(fits) else 1.0
+def best_possible_recall(anchors: ArrayLike, boxes_wh: ArrayLike, max_ratio: float = MAX_RATIO) -> float:
+    """Return the fraction of boxes (N, 2) that match at least one of the anchors (..., 2), or 1 without boxes."""
+    matches = _similarity(anchors, boxes_wh).max(1) > 1 / max_ratio
+    return float(matches.mean()) if len(matches) else 1.0
 
 
-def fitness(anchors: ArrayLike, boxes_wh: ArrayLike, limit: float = LIMIT) -> float:
-    """Return the mean likeness of boxes (N, 2), at least one, and their best anchors (..., 2); no fit counts 0.
+def fitness(anchors: ArrayLike, boxes_wh: ArrayLike, max_ratio: float = MAX_RATIO) -> float:
+    """Return the mean similarity of boxes (N, 2) to their best anchors (..., 2), with 0 for boxes without a match.
 
-    The likeness of two sizes is the smaller over the larger side, of the sides that differ most.
+    Similarity is the smaller ratio of shorter to longer side, over widths and heights.
     """
-    best = _likeness(anchors, boxes_wh).max(1)
-    return float((best * (best > 1 / limit)).mean())
+    best = _similarity(anchors, boxes_wh).max(1)
+    return float((best * (best > 1 / max_ratio)).mean())
 
 
 def mean_iou(anchors: ArrayLike, boxes_wh: ArrayLike) -> float:
-    """Return the mean IoU of boxes (N, 2), at least one, and their best anchors (..., 2), as if they had one center."""
-    return float(_shape_iou(_flat(boxes_wh), _flat(anchors)).max(1).mean())
+    """Return the mean IoU of boxes (N, 2) and their best anchors (..., 2), both centered at one point."""
+    return float(_shape_iou(_as_rows(boxes_wh), _as_rows(anchors)).max(1).mean())
 
 
 def fit_anchors(
-    boxes_wh: ArrayLike, levels: int, per_level: int, *, seed: int = 0, limit: float = LIMIT, generations: int = 1000
+    boxes_wh: ArrayLike,
+    levels: int,
+    per_level: int,
+    *,
+    seed: int = 0,
+    max_ratio: float = MAX_RATIO,
+    generations: int = 1000,
 ) -> Floats:
-    """Return anchors (levels, per_level, 2) by rising area: k-means, then `generations` of mutations that do good.
+    """Return anchors (levels, per_level, 2) by ascending area, from k-means and `generations` of random mutations.
 
-    LineageError where boxes (N, 2) has none to learn from.
+    Raises:
+        LineageError: There are no boxes to fit anchors to.
     """
     rng = np.random.default_rng(seed)
-    boxes = _learnable(boxes_wh, rng)
-    best = np.maximum(_clusters(boxes, levels * per_level, rng), MIN_SIDE)
-    best_fitness = fitness(best, boxes, limit)
+    boxes = _usable_boxes(boxes_wh, rng)
+    best = np.maximum(_kmeans(boxes, levels * per_level, rng), MIN_SIDE)
+    best_fitness = fitness(best, boxes, max_ratio)
     for _ in range(generations):
         step = 1 + 0.1 * rng.random() * rng.standard_normal(best.shape)
         step = np.where(rng.random(best.shape) < 0.9, step.clip(0.3, 3), 1)
         child = np.maximum(best * step, MIN_SIDE)
-        child_fitness = fitness(child, boxes, limit)
+        child_fitness = fitness(child, boxes, max_ratio)
         if child_fitness > best_fitness:
             best, best_fitness = child, child_fitness
     return _by_area(best, levels)
 
 
-def cluster_iou(
-    boxes_wh: ArrayLike, levels: int, per_level: int, *, seed: int = 0, clusterings: int = CLUSTERINGS
-) -> Floats:
-    """Return anchors (levels, per_level, 2) by rising area: k-means by 1 - IoU (YOLO9000, arXiv:1612.08242, section 2).
+def cluster_iou(boxes_wh: ArrayLike, levels: int, per_level: int, *, seed: int = 0, runs: int = KMEANS_RUNS) -> Floats:
+    """Return anchors (levels, per_level, 2) by ascending area, from k-means by 1 - IoU.
 
-    The best of several clusterings, by mean IoU. The paper does not say what a cluster's center is; medians overlap
-    their boxes more than means do. LineageError where boxes (N, 2) has none to learn from.
+    YOLO9000, arXiv:1612.08242, section 2. The run of k-means with the best mean IoU is returned. The paper does not
+    define a cluster's center: medians overlap their boxes more than means do.
+
+    Raises:
+        LineageError: There are no boxes to fit anchors to.
     """
     rng = np.random.default_rng(seed)
-    boxes = _learnable(boxes_wh, rng)
-    runs = [_iou_medians(boxes, levels * per_level, rng) for _ in range(clusterings)]
-    best = max(runs, key=lambda centers: mean_iou(centers, boxes))
+    boxes = _usable_boxes(boxes_wh, rng)
+    results = [_iou_medians(boxes, levels * per_level, rng) for _ in range(runs)]
+    best = max(results, key=lambda centers: mean_iou(centers, boxes))
     return _by_area(best, levels)
 
 
 def fit_if_poor(detector: Detector, boxes_wh: ArrayLike, *, seed: int = 0) -> bool:
-    """Fit the detector's anchors to boxes (N, 2) where they are a poor fit, and tell whether they were changed.
+    """Fit the detector's anchors to boxes (N, 2) if their best possible recall is at most 0.98.
 
-    Poor is a best possible recall of at most 0.98, and a fit that does not raise it is dropped. The original varies
-    the boxes by 10 % before it decides; we do not, so that the decision depends on the dataset alone.
+    Anchors that do not improve the recall are discarded. AutoAnchor scales the boxes by a random 10 % first; here the
+    decision depends on the dataset only. Returns True if the anchors were changed.
     """
     head = _anchor_head(detector)
     before = best_possible_recall(head.anchors.cpu().numpy(), boxes_wh)
-    if before > ENOUGH_RECALL:
+    if before > GOOD_RECALL:
         return False
     levels, per_level, _ = head.anchors.shape
     fitted = fit_anchors(boxes_wh, levels, per_level, seed=seed)
@@ -128,10 +138,12 @@ def fit_if_poor(detector: Detector, boxes_wh: ArrayLike, *, seed: int = 0) -> bo
 
 
 def set_anchors(detector: Detector, anchors: ArrayLike) -> None:
-    """Give a detector anchors (levels, per level, 2) in pixels, the smallest level to the finest stride.
+    """Set the anchors (levels, per level, 2) of a detector in pixels, the smallest at the finest stride.
 
-    They travel with its weights. A criterion has the anchors that its detector had when it was made. LineageError
-    where the detector has no anchors, or others in number.
+    Anchors are saved with the weights. A criterion copies them when it is built, so set them before.
+
+    Raises:
+        LineageError: The detector has no anchors, or another number of them.
     """
     head = _anchor_head(detector)
     new = torch.as_tensor(np.asarray(anchors, dtype=np.float32))
@@ -143,50 +155,52 @@ def set_anchors(detector: Detector, anchors: ArrayLike) -> None:
 
 def _anchor_head(detector: Detector) -> AnchorHead:
     if not isinstance(detector.head, AnchorHead):
-        raise LineageError(f"{detector.variant}: expected a detector with anchors (YOLOv2 to v5, v7); it has none")
+        raise LineageError(
+            f"{detector.variant}: expected a detector with anchors (YOLOv2 to v5, v7); this one has none"
+        )
     return detector.head
 
 
-def _flat(sizes: ArrayLike) -> Floats:
+def _as_rows(sizes: ArrayLike) -> Floats:
     return np.asarray(sizes, dtype=np.float64).reshape(-1, 2)
 
 
-def _likeness(anchors: ArrayLike, boxes_wh: ArrayLike) -> Floats:
-    """Likeness (N, A) of every box with every anchor."""
-    boxes, sizes = _flat(boxes_wh)[:, None], _flat(anchors)
-    likeness: Floats = (np.minimum(boxes, sizes) / np.maximum(boxes, sizes)).min(2)
-    return likeness
+def _similarity(anchors: ArrayLike, boxes_wh: ArrayLike) -> Floats:
+    """Return the similarity (N, A) of every box with every anchor."""
+    boxes, sizes = _as_rows(boxes_wh)[:, None], _as_rows(anchors)
+    similarity: Floats = (np.minimum(boxes, sizes) / np.maximum(boxes, sizes)).min(2)
+    return similarity
 
 
 def _shape_iou(a: Floats, b: Floats) -> Floats:
-    """IoU (N, M) of sizes (N, 2) and (M, 2), as of boxes with one center."""
+    """Return the IoU (N, M) of sizes (N, 2) and (M, 2), all centered at one point."""
     inter: Floats = np.minimum(a[:, None], b).prod(2)
     union: Floats = a.prod(1)[:, None] + b.prod(1) - inter
     return inter / union
 
 
-def _learnable(boxes_wh: ArrayLike, rng: np.random.Generator) -> Floats:
-    boxes = _flat(boxes_wh)
+def _usable_boxes(boxes_wh: ArrayLike, rng: np.random.Generator) -> Floats:
+    boxes = _as_rows(boxes_wh)
     boxes = boxes[(boxes >= MIN_SIDE).any(1) & (boxes > 0).all(1)]
     if len(boxes) == 0:
-        raise LineageError(f"expected boxes of {MIN_SIDE:g} pixels and more to fit anchors to; got none")
+        raise LineageError(f"expected boxes with a side of at least {MIN_SIDE:g} pixels to fit anchors to; got none")
     return rng.choice(boxes, MAX_BOXES, replace=False) if len(boxes) > MAX_BOXES else boxes
 
 
-def _clusters(boxes: Floats, count: int, rng: np.random.Generator) -> Floats:
-    """Return `count` centers of k-means over the logarithms of the sides, in which likeness is a distance."""
+def _kmeans(boxes: Floats, count: int, rng: np.random.Generator) -> Floats:
+    """Return `count` centers of k-means over the logarithms of the sides, whose differences are ratios."""
     distinct = np.unique(boxes, axis=0)
     if len(distinct) <= count:
         return np.resize(distinct, (count, 2))
-    centers: Floats = np.exp(kmeans(np.log(boxes), count, iter=CLUSTERINGS, rng=rng)[0])
-    missing = count - len(centers)  # k-means drops a center that no box is nearest to
+    centers: Floats = np.exp(kmeans(np.log(boxes), count, iter=KMEANS_RUNS, rng=rng)[0])
+    missing = count - len(centers)  # k-means drops empty clusters
     return np.concatenate([centers, rng.choice(boxes, missing)])
 
 
 def _iou_medians(boxes: Floats, count: int, rng: np.random.Generator) -> Floats:
-    """Return `count` centers (count, 2), each the median of the boxes that it overlaps most."""
+    """Return `count` centers (count, 2), each the median of the boxes it overlaps most."""
     centers: Floats = np.resize(rng.permutation(np.unique(boxes, axis=0)), (count, 2))
-    for _ in range(MAX_ROUNDS):
+    for _ in range(MAX_ITERATIONS):
         nearest = _shape_iou(boxes, centers).argmax(1)
         before, centers = centers, centers.copy()
         for i in np.unique(nearest):
@@ -197,5 +211,5 @@ def _iou_medians(boxes: Floats, count: int, rng: np.random.Generator) -> Floats:
 
 
 def _by_area(sizes: Floats, levels: int) -> Floats:
-    """Share anchors out to levels (levels, per_level, 2), by rising area."""
+    """Return anchors as (levels, per_level, 2) by ascending area."""
     return sizes[np.argsort(np.prod(sizes, axis=1))].reshape(levels, -1, 2)

@@ -1,8 +1,8 @@
-"""All that a run is between two steps, in one file that is there whole or not at all, and that holds no code.
+"""Training checkpoint: the full state between two steps, written atomically, without pickle.
 
-Tensors are those of a safetensors file: `detector/`, `average/`, `criterion/` with their keys, `optimizer/<parameter>/`
-with its buffers. The rest is a JSON document in its metadata. There is no state of random numbers in it: what is drawn
-in a step depends on the seed and the number of the step alone.
+A safetensors file. Tensors are named `detector/...`, `average/...`, `criterion/...` by their keys, and
+`optimizer/<parameter>/...` by their buffers. The rest of the state is a JSON document in the metadata. No random state
+is saved, because randomness in a step depends on the seed and the step number only.
 """
 
 from __future__ import annotations
@@ -20,92 +20,107 @@ from torch import Tensor
 
 from model_zoo.contract.errors import LineageError
 from model_zoo.weights.store import write_tensors
-from training.loop.engine import Engine
-from training.loop.optimizer import learned
+from training.loop.engine import TrainLoop
+from training.loop.optimizer import trainable_parameters
 
 METADATA_KEY = "lineage.checkpoint"
 Tensors = Mapping[str, Tensor]
 
 
 @dataclass
-class State:
-    """How far a run has come.
-
-    epoch: epochs that are done. batch: batches of the next one that were learned from; sums: of their losses by name,
-    and counts, images seen in them. images_seen: over the run. updates: of the average. best: fitness, of best_epoch.
-    history: one row for each epoch that is done. seconds: that it took. ended: why it ended, if it did.
-    """
+class TrainingState:
+    """Progress of a run."""
 
     epoch: int = 0
+    """Completed epochs."""
     batch: int = 0
-    sums: dict[str, float] = field(default_factory=dict)
+    """Completed batches of the current epoch."""
+    loss_sums: dict[str, float] = field(default_factory=dict)
+    """Sums of the losses by name over the completed batches."""
     images: int = 0
+    """Images in the completed batches, of this rank."""
     images_seen: int = 0
-    updates: int = 0
-    best: float = -1.0
+    """Images of the run, over all ranks."""
+    average_updates: int = 0
+    """Updates of the averaged weights."""
+    best_fitness: float = -1.0
+    """Fitness of the best epoch."""
     best_epoch: int = 0
+    """Best epoch, from 1, or 0 if none was evaluated."""
     history: list[dict[str, Any]] = field(default_factory=list)
+    """One row per completed epoch."""
     scaler: dict[str, float] = field(default_factory=dict)
+    """State of the gradient scaler."""
     seconds: float = 0.0
-    ended: str = ""
+    """Time spent in the current epoch."""
+    stop_reason: str = ""
+    """Why the run ended, or empty while it has not."""
 
 
-ADAPTER = TypeAdapter(State)
+ADAPTER = TypeAdapter(TrainingState)
 
 
-def save(path: Path, engine: Engine, state: State) -> None:
-    """Write a checkpoint between two steps of the optimizer."""
-    state.images_seen, state.updates = engine.images_seen, engine.average.updates
-    state.scaler = engine.scaler.state_dict()
-    tensors = {name: tensor.detach().contiguous().cpu() for name, tensor in _tensors(engine).items()}
+def save(path: Path, loop: TrainLoop, state: TrainingState) -> None:
+    """Write a checkpoint. Call it between two optimizer steps only."""
+    state.images_seen, state.average_updates = loop.images_seen, loop.average.updates
+    state.scaler = loop.scaler.state_dict()
+    tensors = {name: tensor.detach().contiguous().cpu() for name, tensor in _named_tensors(loop).items()}
     write_tensors(path, tensors, {METADATA_KEY: json.dumps(asdict(state))})
 
 
-def read(path: Path) -> tuple[Tensors, State]:
-    """Read a checkpoint; LineageError if there is none or it is damaged."""
+def read(path: Path) -> tuple[Tensors, TrainingState]:
+    """Read tensors and state of a checkpoint.
+
+    Raises:
+        LineageError: The file does not exist or is damaged.
+    """
     if not path.is_file():
-        raise LineageError(f"expected the checkpoint of a run; there is none at {path}: it ended before the first one")
+        raise LineageError(f"{path}: expected a checkpoint; the run was stopped before it wrote one")
     try:
         with safe_open(path, framework="pt") as file:
             document = (file.metadata() or {}).get(METADATA_KEY, "")
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
         return tensors, ADAPTER.validate_python(json.loads(document))
     except (SafetensorError, OSError, ValueError) as error:
-        raise LineageError(f"{path}: expected a whole checkpoint; got a damaged one ({error})") from error
+        raise LineageError(f"{path}: expected a checkpoint, but the file is damaged ({error})") from error
 
 
-def part(tensors: Tensors, name: str) -> dict[str, Tensor]:
-    """Return the tensors of one part of a run by their own keys."""
-    return {key.removeprefix(f"{name}/"): value for key, value in tensors.items() if key.startswith(f"{name}/")}
+def select(tensors: Tensors, prefix: str) -> dict[str, Tensor]:
+    """Return the tensors named `prefix/...`, without the prefix."""
+    return {key.removeprefix(f"{prefix}/"): value for key, value in tensors.items() if key.startswith(f"{prefix}/")}
 
 
 @torch.no_grad()
-def restore(engine: Engine, tensors: Tensors, state: State) -> None:
-    """Put an engine where the run was; LineageError if the tensors are another run's."""
-    _begin_optimizer(engine, part(tensors, "optimizer"))
-    own = _tensors(engine)
-    shapes, given = ({key: value.shape for key, value in named.items()} for named in (own, tensors))
-    if wrong := sorted(key for key in shapes.keys() | given if shapes.get(key) != given.get(key)):
+def restore(loop: TrainLoop, tensors: Tensors, state: TrainingState) -> None:
+    """Load tensors and state of a checkpoint into a loop.
+
+    Raises:
+        LineageError: The tensors are those of another network or optimizer.
+    """
+    _allocate_buffers(loop, select(tensors, "optimizer"))
+    expected = _named_tensors(loop)
+    shapes, actual = ({key: value.shape for key, value in named.items()} for named in (expected, tensors))
+    if wrong := sorted(key for key in shapes.keys() | actual if shapes.get(key) != actual.get(key)):
         raise LineageError(f"expected the checkpoint of this run; got one that differs in {', '.join(wrong[:3])}")
-    for key, tensor in own.items():
+    for key, tensor in expected.items():
         tensor.copy_(tensors[key])
-    engine.images_seen, engine.average.updates = state.images_seen, state.updates
-    engine.scaler.load_state_dict(state.scaler)
+    loop.images_seen, loop.average.updates = state.images_seen, state.average_updates
+    loop.scaler.load_state_dict(state.scaler)
 
 
-def _tensors(engine: Engine) -> dict[str, Tensor]:
-    """Return every tensor of a run by name, as it is and not as a copy."""
-    modules = {"detector": engine.detector, "average": engine.average.detector, "criterion": engine.criterion}
+def _named_tensors(loop: TrainLoop) -> dict[str, Tensor]:
+    """Return every tensor of a run by name, without copying."""
+    modules = {"detector": loop.detector, "average": loop.average.detector, "criterion": loop.criterion}
     named = {f"{part}/{key}": value for part, module in modules.items() for key, value in module.state_dict().items()}
-    for name, parameter in learned(engine.detector):
-        buffers = engine.optimizer.state.get(parameter, {})
+    for name, parameter in trainable_parameters(loop.detector):
+        buffers = loop.optimizer.state.get(parameter, {})
         named |= {f"optimizer/{name}/{key}": value for key, value in buffers.items() if isinstance(value, Tensor)}
     return named
 
 
-def _begin_optimizer(engine: Engine, buffers: Tensors) -> None:
-    """Give the optimizer room for its buffers, laid out in memory as their parameters are."""
-    for name, parameter in learned(engine.detector):
-        for key, value in part(buffers, name).items():
-            room = torch.empty_like(parameter) if value.shape == parameter.shape else torch.empty_like(value)
-            engine.optimizer.state[parameter][key] = room
+def _allocate_buffers(loop: TrainLoop, buffers: Tensors) -> None:
+    """Allocate the optimizer's buffers in the memory format of their parameters."""
+    for name, parameter in trainable_parameters(loop.detector):
+        for key, value in select(buffers, name).items():
+            like = parameter if value.shape == parameter.shape else value
+            loop.optimizer.state[parameter][key] = torch.empty_like(like)

@@ -1,4 +1,4 @@
-"""What a run starts from: a detector of the dataset's classes, with as much of given weights as fits it."""
+"""Initial weights of a run: a detector with the dataset's classes, and every given tensor that fits it."""
 
 from __future__ import annotations
 
@@ -14,19 +14,26 @@ from model_zoo.detector import Detector
 from model_zoo.heads.anchor import AnchorHead
 from model_zoo.registry import build
 from model_zoo.weights.importers import load_checkpoint
-from model_zoo.weights.importers.darknet import start_backbone
+from model_zoo.weights.importers.darknet import load_backbone
 from training.config import TrainConfig
 from training.data.dataset import Dataset, Split
-from training.run.anchors import alike, best_possible_recall, box_sizes, fit_anchors, fit_if_poor, set_anchors
+from training.run.anchors import (
+    balance_classes,
+    best_possible_recall,
+    box_sizes,
+    fit_anchors,
+    fit_if_poor,
+    set_anchors,
+)
 from training.run.run_folder import weights_in
 
-Say = Callable[[str], object]
-LISTED = 4
-POOR_RECALL = 0.95  # of a class, below which something is said
+Log = Callable[[str], object]
+MAX_LISTED = 4
+MIN_CLASS_RECALL = 0.95  # a lower best possible recall of a class is logged
 
 
-def new_detector(config: TrainConfig, dataset: Dataset) -> Detector:
-    """Build the variant for the dataset's classes and the input size; the seed decides its weights."""
+def create_detector(config: TrainConfig, dataset: Dataset) -> Detector:
+    """Build the variant for the dataset's classes and the input size, with weights drawn from the seed."""
     torch.manual_seed(config.seed)
     detector = build(config.model, class_names=dataset.class_names)
     if config.image_size:
@@ -34,53 +41,60 @@ def new_detector(config: TrainConfig, dataset: Dataset) -> Detector:
     return detector
 
 
-def start_weights(detector: Detector, config: TrainConfig, split: Split, say: Say) -> None:
-    """Give a new detector the weights it is to start from, and anchors that suit the data; `say` is told what."""
+def initialize_weights(detector: Detector, config: TrainConfig, split: Split, log: Log) -> None:
+    """Load the given weights into a new detector, and fit its anchors to the data if needed."""
     if config.weights:
-        say(load_matching(detector, config.weights))
+        log(load_matching(detector, config.weights))
     if config.backbone_weights:
-        start_backbone(detector, config.backbone_weights)
-        say(f"{config.backbone_weights.name}: the backbone starts from it")
+        load_backbone(detector, config.backbone_weights)
+        log(f"{config.backbone_weights.name}: loaded into the backbone")
     if config.anchors != "keep" and isinstance(detector.head, AnchorHead):
-        choose_anchors(detector, detector.head, config, split, say)
+        choose_anchors(detector, detector.head, config, split, log)
 
 
-def choose_anchors(detector: Detector, head: AnchorHead, config: TrainConfig, split: Split, say: Say) -> None:
-    """Fit anchors to the dataset where that is asked for, or where they fit its objects badly."""
+def choose_anchors(detector: Detector, head: AnchorHead, config: TrainConfig, split: Split, log: Log) -> None:
+    """Fit anchors to the dataset if that was requested, or if they match its objects badly."""
     sizes, class_ids = box_sizes(split.records, max(detector.input_spec.size))
     if config.anchors == "fit":
         levels, per_level, _ = head.anchors.shape
-        boxes = alike(sizes, class_ids, seed=config.seed)
+        boxes = balance_classes(sizes, class_ids, seed=config.seed)
         set_anchors(detector, fit_anchors(boxes, levels, per_level, seed=config.seed))
         fitted = True
     else:
         fitted = fit_if_poor(detector, sizes, seed=config.seed)
     if fitted:
-        say(f"anchors were fitted to the data: {head.anchors.round().int().tolist()}")
-    fits = {c: best_possible_recall(head.anchors.numpy(), sizes[class_ids == c]) for c in np.unique(class_ids)}
-    for c in [c for c in sorted(fits, key=fits.__getitem__) if fits[c] < POOR_RECALL][:LISTED]:
-        advice = "" if config.anchors == "fit" else "; `--anchors fit` suits every class"
-        say(f"anchors: {1 - fits[c]:.0%} of class {detector.class_names[c]} fit none{advice}")
+        log(f"anchors were fitted to the dataset: {head.anchors.round().int().tolist()}")
+    recalls = {c: best_possible_recall(head.anchors.numpy(), sizes[class_ids == c]) for c in np.unique(class_ids)}
+    poor = [c for c in sorted(recalls, key=recalls.__getitem__) if recalls[c] < MIN_CLASS_RECALL]
+    for c in poor[:MAX_LISTED]:
+        advice = "" if config.anchors == "fit" else ". To fit anchors to every class, use --anchors fit"
+        log(f"warning: {1 - recalls[c]:.0%} of class {detector.class_names[c]} match no anchor{advice}")
 
 
 def load_matching(detector: Detector, path: Path) -> str:
-    """Take every tensor of a checkpoint that the detector has in the same shape; tell how many, and what was left.
+    """Load every tensor of a checkpoint that the detector has in the same shape, and return a summary.
 
-    path: of an official checkpoint, our own weights or the folder of a run. LineageError where no tensor of the
-    backbone fits: that is another network.
+    Args:
+        detector: Detector to load into.
+        path: An official checkpoint, a .safetensors file or the folder of a run.
+
+    Raises:
+        LineageError: No tensor of the backbone matches, so the weights are those of another network.
     """
     file = weights_in(path) if path.is_dir() else path
-    given = load_checkpoint(file).detector
-    theirs, own = given.state_dict(), detector.state_dict()
-    taken = {k: v for k, v in theirs.items() if k in own and own[k].shape == v.shape}
-    if not any(key.startswith("backbone.") for key in taken):
-        raise LineageError(f"{file}: expected weights of {detector.variant}; got those of {given.variant}: none fits")
-    detector.load_state_dict(taken, strict=False)
-    left = sorted(own.keys() - taken.keys())
-    named = f"; new are {', '.join(left[:LISTED])}{', ...' if len(left) > LISTED else ''}" if left else ""
-    return f"{file.name}: {len(taken)} of {len(own)} tensors are taken over{named}"
+    source = load_checkpoint(file).detector
+    given, expected = source.state_dict(), detector.state_dict()
+    matching = {k: v for k, v in given.items() if k in expected and expected[k].shape == v.shape}
+    if not any(key.startswith("backbone.") for key in matching):
+        raise LineageError(f"{file}: expected weights of {detector.variant}; got {source.variant}, no tensor matches")
+    detector.load_state_dict(matching, strict=False)
+    missing = sorted(expected.keys() - matching.keys())
+    names = ", ".join(missing[:MAX_LISTED]) + (", ..." if len(missing) > MAX_LISTED else "")
+    return f"{file.name}: loaded {len(matching)} of {len(expected)} tensors" + (
+        f"; not loaded: {names}" * bool(missing)
+    )
 
 
-def frozen_parts(detector: Detector, config: TrainConfig) -> list[nn.Module]:
-    """Return the parts that do not learn."""
+def frozen_modules(detector: Detector, config: TrainConfig) -> list[nn.Module]:
+    """Return the modules that are not trained."""
     return [detector.backbone] if config.freeze == "backbone" else []

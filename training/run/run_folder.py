@@ -1,12 +1,14 @@
-"""The folder of a run: runs/<name>, and what it was made of.
+"""Folder of a run: runs/<name>.
 
-config.json            every choice, the recipe's numbers, the dataset's fingerprints, versions
-best.safetensors       averaged weights of the best evaluation
-last.safetensors       averaged weights of the last epoch
-epoch_<n>.safetensors  those that were asked to be kept
-checkpoint.safetensors all that is needed to go on
-results.csv, metrics.jsonl, events.*    one row an epoch
-broken_step/           the batch that broke a run, where one did
+| file | contents |
+| --- | --- |
+| config.json | options, recipe, dataset fingerprints and versions |
+| best.safetensors | averaged weights of the best epoch |
+| last.safetensors | averaged weights of the last epoch |
+| epoch_<n>.safetensors | averaged weights of every n-th epoch, with --save-every |
+| checkpoint.safetensors | everything needed to resume |
+| results.csv, metrics.jsonl, events.* | one row per epoch |
+| nonfinite_batch/ | batch with a non-finite loss or gradient, if any |
 """
 
 from __future__ import annotations
@@ -27,13 +29,13 @@ from training.data.dataset import Dataset
 from training.recipe import Recipe
 
 CONFIG, CHECKPOINT = "config.json", "checkpoint.safetensors"
-BROKEN = "broken_step"
+NONFINITE = "nonfinite_batch"
 BEST, LAST = "best.safetensors", "last.safetensors"
 PACKAGES = ("yolo-lineage", "torch", "numpy", "opencv-python-headless", "faster-coco-eval")
 
 
-def new_folder(runs: Path, name: str) -> Path:
-    """Make the folder of a new run: `name`, or where that is taken `name-2`, `name-3`, ..."""
+def create_run_folder(runs: Path, name: str) -> Path:
+    """Create the folder of a new run: `name`, or `name-2`, `name-3`, ... if it exists."""
     for number in itertools.count(1):
         folder = runs / (name if number == 1 else f"{name}-{number}")
         try:
@@ -41,57 +43,60 @@ def new_folder(runs: Path, name: str) -> Path:
         except FileExistsError:
             continue
         return folder
-    raise AssertionError("numbers do not end")
+    raise AssertionError("unreachable")
 
 
-def describe(config: TrainConfig, recipe: Recipe, dataset: Dataset, world: int) -> dict[str, Any]:
-    """Return all that a run is made of, as a JSON document."""
+def describe_run(config: TrainConfig, recipe: Recipe, dataset: Dataset, world_size: int) -> dict[str, Any]:
+    """Return options, recipe, dataset fingerprints and versions of a run as a JSON document."""
     splits = {name: {"images": len(s.records), "sha256": s.fingerprint} for name, s in dataset.splits.items()}
     return {
         "config": ADAPTER.dump_python(config, mode="json"),
-        "recipe": numbers_of(recipe),
+        "recipe": recipe_document(recipe),
         "data": {"root": str(dataset.root), "class_names": list(dataset.class_names), "splits": splits},
-        "processes": world,
+        "world_size": world_size,
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
     }
 
 
-def numbers_of(recipe: Recipe) -> dict[str, Any]:
-    """Return a recipe as JSON has it; the criterion goes by its source."""
+def recipe_document(recipe: Recipe) -> dict[str, Any]:
+    """Return a recipe as a JSON document, in which `source` stands for the criterion."""
     fields = asdict(recipe)
     del fields["criterion"]
-    numbers: dict[str, Any] = json.loads(json.dumps(fields), parse_constant=str)  # JSON has no infinity
-    return numbers
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file that is there whole or not at all."""
-    write_atomic(path, text.encode())
+    document: dict[str, Any] = json.loads(json.dumps(fields), parse_constant=str)  # JSON has no infinity
+    return document
 
 
 def write_config(folder: Path, document: Mapping[str, Any]) -> None:
-    """Keep what a run is made of beside it."""
-    write_text(folder / CONFIG, json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+    """Write the document of a run."""
+    write_atomic(folder / CONFIG, (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode())
 
 
 def read_config(folder: Path) -> tuple[TrainConfig, dict[str, Any]]:
-    """Read the config of a run, and the whole document; LineageError if there is no run."""
+    """Read config and document of a run.
+
+    Raises:
+        LineageError: The folder is not a run's, or its config is damaged.
+    """
     path = folder / CONFIG
     if not path.is_file():
-        raise LineageError(f"expected the folder of a run; there is no {CONFIG} in {folder}")
+        raise LineageError(f"{folder}: expected the folder of a run; there is no {CONFIG} in it")
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         return parse_config(document["config"]), document
     except (ValueError, KeyError, TypeError) as error:
-        raise LineageError(f"{path}: expected the config of a run; it is damaged ({error})") from error
+        raise LineageError(f"{path}: expected the config of a run, but the file is damaged ({error})") from error
 
 
 def weights_in(folder: Path) -> Path:
-    """Return the weights that a run is known by: the best, or the last where none were evaluated."""
+    """Return the best weights of a run, or the last ones if none were evaluated.
+
+    Raises:
+        LineageError: The run has no weights.
+    """
     for name in (BEST, LAST):
         if (folder / name).is_file():
             return folder / name
-    raise LineageError(f"expected a run with weights; there is neither {BEST} nor {LAST} in {folder}")
+    raise LineageError(f"{folder}: expected a run with weights; there is neither {BEST} nor {LAST} in it")
 
 
 def _version(package: str) -> str:

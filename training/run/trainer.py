@@ -1,4 +1,4 @@
-"""A run: epoch after epoch, evaluated, kept, and ended when it is done, no longer gets better, or is asked to stop."""
+"""Run of a training loop over epochs: evaluation, checkpoints, early stopping and interruption."""
 
 from __future__ import annotations
 
@@ -15,180 +15,193 @@ from model_zoo.detector import Detector
 from model_zoo.weights import store
 from training.config import TrainConfig
 from training.evaluate.coco import Metrics
-from training.loop.engine import Engine, Loader, StepResult
-from training.loop.nonfinite import BrokenStep, dump_batch
-from training.report.images import batch_sheet, jpeg
+from training.loop.engine import BatchSource, StepResult, TrainLoop
+from training.loop.nonfinite import NonFiniteError, dump_batch
+from training.report.images import batch_sheet, encode_jpeg
 from training.report.run import BATCHES
 from training.run import checkpoint
-from training.run.checkpoint import State
-from training.run.progress import LossMeter, Row, RunLogger, memory_used, metrics_row
-from training.run.run_folder import BEST, BROKEN, CHECKPOINT, LAST
+from training.run.checkpoint import TrainingState
+from training.run.progress import LossMeter, Row, RunLogger, metrics_row, peak_memory_gib
+from training.run.run_folder import BEST, CHECKPOINT, LAST, NONFINITE
 
 Evaluate = Callable[[Detector], Metrics]
-PICTURED = 3  # batches
-FINISHED, NO_BETTER, OUT_OF_TIME, INTERRUPTED = "finished", "no better", "out of time", "interrupted"
+SAVED_BATCHES = 3
+FINISHED, EARLY_STOPPED, OUT_OF_TIME, INTERRUPTED = "finished", "early stopped", "out of time", "interrupted"
 
 
 class Trainer:
-    """Takes an engine through its epochs. Process 0 evaluates and writes; the others learn, and do as it decides."""
+    """Runs a training loop over its epochs.
+
+    Rank 0 evaluates and writes files; other ranks train and follow its decisions.
+    """
 
     def __init__(
-        self, engine: Engine, loader: Loader, evaluate: Evaluate | None, config: TrainConfig, folder: Path, state: State
+        self,
+        loop: TrainLoop,
+        source: BatchSource,
+        evaluate: Evaluate | None,
+        config: TrainConfig,
+        folder: Path,
+        state: TrainingState,
     ) -> None:
-        self.engine, self.loader, self.evaluate = engine, loader, evaluate
+        self.loop, self.source, self.evaluate = loop, source, evaluate
         self.config, self.folder, self.state = config, folder, state
-        self.processes, self.epochs = engine.processes, engine.timetable.epochs
-        self._per_image = engine.recipe.reduction != "mean"
-        self._tally = LossMeter(self._per_image, state.sums, state.batch, state.images)
-        self._began = self._saved = time.monotonic()
-        self._epoch_began = self._began - state.seconds
+        self.group, self.epochs = loop.group, loop.lr_schedule.epochs
+        self._per_image = loop.recipe.reduction != "mean"
+        self._losses = LossMeter(self._per_image, state.loss_sums, state.batch, state.images)
+        self._start = self._last_save = time.monotonic()
+        self._epoch_start = self._start - state.seconds
 
     def run(self) -> str:
-        """Learn until the run ends, and return why; one that was interrupted or out of time can be gone on with."""
-        timetable, silent = self.engine.timetable, not self.processes.main
-        journal = RunLogger(self.folder, timetable, self.state.epoch, silent=silent)
-        try:
-            with interruptions() as interrupted:
-                while not self.state.ended:
-                    if not self._learn(journal, interrupted):
-                        return INTERRUPTED
-                    self._end_epoch(journal)
-        except BrokenStep as broken:
-            raise self._explained(broken) from broken
-        finally:
-            journal.close()
-            self.loader.close()
-        return self.state.ended
+        """Train until the run ends, and return the reason. INTERRUPTED and OUT_OF_TIME runs can be resumed.
 
-    def _learn(self, journal: RunLogger, interrupted: Sequence[int]) -> bool:
-        """Learn from the rest of the epoch; False if it was interrupted, with all that was learned saved."""
-        journal.begin(self.state.epoch, self.state.batch)
-        if self.state.batch == self.loader.steps_per_epoch:  # interrupted between the last step and the evaluation
+        Raises:
+            LineageError: A loss or gradient is not finite.
+        """
+        silent = not self.group.is_main
+        logger = RunLogger(self.folder, self.loop.lr_schedule, self.state.epoch, silent=silent)
+        try:
+            with record_signals() as received:
+                while not self.state.stop_reason:
+                    if not self._train_epoch(logger, received):
+                        return INTERRUPTED
+                    self._end_epoch(logger)
+        except NonFiniteError as error:
+            raise self._explain(error) from error
+        finally:
+            logger.close()
+            self.source.close()
+        return self.state.stop_reason
+
+    def _train_epoch(self, logger: RunLogger, received: Sequence[int]) -> bool:
+        """Train on the rest of the epoch. Return False if interrupted, after saving a checkpoint."""
+        logger.start_epoch(self.state.epoch, self.state.batch)
+        if self.state.batch == self.source.steps_per_epoch:  # interrupted between the last step and the evaluation
             return True
-        for learned in self.engine.learn(self.loader, self.state.epoch, self.state.batch):
-            self._tally.add(learned)
-            journal.show(learned, self._tally, self._memory)
-            self._picture(learned)
-            if learned.complete and not self._go_on(interrupted):
+        for result in self.loop.train_epoch(self.source, self.state.epoch, self.state.batch):
+            self._losses.add(result)
+            logger.update(result, self._losses, self._peak_memory)
+            self._save_batch_image(result)
+            if result.stepped and not self._save_if_due(received):
                 return False
         return True
 
-    def _go_on(self, interrupted: Sequence[int]) -> bool:
-        """Between two steps: save where it is time to, and tell whether to go on."""
-        stop = self.processes.any(bool(interrupted))
-        if self.processes.main and (stop or time.monotonic() - self._saved > 60 * self.config.save_minutes):
-            self._save()
+    def _save_if_due(self, received: Sequence[int]) -> bool:
+        """Save a checkpoint between two steps if it is time. Return False if the run was interrupted."""
+        stop = self.group.any(bool(received))
+        if self.group.is_main and (stop or time.monotonic() - self._last_save > 60 * self.config.save_minutes):
+            self._save_checkpoint()
         return not stop
 
-    def _picture(self, learned: StepResult) -> None:
-        """Keep pictures of the first batches: what is wrong with images or boxes is seen there."""
-        if self.processes.main and self.state.epoch == 0 and learned.number < PICTURED:
-            path = self.folder / BATCHES / f"{learned.number + 1}.jpg"
+    def _save_batch_image(self, result: StepResult) -> None:
+        """Save images of the first batches with their boxes, to show mistakes in images or labels."""
+        if self.group.is_main and self.state.epoch == 0 and result.index < SAVED_BATCHES:
+            path = self.folder / BATCHES / f"{result.index + 1}.jpg"
             path.parent.mkdir(exist_ok=True)
-            path.write_bytes(jpeg(batch_sheet(learned.batch, self.engine.detector.class_names)))
+            path.write_bytes(encode_jpeg(batch_sheet(result.batch, self.loop.detector.class_names)))
 
-    def _end_epoch(self, journal: RunLogger) -> None:
-        """Evaluate, keep what is worth keeping, and decide whether that was the last epoch."""
+    def _end_epoch(self, logger: RunLogger) -> None:
+        """Evaluate, save, and decide on rank 0 whether the run ends."""
         state, row = self.state, self._row()
         state.epoch, state.history = state.epoch + 1, [*state.history, row]
-        self._tally = LossMeter(self._per_image, {}, 0, 0)
-        if self.processes.main:
-            self._judge(row)
-            row["seconds"] = time.monotonic() - self._epoch_began
-            state.ended = verdict(state, self.config, self.epochs) or self._late()
-            self._keep()
-            journal.end(state.history, self._eta())
-        self.state = self.processes.tell(state)
-        self._epoch_began = time.monotonic()
+        self._losses = LossMeter(self._per_image, {}, 0, 0)
+        if self.group.is_main:
+            self._evaluate(row)
+            row["seconds"] = time.monotonic() - self._epoch_start
+            state.stop_reason = stop_reason(state, self.config, self.epochs) or self._out_of_time()
+            self._save_epoch()
+            logger.end_epoch(state.history, self._eta())
+        self.state = self.group.broadcast(state)
+        self._epoch_start = time.monotonic()
 
     def _row(self) -> Row:
-        """Return what is known of an epoch before it is evaluated."""
-        pace = self.engine.timetable.at(self.engine.timetable.steps_per_epoch * (self.state.epoch + 1) - 1)
-        losses = self._tally.row()
-        seen = self._tally.images * self.processes.world
-        speed = seen / (time.monotonic() - self._epoch_began)
-        row = {"epoch": self.state.epoch + 1, **losses, "lr": pace.lr, "momentum": pace.momentum}
-        return {**row, "images_per_second": speed, "memory_gib": self._memory()}
+        """Return the row of the epoch before evaluation."""
+        lr_schedule = self.loop.lr_schedule
+        settings = lr_schedule.at(lr_schedule.steps_per_epoch * (self.state.epoch + 1) - 1)
+        losses = self._losses.row()
+        images = self._losses.images * self.group.world_size
+        speed = images / (time.monotonic() - self._epoch_start)
+        row = {"epoch": self.state.epoch + 1, **losses, "lr": settings.lr, "momentum": settings.momentum}
+        return {**row, "images_per_second": speed, "memory_gib": self._peak_memory()}
 
-    def _judge(self, row: Row) -> None:
-        """Evaluate the averaged weights where it is their turn, and keep them if they are the best so far."""
+    def _evaluate(self, row: Row) -> None:
+        """Evaluate the averaged weights if this epoch is due, and save them if they are the best so far."""
         epoch = self.state.epoch
         if self.evaluate is None or (epoch % self.config.evaluate_every and epoch < self.epochs):
             return
-        row |= metrics_row(self.evaluate(self.engine.average.detector))
-        if (fitness := fitness_of(row)) > self.state.best:
-            self.state.best, self.state.best_epoch = fitness, epoch
-            store.save(self.engine.average.detector, self.folder / BEST)
+        row |= metrics_row(self.evaluate(self.loop.average.detector))
+        if (fitness := fitness_of(row)) > self.state.best_fitness:
+            self.state.best_fitness, self.state.best_epoch = fitness, epoch
+            store.save(self.loop.average.detector, self.folder / BEST)
 
-    def _keep(self) -> None:
-        """Write the weights of this epoch, and the checkpoint after them: an epoch that is done is never done again."""
+    def _save_epoch(self) -> None:
+        """Write the weights of this epoch, then the checkpoint."""
         epoch = self.state.epoch
         if self.config.save_every and epoch % self.config.save_every == 0:
-            store.save(self.engine.average.detector, self.folder / f"epoch_{epoch}.safetensors")
-        store.save(self.engine.average.detector, self.folder / LAST)
-        self._epoch_began = time.monotonic()
-        self._save()
+            store.save(self.loop.average.detector, self.folder / f"epoch_{epoch}.safetensors")
+        store.save(self.loop.average.detector, self.folder / LAST)
+        self._epoch_start = time.monotonic()
+        self._save_checkpoint()
 
-    def _save(self) -> None:
-        """Write a checkpoint."""
-        state, tally = self.state, self._tally
-        state.batch, state.sums, state.images = tally.batches, tally.sums(), tally.images
-        state.seconds = time.monotonic() - self._epoch_began
-        checkpoint.save(self.folder / CHECKPOINT, self.engine, state)
-        self._saved = time.monotonic()
+    def _save_checkpoint(self) -> None:
+        state, losses = self.state, self._losses
+        state.batch, state.loss_sums, state.images = losses.batches, losses.sums(), losses.images
+        state.seconds = time.monotonic() - self._epoch_start
+        checkpoint.save(self.folder / CHECKPOINT, self.loop, state)
+        self._last_save = time.monotonic()
 
-    def _late(self) -> str:
-        """Return OUT_OF_TIME if the next epoch would not be done in the hours there are."""
-        used = time.monotonic() - self._began
-        late = self.config.hours and used + self.state.history[-1]["seconds"] > 3600 * self.config.hours
-        return OUT_OF_TIME if late else ""
+    def _out_of_time(self) -> str:
+        """Return OUT_OF_TIME if another epoch would exceed the time limit, else an empty string."""
+        used = time.monotonic() - self._start
+        exceeded = self.config.hours and used + self.state.history[-1]["seconds"] > 3600 * self.config.hours
+        return OUT_OF_TIME if exceeded else ""
 
     def _eta(self) -> timedelta:
         seconds = [row["seconds"] for row in self.state.history]
-        left = 0 if self.state.ended else self.epochs - self.state.epoch
+        left = 0 if self.state.stop_reason else self.epochs - self.state.epoch
         return timedelta(seconds=round(left * sum(seconds) / len(seconds)))
 
-    def _memory(self) -> float:
-        return memory_used(self.engine.arithmetic.device)
+    def _peak_memory(self) -> float:
+        return peak_memory_gib(self.loop.compute.device)
 
-    def _explained(self, broken: BrokenStep) -> LineageError:
-        """Lay the batch down that broke the run, and say where and what can be done."""
-        rank = f"-{self.processes.rank}" if self.processes.rank else ""
-        folder = self.folder / f"{BROKEN}{rank}"
-        where = {"epoch": self.state.epoch + 1, "batch": broken.tried.number + 1}
-        dump_batch(broken, folder, where)
+    def _explain(self, error: NonFiniteError) -> LineageError:
+        """Save the batch of the error, and return an error with its position and advice."""
+        rank = f"-{self.group.rank}" if self.group.rank else ""
+        folder = self.folder / f"{NONFINITE}{rank}"
+        position = {"epoch": self.state.epoch + 1, "batch": error.record.index + 1}
+        dump_batch(error, folder, position)
         return LineageError(
-            f"epoch {where['epoch']}, batch {where['batch']}: {broken}; its images and objects are in {folder}. "
-            "Look at them; then try a lower --lr or --precision fp32. The weights before it are in the checkpoint"
+            f"epoch {position['epoch']}, batch {position['batch']}: {error}. The batch was saved in {folder}: check "
+            "its images and boxes, then try a lower --lr or --precision fp32. The checkpoint has the weights before it"
         )
 
 
 def fitness_of(row: Row) -> float:
-    """Return what makes one epoch better than another: 0.1 AP50 + 0.9 AP (YOLOv5)."""
+    """Return the fitness by which epochs are compared: 0.1 AP50 + 0.9 AP (YOLOv5)."""
     return 0.1 * float(row["ap50"]) + 0.9 * float(row["ap"])
 
 
-def verdict(state: State, config: TrainConfig, epochs: int) -> str:
-    """Return why a run has come to its end, or nothing if it has not."""
+def stop_reason(state: TrainingState, config: TrainConfig, epochs: int) -> str:
+    """Return FINISHED or EARLY_STOPPED if the run has ended, else an empty string."""
     if state.epoch >= epochs:
         return FINISHED
-    worse = state.best_epoch and "ap" in state.history[-1] and state.epoch - state.best_epoch >= config.patience > 0
-    return NO_BETTER if worse else ""
+    stale = state.best_epoch and "ap" in state.history[-1] and state.epoch - state.best_epoch >= config.patience > 0
+    return EARLY_STOPPED if stale else ""
 
 
 @contextmanager
-def interruptions() -> Iterator[list[int]]:
-    """Collect SIGTERM and SIGINT, for a run to end in good order; a second one ends it at once."""
+def record_signals() -> Iterator[list[int]]:
+    """Record SIGTERM and SIGINT instead of stopping the process. A second signal raises KeyboardInterrupt."""
     received: list[int] = []
 
-    def take(number: int, _: FrameType | None) -> None:
+    def handle(number: int, _: FrameType | None) -> None:
         if received:
             raise KeyboardInterrupt
         received.append(number)
 
-    before = {number: signal.signal(number, take) for number in (signal.SIGTERM, signal.SIGINT)}
+    previous = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield received
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from tests.conftest import ROOT
 from tests.training.two_processes import KINDS, VARIANTS, learn, loss_of_all
-from training.loop.distributed import Processes, synchronize
+from training.loop.distributed import ProcessGroup, convert_batch_norms
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 
@@ -41,7 +41,7 @@ def test_shared_batch_norm_of_one_process_is_batch_norm(dtype: torch.dtype, off:
     plain = nn.BatchNorm2d(6, dtype=kept)
     nn.init.uniform_(plain.weight, 0.5, 2)
     nn.init.normal_(plain.bias)
-    shared = synchronize(nn.Sequential(copy.deepcopy(plain)))
+    shared = convert_batch_norms(nn.Sequential(copy.deepcopy(plain)))
     x = (torch.randn(4, 6, 9, 7) + 8).to(dtype).contiguous(memory_format=torch.channels_last)
     of_output = torch.randn(4, 6, 9, 7).to(dtype)
     results = []
@@ -80,7 +80,7 @@ def test_a_map_without_a_loss_in_one_process_holds_nobody_up(both: list[dict[str
 @pytest.mark.parametrize("kind", KINDS)
 def test_they_learn_what_one_process_does(kind: str, both: list[dict[str, Tensor]], tmp_path: Path) -> None:
     """Weights, averages, statistics, momentum, losses: for all three ways in which losses are summed."""
-    for key, value in learn(tmp_path / kind, kind, Processes()).items():
+    for key, value in learn(tmp_path / kind, kind, ProcessGroup()).items():
         scale = float(value.double().abs().max())
         torch.testing.assert_close(both[0][f"{kind}/{key}"], value, rtol=0, atol=1e-4 * scale, msg=key)
 
@@ -88,4 +88,4 @@ def test_they_learn_what_one_process_does(kind: str, both: list[dict[str, Tensor
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_the_losses_of_their_shares_are_the_loss_of_all(variant: str, both: list[dict[str, Tensor]]) -> None:
-    torch.testing.assert_close(both[0][f"losses/{variant}"], loss_of_all(variant, Processes()), rtol=1e-3, atol=0)
+    torch.testing.assert_close(both[0][f"losses/{variant}"], loss_of_all(variant, ProcessGroup()), rtol=1e-3, atol=0)

@@ -15,8 +15,8 @@ from training.loop.optimizer import (
     WEIGHTS,
     build_optimizer,
     group_parameters,
-    scaled_decay,
-    set_pace,
+    scale_weight_decay,
+    apply_settings,
 )
 from training.loop.schedule import StepSettings
 from training.recipe import Optimizer
@@ -52,8 +52,8 @@ def test_every_parameter_that_learns_is_in_one_group() -> None:
 
 @pytest.mark.parametrize(("batch", "expected"), [(16, 5e-4), (64, 5e-4), (48, 5e-4 * 48 / 64), (96, 5e-4 * 96 / 64)])
 def test_decay_is_for_the_images_of_a_step(batch: int, expected: float) -> None:
-    assert scaled_decay(Optimizer(), batch) == pytest.approx(expected)
-    assert scaled_decay(replace(Optimizer(), accumulate=False), batch) == 5e-4
+    assert scale_weight_decay(Optimizer(), batch) == pytest.approx(expected)
+    assert scale_weight_decay(replace(Optimizer(), accumulate=False), batch) == 5e-4
 
 
 @pytest.mark.parametrize("channels_last", [False, True])
@@ -67,7 +67,7 @@ def test_sgd_is_nesterovs(channels_last: bool) -> None:
     for pace in (StepSettings(0.01, 0.1, 0.8, 1), StepSettings(0.02, 0.05, 0.9, 1)):
         optimizer.zero_grad()
         sum(m.square().mean() for m in detector(torch.rand(2, 64, 64, 3).permute(0, 3, 1, 2))).backward()
-        set_pace(optimizer, pace)
+        apply_settings(optimizer, pace)
         optimizer.step()
         for p, (value, momentum, decay) in expected.items():
             gradient = p.grad + decay * value
@@ -79,6 +79,6 @@ def test_sgd_is_nesterovs(channels_last: bool) -> None:
 
 def test_adamw_takes_the_momentum_once() -> None:
     optimizer = build_optimizer(toy_detector(), Optimizer(name="adamw", lr=0.001), batch=64)
-    set_pace(optimizer, StepSettings(0.01, 0.1, 0.8, 1))
+    apply_settings(optimizer, StepSettings(0.01, 0.1, 0.8, 1))
     assert [group["betas"] for group in optimizer.param_groups] == [(0.937, 0.999)] * 3
     assert [group["lr"] for group in optimizer.param_groups] == [0.1, 0.01, 0.01]

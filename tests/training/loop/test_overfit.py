@@ -18,9 +18,9 @@ from tests.training.tiny_models import ALONE
 from training.batch import Batch, Sample, collate
 from training.data.dataset import Dataset, Record, Split
 from training.data.open import open_dataset
-from training.evaluate.detector import EvaluationImages, evaluate_detector
-from training.loop.engine import Engine
-from training.loop.precision import DTYPES, Arithmetic, choose_device, choose_precision
+from training.evaluate.evaluation import EvaluationImages, evaluate_detector
+from training.loop.engine import TrainLoop
+from training.loop.precision import DTYPES, ComputePrecision, choose_device, choose_precision
 from training.loop.schedule import LRSchedule
 from training.recipe import Augmentation, Optimizer, Schedule
 from training.recipes import recipe_of
@@ -78,12 +78,12 @@ def test_every_generation_learns_eight_photos_by_heart(variant: str, eight: Data
         recipe_of(variant), optimizer=optimizer, schedule=schedule, augmentation=Augmentation(), ema_decay=0.9
     )
     device = choose_device("cpu")
-    arithmetic = Arithmetic(device, DTYPES[choose_precision("auto", device)])
-    engine = Engine(detector, recipe, LRSchedule(schedule, optimizer, EPOCHS, STEPS, PHOTOS), arithmetic, ALONE)
+    compute = ComputePrecision(device, DTYPES[choose_precision("auto", device)])
+    loop = TrainLoop(detector, recipe, LRSchedule(schedule, optimizer, EPOCHS, STEPS, PHOTOS), compute, ALONE)
     losses, precision, images = list[float](), 0.0, EvaluationImages(records, build_card(detector))
     for epoch in range(EPOCHS):
-        losses += [float(sum(learned.parts.values())) for learned in engine.learn(loader, epoch)]
-        precision = evaluate_detector(engine.average.detector, eight, images).metrics.ap50
+        losses += [float(sum(learned.parts.values())) for learned in loop.train_epoch(loader, epoch)]
+        precision = evaluate_detector(loop.average.detector, eight, images).metrics.ap50
         if precision > 0.9:
             break
     assert precision > 0.9

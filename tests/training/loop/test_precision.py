@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from model_zoo.contract.errors import LineageError
-from tests.training.tiny_models import CPU, TOY, toy_detector, toy_engine
+from tests.training.tiny_models import CPU, TOY, toy_detector, toy_loop
 from training.loop import precision
-from training.loop.autobatch import MOST, OneBatch, batch_for, fitting_batch
+from training.loop.autobatch import MAX_BATCH, SyntheticBatch, choose_batch, largest_batch
 from training.loop.precision import choose_device, choose_precision
 
 CUDA = torch.device("cuda")
@@ -55,8 +55,8 @@ def test_a_device_that_is_not_there_is_told(name: str, monkeypatch: pytest.Monke
 
 
 def test_fp16_is_scaled_and_the_others_are_not() -> None:
-    assert precision.Arithmetic(CPU.device, torch.float16).scaler().is_enabled()
-    assert not precision.Arithmetic(CPU.device, torch.bfloat16).scaler().is_enabled()
+    assert precision.ComputePrecision(CPU.device, torch.float16).scaler().is_enabled()
+    assert not precision.ComputePrecision(CPU.device, torch.bfloat16).scaler().is_enabled()
 
 
 def memory(base: int, per_image: int, limit: int | None = None):
@@ -73,31 +73,31 @@ def memory(base: int, per_image: int, limit: int | None = None):
         (1000, 100, 4300, 32),  # (4300 - 1000) / 100 = 33, in steps of 4
         (1000, 100, 1650, 6),
         (1000, 100, 1000, 1),  # not even one fits: the run itself will tell
-        (10, 1, 10**6, MOST),
+        (10, 1, 10**6, MAX_BATCH),
     ],
 )
 def test_the_largest_batch_that_fits_is_reckoned_from_small_ones(
     base: int, per_image: int, budget: int, expected: int
 ) -> None:
-    assert fitting_batch(memory(base, per_image), budget) == expected
+    assert largest_batch(memory(base, per_image), budget) == expected
 
 
 def test_a_batch_that_did_not_fit_is_never_taken() -> None:
-    assert fitting_batch(memory(1000, 100, limit=1500), 10**6) == 4
+    assert largest_batch(memory(1000, 100, limit=1500), 10**6) == 4
 
 
 def test_memory_that_grows_faster_is_reckoned_with_the_fastest() -> None:
     seen = {1: 100, 2: 150, 4: 300, 8: 600, 16: 900}
-    assert fitting_batch(seen.__getitem__, 2400) == 36  # 16 + 1500 / 75
+    assert largest_batch(seen.__getitem__, 2400) == 36  # 16 + 1500 / 75
 
 
 def test_a_cpu_is_given_a_batch_without_a_trial() -> None:
-    assert batch_for(toy_detector(), TOY, CPU, (64, 64)) == 16
+    assert choose_batch(toy_detector(), TOY, CPU, (64, 64)) == 16
 
 
 def test_the_batch_of_a_trial_can_be_learned_from() -> None:
-    engine = toy_engine()
-    [learned] = engine.learn(OneBatch(2, (64, 96), 2), 0)
+    loop = toy_loop()
+    [learned] = loop.train_epoch(SyntheticBatch(2, (64, 96), 2), 0)
     assert learned.batch.images.shape == (2, 64, 96, 3)
     assert learned.batch.targets.boxes.shape == (100, 4)
     assert bool((learned.batch.targets.boxes <= torch.tensor([96, 64, 96, 64])).all())

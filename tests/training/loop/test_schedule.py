@@ -25,13 +25,13 @@ def reference(shared: Path) -> Callable[[str], np.ndarray]:
     return lambda name: arrays[name]
 
 
-def timetable(schedule: Schedule, optimizer: Optimizer = YOLOV5) -> LRSchedule:
+def lr_schedule(schedule: Schedule, optimizer: Optimizer = YOLOV5) -> LRSchedule:
     return LRSchedule(schedule, optimizer, EPOCHS, STEPS, BATCH)
 
 
 @pytest.mark.parametrize("kind", ["linear", "cosine"])
 def test_yolov5(kind: str, reference: Callable[[str], np.ndarray]) -> None:
-    paces = map(timetable(replace(V5, kind=kind)).at, range(EPOCHS * STEPS))
+    paces = map(lr_schedule(replace(V5, kind=kind)).at, range(EPOCHS * STEPS))
     rows = [(pace.bias_lr, pace.lr, pace.momentum, pace.accumulate) for pace in paces]
     np.testing.assert_allclose(rows, reference(f"yolov5_{kind}"), rtol=0, atol=1e-9)
 
@@ -47,14 +47,14 @@ def test_yolov5(kind: str, reference: Callable[[str], np.ndarray]) -> None:
 )
 def test_yolox(name: str, schedule: Schedule, reference: Callable[[str], np.ndarray]) -> None:
     """The original sets the lr after a step: its first number is that of step 1. Step 0 begins the warm-up."""
-    table = timetable(schedule, YOLOX)
+    table = lr_schedule(schedule, YOLOX)
     lrs = [table.at(step).lr for step in range(1, EPOCHS * STEPS + 1)]
     np.testing.assert_allclose(lrs, reference(f"yolox_{name}"), rtol=0, atol=1e-9)
     assert table.at(0).lr == pytest.approx(schedule.warmup_from * 0.0025 if schedule.warmup_epochs else 0.0025)
 
 
 def test_biases_go_along_where_they_have_no_warm_up_of_their_own() -> None:
-    table = timetable(replace(NO_WARMUP, warmup_epochs=2))
+    table = lr_schedule(replace(NO_WARMUP, warmup_epochs=2))
     assert all(table.at(step).bias_lr == table.at(step).lr for step in range(3 * STEPS))
 
 

@@ -14,7 +14,7 @@ from tests.training.cell_cases import SCENES, learn
 from tests.training.cell_cases import targets_of as boxes_of
 from tests.training.losses.darknet_cases import DTYPES, Layer, assert_delta, bare, of_image, targets_of
 from training.batch import Targets
-from training.loop.optimizer import scaled_decay
+from training.loop.optimizer import scale_weight_decay
 from training.loop.schedule import LRSchedule
 from training.losses.criterion import StepContext
 from training.losses.yolov1 import Gains, YOLOv1Criterion
@@ -97,8 +97,8 @@ def test_the_recipe_is_the_papers_but_for_its_lr() -> None:
 @pytest.mark.parametrize(("variant", "lr"), [("yolov1", 1e-3), ("yolov2", 1e-3), ("yolov3", 1e-3), ("yolov4", 1.3e-3)])
 def test_a_step_of_64_images_has_darknets_lr_and_decay(variant: str, lr: float) -> None:
     optimizer = recipe_of(variant).optimizer
-    pace = LRSchedule(Schedule(warmup_epochs=0, warmup_min_steps=0), optimizer, 10, 100, batch=64).at(0)
-    assert (pace.lr, pace.accumulate, scaled_decay(optimizer, 64)) == (lr, 1, 5e-4)
+    settings = LRSchedule(Schedule(warmup_epochs=0, warmup_min_steps=0), optimizer, 10, 100, batch=64).at(0)
+    assert (settings.lr, settings.accumulate, scale_weight_decay(optimizer, 64)) == (lr, 1, 5e-4)
 
 
 def test_the_loss_of_one_image_falls() -> None:

@@ -12,7 +12,7 @@ from model_zoo.registry import build
 from training.data.dataset import Record
 from training.run import anchors
 from training.run.anchors import (
-    alike,
+    balance_classes,
     best_possible_recall,
     box_sizes,
     cluster_iou,
@@ -83,7 +83,7 @@ def test_few_boxes_give_as_many_anchors_as_asked_for(fit, sizes):
 
 
 @pytest.mark.parametrize("sizes", [np.empty((0, 2)), [[1.0, 1.5]], [[0.0, 50.0]]])
-def test_nothing_to_learn_from_is_said(sizes):
+def test_nothing_to_add_gradients_is_said(sizes):
     with pytest.raises(LineageError, match="got none"):
         fit_anchors(sizes, 3, 3)
 
@@ -110,9 +110,9 @@ def test_sizes_are_those_on_the_canvas_without_crowds():
 def test_rare_classes_are_drawn_as_often_as_others():
     sizes = np.repeat([[9.0, 9.0], [200.0, 8.0]], [5000, 2], axis=0)
     class_ids = np.repeat([4, 7], [5000, 2])
-    drawn = alike(sizes, class_ids)
+    drawn = balance_classes(sizes, class_ids)
     assert ((drawn == (200, 8)).all(1)).mean() == 0.5
-    assert alike(sizes[:0], class_ids[:0]).shape == (0, 2)
+    assert balance_classes(sizes[:0], class_ids[:0]).shape == (0, 2)
 
 
 def test_anchors_that_fit_stay(boxes):

@@ -17,7 +17,7 @@ from tests.training.write_data import write_data
 from training.config import TrainConfig
 from training.data.dataset import Dataset
 from training.data.open import open_dataset
-from training.run.initial_weights import frozen_parts, load_matching, new_detector, start_weights
+from training.run.initial_weights import frozen_modules, load_matching, create_detector, initialize_weights
 
 
 @pytest.fixture(scope="module")
@@ -29,15 +29,15 @@ CONFIG = TrainConfig(model="yolov5-test", image_size=(64,), seed=5)
 
 
 def test_a_detector_has_the_classes_of_the_data_and_the_size_that_is_asked_for(dataset: Dataset) -> None:
-    detector = new_detector(CONFIG, dataset)
+    detector = create_detector(CONFIG, dataset)
     assert detector.class_names == CLASSES
     assert detector.input_spec.size == (64, 64)
-    assert new_detector(replace(CONFIG, image_size=(64, 96)), dataset).input_spec.size == (64, 96)
+    assert create_detector(replace(CONFIG, image_size=(64, 96)), dataset).input_spec.size == (64, 96)
 
 
 def test_the_seed_decides_its_weights(dataset: Dataset) -> None:
-    same, other = (new_detector(replace(CONFIG, seed=seed), dataset).backbone.stem.conv.weight for seed in (5, 6))
-    assert torch.equal(new_detector(CONFIG, dataset).backbone.stem.conv.weight, same)
+    same, other = (create_detector(replace(CONFIG, seed=seed), dataset).backbone.stem.conv.weight for seed in (5, 6))
+    assert torch.equal(create_detector(CONFIG, dataset).backbone.stem.conv.weight, same)
     assert not torch.equal(same, other)
 
 
@@ -78,15 +78,15 @@ def test_official_weights_start_a_run_of_other_classes(shared: Path) -> None:
 
 def test_anchors_are_fitted_where_they_fit_badly(dataset: Dataset) -> None:
     said: list[str] = []
-    detector = new_detector(CONFIG, dataset)
+    detector = create_detector(CONFIG, dataset)
     detector.head.anchors.mul_(20)
-    start_weights(detector, CONFIG, dataset.split("train"), said.append)
+    initialize_weights(detector, CONFIG, dataset.split("train"), said.append)
     assert any("anchors were fitted" in line for line in said)
     assert float(detector.head.anchors.max()) < 64
 
     detector.head.anchors.mul_(20)
     before = detector.head.anchors.clone()
-    start_weights(detector, replace(CONFIG, anchors="keep"), dataset.split("train"), said.append)
+    initialize_weights(detector, replace(CONFIG, anchors="keep"), dataset.split("train"), said.append)
     assert torch.equal(detector.head.anchors, before)
 
 
@@ -97,12 +97,12 @@ def test_anchors_that_a_class_does_not_fit_are_told_and_can_be_fitted(dataset: D
     record = replace(first, boxes=thin, class_ids=class_ids, crowd=np.zeros(201, bool), areas=thin[:, 2])
     split = replace(dataset.split("train"), records=[record])
     said: list[str] = []
-    detector = new_detector(CONFIG, dataset)
-    start_weights(detector, CONFIG, split, said.append)
+    detector = create_detector(CONFIG, dataset)
+    initialize_weights(detector, CONFIG, split, said.append)
     assert said == ["anchors: 100% of class bar fit none; `--anchors fit` suits every class"]
 
     said.clear()
-    start_weights(detector, replace(CONFIG, anchors="fit"), split, said.append)
+    initialize_weights(detector, replace(CONFIG, anchors="fit"), split, said.append)
     assert len(said) == 1
     assert "anchors were fitted" in said[0]
 
@@ -114,12 +114,12 @@ def test_a_backbone_starts_from_darknets_weights(tmp_path: Path, dataset: Datase
     (tmp_path / "b.weights").write_bytes(header + np.full(count, 0.25, dtype="<f4").tobytes())
     said: list[str] = []
     config = replace(CONFIG, model="yolov3-test", backbone_weights=tmp_path / "b.weights", anchors="keep")
-    start_weights(detector, config, dataset.split("train"), said.append)
+    initialize_weights(detector, config, dataset.split("train"), said.append)
     assert said == ["b.weights: the backbone starts from it"]
     assert {float(v.mean()) for k, v in detector.backbone.state_dict().items() if v.is_floating_point()} == {0.25}
 
 
 def test_a_frozen_backbone_is_named() -> None:
     detector = toy_detector()
-    assert frozen_parts(detector, CONFIG) == []
-    assert frozen_parts(detector, replace(CONFIG, freeze="backbone")) == [detector.backbone]
+    assert frozen_modules(detector, CONFIG) == []
+    assert frozen_modules(detector, replace(CONFIG, freeze="backbone")) == [detector.backbone]

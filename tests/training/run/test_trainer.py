@@ -25,7 +25,7 @@ from tests.training.tiny_models import (
     constant_metrics,
     state_of,
     toy_detector,
-    toy_engine,
+    toy_loop,
     toy_trainer,
 )
 from training.config import TrainConfig
@@ -33,8 +33,8 @@ from training.evaluate.coco import Metrics
 from training.losses.criterion import Losses
 from training.recipe import Recipe
 from training.run import checkpoint
-from training.run.checkpoint import State
-from training.run.trainer import FINISHED, INTERRUPTED, NO_BETTER, OUT_OF_TIME, Trainer, verdict
+from training.run.checkpoint import TrainingState
+from training.run.trainer import FINISHED, INTERRUPTED, EARLY_STOPPED, OUT_OF_TIME, Trainer, stop_reason
 
 TIMES = ("seconds", "images_per_second", "memory_gib")
 
@@ -58,10 +58,10 @@ def rows(trainer: Trainer) -> list[dict[str, object]]:
 
 
 def resumed(folder: Path, recipe: Recipe = TOY, config: TrainConfig = CONFIG) -> Trainer:
-    trainer = toy_trainer(folder, recipe, config, toy_engine(recipe, detector=toy_detector()))
+    trainer = toy_trainer(folder, recipe, config, toy_loop(recipe, detector=toy_detector()))
     tensors, state = checkpoint.read(folder / "checkpoint.safetensors")
-    checkpoint.restore(trainer.engine, tensors, state)
-    return Trainer(trainer.engine, LOADER, trainer.evaluate, config, folder, state)
+    checkpoint.restore(trainer.loop, tensors, state)
+    return Trainer(trainer.loop, LOADER, trainer.evaluate, config, folder, state)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
@@ -77,7 +77,7 @@ def test_an_interrupted_run_goes_on_exactly_where_it_was(batch: int, number: int
     assert (parts.state.epoch, parts.state.batch) == {1: (0, 1), 5: (1, 2), 8: (1, 4)}[batch]
     assert parts.run() == FINISHED
 
-    assert_same(state_of(whole.engine), state_of(parts.engine))
+    assert_same(state_of(whole.loop), state_of(parts.loop))
     assert rows(whole) == rows(parts)
     assert (whole.state.best, whole.state.best_epoch) == (parts.state.best, parts.state.best_epoch)
     for name in ("best.safetensors", "last.safetensors"):
@@ -108,7 +108,7 @@ def test_the_losses_of_a_row_are_those_of_an_average_batch(tmp_path: Path) -> No
     trainer = toy_trainer(tmp_path / "run", replace(TOY, epochs=1))
     trainer.run()
     [row] = trainer.state.history
-    losses = [float(sum(one.parts.values())) for one in toy_engine(replace(TOY, epochs=1)).learn(LOADER, 0)]
+    losses = [float(sum(one.parts.values())) for one in toy_loop(replace(TOY, epochs=1)).learn(LOADER, 0)]
     assert row["loss"] == pytest.approx(sum(losses) / 4)
     assert row["loss"] == pytest.approx(sum(value for name, value in row.items() if name.startswith("loss/")))
 
@@ -119,7 +119,7 @@ def test_weights_are_kept_in_their_training_form(tmp_path: Path) -> None:
     trainer.run()
     assert sorted(path.name for path in folder.glob("epoch_*")) == ["epoch_2.safetensors"]
     last = store.load(folder / "last.safetensors").state_dict()
-    assert all(torch.equal(value, last[key]) for key, value in trainer.engine.average.detector.state_dict().items())
+    assert all(torch.equal(value, last[key]) for key, value in trainer.loop.average.detector.state_dict().items())
     assert sorted(path.name for path in (folder / "batches").iterdir()) == ["1.jpg", "2.jpg", "3.jpg"]
 
 
@@ -143,10 +143,10 @@ def run_with(folder: Path, config: TrainConfig, *aps: float, epochs: int = 5) ->
 def test_a_run_that_gets_no_better_ends(tmp_path: Path) -> None:
     config = replace(CONFIG, patience=2)
     trainer = run_with(tmp_path / "run", config, 0.1, 0.3, 0.2, 0.3)
-    assert (trainer.state.ended, trainer.state.epoch, trainer.state.best_epoch) == (NO_BETTER, 4, 2)
-    assert verdict(trainer.state, config, 5) == NO_BETTER
-    assert verdict(trainer.state, replace(config, patience=3), 5) == ""
-    assert verdict(trainer.state, replace(config, patience=0), 5) == ""
+    assert (trainer.state.stop_reason, trainer.state.epoch, trainer.state.best_epoch) == (EARLY_STOPPED, 4, 2)
+    assert stop_reason(trainer.state, config, 5) == EARLY_STOPPED
+    assert stop_reason(trainer.state, replace(config, patience=3), 5) == ""
+    assert stop_reason(trainer.state, replace(config, patience=0), 5) == ""
 
 
 def test_the_best_weights_are_those_of_the_best_epoch(tmp_path: Path) -> None:
@@ -175,11 +175,11 @@ def test_a_run_out_of_time_ends_with_the_epoch_and_can_be_gone_on_with(tmp_path:
     whole.run()
     late = toy_trainer(tmp_path / "late", config=replace(CONFIG, hours=1e-9))
     assert late.run() == OUT_OF_TIME
-    assert (late.state.epoch, verdict(late.state, CONFIG, 3)) == (1, "")
-    late.state.ended = ""
-    parts = Trainer(late.engine, LOADER, late.evaluate, CONFIG, late.folder, late.state)
+    assert (late.state.epoch, stop_reason(late.state, CONFIG, 3)) == (1, "")
+    late.state.stop_reason = ""
+    parts = Trainer(late.loop, LOADER, late.evaluate, CONFIG, late.folder, late.state)
     assert parts.run() == FINISHED
-    assert_same(state_of(whole.engine), state_of(parts.engine))
+    assert_same(state_of(whole.loop), state_of(parts.loop))
 
 
 def test_a_checkpoint_in_time_lies_between_two_steps_of_the_optimizer(
@@ -202,7 +202,7 @@ def test_loaders_are_closed_whatever_happens(tmp_path: Path) -> None:
             Failing.closed += 1
 
     (tmp_path / "run").mkdir()
-    trainer = Trainer(toy_engine(), Failing(), None, CONFIG, tmp_path / "run", State())
+    trainer = Trainer(toy_loop(), Failing(), None, CONFIG, tmp_path / "run", TrainingState())
     with pytest.raises(RuntimeError, match="a worker died"):
         trainer.run()
     assert Failing.closed == 1
