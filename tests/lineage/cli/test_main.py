@@ -1,8 +1,7 @@
-"""The front door: quick, lazy, and kind to a user's mistakes."""
+"""`lineage`: dispatch, exit codes, suggestions, and help that imports nothing heavy."""
 
 from __future__ import annotations
 
-import importlib
 import os
 import re
 import subprocess
@@ -19,8 +18,9 @@ from lineage.cli.main import main
 from model_zoo.contract.errors import QueryError
 from tests.conftest import ROOT
 
-Put = Callable[[Callable[..., object]], None]
-HEAVY = ("torch", "onnx", "onnxruntime", "cv2", "numpy", "fastapi", "pydantic", "tyro", "uvicorn")
+Install = Callable[[Callable[..., object]], None]
+HEAVY = ("torch", "onnx", "onnxruntime", "fastapi", "matplotlib", "scipy", "safetensors", "faster_coco_eval")
+HEAVY_FOR_OVERVIEW = (*HEAVY, "cv2", "numpy", "pydantic", "tyro", "uvicorn")
 
 
 def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -28,65 +28,79 @@ def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]
     return subprocess.run(command, cwd=ROOT, env=os.environ | environment, capture_output=True, text=True, timeout=60)
 
 
-@pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch) -> Put:
-    """Put one function in the place of all commands, as `lineage probe`."""
+def imported_modules(*arguments: str) -> set[str]:
+    """Run `lineage` in a new process and return the names of all modules it imported."""
+    code = (
+        "import atexit, sys; atexit.register(lambda: print(*sys.modules, file=sys.stderr));"
+        f"from lineage.cli.main import main; sys.exit(main({list(arguments)}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return set(done.stderr.split())
 
-    def put(function: Callable[..., object]) -> None:
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch) -> Install:
+    """Replace all commands by `lineage probe`, which calls the given function."""
+
+    def install(function: Callable[..., object]) -> None:
         module = types.ModuleType("probe_command")
         module.probe = function
         monkeypatch.setitem(sys.modules, "probe_command", module)
         monkeypatch.setattr(cli, "COMMANDS", (cli.Command("probe", "probe_command", "probe", "Probe.", "zoo"),))
         monkeypatch.delenv("LINEAGE_DEBUG", raising=False)
 
-    return put
+    return install
 
 
-def test_help_lists_every_command_and_imports_nothing_heavy() -> None:
-    code = "import sys; from lineage.cli.main import main; main(['--help'])"
-    loaded = f"{code}; print([m for m in {HEAVY} if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", loaded], cwd=ROOT, capture_output=True, text=True, timeout=60)
-    *text, heavy = done.stdout.splitlines()
-    assert heavy == "[]"
-    for entry in cli.COMMANDS:
-        assert f"  {entry.words:<24}{entry.help}" in text
+def test_overview_lists_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    for command in cli.COMMANDS:
+        assert f"  {command.name:<10}{command.help}" in lines
 
 
-@pytest.mark.parametrize("entry", cli.COMMANDS, ids=lambda c: c.words)
-def test_every_command_exists_and_explains_itself(entry: cli.Command, capsys: pytest.CaptureFixture[str]) -> None:
+def test_overview_imports_nothing_heavy() -> None:
+    assert imported_modules("--help") & set(HEAVY_FOR_OVERVIEW) == set()
+
+
+@pytest.mark.parametrize("name", [command.name for command in cli.COMMANDS])
+def test_help_of_a_command_imports_nothing_heavy(name: str) -> None:
+    assert imported_modules(name, "--help") & set(HEAVY) == set()
+
+
+@pytest.mark.parametrize("name", [command.name for command in cli.COMMANDS])
+def test_help_of_a_command_is_readable(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="0"):
-        main([*entry.words.split(), "--help"])
-    assert f"usage: lineage {entry.words} " in capsys.readouterr().out
-    assert callable(getattr(importlib.import_module(entry.module), entry.function))
+        main([name, "--help"])
+    text = capsys.readouterr().out
+    assert f"usage: lineage {name} " in text
+    unreadable = re.findall(r"\{None[^}]*\}|\(default: *(?:None|''|False|True)?\)|\{fixed\}", text)
+    assert unreadable == []
+    flags = set(re.findall(r"--[\w.-]+", text))
+    assert {flag for flag in flags if flag.startswith("--no-") and flag.replace("--no-", "--") not in flags} == set()
 
 
-def test_commands_that_do_not_train_do_not_import_torch() -> None:
-    light = [c.module for c in cli.COMMANDS if c.extras == "cpu"]
-    code = f"import importlib, sys; [importlib.import_module(m) for m in {light}]; print('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert done.stdout == "False\n", done.stderr
-
-
-def test_the_extras_that_messages_name_exist() -> None:
+def test_extras_in_messages_exist() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert project["name"] == cli.DISTRIBUTION
     named = {extra for command in cli.COMMANDS for extra in command.extras.split(",")}
-    assert named <= set(project["optional-dependencies"])
+    assert named | {*cli.EXTRA_OF_PACKAGE.values(), "training"} <= set(project["optional-dependencies"])
 
 
-def test_version_is_one_line() -> None:
+def test_version_prints_one_line() -> None:
     done = run("--version")
     assert (done.returncode, done.stderr) == (0, "")
     assert re.fullmatch(r"lineage (\d+\.\d+\.\d+\S*|\(not installed, run from a checkout\))\n", done.stdout)
 
 
-def test_no_command_shows_the_help_and_fails(capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_command_prints_help_and_fails(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 2
     assert "usage: lineage" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("wrong", "hint"), [("sreve", "did you mean serve?"), ("frobnicate", "expected one of")])
-def test_an_unknown_command_gets_a_hint(wrong: str, hint: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_unknown_command_suggests_names(wrong: str, hint: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([wrong]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -94,7 +108,7 @@ def test_an_unknown_command_gets_a_hint(wrong: str, hint: str, capsys: pytest.Ca
     assert hint in captured.err
 
 
-def test_an_unknown_flag_is_a_usage_error(command: Put) -> None:
+def test_unknown_flag_is_a_usage_error(command: Install) -> None:
     def probe(size: int = 1) -> None: ...
 
     command(probe)
@@ -102,8 +116,8 @@ def test_an_unknown_flag_is_a_usage_error(command: Put) -> None:
         main(["probe", "--sise", "3"])
 
 
-def test_arguments_arrive_typed_and_the_result_is_the_exit_code(
-    command: Put,
+def test_arguments_are_parsed_by_type_and_result_is_exit_code(
+    command: Install,
 ) -> None:
     def probe(path: Path, ratio: float = 0.5, loud: bool = False) -> int:
         return 7 if (path, ratio, loud) == (Path("a"), 0.25, True) else 0
@@ -120,13 +134,14 @@ def test_arguments_arrive_typed_and_the_result_is_the_exit_code(
         (FileNotFoundError(2, "No such file or directory", "a.pt"), 2, "a.pt: No such file or directory"),
         (OSError("address already in use"), 2, "address already in use"),
         (ModuleNotFoundError("No module named 'torch'", name="torch"), 2, "pip install 'yolo-lineage[zoo]'"),
+        (ModuleNotFoundError("No module named 'yaml'", name="yaml"), 2, "pip install 'yolo-lineage[training]'"),
     ],
 )
-def test_a_users_mistake_is_one_line(
+def test_user_error_prints_one_line(
     error: Exception,
     code: int,
     message: str,
-    command: Put,
+    command: Install,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -147,7 +162,7 @@ def test_a_users_mistake_is_one_line(
 
 
 @pytest.mark.parametrize("error", [RuntimeError("bug"), ModuleNotFoundError("no", name="service.gone")], ids=repr)
-def test_a_bug_is_not_dressed_up_as_a_users_mistake(error: Exception, command: Put) -> None:
+def test_bug_raises(error: Exception, command: Install) -> None:
     def probe() -> None:
         raise error
 
@@ -156,7 +171,7 @@ def test_a_bug_is_not_dressed_up_as_a_users_mistake(error: Exception, command: P
         main(["probe"])
 
 
-def test_interrupting_ends_quietly(command: Put, capsys: pytest.CaptureFixture[str]) -> None:
+def test_interrupt_exits_silently(command: Install, capsys: pytest.CaptureFixture[str]) -> None:
     def probe() -> None:
         raise KeyboardInterrupt
 
@@ -165,7 +180,7 @@ def test_interrupting_ends_quietly(command: Put, capsys: pytest.CaptureFixture[s
     assert capsys.readouterr().err == ""
 
 
-def test_a_closed_pipe_ends_quietly() -> None:
+def test_closed_pipe_exits_silently() -> None:
     code = "from lineage.cli import main as cli; cli._help = lambda: 'x' * 1_000_000; exit(cli.main(['--help']))"
     process = subprocess.Popen(
         [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

@@ -20,7 +20,7 @@ from model_zoo.weights import store
 from tests.conftest import ROOT
 from tests.training.write_data import write_data
 from training.run import checkpoint
-from training.run.checkpoint import State
+from training.run.checkpoint import TrainingState
 
 OPTIONS = ["--model", "yolox-test", "--image-size", "64", "--batch", "4", "--device", "cpu"]
 TIMES = ("seconds", "images_per_second", "memory_gib")
@@ -73,7 +73,7 @@ def test_a_terminal_is_told_one_line_an_epoch_and_what_to_do_next(
     assert "epoch" not in err
 
 
-def run_state(folder: Path) -> tuple[dict[str, torch.Tensor], State]:
+def run_state(folder: Path) -> tuple[dict[str, torch.Tensor], TrainingState]:
     tensors, state = checkpoint.read(folder / "checkpoint.safetensors")
     for row in state.history:
         for name in TIMES:
@@ -154,7 +154,7 @@ def test_a_run_that_got_no_better_says_so(data: Path, tmp_path: Path) -> None:
     assert train(data, tmp_path, *flags) == 0
     folder = tmp_path / "yolox-test"
     ended = checkpoint.read(folder / "checkpoint.safetensors")[1]
-    assert (ended.ended, ended.epoch) == ("no better", 2)
+    assert (ended.stop_reason, ended.epoch) == ("no better", 2)
     assert "none was better than epoch 1" in refused("--resume", str(folder))
     assert main(["train", "--resume", str(folder), "--patience", "9", "--device", "cpu"]) == 0
     assert checkpoint.read(folder / "checkpoint.safetensors")[1].epoch == 5
