@@ -50,8 +50,8 @@ SENTENCE_END = re.compile(
 CODE_BLOCK = re.compile(r"(?<=\n\n)(?: {4,}.*(?:\n|\Z))+")
 TEXT_FILES = {".py", ".md", ".html", ".js", ".css", ".toml", ".yml", ".conf"}
 NOT_OURS = {".venv", "node_modules", "build", "__pycache__"}
-# Words of many languages, and the names of shapes and parts that design systems give to their components.
-DATA = {"words.toml"}
+# Words of many languages, and markup of design systems.
+DATA = re.compile(r"words\.toml|kits/[\w-]+\.toml")
 UNDOCUMENTED_FIELDS = {"tests", "benchmarks", "examples"}
 Finding = tuple[int, str]
 
@@ -120,6 +120,12 @@ def check_sentences(line: int, text: str) -> Iterator[Finding]:
         if sentence.count(" ") + sentence.count("\n") >= MAX_WORDS and (count := count_words(sentence)) > MAX_WORDS:
             start = " ".join(sentence.split())[:60]
             yield line, f"{count} words in one sentence (max {MAX_WORDS}): {start}..."
+
+
+def is_list(cell: str) -> bool:
+    """Return True for a table cell that lists names: at least every third word ends with a comma."""
+    words = cell.split()
+    return sum(word.endswith(",") for word in words) * 3 >= len(words)
 
 
 def check_first_line(line: int, text: str) -> Iterator[Finding]:
@@ -193,7 +199,7 @@ def check_markdown(path: Path) -> Iterator[Finding]:
         start = start if paragraph else number
         if line.lstrip().startswith("|"):
             for cell in line.split("|"):
-                yield from check_sentences(number, cell)
+                yield from check_sentences(number, "" if is_list(cell) else cell)
                 yield from check_words(number, cell)
         else:
             paragraph.append(line.strip())
@@ -214,7 +220,7 @@ def violations(path: Path) -> list[str]:
 def files_under(places: Iterable[str | Path]) -> list[Path]:
     """Return the text files under files or folders."""
     files = {p for place in places for p in ([Path(place)] if Path(place).is_file() else Path(place).rglob("*"))}
-    texts = {path.resolve() for path in files if path.suffix in TEXT_FILES and path.name not in DATA}
+    texts = {path.resolve() for path in files if path.suffix in TEXT_FILES and not DATA.search(path.as_posix())}
     return sorted(
         path for path in texts | {p.resolve() for p in files if not p.suffix and p.is_file()} if is_ours(path)
     )

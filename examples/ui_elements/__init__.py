@@ -1,1 +1,1 @@
-"""A detector of the elements of user interfaces: its dataset, made from rendered pages."""
+"""Example: a detector of user interface elements, trained on rendered pages."""

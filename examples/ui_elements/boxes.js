@@ -1,8 +1,8 @@
-// What is seen of the elements of a page: [{label, box: [x1, y1, x2, y2]}], CSS pixels of the viewport.
+// Return the visible elements of a page: [{label, box: [x1, y1, x2, y2]}], in CSS pixels of the viewport.
 //
-// One script for generated and for found pages. It reads tags, roles, types and computed styles; where a page draws
-// its own widgets out of plain elements it may say `data-ui="toggle"` (or another class, or `none`) on the widget.
-// README.md has the rules in words.
+// The script is the same for generated and other pages. It reads tags, roles, types and computed styles. A page that
+// draws a widget with plain elements can set `data-ui="toggle"` (or another class, or `none`) on it.
+// README.md lists the rules.
 () => {
   const PRESS = 'button,a[href],summary,[role=button],[role=link],[role=menuitem],[role=option],[onclick],a[role]';
   const TYPED = new Set(['text', 'search', 'email', 'password', 'tel', 'url', 'number', 'date', 'time', 'month',
@@ -39,7 +39,7 @@
   };
   const differs = (a, b, by = 5) => Math.max(...[0, 1, 2].map((i) => Math.abs(a[i] - b[i]))) >= by;
 
-  // Sides with a line, and whether a fill or a shadow shows: what makes a thing look like a body.
+  // Sides with a visible border, and whether there is a visible fill or shadow: the parts of a body.
   const drawn = (style, under) => {
     const line = (side) => parseFloat(style[`border${side}Width`]) >= 0.5 &&
       !['none', 'hidden'].includes(style[`border${side}Style`]) &&
@@ -101,7 +101,7 @@
     return clip;
   };
 
-  // Text as drawn: one box a line of what a person reads in `el`, glyphs of icon fonts left out.
+  // Visible text of `el`, one box per line, without glyphs of icon fonts.
   const lineBoxes = (el) => {
     const range = document.createRange(), boxes = [];
     const walk = document.createTreeWalker(el, NodeFilter.SHOW_TEXT);
@@ -109,7 +109,7 @@
       const at = node.parentElement;
       if (!node.data.trim() || isGlyph(at) || at.closest('svg,[data-ui=none]') || !seen(at) || onBadge(at, el)) continue;
       range.selectNodeContents(node);
-      const tall = 1.25 * parseFloat(css(at).fontSize);  // fonts of some scripts ask for more than they fill
+      const tall = 1.25 * parseFloat(css(at).fontSize);  // fonts of some scripts have large line gaps
       for (const r of range.getClientRects()) {
         const spare = Math.max(0, r.height - tall) / 2;
         if (r.width > 1.5 && r.height > 1.5) boxes.push([r.left, r.top + spare, r.right, r.bottom - spare]);
@@ -134,7 +134,7 @@
     return ['::before', '::after'].some((p) => /[\ue000-\uf8ff\u{f0000}-\u{ffffd}]/u.test(getComputedStyle(el, p).content));
   };
 
-  // The box of an absolutely placed pseudo-element, which the DOM does not tell.
+  // The box of an absolutely placed pseudo-element, which the DOM does not provide.
   const pseudoBox = (el, pseudo) => {
     const style = getComputedStyle(el, pseudo);
     const wide = parseFloat(style.width) || 0, high = parseFloat(style.height) || 0;
@@ -151,7 +151,7 @@
     return [x, y, x + w, y + h];
   };
 
-  // A box to tick: the input itself, or what is drawn in its place beside it.
+  // The box of a checkbox: the input itself, or the element that is drawn instead of it.
   const tickBox = (el) => {
     const own = rect(el);
     const hidden = !seen(el) || Math.min(...size(own)) < 8 || css(el).clipPath !== 'none' && css(el).position === 'absolute';
@@ -175,14 +175,14 @@
     return best;
   };
 
-  const found = [];
+  const candidates = [];
   const add = (label, target, box, extra = {}) => {
     const part = clipped(target, box);
-    const large = Math.min(...size(part)) >= 40;  // half of a table that scrolls away is still seen to be one
-    if (area(box) > 0 && area(part) > 0 && (large || area(part) >= 0.5 * area(box))) found.push({label, target, box: part, ...extra});
+    const large = Math.min(...size(part)) >= 40;  // a partly scrolled table is still recognizable
+    if (area(box) > 0 && area(part) > 0 && (large || area(part) >= 0.5 * area(box))) candidates.push({label, target, box: part, ...extra});
   };
 
-  // The visible outline of something typed into: the input, or the frame that is drawn around it.
+  // The visible frame of a text field: the input, or the element drawn around it.
   const frameOf = (el) => {
     const own = size(rect(el));
     for (let at = el, steps = 0; at && steps < 4; at = parentOf(at), steps++) {
@@ -233,9 +233,9 @@
     if (bodyOf(el).whole && h <= 88 && h >= 10 && w >= 10 && !inner.length) {
       return add(caret && opens && text ? 'dropdown' : 'button', el, box, {words: text !== ''});
     }
-    if (/^[^\p{L}\p{N}]{1,2}$/u.test(text) && lineBoxes(el).length) return add('icon', el, join(lineBoxes(el)));  // × and such
+    if (/^[^\p{L}\p{N}]{1,2}$/u.test(text) && lineBoxes(el).length) return add('icon', el, join(lineBoxes(el)));  // such as ×
     if (!text || inner.length > 1 || (inner.length && text.length > 60) || text.length > 160) return;
-    const lines = lineBoxes(el);  // more than two in blocks are a card or a row that happens to be pressed
+    const lines = lineBoxes(el);  // more than two lines in blocks are a clickable card or row
     const blocks = lines.length > 2 && [...el.querySelectorAll('*')].some((at) => /^(block|flex|grid)$/.test(css(at).display) && textOf(at));
     if (!blocks) for (const line of lines) add('link', el, line, {text: true});
   };
@@ -259,7 +259,7 @@
     add('tab', el, line ? [rect(el)[0], box[1], rect(el)[2], rect(el)[3]] : box, {text: true});
   };
 
-  const picture = (el) => {
+  const labelImage = (el) => {
     const box = rect(el), [w, h] = size(box), tag = el.localName;
     if (Math.min(w, h) < 6) return;
     if (tag === 'svg') {
@@ -279,13 +279,13 @@
     if (rows.length >= 2 && columns >= 2 && el.getAttribute('role') !== 'presentation') add('table', el, rect(el));
   };
 
-  const backgroundPicture = (el) => {
+  const labelBackgroundImage = (el) => {
     const [w, h] = size(rect(el)), image = css(el).backgroundImage, vector = /\.svg"|data:image\/svg/.test(image);
     if (!/url\(/.test(image) || textOf(el) || Math.min(w, h) < 12 || vector && Math.max(w, h) > 64) return;
     if (!el.querySelector('img,svg,canvas')) add(vector || Math.max(w, h) <= 20 ? 'icon' : 'image', el, rect(el));
   };
 
-  const look = (el) => {
+  const labelElement = (el) => {
     const tag = el.localName, role = el.getAttribute('role'), type = (el.getAttribute('type') || 'text').toLowerCase();
     const hint = el.dataset?.ui;
     if (hint === 'none') return;
@@ -317,21 +317,21 @@
     }
     if (tag === 'input' || tag === 'option') return;
     if (tag === 'table' || role === 'grid' || role === 'table') return table(el);
-    if (['img', 'canvas', 'video', 'svg'].includes(tag)) return el.parentElement?.closest('svg') || picture(el);
+    if (['img', 'canvas', 'video', 'svg'].includes(tag)) return el.parentElement?.closest('svg') || labelImage(el);
     if (el.closest('svg')) return;
     if (isGlyph(el)) return add('icon', el, rect(el));
-    const [w, h] = size(rect(el));  // a switch of plain elements that says so by its class and its shape
+    const [w, h] = size(rect(el));  // a switch of plain elements, known by its class and shape
     const shaped = w >= 1.4 * h && w <= 2.6 * h && h >= 12 && h <= 40 && !textOf(el) && !el.querySelector('svg,button,input');
     if (shaped && /(^|[^a-z])(switch|toggle)([^a-z]|$)/i.test(el.getAttribute('class') ?? '') && bodyOf(el).whole) {
       return add('toggle', el, rect(el));
     }
-    const control = tag === 'label' && el.control;  // a label that stands for an input that is not shown
+    const control = tag === 'label' && el.control;  // a label that replaces a hidden input
     if (el.matches(PRESS) || control && bodyOf(el).whole && textOf(el) && (!seen(control) || Math.min(...size(rect(control))) < 8)) press(el);
-    else backgroundPicture(el);
+    else labelBackgroundImage(el);
     if (heading(el) && lineBoxes(el).length) add('heading', el, join(lineBoxes(el)), {text: true});
   };
 
-  // ---- what a person sees of it
+  // ---- visibility
   const related = (hit, item) => {
     if (!hit) return false;
     const owners = [item.target, item.owner].filter(Boolean);
@@ -356,7 +356,7 @@
       item.box[0] + w * (Math.max(...xs) + 1) / n, item.box[1] + h * (Math.max(...ys) + 1) / n];
     return {...item, box};
   };
-  // What is painted at a point: elements without paint of their own do not hide what is beneath them.
+  // The element painted at a point. Elements without paint do not cover what is below them.
   const painted = (el) => {
     if (['img', 'svg', 'canvas', 'video', 'input', 'select', 'textarea', 'button', 'path', 'iframe'].includes(el.localName)) return true;
     const style = css(el);
@@ -379,11 +379,11 @@
     if (['script', 'style', 'template', 'noscript', 'br', 'path'].includes(el.localName) || !near(el)) continue;
     const hinted = el.parentElement?.closest('[data-ui]');
     if (hinted && hinted.dataset.ui !== 'table') continue;
-    look(el);
+    labelElement(el);
   }
-  let items = found.map(uncovered).filter(Boolean);
+  let items = candidates.map(uncovered).filter(Boolean);
 
-  // ---- one thing, one label
+  // ---- one label per element
   const same = (a, b) => a.target === b.target || a.target.contains(b.target) || b.target.contains(a.target);
   const within = (item, labels) => items.some((other) => other !== item && labels.has(other.label) && holds(other.box, item.box)
     && area(other.box) >= area(item.box) * 0.9);

@@ -1,4 +1,4 @@
-"""Chromium, which draws pages and tells what is on them; nothing it opens leaves the machine."""
+"""Render pages in headless Chromium and read their labels. Chromium has no network access."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from playwright.sync_api import Browser, CDPSession, Error, Page, sync_playwright
 
-from examples.ui_elements.classes import SMALLEST, SMALLEST_SEEN
+from examples.ui_elements.classes import MIN_SIDE, MIN_VISIBLE_SIDE
 from examples.ui_elements.tighten_boxes import tight_box
 from model_zoo.contract.boxes import pairwise_iou
 from model_zoo.contract.errors import LineageError
@@ -26,15 +26,15 @@ FLAGS = [
     "--disable-gpu",
     "--disable-background-networking",
     "--disable-component-update",
-    "--disable-lcd-text",  # colored fringes are one machine's taste
+    "--disable-lcd-text",  # subpixel colors depend on the machine
     "--font-render-hinting=none",
     "--hide-scrollbars",
     "--force-color-profile=srgb",
-    "--allow-file-access-from-files",  # fonts and modules of pages that are files
+    "--allow-file-access-from-files",  # pages on disk load fonts and modules
     "--host-resolver-rules=MAP * ~NOTFOUND",
 ]
-LONGEST = 1280  # side of a picture; detectors work at 640
-TWICE = 0.6  # IoU of two boxes that are one thing
+MAX_SIDE = 1280  # of a saved image; detectors use 640
+DUPLICATE_IOU = 0.6  # two boxes with at least this IoU are one element
 SETTLE = "async (scroll) => { scrollTo(0, scroll); await document.fonts.ready; scrollTo(0, scroll) }"
 STILL = (
     "html { scroll-behavior: auto !important } *, *::before, *::after "
@@ -49,47 +49,63 @@ READ_BOXES = (HERE / "boxes.js").read_text(encoding="utf-8")
 
 @dataclass(frozen=True)
 class Screen:
-    """A window: size (height, width) in pixels of the page, and how many pixels of the picture one of them takes."""
+    """A browser window."""
 
     height: int
+    """In CSS pixels."""
+
     width: int
+    """In CSS pixels."""
+
     zoom: float = 1.0
+    """Image pixels per CSS pixel."""
 
 
 @dataclass(frozen=True)
-class Shot:
-    """A picture (H, W, 3) RGB and what is on it: labels and boxes (N, 4) xyxy in its pixels."""
+class Screenshot:
+    """A screenshot with its labels."""
 
-    picture: NDArray[np.uint8]
+    image: NDArray[np.uint8]
+    """(H, W, 3) RGB."""
+
     labels: list[str]
+    """Class names, one per box."""
+
     boxes: NDArray[np.float32]
+    """(N, 4) xyxy, in pixels of the image."""
 
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """Start Chromium; raises LineageError where there is none, or where it does not do what it is asked to."""
+    """Start Chromium.
+
+    Raises:
+        LineageError: If Chromium is not installed, or fails to open or render a page.
+    """
     path = shutil.which("chromium") or shutil.which("chromium-browser")
     if not path:
-        raise LineageError("expected Chromium; there is none on the path; on Debian and Ubuntu: apt install chromium")
+        raise LineageError("Chromium is not on PATH. On Debian and Ubuntu, run: apt install chromium")
     with sync_playwright() as playwright:
         try:
-            with playwright.chromium.launch(executable_path=path, args=FLAGS, env=os.environ | _fonts()) as browser:
+            with playwright.chromium.launch(
+                executable_path=path, args=FLAGS, env={**os.environ, **_fonts()}
+            ) as browser:
                 yield browser
         except Error as error:
-            raise LineageError(f"expected Chromium to draw a page; it says: {error}") from error
+            raise LineageError(f"Chromium could not render a page: {error}") from error
 
 
 def _fonts() -> dict[str, str]:
-    """Choose the fonts of pages that bring none: those of the packages where there are any, else the machine's."""
+    """Return the environment that selects the fonts of the packages. It is empty if they are not installed."""
     if not MODULES.is_dir():
         return {}
     if not (MODULES / "dejavu-fonts-ttf").is_dir():
-        raise LineageError(f"expected the packages of {HERE / 'package.json'}; some are missing; run: {INSTALL}")
+        raise LineageError(f"Some packages of {HERE / 'package.json'} are not installed. Run: {INSTALL}")
     return {"FONTCONFIG_FILE": str(HERE / "fonts.conf")}
 
 
 class Camera:
-    """One page of a browser that is used for many screens."""
+    """A browser tab that renders one page after another."""
 
     def __init__(self, browser: Browser) -> None:
         self._context = browser.new_context()
@@ -97,12 +113,12 @@ class Camera:
         self._devtools: CDPSession = self._context.new_cdp_session(self.page)
 
     def frame(self, screen: Screen) -> None:
-        """Set the size of the window and its zoom."""
+        """Set the window size and zoom."""
         metrics = {"width": screen.width, "height": screen.height, "deviceScaleFactor": screen.zoom, "mobile": False}
         self._devtools.send("Emulation.setDeviceMetricsOverride", metrics)
 
     def show(self, text: str, folder: Path, scroll: int = 0) -> None:
-        """Open a page that is given as HTML, by way of a file in `folder`, and scroll it."""
+        """Open HTML from a temporary file in `folder`, and scroll it."""
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{os.getpid()}.html"
         path.write_text(text, encoding="utf-8")
@@ -110,60 +126,64 @@ class Camera:
         self.page.evaluate(SETTLE, scroll)
 
     def visit(self, url: str) -> None:
-        """Open a page by its address and wait for what its scripts draw; nothing on it moves then."""
+        """Open a URL, stop animations and wait for its scripts."""
         self.page.goto(url, wait_until="load")
         self.page.add_style_tag(content=STILL)
         self.page.wait_for_timeout(TIMEOUT)
 
     def scroll(self, scroll: int) -> None:
-        """Scroll a page that has scripts of its own, and wait for what they do."""
+        """Scroll a page and wait for its scripts."""
         self.page.evaluate(SETTLE, scroll)
         self.page.wait_for_timeout(TIMEOUT)
 
-    def shoot(self, screen: Screen) -> Shot:
-        """Take the picture of the page as it is, and read the boxes from it."""
-        found = self.page.evaluate(READ_BOXES)
-        taken = self._devtools.send("Page.captureScreenshot", {"format": "png", "optimizeForSpeed": True})
-        data = np.frombuffer(base64.b64decode(taken["data"]), np.uint8)
-        picture = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR_RGB), np.uint8)
-        return read_shot(picture, found, screen.zoom)
+    def capture(self, screen: Screen) -> Screenshot:
+        """Take a screenshot of the page and read its boxes."""
+        elements = self.page.evaluate(READ_BOXES)
+        png = self._devtools.send("Page.captureScreenshot", {"format": "png", "optimizeForSpeed": True})
+        data = np.frombuffer(base64.b64decode(png["data"]), np.uint8)
+        image = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR_RGB), np.uint8)
+        return read_screenshot(image, elements, screen.zoom)
 
     def close(self) -> None:
         """Close the page."""
         self._context.close()
 
 
-def read_shot(picture: NDArray[np.uint8], found: list[dict[str, Any]], zoom: float) -> Shot:
-    """Return the shot of a picture (H, W, 3) and boxes in pixels of the page: tight ones, none too small or twice."""
-    height, width = picture.shape[:2]
-    long, short = SMALLEST * zoom, max(SMALLEST * zoom / 2, SMALLEST_SEEN * max(height, width) / 640)
+def read_screenshot(image: NDArray[np.uint8], elements: list[dict[str, Any]], zoom: float) -> Screenshot:
+    """Return an image (H, W, 3) with the tight boxes of its elements, without tiny and duplicate ones.
+
+    Boxes of `elements` are in pixels of the page.
+    """
+    height, width = image.shape[:2]
+    long, short = MIN_SIDE * zoom, max(MIN_SIDE * zoom / 2, MIN_VISIBLE_SIDE * max(height, width) / 640)
     labels, boxes = [], np.empty((0, 4), np.float32)
-    for thing in found:
-        told = [side * zoom for side in thing["box"]]
-        box = tight_box(picture, thing["label"], told, bool(thing.get("text")))
+    for element in elements:
+        dom_box = [side * zoom for side in element["box"]]
+        box = tight_box(image, element["label"], dom_box, bool(element.get("text")))
         sides = sorted((box[2] - box[0], box[3] - box[1])) if box else [0, 0]
         if box and sides[0] >= short and sides[1] >= long:
             row = np.array([box], np.float32)
-            if not len(boxes) or pairwise_iou(row, boxes).max() < TWICE:
-                labels.append(_as_seen(thing, told, box))
+            if not len(boxes) or pairwise_iou(row, boxes).max() < DUPLICATE_IOU:
+                labels.append(_visible_label(element, dom_box, box))
                 boxes = np.concatenate((boxes, row))
-    return _shrink(Shot(picture, labels, boxes))
+    return _shrink(Screenshot(image, labels, boxes))
 
 
-def _shrink(shot: Shot) -> Shot:
-    """Make the longer side of a picture no longer than detectors need it."""
-    height, width = shot.picture.shape[:2]
-    scale = min(1.0, LONGEST / max(height, width))
+def _shrink(shot: Screenshot) -> Screenshot:
+    """Resize a screenshot whose longer side exceeds `MAX_SIDE`."""
+    height, width = shot.image.shape[:2]
+    scale = min(1.0, MAX_SIDE / max(height, width))
     if scale == 1:
         return shot
     size = (round(width * scale), round(height * scale))
-    picture = cv2.resize(shot.picture, size, interpolation=cv2.INTER_AREA).astype(np.uint8)
-    return Shot(picture, shot.labels, shot.boxes * np.float32(scale))
+    image = cv2.resize(shot.image, size, interpolation=cv2.INTER_AREA).astype(np.uint8)
+    return Screenshot(image, shot.labels, shot.boxes * np.float32(scale))
 
 
-def _as_seen(thing: dict[str, Any], told: list[float], box: tuple[int, int, int, int]) -> str:
-    """Return the label of a thing; a button of which nothing but what is in it is seen has no body."""
-    bodiless = (box[3] - box[1]) < 0.75 * (told[3] - told[1]) and (box[2] - box[0]) < 0.9 * (told[2] - told[0])
-    if thing["label"] in ("button", "dropdown") and bodiless:
-        return "link" if thing.get("words") else "icon"
-    return str(thing["label"])
+def _visible_label(element: dict[str, Any], dom_box: list[float], box: tuple[int, int, int, int]) -> str:
+    """Return the label of an element. A button is a link or an icon if only its content is visible."""
+    height, width = dom_box[3] - dom_box[1], dom_box[2] - dom_box[0]
+    bodiless = (box[3] - box[1]) < 0.75 * height and (box[2] - box[0]) < 0.9 * width
+    if element["label"] in ("button", "dropdown") and bodiless:
+        return "link" if element.get("words") else "icon"
+    return str(element["label"])

@@ -1,4 +1,4 @@
-"""What the commands of this folder make of a mistake of their user."""
+"""Error handling of the commands in this folder."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Callable
 from model_zoo.contract.errors import LineageError
 
 
-def told(work: Callable[[], object]) -> int:
-    """Do the work of a command and return its exit code; a LineageError is told in one line."""
+def run_main(work: Callable[[], object]) -> int:
+    """Run a command and return its exit code. A LineageError is printed as one line."""
     try:
         work()
     except LineageError as error:

@@ -1,7 +1,7 @@
-"""Pages that nobody generated: `python -m examples.ui_elements.external_pages --output DIR`.
+"""Make a test set of pages that were not generated: `python -m examples.ui_elements.external_pages --output DIR`.
 
-Templates, demonstrations and documents that npm packages ship, and the pages of this project's own server. Their boxes
-are read by the script that reads those of the generated pages. Nothing of them is in the training set.
+The pages are templates, demos and documents that npm packages ship, and this project's playground. The script that
+reads the boxes of generated pages reads theirs too. No such page is in the training set.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from pathlib import Path
 from playwright.sync_api import Route
 
 from examples.ui_elements.browser import MODULES, Camera, Screen, chromium
-from examples.ui_elements.coco import Scene, save_picture, write_dataset
-from examples.ui_elements.errors import told
+from examples.ui_elements.coco import LabeledImage, save_image, write_dataset
+from examples.ui_elements.errors import run_main
 from service.app import create_app
 from service.settings import Settings
 
@@ -72,9 +72,9 @@ PAGES = {
 
 
 def answer(route: Route, root: Path) -> None:
-    """Answer a page's request from its folder, or with what this project's server would say; all else fails."""
+    """Answer a request of a page from its folder or as this project's server would. Other requests fail."""
     path = route.request.url.removeprefix(ORIGIN).split("?")[0].split("#")[0]
-    file = root / path.removeprefix("playground/")  # which the playground calls itself
+    file = root / path.removeprefix("playground/")  # the playground's own prefix
     if path.endswith("swagger.json"):
         route.fulfill(json=create_app(Settings()).openapi())
     elif root == PLAYGROUND and path == "models":
@@ -85,28 +85,28 @@ def answer(route: Route, root: Path) -> None:
         route.fulfill(path=file, content_type=mimetypes.guess_type(file.name)[0] or "application/octet-stream")
 
 
-def shoot_pages(output: Path) -> Iterator[Scene]:
-    """Take the pictures of all pages, in several windows each, and save them."""
+def capture_pages(output: Path) -> Iterator[LabeledImage]:
+    """Save screenshots of all pages, each in several windows."""
     with chromium() as browser:
         for package, names in PAGES.items():
             root = PLAYGROUND if package == "playground" else MODULES / package
             camera = Camera(browser)
             camera.page.route("**/*", functools.partial(answer, root=root))
             for name in names:
-                yield from _shoot_page(camera, output, package, name)
+                yield from _capture_page(camera, output, package, name)
             camera.close()
 
 
-def _shoot_page(camera: Camera, output: Path, package: str, name: str) -> Iterator[Scene]:
-    """Take a page in every window; a view that a short page has shown already is left out."""
+def _capture_page(camera: Camera, output: Path, package: str, name: str) -> Iterator[LabeledImage]:
+    """Save screenshots of a page in every window. Views that a short page has shown before are skipped."""
     camera.frame(SCREENS[0][0])
     camera.visit(f"{ORIGIN}{name}.html")
     seen = set()
     for number, (screen, scroll) in enumerate(SCREENS):
         camera.frame(screen)
         camera.scroll(scroll)
-        shot = camera.shoot(screen)
-        view = shot.picture.tobytes()
+        shot = camera.capture(screen)
+        view = shot.image.tobytes()
         if shot.labels and view not in seen:
             seen.add(view)
             facts = {
@@ -115,16 +115,16 @@ def _shoot_page(camera: Camera, output: Path, package: str, name: str) -> Iterat
                 "language": "en",
                 "window": f"{screen.width}x{screen.height}",
             }
-            yield save_picture(output, f"test-{package}-{name}-{number}".replace("/", "-"), shot, facts)
+            yield save_image(output, f"test-{package}-{name}-{number}".replace("/", "-"), shot, facts)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Read the command line and make the test set."""
+    """Parse the command line and make the test set."""
     parser = argparse.ArgumentParser(description="Render pages that were not generated and label their elements.")
-    parser.add_argument("--output", type=Path, required=True, help="folder of the dataset, whose one split is test")
+    parser.add_argument("--output", type=Path, required=True, help="folder of the dataset, which has only a test split")
     options = parser.parse_args(arguments)
     counted = {"pages": sum(map(len, PAGES.values()))}
-    return told(lambda: write_dataset(options.output, list(shoot_pages(options.output)), counted))
+    return run_main(lambda: write_dataset(options.output, list(capture_pages(options.output)), counted))
 
 
 if __name__ == "__main__":

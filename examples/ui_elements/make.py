@@ -1,11 +1,14 @@
-"""Make the detector: `python -m examples.ui_elements.make --seed 0 --output DIR`, from pages to a published package.
+"""Make the detector, from pages to a published package: `python -m examples.ui_elements.make --seed 0 --output DIR`.
 
-Every step leaves something in the folder by which the next call knows that it is done:
+A step whose result exists in the folder is skipped:
 
-    plan.json       what the package is made by
-    pages/          the dataset                      never-seen/   pages that nobody generated
-    runs/           the training                      staged/       its file, as good as the model on `val`
-    evaluation/     of that file, on both test sets   models/       the package, with all this told in it
+    plan.json       options of the package
+    pages/          generated dataset
+    never-seen/     test set of pages that were not generated
+    runs/           training run
+    staged/         exported model, which passed the comparison with the trained one
+    evaluation/     metrics of the exported model on both test sets
+    models/         published package
 """
 
 from __future__ import annotations
@@ -25,44 +28,48 @@ from typing import Annotated, Literal
 import tyro
 from loky import cpu_count
 
-from examples.ui_elements.errors import told
+from examples.ui_elements.errors import run_main
 from examples.ui_elements.package_readme import NAME, publish
 from model_zoo.contract.errors import LineageError
 from model_zoo.contract.package import Repository
 
 ROOT = Path(__file__).resolve().parents[2]
-SECONDS_PER_PAGE = 0.4  # of one core, as measured on a server of 2026
-SECONDS_PER_IMAGE = 0.035  # of a training step of yolov5n at 640 pixels on two of its cores, evaluation included
+SECONDS_PER_PAGE = 0.4  # on one core, as measured on a server of 2026
+SECONDS_PER_IMAGE = 0.035  # to train yolov5n at 640 pixels on two of its cores, evaluation included
 NEVER_SEEN_SECONDS = 240
 EVALUATION_SECONDS = 60
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a package is made by; the defaults are those of the package that comes with the service.
-
-    Attributes:
-        seed: Of pages and training.
-        count: Pictures of the dataset: 80 % train, 10 % val, 10 % test.
-        model: Variant to train.
-        epochs: Passes over the pictures.
-        image_size: Input size in pixels.
-        batch: Pictures of one batch.
-        training: More flags of `lineage train`, in one string.
-        precision: Of the file.
-    """
+    """Options of a package. The defaults are those of the model bundled with the service."""
 
     seed: int = 0
+    """Seed of pages and training."""
+
     count: int = 6000
+    """Images of the dataset: 80 % train, 10 % val, 10 % test."""
+
     model: str = "yolov5n"
+    """Variant to train."""
+
     epochs: int = 36
+    """Passes over the training images."""
+
     image_size: int = 640
+    """Input size in pixels."""
+
     batch: int = 16
+    """Images per batch."""
+
     training: str = (
         "--optimizer adamw --lr 0.002 --nominal-batch 16 --anchors fit --multi-scale 0.7 1.0 --close-mosaic 12 "
         "--evaluate-every 4 --patience 0"
     )
+    """More flags of `lineage train`, in one string."""
+
     precision: Literal["fp32", "fp16"] = "fp16"
+    """Precision of the exported model."""
 
 
 DEFAULTS = Plan()
@@ -70,22 +77,27 @@ DEFAULTS = Plan()
 
 @dataclass(frozen=True)
 class Step:
-    """One command, where its outcome is found, and the seconds it may take."""
+    """A command to run unless its result exists."""
 
     command: list[str]
-    outcome: Path
+    """Program and arguments."""
+
+    result: Path
+    """File that the command writes last."""
+
     seconds: float
+    """Estimated duration."""
 
 
 def steps(plan: Plan, folder: Path) -> Iterator[Step]:
-    """Give the commands in their order, as they are typed in `folder`; each is looked at when it is its turn."""
+    """Yield the steps in order, with paths relative to `folder`. Each may need the result of the one before."""
     generator, generated = "python -m examples.ui_elements", folder / "pages" / "manifest.json"
     size = f"--count {plan.count} --seed {plan.seed}"
     yield Step(
         f"{generator}.generate {size} --output pages".split(), generated, plan.count * SECONDS_PER_PAGE / cpu_count()
     )
     yield Step(
-        f"{generator}.never_seen --output never-seen".split(),
+        f"{generator}.external_pages --output never-seen".split(),
         folder / "never-seen" / "manifest.json",
         NEVER_SEEN_SECONDS,
     )
@@ -102,32 +114,36 @@ def steps(plan: Plan, folder: Path) -> Iterator[Step]:
 
 
 def training_command(plan: Plan, run: Path) -> list[str]:
-    """Return the command that begins a run, or goes on with it where it left a checkpoint."""
+    """Return the command that starts a run, or resumes it from its checkpoint."""
     if (run / "checkpoint.safetensors").is_file():
         return f"lineage train --resume runs/{NAME}".split()
-    shutil.rmtree(run, ignore_errors=True)  # it ended before anything was learned; a new one would take another name
-    chosen = f"--model {plan.model} --epochs {plan.epochs} --image-size {plan.image_size} --batch {plan.batch}"
+    shutil.rmtree(run, ignore_errors=True)  # it has no checkpoint, and a new run would get another name
+    options = f"--model {plan.model} --epochs {plan.epochs} --image-size {plan.image_size} --batch {plan.batch}"
     places = f"--seed {plan.seed} --data pages --runs runs --name {NAME}"
-    return [*f"lineage train {chosen}".split(), *shlex.split(plan.training), *places.split()]
+    return [*f"lineage train {options}".split(), *shlex.split(plan.training), *places.split()]
 
 
 def make(plan: Plan, folder: Path) -> None:
-    """Do what is not done yet; LineageError where a step fails, or the folder was begun with another plan."""
-    _keep(plan, folder / "plan.json")
+    """Run the steps whose results are missing, then publish the package.
+
+    Raises:
+        LineageError: If a step fails, or the folder belongs to another plan.
+    """
+    _save_plan(plan, folder / "plan.json")
     for step in steps(plan, folder):
-        if step.outcome.exists():
+        if step.result.exists():
             print(f"done: {shlex.join(step.command)}")
         else:
             run(step, folder)
     models = Repository(folder / "models")
-    training = training_command(plan, folder / "a run that has not begun")
+    training = training_command(plan, folder / "new run")
     package = models.resolve(NAME) if models.names() else publish(folder, shlex.join(training), models)
     print(f"{package.name}@{package.version} is in {package.path}")
     print(f"serve it: lineage serve --repository {models.root}")
 
 
 def run(step: Step, folder: Path) -> None:
-    """Run one command in `folder`; an interruption is the command's to answer."""
+    """Run one command in `folder`. The command itself handles Ctrl-C."""
     print(f"\n{shlex.join(step.command)}\nabout {max(step.seconds / 60, 1):.0f} min on {cpu_count()} cores", flush=True)
     python = {"python": [sys.executable], "lineage": [sys.executable, "-m", "lineage"]}
     paths = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
@@ -138,26 +154,28 @@ def run(step: Step, folder: Path) -> None:
     finally:
         signal.signal(signal.SIGINT, before)
     if code:
-        raise LineageError(f"`{shlex.join(step.command)}` ended with {code}; the same call of `make` goes on from here")
+        raise LineageError(
+            f"`{shlex.join(step.command)}` exited with code {code}. Run `make` again to continue from this step."
+        )
 
 
-def _keep(plan: Plan, path: Path) -> None:
-    """Write the plan; LineageError where another is there."""
+def _save_plan(plan: Plan, path: Path) -> None:
+    """Write the plan. Raises LineageError if the folder has another one."""
     wanted = json.dumps(asdict(plan), indent=2) + "\n"
     if path.is_file() and path.read_text(encoding="utf-8") != wanted:
-        raise LineageError(f"{path}: expected the plan that this folder was begun with; give another --output")
+        raise LineageError(f"{path} has other options than this call. Use the same options, or another --output.")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(wanted, encoding="utf-8")
 
 
 def command(output: Path, plan: Annotated[Plan, tyro.conf.arg(name="")] = DEFAULTS) -> int:
-    """Make a detector of interface elements, from pages to a published package; go on where an earlier call ended.
+    """Make a detector of interface elements, from pages to a published package. Finished steps are skipped.
 
     Args:
-        output: Folder of all that is made.
-        plan: What it is made by.
+        output: Folder of all results.
+        plan: Options of the package.
     """
-    return told(lambda: make(plan, output.resolve()))
+    return run_main(lambda: make(plan, output.resolve()))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a package tells of itself: numbers in its card, and a README with how it was made and how good each class is."""
+"""Add measured accuracy to a package: metrics in its card, and a README with its origin and results per class."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ SETS = {"val": "staged/ui-elements/1", "test": "evaluation/pages", "never-seen":
 
 
 def publish(folder: Path, training: str, models: Repository) -> Package:
-    """Add the staged file of a folder that `make` filled to a repository, with its story; the network is the same."""
+    """Publish the staged model of a `make` folder with metrics and README. The network is unchanged."""
     staged = Repository(folder / "staged").resolve(NAME)
     measured = {name: _metrics(folder / place / "evaluation.json") for name, place in SETS.items()}
     day = datetime.date.today().isoformat()
     card = replace(staged.card, metrics=_card_metrics(measured, day))
     with tempfile.TemporaryDirectory() as scratch:
         readme, evaluation, model = (Path(scratch) / name for name in ("README.md", "evaluation.json", MODEL))
-        readme.write_text(tell(card, measured, _making(folder, training), day), encoding="utf-8")
+        readme.write_text(render_readme(card, measured, _provenance(folder, training), day), encoding="utf-8")
         evaluation.write_text(json.dumps(measured, indent=2) + "\n", encoding="utf-8")
         _write_with_card(staged.model_path, card, model)
         return models.publish(
@@ -39,10 +39,10 @@ def publish(folder: Path, training: str, models: Repository) -> Package:
         )
 
 
-def tell(card: ModelCard, measured: dict[str, Any], making: dict[str, str], day: str) -> str:
-    """Return the README of a package: how it was made, and COCO's metrics of every set and class."""
+def render_readme(card: ModelCard, measured: dict[str, Any], provenance: dict[str, str], day: str) -> str:
+    """Return the README of a package: its origin, and COCO metrics of every set and class."""
     height, width = card.input_size
-    made = "\n".join(f"| {what} | {how} |" for what, how in making.items())
+    origin = "\n".join(f"| {key} | {value} |" for key, value in provenance.items())
     totals = "\n".join(
         f"| {name} | {sum(entry['objects'] for entry in m['classes'])} | {_numbers(m, ('ap', 'ap50', 'ap75'))} |"
         for name, m in measured.items()
@@ -56,16 +56,16 @@ def tell(card: ModelCard, measured: dict[str, Any], making: dict[str, str], day:
     return f"""# {card.name}
 
 Finds {len(card.class_names)} classes of interface elements in screenshots. {card.variant}, {card.params:,} parameters,
-{card.precision}, {height} x {width}; made by YOLO Lineage from rendered pages alone ([data card](DATA_CARD.md)).
+{card.precision}, {height} x {width}. YOLO Lineage trained it on rendered pages only ([data card](DATA_CARD.md)).
 License: {card.weights.license}.
 
-| how it was made | |
+| origin | |
 | --- | --- |
-{made}
+{origin}
 | measured on | {day} |
 
-`val`, `test` and `never-seen` share no design system and no type of page with what was learned from; nobody generated
-the pages of `never-seen`. Measured on this very file by the code that serves it; COCO's metrics, IoU-NMS at 0.6.
+`val`, `test` and `never-seen` share no design system and no page type with the training pages. The pages of
+`never-seen` come from npm packages and were not generated. Metrics are COCO's, of this file, with IoU-NMS at 0.6.
 
 | set | elements | AP | AP50 | AP75 |
 | --- | --- | --- | --- | --- |
@@ -77,7 +77,7 @@ the pages of `never-seen`. Measured on this very file by the code that serves it
 """
 
 
-def _making(folder: Path, training: str) -> dict[str, str]:
+def _provenance(folder: Path, training: str) -> dict[str, str]:
     plan = json.loads((folder / "plan.json").read_text(encoding="utf-8"))
     flags = [f"--{name.replace('_', '-')}={value}" for name, value in plan.items() if value != ""]
     return {
@@ -90,7 +90,7 @@ def _making(folder: Path, training: str) -> dict[str, str]:
 
 
 def _metrics(path: Path) -> dict[str, Any]:
-    """Read the metrics of an evaluation, whether of `lineage evaluate` or of the package."""
+    """Read the metrics of an evaluation, written by `lineage evaluate` or in a package."""
     document = json.loads(path.read_text(encoding="utf-8"))
     return dict(document.get("metrics", document))
 
@@ -108,7 +108,7 @@ def _numbers(metrics: dict[str, Any], names: tuple[str, ...]) -> str:
 
 
 def _write_with_card(source: Path, card: ModelCard, target: Path) -> None:
-    """Write a model file again with another card inside."""
+    """Copy a model file with another card inside."""
     model = onnx.load(source)
     kept = {entry.key: entry.value for entry in model.metadata_props}
     onnx.helper.set_model_props(model, kept | card.to_metadata())

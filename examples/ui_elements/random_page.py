@@ -1,4 +1,4 @@
-"""The pencil that page types draw with: components of one design system, texts of one language."""
+"""Random components of one design system, with text of one language, for page types to compose."""
 
 from __future__ import annotations
 
@@ -14,32 +14,44 @@ from typing import Any, TypeVar
 from examples.ui_elements.kits.kit import Kit, kit
 from examples.ui_elements.page_content import Icons, Words
 
-FOREIGN_COMPONENT_SHARE = 0.12  # share of components drawn by `house` where a kit says that it may be
+GENERIC_COMPONENT_SHARE = 0.12  # of a kit's `own` components that use the markup of `generic`
 Maker = Callable[[], str]
 Thing = TypeVar("Thing")
 _TYPES = ("text", "text", "text", "email", "password", "tel", "number", "date", "url")
 
 
 @dataclass
-class Draw:
-    """Random components of one page."""
+class RandomPage:
+    """Components of one page, chosen at random."""
 
     rng: random.Random
+    """Source of all choices."""
+
     kit: Kit
+    """Design system of the page."""
+
     words: Words
+    """Language of the page."""
+
     icons: Icons
-    pictures: list[Path]
+    """Icon family of the page."""
+
+    images: list[Path]
+    """Files to show as images. Every fifth from the fourth on is a person."""
+
     narrow: bool
+    """Whether the window is as narrow as a phone."""
+
     _ids: int = field(default=0)
 
-    # ---- texts
+    # ---- text
     def term(self, longest: int = 28) -> str:
-        """Return what may stand on a button or beside a field."""
+        """Return a label of a button or field."""
         fitting = [term for term in self.words.terms if len(term) <= longest]
         return html.escape(self.rng.choice(fitting or self.words.terms))
 
     def phrase(self, low: int = 2, high: int = 6) -> str:
-        """Return some words, the first with a capital."""
+        """Return some words, capitalized."""
         text = self.words.space.join(self.rng.choices(self.words.words, k=self.rng.randint(low, high)))
         return html.escape(text[:1].upper() + text[1:])
 
@@ -48,7 +60,7 @@ class Draw:
         return self.phrase(6, 16) + ("。" if self.words.language in ("zh", "ja") else ".")
 
     def paragraph(self, low: int = 2, high: int = 5, links: float = 0.2) -> str:
-        """Return sentences, some of whose words are links."""
+        """Return a paragraph. A share of its sentences is followed by a link."""
         sentences = [self.sentence() for _ in range(self.rng.randint(low, high))]
         return (
             "<p>"
@@ -74,23 +86,23 @@ class Draw:
             [f"2026-{month:02}-{day:02}", f"{day}.{month}.2026", f"{month}/{day}/26", f"{day:02}:{month * 4:02}"]
         )
 
-    def some(self, what: Sequence[Thing], low: int, high: int) -> list[Thing]:
-        """Return `low` to `high` of some things, in random order."""
-        return self.rng.sample(list(what), min(len(what), self.rng.randint(low, high)))
+    def some(self, items: Sequence[Thing], low: int, high: int) -> list[Thing]:
+        """Return `low` to `high` items in random order."""
+        return self.rng.sample(list(items), min(len(items), self.rng.randint(low, high)))
 
     def one(self, makers: Sequence[Maker]) -> str:
-        """Return what one of the makers makes."""
+        """Return the result of one of the makers."""
         return self.rng.choice(makers)()
 
     def chance(self, share: float) -> bool:
-        """Tell whether it is so this time."""
+        """Return True with a probability of `share`."""
         return self.rng.random() < share
 
     # ---- components
     def part(self, component: str, **values: Any) -> str:
-        """Return a component by the kit's table, or by that of `house` now and then."""
-        foreign = component in self.kit.own and self.chance(FOREIGN_COMPONENT_SHARE)
-        source = kit("house") if foreign else self.kit
+        """Return a component in the markup of the kit, or sometimes of `generic`."""
+        foreign = component in self.kit.own and self.chance(GENERIC_COMPONENT_SHARE)
+        source = kit("generic") if foreign else self.kit
         self._ids += 1
         on = values.get("checked", False)
         usual = {
@@ -123,10 +135,10 @@ class Draw:
         return self.rng.choice(source.variants(component)).format(**(usual | values))
 
     def icon(self, meaning: str = "", size: float = 0) -> str:
-        """Return an icon; `size` in pixels where it is not that of the text."""
+        """Return an icon of `size` pixels. With 0 it has the size of the text."""
         return self.icons.draw(meaning, f"width:{size:g}px;height:{size:g}px" if size else "")
 
-    def _look(self, plain: bool = False) -> dict[str, str]:
+    def _button_style(self, plain: bool = False) -> dict[str, str]:
         tones = self.kit.tones
         tone = tones[0] if plain or self.chance(0.4) else self.rng.choice(tones)
         off = self.chance(0.05)
@@ -138,25 +150,25 @@ class Draw:
         }
 
     def button(self, text: str = "", icon: float = 0.25) -> str:
-        """Return a button with a text and perhaps an icon."""
+        """Return a button with a text and sometimes an icon."""
         mark = self.icon() if self.chance(icon) else ""
-        return self.part("button", text=text or self.term(20), icon=mark, **self._look())
+        return self.part("button", text=text or self.term(20), icon=mark, **self._button_style())
 
     def ghost(self) -> str:
         """Return a button without a body."""
         return self.part("ghost", text=self.term(20))
 
     def icon_button(self, meaning: str = "") -> str:
-        """Return a button with an icon alone."""
-        return self.part("icon_button", icon=self.icon(meaning), text=self.term(), **self._look())
+        """Return a button with only an icon."""
+        return self.part("icon_button", icon=self.icon(meaning), text=self.term(), **self._button_style())
 
     def bare_icon(self, meaning: str = "") -> str:
-        """Return an icon to press, without a body."""
+        """Return a clickable icon without a body."""
         return f'<button type="button" class="x-bare">{self.icon(meaning, self.rng.choice([0, 0, 20, 24]))}</button>'
 
     def opener(self) -> str:
-        """Return a button with an arrow, which opens a list."""
-        return self.part("opener", text=self.term(18), caret=self.icon("down"), **self._look())
+        """Return a button with an arrow that opens a list."""
+        return self.part("opener", text=self.term(18), caret=self.icon("down"), **self._button_style())
 
     def link(self, text: str = "") -> str:
         """Return a link."""
@@ -180,21 +192,21 @@ class Draw:
         return {"type": kind, "value": value, "hint": self.term() if not value and self.chance(0.75) else ""}
 
     def text_field(self, **more: str) -> str:
-        """Return a field of one line."""
+        """Return a text field of one line."""
         off = " disabled" if self.chance(0.05) else ""
         return self.part("text_field", icon=self.icon(), off=off, **(self._filling() | more))
 
     def area(self) -> str:
-        """Return a field of several lines."""
+        """Return a text field of several lines."""
         text = self.sentence() if self.chance(0.5) else ""
         return self.part("area", rows=self.rng.randint(2, 6), value=text, hint="" if text else self.term())
 
     def search(self) -> str:
-        """Return a field to search with."""
+        """Return a search field."""
         return self.part("search", icon=self.icon("search"), hint=self.term(), text=self.term(10))
 
     def dropdown(self) -> str:
-        """Return a closed choice."""
+        """Return a closed drop-down."""
         options = [self.term() for _ in range(4)]
         return self.part(
             "dropdown",
@@ -204,25 +216,25 @@ class Draw:
         )
 
     def field(self) -> str:
-        """Return a field or a choice, with its label."""
+        """Return a field or drop-down with its label."""
         makers: list[Maker] = [self.text_field, self.dropdown, self.area]
         control = self.rng.choices(makers, [6, 3, 1])[0]()
         return self.labeled(control)
 
     def checkbox(self, label: str = "", checked: bool | None = None) -> str:
-        """Return a box to tick, with a label."""
+        """Return a checkbox with a label."""
         return self.part(
             "checkbox", label=label or self.term(), checked=self.chance(0.45) if checked is None else checked
         )
 
     def radios(self, low: int = 2, high: int = 4) -> list[str]:
-        """Return choices one of which is chosen."""
+        """Return radio buttons, one of them selected."""
         count = self.rng.randint(low, high)
         chosen, name = self.rng.randrange(count), f"r{self.rng.random():.9f}"
         return [self.part("radio", label=self.term(), checked=i == chosen, name=name) for i in range(count)]
 
     def toggle(self, label: str = "") -> str:
-        """Return a switch, with a label."""
+        """Return a toggle with a label."""
         return self.part("toggle", label=label or self.term(), checked=self.chance(0.5))
 
     def slider(self) -> str:
@@ -248,40 +260,40 @@ class Draw:
         return self.part("card", body=body)
 
     def badge(self) -> str:
-        """Return a badge, which is nothing to press."""
+        """Return a badge, which is not clickable."""
         return self.part("badge", text=self.term(10), tone=self.rng.choice(self.kit.tones))
 
     def alert(self) -> str:
-        """Return a notice on the page."""
+        """Return an alert within the page."""
         return self.part("alert", text=self.sentence(), tone=self.rng.choice(self.kit.tones))
 
     def progress(self) -> str:
-        """Return a bar of progress, which is no slider."""
+        """Return a progress bar, which is not a slider."""
         return self.part("progress", value=self.rng.randint(8, 95), tone=self.rng.choice(self.kit.tones))
 
     def pager(self) -> str:
-        """Return the numbers of pages."""
+        """Return a pager with page numbers."""
         count = self.rng.randint(3, 4 if self.narrow else 7)
         active = self.rng.randint(1, count)
         pages = [self.part("page_on" if i == active else "page", text=str(i)) for i in range(1, count + 1)]
         return self.part("pager", pages="".join(pages))
 
-    # ---- pictures
-    def picture(self, high: int = 0, round_: str = "") -> str:
-        """Return a picture as wide as its place."""
+    # ---- images
+    def image(self, high: int = 0, round_: str = "") -> str:
+        """Return an image as wide as its container."""
         size = f"--high:{high or self.rng.randint(90, 220)}px;--round:{round_ or 0}"
-        return f'<img class="x-pic" style="{size}" src="{self.rng.choice(self.pictures).as_uri()}">'
+        return f'<img class="x-pic" style="{size}" src="{self.rng.choice(self.images).as_uri()}">'
 
     def face(self, size: int = 0) -> str:
-        """Return the picture of a person."""
-        people = self.pictures[3::5]
+        """Return the image of a person."""
+        people = self.images[3::5]
         side = size or self.rng.choice([28, 32, 36, 40, 48])
         corner = self.rng.choice(["50%", "50%", "50%", "6px"])
         source = self.rng.choice(people).as_uri()
         return f'<img class="x-face" style="--face:{side}px;--face-round:{corner}" src="{source}">'
 
     def chart(self, high: int = 0) -> str:
-        """Return a chart as SVG: lines, bars or a ring."""
+        """Return an SVG chart: lines, bars or a ring."""
         tall = high or self.rng.randint(120, 220)
         kind = self.rng.choice([_bars, _lines, _ring])
         frame = f'style="display:block;width:100%;height:{tall}px" viewBox="0 0 400 200" preserveAspectRatio="none"'

@@ -1,6 +1,6 @@
-"""Sample images of the playground: `python -m examples.ui_elements.samples --output DIR`.
+"""Render the sample images of the playground: `python -m examples.ui_elements.samples --output DIR`.
 
-Pages of the test split's design systems and types, of a seed that no dataset is made from.
+The pages are of the test split's design systems and page types, with a seed that no dataset uses.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from pathlib import Path
 
 from examples.ui_elements import page_content
 from examples.ui_elements.browser import Camera, chromium
-from examples.ui_elements.errors import told
-from examples.ui_elements.generate import PICTURES, Order, shoot_page
+from examples.ui_elements.errors import run_main
+from examples.ui_elements.generate import IMAGE_COUNT, PageSpec, capture_page
 
 SEED = 2026
 PAGES = {
@@ -28,25 +28,25 @@ PAGES = {
 }
 
 
-def draw_samples(output: Path) -> None:
-    """Draw the pages and save their pictures in a folder."""
+def write_samples(output: Path) -> None:
+    """Render the pages and save them in a folder."""
     output.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, chromium() as browser:
         scratch = Path(folder)
-        page_content.write_pictures(scratch / "pictures", PICTURES, SEED)
+        page_content.write_images(scratch / "content", IMAGE_COUNT, SEED)
         camera = Camera(browser)
         for name, number in PAGES.items():
-            scene = shoot_page(camera, Order("test", number, SEED, scratch))
-            shutil.copyfile(scratch / "images" / scene.name, output / f"{name}.jpg")
+            image = capture_page(camera, PageSpec("test", number, SEED, scratch))
+            shutil.copyfile(scratch / "images" / image.name, output / f"{name}.jpg")
         camera.close()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Read the command line and draw the samples."""
-    parser = argparse.ArgumentParser(description="Draw the sample pictures of the playground.")
-    parser.add_argument("--output", type=Path, required=True, help="folder of the pictures")
+    """Parse the command line and write the samples."""
+    parser = argparse.ArgumentParser(description="Render the sample images of the playground.")
+    parser.add_argument("--output", type=Path, required=True, help="folder of the images")
     options = parser.parse_args(arguments)
-    return told(lambda: draw_samples(options.output))
+    return run_main(lambda: write_samples(options.output))
 
 
 if __name__ == "__main__":

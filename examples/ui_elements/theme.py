@@ -1,4 +1,4 @@
-"""How one page looks: its sheets, fonts, colors, roundness and spacing, drawn at random."""
+"""Random themes: style sheets, fonts, colors, roundness and spacing of a page."""
 
 from __future__ import annotations
 
@@ -7,30 +7,39 @@ import random
 from dataclasses import dataclass
 from pathlib import Path
 
-from examples.ui_elements.kits.kit import Kit, Look
+from examples.ui_elements.kits.kit import Kit, KitTheme
 from examples.ui_elements.page_content import Words, fonts
 
-HOUSE = Path(__file__).with_name("kits") / "house.css"
+SHARED_CSS = Path(__file__).with_name("kits") / "shared.css"
 
 
 @dataclass(frozen=True)
 class Theme:
-    """The look of a page, as the head of its HTML and the attributes of `<html>` and `<body>`."""
+    """Theme of a page."""
 
     sheets: tuple[str, ...]
+    """Style sheets in `node_modules`."""
+
     css: str
+    """Content of the page's own `<style>`."""
+
     attributes: str
+    """Attributes of `<html>`."""
+
     body: str
+    """Classes of `<body>`."""
+
     dark: bool
+    """Whether the page is dark."""
 
 
 def draw_theme(rng: random.Random, kit: Kit, words: Words) -> Theme:
     """Return a random theme for a kit and a language."""
-    look = rng.choice(kit.looks)
+    style = rng.choice(kit.themes)
     font_sheets, family = fonts(words.language, rng)
-    dark = look.dark
+    dark = style.dark
     page = ""
-    if kit.name == "house":
+    if kit.name == "generic":
         dark = rng.random() < 0.35
         page = _ground(rng, dark)
     elif not dark and rng.random() < 0.3:
@@ -39,17 +48,17 @@ def draw_theme(rng: random.Random, kit: Kit, words: Words) -> Theme:
     css = [f":root {{ {'; '.join(f'--x-{name}: {value}' for name, value in variables.items())} }}", kit.css, page]
     if family:
         css.append(_family_rule(rng, kit, family, words))
-    attributes = f'lang="{words.language}" dir="{words.direction}" {look.attributes}'
-    return Theme((*look.sheets, *font_sheets), "\n".join(css), attributes, _body(look), dark)
+    attributes = f'lang="{words.language}" dir="{words.direction}" {style.attributes}'
+    return Theme((*style.sheets, *font_sheets), "\n".join(css), attributes, _body(style), dark)
 
 
-def _body(look: Look) -> str:
-    return f"x-page {look.body}".strip()
+def _body(style: KitTheme) -> str:
+    return f"x-page {style.body}".strip()
 
 
 def _family_rule(rng: random.Random, kit: Kit, family: str, words: Words) -> str:
-    """Fonts of the page's own; a script that the system's font lacks is only added behind it."""
-    everywhere = kit.name in ("house", "native") or words.language != "en" or rng.random() < 0.5
+    """Return the CSS rule that sets the font family, for the whole page or its headings."""
+    everywhere = kit.name in ("generic", "native") or words.language != "en" or rng.random() < 0.5
     where = ".x-page, .x-page :not(svg, svg *, i, code)" if everywhere else ".x-page h1, .x-page h2, .x-page h3"
     return f"{where} {{ font-family: {family} !important }}"
 

@@ -1,7 +1,9 @@
-"""Truth beside detections: `python -m examples.ui_elements.visualize MODEL.onnx --data DIR --name test --output DIR`.
+"""Draw ground truth next to detections.
 
-Writes the best and the worst pictures of a test split, each of another design system: `<name>-good-1.jpg`,
-`<name>-bad-1.jpg`, ... with what there is on the left and what a request without options finds on the right.
+    python -m examples.ui_elements.visualize MODEL.onnx --data DIR --name test --output DIR
+
+Writes the best and the worst images of a test split, each of another design system: `<name>-good-1.jpg`,
+`<name>-bad-1.jpg` and so on. Ground truth is on the left, detections with default thresholds are on the right.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import tyro
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from examples.ui_elements.errors import told
+from examples.ui_elements.errors import run_main
 from model_zoo.contract import pipeline
 from model_zoo.contract.boxes import pairwise_iou
 from model_zoo.contract.detections import Detections
@@ -28,87 +30,95 @@ from training.data.dataset import Record
 from training.data.open import open_dataset
 from training.evaluate.source import open_source
 
-FEWEST = 12  # elements: on emptier pages a good or bad result means little
-WIDEST = 1600  # pixels of both pictures together
+MIN_ELEMENTS = 12  # a result on fewer elements means little
+MAX_WIDTH = 1600  # pixels of both images together
 QUALITY = [cv2.IMWRITE_JPEG_QUALITY, 82]
 
 
-class Seen(NamedTuple):
-    """A picture, what was found on it, and F1 at IoU 0.5."""
+class Result(NamedTuple):
+    """Detections on one image."""
 
     record: Record
-    found: Detections
+    """The image with its ground truth."""
+
+    detections: Detections
+    """Detections with default thresholds."""
+
     f1: float
+    """F1 at IoU 0.5."""
 
 
-def f1_score(record: Record, found: Detections) -> float:
-    """Return the harmonic mean of precision and recall; detections, best first, take what they overlap most."""
+def f1_score(record: Record, detections: Detections) -> float:
+    """Return F1 at IoU 0.5. Detections, best first, match the free object that they overlap most."""
     free = np.ones(len(record.boxes), bool)
-    overlaps = pairwise_iou(found.boxes, record.boxes)
-    for row, class_id in zip(overlaps, found.class_ids, strict=True):
+    overlaps = pairwise_iou(detections.boxes, record.boxes)
+    for row, class_id in zip(overlaps, detections.class_ids, strict=True):
         row = np.where(free & (record.class_ids == class_id), row, 0)
         if row.max(initial=0) >= 0.5:
             free[row.argmax()] = False
-    return float(2 * (~free).sum() / max(len(found) + len(free), 1))
+    return float(2 * (~free).sum() / max(len(detections) + len(free), 1))
 
 
-def look(model: str, data: Path) -> Iterator[Seen]:
-    """Detect on the pictures of the test split that have enough on them."""
+def detect_split(model: str, data: Path) -> Iterator[Result]:
+    """Detect on the images of the test split that have at least `MIN_ELEMENTS` elements."""
     source = open_source(model, data)
     query = pipeline.make_query(source.card)
-    records = [r for r in open_dataset(data).split("test").records if len(r.boxes) >= FEWEST]
+    records = [r for r in open_dataset(data).split("test").records if len(r.boxes) >= MIN_ELEMENTS]
     for record in tqdm(records, unit="image", leave=False, disable=None):
         image = decode_image(record.path.read_bytes())
-        [found] = pipeline.detect(source.card, source.run, [image], query)
-        yield Seen(record, found, f1_score(record, found))
+        [detections] = pipeline.detect(source.card, source.run, [image], query)
+        yield Result(record, detections, f1_score(record, detections))
 
 
-def choose(ordered: list[Seen], systems: dict[str, str], count: int) -> list[Seen]:
-    """Take the first `count`, each of another design system while there are others."""
-    firsts = {systems[seen.record.path.name]: seen for seen in reversed(ordered)}
+def pick_results(ordered: list[Result], systems: dict[str, str], count: int) -> list[Result]:
+    """Return the first `count` results, from different design systems if possible."""
+    firsts = {systems[result.record.path.name]: result for result in reversed(ordered)}
     chosen = sorted(firsts.values(), key=ordered.index)
-    return [*chosen, *(seen for seen in ordered if seen not in chosen)][:count]
+    return [*chosen, *(result for result in ordered if result not in chosen)][:count]
 
 
-def side_by_side(seen: Seen, names: tuple[str, ...]) -> NDArray[np.uint8]:
-    """Draw truth and detections (H, W, 3) RGB."""
-    image = decode_image(seen.record.path.read_bytes())
-    labels = [names[i] for i in seen.record.class_ids]
-    found = [f"{names[i]} {score:.2f}" for i, score in zip(seen.found.class_ids, seen.found.scores, strict=True)]
-    truth = draw_boxes(image, seen.record.boxes, seen.record.class_ids, labels)
-    detected = draw_boxes(image, seen.found.boxes, seen.found.class_ids, found)
+def side_by_side(result: Result, names: tuple[str, ...]) -> NDArray[np.uint8]:
+    """Draw ground truth and detections into one image (H, W, 3) RGB."""
+    image = decode_image(result.record.path.read_bytes())
+    labels = [names[i] for i in result.record.class_ids]
+    scored = [
+        f"{names[i]} {score:.2f}"
+        for i, score in zip(result.detections.class_ids, result.detections.scores, strict=True)
+    ]
+    truth = draw_boxes(image, result.record.boxes, result.record.class_ids, labels)
+    detected = draw_boxes(image, result.detections.boxes, result.detections.class_ids, scored)
     both = np.hstack((truth, np.full((len(image), 8, 3), 128, np.uint8), detected))
-    scale = min(1.0, WIDEST / both.shape[1])
+    scale = min(1.0, MAX_WIDTH / both.shape[1])
     return cv2.resize(both, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA).astype(np.uint8)
 
 
-def show(model: tyro.conf.Positional[str], data: Path, name: str, output: Path, count: int = 2) -> int:
-    """Draw truth beside detections on the best and the worst pictures of a test split.
+def main(model: tyro.conf.Positional[str], data: Path, name: str, output: Path, count: int = 2) -> int:
+    """Draw ground truth next to detections on the best and the worst images of a test split.
 
     Args:
         model: An .onnx file with a card inside.
         data: Dataset with a test split.
-        name: What the names of the pictures begin with.
-        output: Folder of the pictures.
-        count: Good ones, and bad ones.
+        name: Prefix of the file names.
+        output: Folder of the images.
+        count: Number of good images, and of bad ones.
     """
-    return told(lambda: draw_extremes(model, data, name, output, count))
+    return run_main(lambda: draw_extremes(model, data, name, output, count))
 
 
 def draw_extremes(model: str, data: Path, name: str, output: Path, count: int) -> None:
-    """Look at all pictures, then draw the best and the worst."""
+    """Detect on all images, then draw the best and the worst."""
     names = open_dataset(data).class_names
-    ordered = sorted(look(model, data), key=lambda seen: -seen.f1)
+    ordered = sorted(detect_split(model, data), key=lambda result: -result.f1)
     document = json.loads((data / "annotations" / "test.json").read_text(encoding="utf-8"))
     systems = {image["file_name"]: image["page"]["kit"] for image in document["images"]}
     output.mkdir(parents=True, exist_ok=True)
     for kind, candidates in (("good", ordered), ("bad", ordered[::-1])):
-        for number, seen in enumerate(choose(candidates, systems, count), 1):
+        for number, result in enumerate(pick_results(candidates, systems, count), 1):
             path = output / f"{name}-{kind}-{number}.jpg"
-            cv2.imwrite(str(path), side_by_side(seen, tuple(names))[..., ::-1], QUALITY)
-            print(f"{path}: {seen.record.path.name}, {systems[seen.record.path.name]}, F1 {seen.f1:.2f}")
-    print(f"median F1 of {len(ordered)} pictures: {np.median([seen.f1 for seen in ordered]):.2f}")
+            cv2.imwrite(str(path), side_by_side(result, tuple(names))[..., ::-1], QUALITY)
+            print(f"{path}: {result.record.path.name}, {systems[result.record.path.name]}, F1 {result.f1:.2f}")
+    print(f"median F1 of {len(ordered)} images: {np.median([result.f1 for result in ordered]):.2f}")
 
 
 if __name__ == "__main__":
-    sys.exit(tyro.cli(show, prog="python -m examples.ui_elements.visualize"))
+    sys.exit(tyro.cli(main, prog="python -m examples.ui_elements.visualize"))

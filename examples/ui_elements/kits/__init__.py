@@ -1,1 +1,1 @@
-"""Design systems: their files, and how they mark up a component."""
+"""Design systems: their style sheets and the markup of each component."""

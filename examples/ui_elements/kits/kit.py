@@ -1,7 +1,7 @@
-"""What a design system is to the generator: a table of markup.
+"""Design systems, read from tables of markup.
 
-A template is a string for `str.format`; where a component has several, one is drawn at random. What a system has no
-template for is drawn by `plain.toml`: the plain controls of HTML, which the system may style.
+A template is a string for `str.format`. If a component has several, one is chosen at random. A component without a
+template in a system uses that of `plain.toml`: plain HTML controls, which the system may style.
 """
 
 from __future__ import annotations
@@ -15,30 +15,46 @@ FOLDER = Path(__file__).parent
 
 
 @dataclass(frozen=True)
-class Look:
-    """One theme of a system: style sheets below `node_modules`, attributes of `<html>` and classes of `<body>`."""
+class KitTheme:
+    """One theme of a design system."""
 
     sheets: tuple[str, ...]
+    """Style sheets in `node_modules`."""
+
     attributes: str = ""
+    """Attributes of `<html>`."""
+
     body: str = ""
+    """Classes of `<body>`."""
+
     dark: bool = False
+    """Whether the theme is dark."""
 
 
 @dataclass(frozen=True)
 class Kit:
-    """A design system.
-
-    `tones` are its words for the colors of buttons, the plainest first; `sizes` are added to a button's class; `own`
-    are components that are drawn by `house` now and then, too.
-    """
+    """A design system."""
 
     name: str
-    looks: tuple[Look, ...]
+    """Name of its file without `.toml`."""
+
+    themes: tuple[KitTheme, ...]
+    """Themes, of which a page uses one."""
+
     templates: dict[str, list[str]]
+    """Markup by component."""
+
     tones: tuple[str, ...]
+    """Names for the colors of buttons, the plainest first."""
+
     sizes: tuple[str, ...]
+    """Suffixes of a button's class."""
+
     own: frozenset[str]
+    """Components that sometimes use the markup of `generic` instead."""
+
     css: str
+    """Additional style rules."""
 
     def variants(self, component: str) -> list[str]:
         """Return the templates of a component."""
@@ -48,14 +64,16 @@ class Kit:
 @functools.cache
 def kit(name: str) -> Kit:
     """Return the design system of the file `<name>.toml`."""
-    told = tomllib.loads((FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
-    looks = tuple(Look(**(look | {"sheets": tuple(look["sheets"])})) for look in told.get("looks", [{"sheets": []}]))
+    table = tomllib.loads((FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
+    themes = tuple(
+        KitTheme(**(theme | {"sheets": tuple(theme["sheets"])})) for theme in table.get("themes", [{"sheets": []}])
+    )
     return Kit(
         name,
-        looks,
-        told["templates"],
-        tuple(told.get("tones", [""])),
-        tuple(told.get("sizes", [""])),
-        frozenset(told.get("own", [])),
-        told.get("css", ""),
+        themes,
+        table["templates"],
+        tuple(table.get("tones", [""])),
+        tuple(table.get("sizes", [""])),
+        frozenset(table.get("own", [])),
+        table.get("css", ""),
     )

@@ -1,1 +1,1 @@
-"""Types of pages, each a function that draws its body."""
+"""Page types, each a function that draws the body of a page."""

@@ -1,13 +1,13 @@
-"""All types of pages, dealt to the splits: whole types are held out."""
+"""Page types of each split, with sampling weights. A type is in one split only."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from examples.ui_elements.pages import data, forms, people, reading, sampler
-from examples.ui_elements.random_page import Draw
+from examples.ui_elements.random_page import RandomPage
 
-PageType = Callable[[Draw], str]
+PageType = Callable[[RandomPage], str]
 
 TRAIN: list[tuple[PageType, float]] = [
     (forms.sign_in, 1),
