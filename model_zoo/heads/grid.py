@@ -40,8 +40,8 @@ class GridHead(Head):
         """Return the raw vector (B, S * S * (C + 5n)) of features (B, ...)."""
         return [self.predict(features.flatten(1))]
 
-    def parts(self, raw: Tensor) -> GridParts:
-        """Take the raw vector apart."""
+    def split(self, raw: Tensor) -> GridParts:
+        """Split the raw vector into its parts."""
         area = self.cells**2
         classes, confidences, boxes = raw.split([area * n for n in (self.num_classes, self.boxes, 4 * self.boxes)], 1)
         return GridParts(
@@ -52,7 +52,7 @@ class GridHead(Head):
 
     def rows(self, maps: Sequence[Tensor]) -> Tensor:
         """Return (B, N, 5 + C): x, y, w, h, confidence, the classes of the cell; cell by cell, then box by box."""
-        classes, confidences, boxes = self.parts(maps[0])
+        classes, confidences, boxes = self.split(maps[0])
         shared = classes[:, :, None].expand(-1, -1, self.boxes, -1)
         return torch.cat([boxes, confidences[..., None], shared], dim=3).flatten(1, 2)
 

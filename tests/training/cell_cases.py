@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training.assign.cell_grids import Assignment, Grid, centers_of, strides_of
-from training.assign.simota import Predictions
+from training.assign.base import ScoredAssignment
+from training.assign.cell_grids import Grid, cell_centers, cell_strides
+from training.assign.simota import CellPredictions
 from training.batch import Targets
 from training.losses.criterion import Criterion, Losses, StepContext
 
@@ -52,10 +53,9 @@ def targets_of(rows: Sequence[Sequence[float]]) -> Targets:
     return Targets(table[:, 0].long(), table[:, 1].long(), table[:, 2:])
 
 
-def object_of_cells(assignment: Assignment, images: int = 2, cells: int = 525) -> Tensor:
+def object_of_cells(assigned: ScoredAssignment, images: int = 2, cells: int = 525) -> Tensor:
     """Return the object (images, cells) of every cell, -1 for none."""
-    table = torch.full((images * cells,), -1).index_put((assignment.predictions,), assignment.objects)
-    return table.view(images, cells)
+    return torch.full((images, cells), -1).index_put((assigned.image, assigned.row), assigned.target)
 
 
 def within_image(table: Tensor, targets: Targets) -> Tensor:
@@ -64,19 +64,19 @@ def within_image(table: Tensor, targets: Targets) -> Tensor:
     return torch.where(table < 0, table, table - (counts.cumsum(0) - counts)[:, None])
 
 
-def square_predictions(images: int = 1, classes: int = 1, side: float = 5.0) -> Predictions:
+def square_predictions(images: int = 1, classes: int = 1, side: float = 5.0) -> CellPredictions:
     """Predict at every cell a square of so many strides about its center, with all logits 0."""
     like = torch.zeros(1)
-    centers, halves = centers_of(GRIDS, like), strides_of(GRIDS, like) * (side / 2)
+    centers, halves = cell_centers(GRIDS, like), cell_strides(GRIDS, like) * (side / 2)
     boxes = torch.cat([centers - halves, centers + halves], dim=1).repeat(images, 1, 1)
-    return Predictions(boxes, torch.zeros(*boxes.shape[:2], classes), torch.zeros(boxes.shape[:2]))
+    return CellPredictions(boxes, torch.zeros(*boxes.shape[:2], classes), torch.zeros(boxes.shape[:2]))
 
 
 def boxes_of_distances(raw: Tensor) -> Tensor:
     """Return boxes (B, N, 4) of distances (B, N, 4) in cells, or of logits (B, N, 4 * 17) of their distributions."""
     if raw.shape[2] > 4:
         raw = (raw.unflatten(2, (4, 17)).softmax(3) * torch.arange(17)).sum(3)
-    centers, strides = centers_of(GRIDS, raw), strides_of(GRIDS, raw)
+    centers, strides = cell_centers(GRIDS, raw), cell_strides(GRIDS, raw)
     return torch.cat([centers - raw[..., :2] * strides, centers + raw[..., 2:] * strides], dim=2)
 
 

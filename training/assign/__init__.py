@@ -1,1 +1,1 @@
-"""Assigners: which predictions learn which objects."""
+"""Assigners: algorithms that decide which predictions learn which objects."""

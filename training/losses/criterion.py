@@ -1,4 +1,4 @@
-"""The criterion: from raw maps and objects to the losses of one generation."""
+"""Interface of the criteria, which compute the losses of one generation from raw maps and objects."""
 
 from __future__ import annotations
 
@@ -28,25 +28,28 @@ class StepContext:
 
 @dataclass(frozen=True, eq=False)
 class Losses:
-    """What one batch costs: `total` to go back from, and its weighted parts by name, detached, that sum to it."""
+    """Losses of one batch."""
 
     total: Tensor
+    """Sum of the parts, with gradient."""
     parts: Mapping[str, Tensor]
+    """Weighted losses by name, detached."""
 
     @classmethod
     def of(cls, parts: Mapping[str, Tensor]) -> Losses:
-        """Sum weighted parts that still have their gradients."""
+        """Sum weighted losses, given with gradient."""
         total = torch.stack(list(parts.values())).sum()
         return cls(total, {name: part.detach() for name, part in parts.items()})
 
 
 class Criterion(nn.Module, ABC):
-    """The losses of one generation and the assigner that decides which predictions learn which objects.
+    """The losses of one generation, with the assigner that decides which predictions learn which objects.
 
-    Computes in the dtype of the maps, float32 or float64, outside autocast. Divide losses by a count from
-    `training.loop.distributed.average_over_ranks`, so that N ranks learn what one with all images would.
+    Subclasses compute in the dtype of the maps, float32 or float64, outside autocast. A loss that is divided by a count
+    is divided by its `training.loop.distributed.average_over_ranks`. So N ranks learn what one rank with all images
+    would.
     """
 
     @abstractmethod
     def forward(self, maps: Sequence[Tensor], targets: Targets, context: StepContext) -> Losses:
-        """Return the losses of raw maps as `Detector.forward` gives them in training mode."""
+        """Return the losses of the raw maps that `Detector.forward` returns in training mode."""

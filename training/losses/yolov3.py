@@ -9,41 +9,41 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model_zoo.detector import Detector
-from training.assign.anchor_slots import SlotAssigner
+from training.assign.anchor_slots import RowAssigner
 from training.assign.best_anchor import BestAnchor
 from training.batch import Targets
 from training.losses.criterion import Criterion, Losses, StepContext
-from training.losses.darknet import Reader, box_errors, cross_entropy, encode, negatives, shares
+from training.losses.darknet import Reader, area_fractions, box_errors, cross_entropy, encode, negative_mask
 
 
 class YOLOv3Criterion(Criterion):
     """Losses of YOLOv3 in Darknet, summed over the images of the batch.
 
-    Small boxes count more, up to twice as much as one that fills the canvas. A prediction that learns several objects
-    has the box of the last and the classes of all.
+    Small boxes have a higher weight, up to twice that of a box that fills the canvas. A prediction assigned to several
+    objects learns the box of the last and the classes of all.
     """
 
-    def __init__(self, detector: Detector, assigner: SlotAssigner | None = None) -> None:
+    def __init__(self, detector: Detector, assigner: RowAssigner | None = None) -> None:
         super().__init__()
         self.read, self.assigner = Reader(detector), assigner or BestAnchor()
 
-    def forward(self, maps: Sequence[Tensor], targets: Targets, context: StepContext) -> Losses:  # noqa: ARG002 - always alike
+    def forward(self, maps: Sequence[Tensor], targets: Targets, context: StepContext) -> Losses:  # noqa: ARG002 - every step alike
         """Return the losses of raw maps (B, A, h, w, 5 + C)."""
         predictions = self.read(maps)
         raw, priors, _, levels, _ = predictions
         targets = targets._replace(boxes=targets.boxes.to(raw))
-        every = self.assigner(predictions, targets)
-        assigned, entry = every.merge()
+        pairs = self.assigner(predictions, targets)
+        assigned, entry = pairs.merge()
         image, row, target, _ = assigned
-        learning, truth, classes = raw[image, row], targets.boxes[target], predictions.classes(image, row)
-        errors = box_errors(learning, encode(truth, priors[row]), cross_entropy)
+        positive, truth, classes = raw[image, row], targets.boxes[target], predictions.classes(image, row)
+        errors = box_errors(positive, encode(truth, priors[row]), cross_entropy)
         labels = torch.zeros_like(classes)
-        labels[entry, targets.class_ids[every.target]] = 1
-        others = raw[..., 4][negatives(assigned)]
-        objectness = torch.cat([F.softplus(-learning[:, 4]), F.softplus(others)])
+        labels[entry, targets.class_ids[pairs.target]] = 1
+        negative = raw[..., 4][negative_mask(assigned)]
+        objectness = torch.cat([F.softplus(-positive[:, 4]), F.softplus(negative)])
         return Losses.of(
             {
-                "box": ((2 - shares(truth, levels)) * errors).sum(),
+                "box": ((2 - area_fractions(truth, levels)) * errors).sum(),
                 "objectness": objectness.sum(),
                 "classes": cross_entropy(classes, labels).sum(),
             }

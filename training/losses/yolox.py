@@ -1,6 +1,6 @@
-"""The criterion of YOLOX (arXiv:2107.08430): SimOTA, a squared IoU loss, classes that learn the overlap.
+"""The criterion of YOLOX (arXiv:2107.08430): SimOTA, a squared IoU loss, class labels weighted by IoU.
 
-YOLOv6 0.1.0 has it too, with another measure of overlap and L1 from the first epoch.
+YOLOv6 0.1.0 uses it too, with another measure of overlap and with L1 from the first epoch.
 """
 
 from __future__ import annotations
@@ -12,36 +12,35 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model_zoo.detector import Detector
-from model_zoo.heads.cells import cell_priors
 from model_zoo.heads.decoupled import DecoupledHead
-from training.assign.cell_grids import grids_of, take
-from training.assign.simota import Predictions, SimOTA
+from training.assign.cell_grids import make_grids
+from training.assign.simota import CellPredictions, SimOTA
 from training.batch import Targets
-from training.boxes import cxcywh_to_xyxy, iou, xyxy_to_cxcywh
+from training.boxes import iou, xyxy_to_cxcywh
 from training.loop.distributed import average_over_ranks
 from training.losses.criterion import Criterion, Losses, StepContext
 
 BOX = 5.0  # weight of the box loss
-MIN_SIZE = 1e-8  # of an object in cells, where its logarithm is taken
+EPSILON = 1e-8  # added to the size of an object in cells, as 0 has no logarithm
 
 
 def squared_iou(a: Tensor, b: Tensor) -> Tensor:
-    """IoU squared of boxes xyxy, row with row."""
+    """Return the squared IoU of boxes xyxy, row by row."""
     return iou(a, b).square()
 
 
 class YOLOXCriterion(Criterion):
-    """Losses 5 (1 - measure) of boxes, BCE of objectness and of classes, in the last epochs L1 of the raw boxes.
+    """Losses 5 (1 - measure) of boxes, BCE of objectness and classes, and L1 of raw boxes once mosaic is closed.
 
-    Objectness is 1 where a prediction has an object, 0 elsewhere. The class of that object learns the overlap. All is
-    summed and divided by the predictions that have objects. measure: of overlap, boxes xyxy row with row. always_l1:
-    whether L1 counts in all epochs.
+    Objectness is 1 for predictions with an object and 0 elsewhere. The class of the object learns the IoU. All losses
+    are summed and divided by the number of predictions with an object.
+    measure: of the IoU family. always_l1: whether L1 is used in all epochs.
     """
 
     def __init__(
         self,
         detector: Detector,
-        assign: SimOTA | None = None,
+        assigner: SimOTA | None = None,
         measure: Callable[[Tensor, Tensor], Tensor] = squared_iou,
         *,
         always_l1: bool = False,
@@ -49,35 +48,30 @@ class YOLOXCriterion(Criterion):
         super().__init__()
         head = detector.head
         assert isinstance(head, DecoupledHead)
-        self.strides, self.assign, self.measure, self.always_l1 = head.strides, assign or SimOTA(), measure, always_l1
+        self.rows, self.priors, self.locate, self.strides = head.rows, head.priors, head.locate, head.strides
+        self.assigner, self.measure, self.always_l1 = assigner or SimOTA(), measure, always_l1
 
     def forward(self, maps: Sequence[Tensor], targets: Targets, context: StepContext) -> Losses:
         """Return the losses of raw maps (B, 5 + C, h, w); parts: box, objectness, classes, l1."""
-        raw = torch.cat([m.flatten(2) for m in maps], dim=2).transpose(1, 2)
-        priors = cell_priors(maps, self.strides).to(raw)
+        raw, priors = self.rows(maps), self.priors(maps).to(maps[0])
         targets = targets._replace(boxes=targets.boxes.to(raw))
-        predictions = Predictions(_boxes(raw.detach(), priors), raw[..., 5:], raw[..., 4])
-        predicted, objects, overlap = self.assign(predictions, grids_of(maps, self.strides), targets)
-        count = average_over_ranks(raw.new_tensor(float(len(predicted)))).clamp(min=1)
-        rows, places, wanted = take(raw, predicted), priors[predicted % len(priors)], targets.boxes[objects]
-        classes = F.one_hot(targets.class_ids[objects], raw.shape[2] - 5) * overlap[:, None]
-        with_object = torch.zeros_like(raw[..., 4]).flatten().index_fill(0, predicted, 1).view(raw.shape[:2])
+        predictions = CellPredictions(self.locate(raw[..., :4].detach(), priors), raw[..., 5:], raw[..., 4])
+        image, row, target, overlap = self.assigner(predictions, make_grids(maps, self.strides), targets)
+        count = average_over_ranks(raw.new_tensor(float(len(row)))).clamp(min=1)
+        positive, priors, truth = raw[image, row], priors[row], targets.boxes[target]
+        labels = F.one_hot(targets.class_ids[target], raw.shape[2] - 5) * overlap[:, None]
+        has_object = torch.zeros_like(raw[..., 4])
+        has_object[image, row] = 1
         parts = {
-            "box": BOX * (1 - self.measure(_boxes(rows, places), wanted)).sum(),
-            "objectness": F.binary_cross_entropy_with_logits(raw[..., 4], with_object, reduction="sum"),
-            "classes": F.binary_cross_entropy_with_logits(rows[:, 5:], classes, reduction="sum"),
-            "l1": (rows[:, :4] - _raw_boxes(wanted, places)).abs().sum() * (context.close_mosaic or self.always_l1),
+            "box": BOX * (1 - self.measure(self.locate(positive[:, :4], priors), truth)).sum(),
+            "objectness": F.binary_cross_entropy_with_logits(raw[..., 4], has_object, reduction="sum"),
+            "classes": F.binary_cross_entropy_with_logits(positive[:, 5:], labels, reduction="sum"),
+            "l1": (positive[:, :4] - _encode(truth, priors)).abs().sum() * (context.close_mosaic or self.always_l1),
         }
         return Losses.of({name: part / count for name, part in parts.items()})
 
 
-def _boxes(raw: Tensor, priors: Tensor) -> Tensor:
-    """Decode raw numbers (..., R) at priors (..., 3) to boxes (..., 4) xyxy in pixels."""
-    cells, strides = priors[..., :2], priors[..., 2:]
-    return cxcywh_to_xyxy(torch.cat([raw[..., :2] + cells, raw[..., 2:4].exp()], dim=-1) * strides)
-
-
-def _raw_boxes(boxes: Tensor, priors: Tensor) -> Tensor:
-    """Return the raw numbers (P, 4) that decode to `boxes` at priors (P, 3)."""
+def _encode(boxes: Tensor, priors: Tensor) -> Tensor:
+    """Return the raw numbers (P, 4) that decode to boxes (P, 4) at priors (P, 3)."""
     centers, sizes = (xyxy_to_cxcywh(boxes) / priors[:, 2:]).chunk(2, dim=1)
-    return torch.cat([centers - priors[:, :2], (sizes + MIN_SIZE).log()], dim=1)
+    return torch.cat([centers - priors[:, :2], (sizes + EPSILON).log()], dim=1)

@@ -33,7 +33,7 @@ SMALL = Recipe(
     epochs=400,
 )
 LARGE = replace(SMALL, augmentation=replace(SMALL.augmentation, mixup=0.1), epochs=300)
-VERSION_1 = partial(YOLOXCriterion, assign=FIRST_RELEASES, measure=partial(siou, absolute=torch.abs), always_l1=True)
+VERSION_1 = partial(YOLOXCriterion, assigner=FIRST_RELEASES, measure=partial(siou, absolute=torch.abs), always_l1=True)
 
 
 def recipe(variant: str) -> Recipe:

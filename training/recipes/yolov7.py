@@ -24,7 +24,7 @@ P5 = Recipe(
 )
 P6 = replace(
     P5,
-    criterion=partial(YOLOv7Criterion, gains=GAINS, lead_top=20),  # the paper says 10; the release trained with 20
+    criterion=partial(YOLOv7Criterion, gains=GAINS, lead_top_k=20),  # the paper says 10; the release trained with 20
     source="YOLOv7 (arXiv:2207.02696), settings `p6`",
     schedule=replace(P5.schedule, final=0.2),
 )

@@ -19,14 +19,14 @@ from tests.training.cell_cases import (
     targets_of,
 )
 from training.assign.atss import ATSS
-from training.assign.cell_grids import Grid, centers_of
+from training.assign.cell_grids import Grid, cell_centers
 from training.batch import Targets
 from training.boxes import iou, pairwise_iou
 
 
 def written_out(wanted: Tensor) -> Tensor:
     """Follow the rule for one image; return the owner of each cell, -1 for none."""
-    points, anchors = centers_of(GRIDS, wanted), square_predictions().boxes[0]
+    points, anchors = cell_centers(GRIDS, wanted), square_predictions().boxes[0]
     overlaps = pairwise_iou(wanted, anchors)
     taken = torch.zeros_like(overlaps, dtype=torch.bool)
     for i, box in enumerate(wanted):
@@ -50,7 +50,7 @@ def test_assignments_are_the_originals(shared: Path, name: str, kind: str, dtype
     scores = torch.zeros(2, 525, dtype=dtype)
     scores[tuple(case.get(f"atss{kind}__fg", torch.int64).T)] = case.get(f"atss{kind}__fg_score", dtype)
     tolerance = 1e-5 if dtype == torch.float32 else 1e-10
-    torch.testing.assert_close(found.scores, scores.flatten()[found.predictions], rtol=tolerance, atol=0)
+    torch.testing.assert_close(found.score, scores[found.image, found.row], rtol=tolerance, atol=0)
 
 
 @pytest.mark.parametrize(("objects", "seed"), [(1, 0), (6, 1), (60, 2)])
@@ -63,20 +63,20 @@ def test_any_scene_is_assigned_as_the_rule_written_out(objects: int, seed: int) 
     boxes = boxes_of_distances(torch.rand(1, 525, 4, generator=g) * 4)
     found = ATSS()(boxes, GRIDS, targets)
     assert object_of_cells(found, images=1)[0].tolist() == written_out(targets.boxes).tolist()
-    torch.testing.assert_close(found.scores, iou(boxes[0, found.predictions], targets.boxes[found.objects]))
+    torch.testing.assert_close(found.score, iou(boxes[0, found.row], targets.boxes[found.target]))
 
 
 @pytest.mark.parametrize("scene", SCENES)
 def test_unusual_scenes_are_assigned(scene: str) -> None:
     targets = targets_of(SCENES[scene])
     found = ATSS()(square_predictions(images=2).boxes, GRIDS, targets)
-    assert (found.predictions.diff() > 0).all()
-    assert (found.predictions // 525 == targets.image_index[found.objects]).all()
-    assert bool(len(found.predictions)) == (scene not in ("no objects", "outside", "tiny", "thin"))  # no center inside
+    assert ((found.image * 525 + found.row).diff() > 0).all()
+    assert (found.image == targets.image_index[found.target]).all()
+    assert bool(len(found.row)) == (scene not in ("no objects", "outside", "tiny", "thin"))  # no center inside
 
 
 def test_a_level_of_few_cells_gives_all_of_them() -> None:
     small = [Grid(8, 8, 8), Grid(4, 4, 16), Grid(2, 2, 32)]
     boxes = square_predictions().boxes[:, : 64 + 16 + 4]
     found = ATSS()(boxes, small, targets_of([[0, 0, 12, 12, 52, 52]]))
-    assert len(found.predictions)
+    assert len(found.row)

@@ -11,7 +11,8 @@ from model_zoo.heads.darknet import YOLOHead
 from tests.training.cell_cases import SCENES, targets_of
 from tests.training.losses.darknet_cases import STRIDES, bare, of_image, random_maps
 from training.assign import anchor_slots
-from training.assign.anchor_slots import Predictions, SlotAssignment, best_overlaps, slot_rows
+from training.assign.anchor_slots import AnchorPredictions, max_overlaps, slot_rows
+from training.assign.base import RowAssignment
 from training.assign.best_anchor import BestAnchor
 from training.boxes import pairwise_iou
 from training.losses.darknet import Reader
@@ -19,7 +20,7 @@ from training.losses.darknet import Reader
 FLAT = [size for level in ANCHORS for size in level]
 
 
-def predictions_of(images: int = 1, size: tuple[int, int] = (160, 160), seed: int = 0) -> Predictions:
+def predictions_of(images: int = 1, size: tuple[int, int] = (160, 160), seed: int = 0) -> AnchorPredictions:
     head = YOLOHead((1, 1, 1), 3, ANCHORS, STRIDES)
     return Reader(bare(head))(random_maps(head, images, size, seed))
 
@@ -28,7 +29,7 @@ def box_about(x: float, y: float, width: float, height: float) -> list[float]:
     return [0, 0, x - width / 2, y - height / 2, x + width / 2, y + height / 2]
 
 
-def places(assigned: SlotAssignment, priors: Tensor) -> list[list[float]]:
+def places(assigned: RowAssignment, priors: Tensor) -> list[list[float]]:
     """Cell x, cell y, stride, anchor width, anchor height of the entries."""
     return priors[assigned.row].tolist()
 
@@ -106,7 +107,7 @@ def test_shapes_may_be_those_that_are_predicted() -> None:
 
 def test_of_entries_of_one_prediction_the_last_is_kept() -> None:
     image, row = torch.tensor([0, 0, 1, 0, 0]), torch.tensor([5, 6, 5, 5, 2])
-    every = SlotAssignment(image, row, torch.arange(5), torch.zeros(2, 10, dtype=torch.bool))
+    every = RowAssignment(image, row, torch.arange(5), torch.zeros(2, 10, dtype=torch.bool))
     kept, entry = every.merge()
     assert kept.target.tolist() == [1, 2, 3, 4]
     assert [kept.target[i].item() for i in entry] == [3, 1, 2, 3, 4]
@@ -114,8 +115,8 @@ def test_of_entries_of_one_prediction_the_last_is_kept() -> None:
 
 def test_crowds_are_compared_a_few_at_a_time_with_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
     predictions, targets = predictions_of(images=2), targets_of(SCENES["crowded"])
-    monkeypatch.setattr(anchor_slots, "CHUNK", 7)
-    best = best_overlaps(predictions.boxes, targets)
+    monkeypatch.setattr(anchor_slots, "CHUNK_OBJECTS", 7)
+    best = max_overlaps(predictions.boxes, targets)
     for image in range(2):
         own = of_image(targets, image).boxes
         torch.testing.assert_close(best[image], pairwise_iou(own, predictions.boxes[image]).amax(0))

@@ -10,23 +10,23 @@ from model_zoo.families.yolov3 import ANCHORS
 from model_zoo.heads.darknet import YOLOHead
 from tests.training.cell_cases import SCENES, targets_of
 from tests.training.losses.darknet_cases import STRIDES, bare, of_image, random_maps
-from training.assign.anchor_slots import Predictions, slot_rows
+from training.assign.anchor_slots import AnchorPredictions, slot_rows
 from training.assign.max_iou_grid import MaxIoUGrid
 from training.boxes import cxcywh_to_xyxy, pairwise_iou
 from training.losses.darknet import Reader
 
 
-def predictions_of(images: int = 1) -> Predictions:
+def predictions_of(images: int = 1) -> AnchorPredictions:
     head = YOLOHead((1, 1, 1), 3, ANCHORS, STRIDES)
     return Reader(bare(head))(random_maps(head, images))
 
 
-def anchor_boxes(predictions: Predictions) -> Tensor:
+def anchor_boxes(predictions: AnchorPredictions) -> Tensor:
     cells, strides, sizes = predictions.priors[:, :2], predictions.priors[:, 2:3], predictions.priors[:, 3:]
     return cxcywh_to_xyxy(torch.cat([(cells + 0.5) * strides, sizes], dim=1))
 
 
-def row_of(predictions: Predictions, *prior: float) -> int:
+def row_of(predictions: AnchorPredictions, *prior: float) -> int:
     return int((predictions.priors == torch.tensor(prior)).all(1).nonzero())
 
 

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from tests.training.losses.darknet_cases import targets_of
-from training.assign.responsible_cell import CellAssignment, ResponsiblePredictor
+from training.assign.base import CellAssignment
+from training.assign.responsible_cell import ResponsiblePredictor
 from training.batch import Targets
 from training.boxes import cxcywh_to_xyxy
 

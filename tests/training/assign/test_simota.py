@@ -19,9 +19,9 @@ from tests.training.cell_cases import (
     targets_of,
     within_image,
 )
-from training.assign import cell_grids, simota
-from training.assign.cell_grids import centers_of, strides_of
-from training.assign.simota import FIRST_RELEASES, Predictions, SimOTA
+from training.assign import base, simota
+from training.assign.cell_grids import cell_centers, cell_strides
+from training.assign.simota import FIRST_RELEASES, CellPredictions, SimOTA
 from training.batch import Targets
 from training.boxes import cxcywh_to_xyxy, pairwise_iou
 
@@ -37,7 +37,7 @@ REFERENCES = [
 RULES = pytest.mark.parametrize("rule", [SimOTA(), FIRST_RELEASES], ids=["near", "near or inside"])
 
 
-def predictions_of(case: Case, dtype: torch.dtype) -> Predictions:
+def predictions_of(case: Case, dtype: torch.dtype) -> CellPredictions:
     if "pred0" in case.arrays:
         maps = [case.get(f"pred{i}", dtype)[:, 0].permute(0, 3, 1, 2) for i in range(3)]
     else:
@@ -45,13 +45,13 @@ def predictions_of(case: Case, dtype: torch.dtype) -> Predictions:
     rows = torch.cat([m.flatten(2) for m in maps], 2).transpose(1, 2)
     priors = cell_priors(maps, (8, 16, 32)).to(dtype)
     boxes = torch.cat([rows[..., :2] + priors[:, :2], rows[..., 2:4].exp()], 2) * priors[:, 2:]
-    return Predictions(cxcywh_to_xyxy(boxes), rows[..., 5:], rows[..., 4])
+    return CellPredictions(cxcywh_to_xyxy(boxes), rows[..., 5:], rows[..., 4])
 
 
-def random_case(objects: int, classes: int, seed: int) -> tuple[Predictions, Targets]:
+def random_case(objects: int, classes: int, seed: int) -> tuple[CellPredictions, Targets]:
     """Two images with so many objects each, a few of them at the borders, and predictions of all kinds."""
     g = torch.Generator().manual_seed(seed)
-    centers, strides = centers_of(GRIDS, torch.zeros(1)), strides_of(GRIDS, torch.zeros(1))
+    centers, strides = cell_centers(GRIDS, torch.zeros(1)), cell_strides(GRIDS, torch.zeros(1))
     sides = torch.exp(torch.randn(2, len(centers), 2, generator=g)) * strides * 2
     shifted = centers + torch.randn(2, len(centers), 2, generator=g) * strides / 2
     logits = torch.randn(2, len(centers), classes + 1, generator=g) - 2
@@ -61,14 +61,14 @@ def random_case(objects: int, classes: int, seed: int) -> tuple[Predictions, Tar
     image = torch.arange(2).repeat_interleave(objects)
     targets = Targets(image, torch.randint(classes, (2 * objects,), generator=g), boxes)
     predicted = torch.cat([shifted - sides / 2, shifted + sides / 2], 2)
-    return Predictions(predicted, logits[..., 1:], logits[..., 0]), targets
+    return CellPredictions(predicted, logits[..., 1:], logits[..., 0]), targets
 
 
-def written_out(rule: SimOTA, predictions: Predictions, image: int, boxes: Tensor, class_ids: Tensor) -> Tensor:
+def written_out(rule: SimOTA, predictions: CellPredictions, image: int, boxes: Tensor, class_ids: Tensor) -> Tensor:
     """Follow the rule for one image, object by object, with all classes in the cost; the owner of each cell or -1."""
     boxes, predicted = boxes.double(), predictions.boxes[image].double()
     scores = predictions.classes[image].double().sigmoid() * predictions.objectness[image].double().sigmoid()[:, None]
-    points, strides = centers_of(GRIDS, boxes), strides_of(GRIDS, boxes)
+    points, strides = cell_centers(GRIDS, boxes), cell_strides(GRIDS, boxes)
     near = torch.stack([((points - (b[:2] + b[2:]) / 2).abs() < rule.radius * strides).all(1) for b in boxes])
     inside = torch.stack([((points > b[:2]) & (points < b[2:])).all(1) for b in boxes])
     wanted, own = (near | inside, near & inside) if rule.or_inside else (near, near)
@@ -99,8 +99,8 @@ def test_assignments_are_the_originals(
     expected = case.arrays[key] - (key == "gt_inds")  # MMDetection counts from 1
     assert within_image(object_of_cells(found), targets).tolist() == expected.tolist()
     if f"{key}_iou" in case.arrays:
-        overlaps = case.get(f"{key}_iou", dtype).flatten()[found.predictions]
-        torch.testing.assert_close(found.scores, overlaps, rtol=1e-5 if dtype == torch.float32 else 1e-12, atol=0)
+        overlaps = case.get(f"{key}_iou", dtype)[found.image, found.row]
+        torch.testing.assert_close(found.score, overlaps, rtol=1e-5 if dtype == torch.float32 else 1e-12, atol=0)
 
 
 @RULES
@@ -118,8 +118,8 @@ def test_any_scene_is_assigned_as_the_rule_written_out(rule: SimOTA, objects: in
 def test_many_pairs_are_taken_in_parts_without_a_difference(rule: SimOTA, monkeypatch: pytest.MonkeyPatch) -> None:
     predictions, targets = random_case(50, 2, 4)
     whole = rule(predictions, GRIDS, targets)
-    monkeypatch.setattr(simota, "PAIRS", 1000)
-    monkeypatch.setattr(cell_grids, "PAIRS", 100)
+    monkeypatch.setattr(simota, "MAX_PAIRS", 1000)
+    monkeypatch.setattr(base, "MAX_PAIRS", 100)
     for ours, theirs in zip(rule(predictions, GRIDS, targets), whole, strict=True):
         assert torch.equal(ours, theirs)
 
@@ -129,19 +129,19 @@ def test_many_pairs_are_taken_in_parts_without_a_difference(rule: SimOTA, monkey
 def test_unusual_scenes_are_assigned(rule: SimOTA, scene: str) -> None:
     targets = targets_of(SCENES[scene])
     found = rule(square_predictions(images=2), GRIDS, targets)
-    assert (found.predictions.diff() > 0).all()
-    assert (found.predictions // 525 == targets.image_index[found.objects]).all()
-    assert bool(len(found.predictions)) == (scene not in ("no objects", "outside"))
+    assert ((found.image * 525 + found.row).diff() > 0).all()
+    assert (found.image == targets.image_index[found.target]).all()
+    assert bool(len(found.row)) == (scene not in ("no objects", "outside"))
 
 
 def test_an_object_takes_as_many_as_its_best_overlaps_sum_to() -> None:
     targets = targets_of([[0, 0, 60, 60, 100, 100]])  # equal to a prediction of stride 8 but for a shift of 4
     predictions = square_predictions()
     own = pairwise_iou(targets.boxes, predictions.boxes[0])[0]
-    near = ((centers_of(GRIDS, own) - 80).abs() < 1.5 * strides_of(GRIDS, own)).all(1)
+    near = ((cell_centers(GRIDS, own) - 80).abs() < 1.5 * cell_strides(GRIDS, own)).all(1)
     count = int(own[near].sort(descending=True).values[:10].sum())
     assert count > 1
-    assert len(SimOTA()(predictions, GRIDS, targets).predictions) == count
+    assert len(SimOTA()(predictions, GRIDS, targets).row) == count
 
 
 def test_what_the_penalty_makes_dear_is_still_ranked_by_cost() -> None:
@@ -149,7 +149,7 @@ def test_what_the_penalty_makes_dear_is_still_ranked_by_cost() -> None:
     targets = targets_of([[0, 0, -14, -14, -6, -6], [0, 0, 0, 0, 160, 160]])
     predictions = square_predictions()
     predictions.boxes[0] = targets.boxes[0]  # so that the first object wants ten cells, but is near two alone
-    points, strides = centers_of(GRIDS, predictions.boxes), strides_of(GRIDS, predictions.boxes)
+    points, strides = cell_centers(GRIDS, predictions.boxes), cell_strides(GRIDS, predictions.boxes)
     dear = ((points - 80).abs() < 1.5 * strides).all(1).nonzero()[:, 0]  # near the second object
     predictions.classes[0, dear, 0] = torch.linspace(1, 0.9, len(dear))
     owners = object_of_cells(SimOTA()(predictions, GRIDS, targets), images=1)[0, dear].tolist()

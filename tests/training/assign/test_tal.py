@@ -18,8 +18,8 @@ from tests.training.cell_cases import (
     square_predictions,
     targets_of,
 )
-from training.assign import cell_grids
-from training.assign.cell_grids import centers_of
+from training.assign import base
+from training.assign.cell_grids import cell_centers
 from training.assign.tal import TAL
 from training.batch import Targets
 from training.boxes import pairwise_iou
@@ -38,7 +38,7 @@ def random_case(objects: int, classes: int, seed: int) -> tuple[Tensor, Tensor, 
 
 def written_out(boxes: Tensor, logits: Tensor, wanted: Tensor, class_ids: Tensor) -> tuple[Tensor, Tensor]:
     """Follow the rule for one image; return the owner of each cell, -1 for none, and what its score should be."""
-    points, overlaps = centers_of(GRIDS, boxes), pairwise_iou(wanted, boxes)
+    points, overlaps = cell_centers(GRIDS, boxes), pairwise_iou(wanted, boxes)
     alignment = logits.sigmoid()[:, class_ids].T * overlaps**6
     taken = torch.zeros_like(overlaps, dtype=torch.bool)
     for i, box in enumerate(wanted):
@@ -64,14 +64,14 @@ def test_assignments_are_the_originals(shared: Path, name: str, kind: str, dtype
     scores = torch.zeros(2, 525, dtype=dtype)
     scores[tuple(case.get(f"tal{kind}__fg", torch.int64).T)] = case.get(f"tal{kind}__fg_score", dtype)
     tolerance = 1e-5 if dtype == torch.float32 else 1e-10
-    torch.testing.assert_close(found.scores, scores.flatten()[found.predictions], rtol=tolerance, atol=0)
+    torch.testing.assert_close(found.score, scores[found.image, found.row], rtol=tolerance, atol=0)
 
 
 @pytest.mark.parametrize(("objects", "classes", "seed"), [(1, 1, 0), (6, 3, 1), (60, 2, 2)])
 def test_any_scene_is_assigned_as_the_rule_written_out(objects: int, classes: int, seed: int) -> None:
     boxes, logits, targets = random_case(objects, classes, seed)
     found = TAL()(boxes, logits, GRIDS, targets)
-    owners, scores = object_of_cells(found), torch.zeros(1050).index_put((found.predictions,), found.scores).view(2, -1)
+    owners, scores = object_of_cells(found), torch.zeros(1050).index_put((found.image * 525 + found.row,), found.score).view(2, -1)
     for image in range(2):
         mine = targets.image_index == image
         expected, expected_scores = written_out(
@@ -86,7 +86,7 @@ def test_many_rivals_are_taken_in_parts_without_a_difference(monkeypatch: pytest
     case = random_case(60, 2, 3)
     boxes, logits, targets = case
     whole = TAL()(boxes, logits, GRIDS, targets)
-    monkeypatch.setattr(cell_grids, "PAIRS", 100)
+    monkeypatch.setattr(base, "MAX_PAIRS", 100)
     for ours, theirs in zip(TAL()(boxes, logits, GRIDS, targets), whole, strict=True):
         assert torch.equal(ours, theirs)
 
@@ -95,16 +95,16 @@ def test_many_rivals_are_taken_in_parts_without_a_difference(monkeypatch: pytest
 def test_unusual_scenes_are_assigned(scene: str) -> None:
     targets, predictions = targets_of(SCENES[scene]), square_predictions(images=2)
     found = TAL()(predictions.boxes, predictions.classes, GRIDS, targets)
-    assert (found.predictions.diff() > 0).all()
-    assert (found.predictions // 525 == targets.image_index[found.objects]).all()
-    assert ((found.scores >= 0) & (found.scores <= 1)).all()
-    assert bool(len(found.predictions)) == (scene not in ("no objects", "outside", "tiny", "thin"))  # no center inside
+    assert ((found.image * 525 + found.row).diff() > 0).all()
+    assert (found.image == targets.image_index[found.target]).all()
+    assert ((found.score >= 0) & (found.score <= 1)).all()
+    assert bool(len(found.row)) == (scene not in ("no objects", "outside", "tiny", "thin"))  # no center inside
 
 
 def test_an_object_takes_thirteen_at_most() -> None:
     predictions = square_predictions()
     found = TAL()(predictions.boxes, predictions.classes, GRIDS, targets_of([[0, 0, 0, 0, 160, 160]]))
-    assert len(found.predictions) == 13
+    assert len(found.row) == 13
 
 
 def test_an_objects_best_score_is_its_best_overlap() -> None:
@@ -112,6 +112,6 @@ def test_an_objects_best_score_is_its_best_overlap() -> None:
     found = TAL()(predictions.boxes, predictions.classes, GRIDS, targets)
     overlaps = pairwise_iou(targets.boxes, predictions.boxes[0])
     for i in range(2):
-        mine = found.objects == i
-        best = overlaps[i, found.predictions[mine]].max()
-        torch.testing.assert_close(found.scores[mine].max(), best, rtol=1e-3, atol=0)
+        mine = found.target == i
+        best = overlaps[i, found.row[mine]].max()
+        torch.testing.assert_close(found.score[mine].max(), best, rtol=1e-3, atol=0)

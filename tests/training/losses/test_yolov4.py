@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from model_zoo.detector import Head
-from model_zoo.families.yolov4 import ANCHORS, REACH, TINY_ANCHORS, TINY_REACH
+from model_zoo.families.yolov4 import ANCHORS, SCALE_XY, TINY_ANCHORS, TINY_SCALE_XY
 from model_zoo.heads.darknet import ScaledYOLOv4Head, YOLOv4Head
 from tests.training.cell_cases import SCENES, learn
 from tests.training.cell_cases import targets_of as boxes_of
@@ -22,15 +22,15 @@ from training.losses.yolov4 import Gains, YOLOv4Criterion
 from training.recipes import recipe_of
 
 PLACE, REST = slice(0, 4), slice(4, None)
-ORIGINAL = {  # of each variant of the case: reach, shape IoU, gains, measure
-    "ciou": (REACH, 0.213, Gains(), boxes.ciou),
-    "giou_smooth": (REACH, 0.213, Gains(smoothing=0.1), boxes.giou),
+ORIGINAL = {  # of each variant of the case: scale_xy, shape IoU, gains, measure
+    "ciou": (SCALE_XY, 0.213, Gains(), boxes.ciou),
+    "giou_smooth": (SCALE_XY, 0.213, Gains(smoothing=0.1), boxes.giou),
     "mse_v3like": ((1.0, 1.0, 1.0), 1.0, Gains(box=1.0), None),
 }
 
 
 def reaching_head(num_classes: int = 3) -> YOLOv4Head:
-    return YOLOv4Head((1, 1, 1), num_classes, ANCHORS, STRIDES, REACH)
+    return YOLOv4Head((1, 1, 1), num_classes, ANCHORS, STRIDES, SCALE_XY)
 
 
 def logistic_head(num_classes: int = 3) -> ScaledYOLOv4Head:
@@ -38,8 +38,8 @@ def logistic_head(num_classes: int = 3) -> ScaledYOLOv4Head:
 
 
 def original(case: Network, variant: str) -> YOLOv4Criterion:
-    reach, also_above, gains, measure = ORIGINAL[variant]
-    head = YOLOv4Head((1, 1, 1), 3, case.anchors, STRIDES, reach)
+    scale_xy, also_above, gains, measure = ORIGINAL[variant]
+    head = YOLOv4Head((1, 1, 1), 3, case.anchors, STRIDES, scale_xy)
     return YOLOv4Criterion(bare(head), BestAnchor(0.7, also_above), gains, measure)
 
 
@@ -123,7 +123,7 @@ def test_scaled_heads_learn_the_overlap_as_objectness() -> None:
 
 
 def test_an_anchor_of_two_levels_learns_on_both() -> None:
-    head = YOLOv4Head((1, 1), 3, TINY_ANCHORS, (16, 32), TINY_REACH)
+    head = YOLOv4Head((1, 1), 3, TINY_ANCHORS, (16, 32), TINY_SCALE_XY)
     maps = [m.detach().zero_().requires_grad_() for m in random_maps(head, images=1)]
     YOLOv4Criterion(bare(head), BestAnchor())(maps, boxes_of([[0, 0, 10, 10, 91, 92]]), StepContext()).total.backward()
     raised = [(m.grad[..., 4] < 0).nonzero().tolist() for m in maps if m.grad is not None]

@@ -5,7 +5,8 @@ import torch
 
 from model_zoo.families.yolov5 import P5_ANCHORS, P6_ANCHORS, VARIANTS
 from tests.training.losses.anchor_cases import Case, bare_detector, close, finite, overfit, scene
-from training.assign.anchor_ratio import Levels, Matches, ratio_matches
+from training.assign.anchor_ratio import assign_by_ratio
+from training.assign.base import AnchorAssignment, AnchorLevels
 from training.batch import Targets
 from training.losses import yolov5
 from training.losses.criterion import StepContext
@@ -23,13 +24,13 @@ KINDS = {
 CASES = [("basic_nc3", kind) for kind in KINDS] + [("basic_nc80", "low"), ("basic_nc80", "med_high")]
 
 
-def match(boxes: list[list[float]], size: tuple[int, int] = (160, 160), reach: float = 0.5) -> list[tuple[int, ...]]:
+def match(boxes: list[list[float]], size: tuple[int, int] = (160, 160), offset: float = 0.5) -> list[tuple[int, ...]]:
     """Rows (level, anchor, y, x, target) for boxes (cx, cy, w, h) of one image."""
     maps = [torch.zeros(1, 3, size[0] // s, size[1] // s, 8) for s in (8, 16, 32)]
     b = torch.tensor(boxes).reshape(-1, 4)
     xyxy = torch.cat([b[:, :2] - b[:, 2:] / 2, b[:, :2] + b[:, 2:] / 2], dim=1)
-    levels = Levels.of(maps, torch.tensor(P5_ANCHORS), (8, 16, 32))
-    m = ratio_matches(xyxy, torch.zeros(len(b), dtype=torch.int64), levels, reach=reach)
+    levels = AnchorLevels.of(maps, torch.tensor(P5_ANCHORS), (8, 16, 32))
+    m = assign_by_ratio(xyxy, torch.zeros(len(b), dtype=torch.int64), levels, offset=offset)
     return list(zip(*(column.tolist() for column in (m.level, m.anchor, m.y, m.x, m.target)), strict=True))
 
 
@@ -43,8 +44,8 @@ def cells(rows: list[tuple[int, ...]]) -> list[tuple[int, int]]:
 def test_matches_are_the_original_ones_in_its_order(shared, name, dtype):
     case = Case(shared, "yolov5", name)
     targets = case.targets(dtype)
-    levels = Levels.of(case.maps(dtype), case.detector.head.anchors, (8, 16, 32))
-    matches = ratio_matches(targets.boxes, targets.image_index, levels)
+    levels = AnchorLevels.of(case.maps(dtype), case.detector.head.anchors, (8, 16, 32))
+    matches = assign_by_ratio(targets.boxes, targets.image_index, levels)
     for i in range(3):
         rows = torch.stack(matches.pick(matches.level == i)[1:], dim=1)
         assert rows.tolist() == case.arrays[f"match{i}"].tolist()
@@ -85,7 +86,7 @@ def test_the_two_nearest_neighbors_learn_too(center, expected):
 
 
 def test_a_wide_reach_takes_all_four_neighbors():
-    assert cells(match([[19, 19, 10, 13]], reach=1.0)) == [(2, 2), (1, 2), (2, 1), (3, 2), (2, 3)]
+    assert cells(match([[19, 19, 10, 13]], offset=1.0)) == [(2, 2), (1, 2), (2, 1), (3, 2), (2, 3)]
 
 
 def test_rows_and_columns_keep_apart_in_an_oblong_image():
@@ -95,11 +96,11 @@ def test_rows_and_columns_keep_apart_in_an_oblong_image():
 
 def test_a_batch_matches_as_its_images_do():
     maps, targets = scene([5, 0, 7])
-    levels = Levels.of(maps, torch.tensor(P5_ANCHORS), (8, 16, 32))
-    together = ratio_matches(targets.boxes, targets.image_index, levels)
+    levels = AnchorLevels.of(maps, torch.tensor(P5_ANCHORS), (8, 16, 32))
+    together = assign_by_ratio(targets.boxes, targets.image_index, levels)
     for image in range(3):
         mine = targets.image_index == image
-        alone = ratio_matches(targets.boxes[mine], targets.image_index[mine], levels)
+        alone = assign_by_ratio(targets.boxes[mine], targets.image_index[mine], levels)
         ours = together.pick(together.image == image)
         offset = int((targets.image_index < image).sum())
         assert all(torch.equal(a, b) for a, b in zip(alone._replace(target=alone.target + offset), ours, strict=True))
@@ -167,10 +168,10 @@ def test_two_processes_learn_what_one_would(monkeypatch):
         part = Targets(targets.image_index[mine] - first, targets.class_ids[mine], targets.boxes[mine])
         halves.append(([m.detach()[first : first + 2].requires_grad_() for m in maps], part))
     counts = []
-    monkeypatch.setattr(yolov5, "average_over_processes", lambda value: counts.append(value) or value)
+    monkeypatch.setattr(yolov5, "average_over_ranks", lambda value: counts.append(value) or value)
     for half in halves:
         criterion(*half, StepContext())
-    monkeypatch.setattr(yolov5, "average_over_processes", lambda value: (counts[0] + counts[1]) / 2)
+    monkeypatch.setattr(yolov5, "average_over_ranks", lambda value: (counts[0] + counts[1]) / 2)
     for half in halves:
         criterion(*half, StepContext()).total.backward()
     for level, m in enumerate(maps):
@@ -188,7 +189,7 @@ def test_fitted_anchors_are_those_of_the_detector():
 def test_raw_rows_are_read_where_matches_say():
     maps, _ = scene([1, 1])
     columns = [[0, 0, 2], [1, 0, 1], [2, 0, 1], [19, 0, 3], [4, 0, 0], [0, 0, 0]]
-    matches = Matches(*(torch.tensor(column) for column in columns))
+    matches = AnchorAssignment(*(torch.tensor(column) for column in columns))
     expected = torch.stack([maps[0][1, 2, 19, 4], maps[0][0, 0, 0, 0], maps[2][1, 1, 3, 0]])
     torch.testing.assert_close(
         yolov5.raw_rows([yolov5.as_convolved(m) for m in maps], matches), expected, rtol=0, atol=0

@@ -95,7 +95,7 @@ def test_atss_assigns_first_in_release_2_alone(
 
 def test_the_sum_of_scores_divides_only_above_one_and_over_all_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     def learned(average: Callable[[Tensor], Tensor]) -> Tensor:
-        monkeypatch.setattr(yolov6, "average_over_processes", average)
+        monkeypatch.setattr(yolov6, "average_over_ranks", average)
         criterion = YOLOv6Criterion(detector_of(3, False), warmup_epochs=0)
         return learn(criterion, random_maps(7), targets_of(SCENES["one object"])).total.detach()
 

@@ -8,7 +8,7 @@ from model_zoo.families import yolov7, yolov7_p6
 from model_zoo.families.yolov5 import P5_ANCHORS
 from tests.training.losses.anchor_cases import PARTS, Case, bare_detector, finite, overfit, scene
 from training.assign import ota
-from training.assign.anchor_ratio import Matches
+from training.assign.base import AnchorAssignment
 from training.batch import Targets
 from training.boxes import pairwise_iou
 from training.losses.criterion import StepContext
@@ -28,11 +28,11 @@ TOLERANCES = [(torch.float32, 2e-6, 3e-6), (torch.float64, 1e-6, 3e-6)]
 
 
 @pytest.mark.parametrize(("dtype", "rtol", "grad_tol"), TOLERANCES)
-@pytest.mark.parametrize(("name", "kind", "lead_top"), KINDS)
-def test_losses_and_gradients_are_the_original_ones(shared, name, kind, lead_top, dtype, rtol, grad_tol):
+@pytest.mark.parametrize(("name", "kind", "lead_top_k"), KINDS)
+def test_losses_and_gradients_are_the_original_ones(shared, name, kind, lead_top_k, dtype, rtol, grad_tol):
     case = Case(shared, "yolov7", name)
     maps = case.maps(dtype, auxiliary=kind != "ota")
-    losses = YOLOv7Criterion(case.detector, GAINS, lead_top)(maps, case.targets(dtype), StepContext())
+    losses = YOLOv7Criterion(case.detector, GAINS, lead_top_k)(maps, case.targets(dtype), StepContext())
     case.check(kind, losses, maps, rtol, grad_tol)
 
 
@@ -46,13 +46,13 @@ def test_without_its_assigner_it_is_yolov5s_criterion(shared, dtype, rtol, grad_
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize(("name", "kind", "lead_top"), KINDS)
-def test_matches_are_the_original_ones_in_its_order(shared, name, kind, lead_top, dtype):
+@pytest.mark.parametrize(("name", "kind", "lead_top_k"), KINDS)
+def test_matches_are_the_original_ones_in_its_order(shared, name, kind, lead_top_k, dtype):
     case = Case(shared, "yolov7", name)
-    criterion = YOLOv7Criterion(case.detector, GAINS, lead_top)
-    heads = {"match": (0.5, lead_top), **({"matchaux": (1.0, 20)} if kind != "ota" else {})}
-    for key, (reach, top) in heads.items():
-        matches = criterion.matches(case.maps(dtype), case.targets(dtype), reach, top)
+    criterion = YOLOv7Criterion(case.detector, GAINS, lead_top_k)
+    heads = {"match": (0.5, lead_top_k), **({"matchaux": (1.0, 20)} if kind != "ota" else {})}
+    for key, (offset, top) in heads.items():
+        matches = criterion.assign(case.maps(dtype), case.targets(dtype), offset, top)
         for i in range(3):
             rows = torch.stack(matches.pick(matches.level == i)[1:], dim=1)
             assert rows.tolist() == case.arrays[f"{kind}__{key}{i}"].tolist()
@@ -89,7 +89,7 @@ def test_matches_follow_the_rule_in_a_crowd(monkeypatch, objects, pairs):
     criterion = YOLOv7Criterion(bare_detector(3), GAINS)
     calls = []
     monkeypatch.setattr("training.losses.yolov7.ota_matches", lambda *a: calls.append(a) or ota.ota_matches(*a))
-    matches = criterion.matches(maps, targets, 0.5, 10)
+    matches = criterion.assign(maps, targets, 0.5, 10)
     candidates, boxes, raw, *_ = calls[0]
     expected = torch.full_like(candidates.target, -1)
     for image in range(len(objects)):
@@ -115,7 +115,7 @@ def test_certain_predictions_cost_something_finite():
 
 def test_a_candidate_wanted_by_two_goes_where_it_is_cheaper():
     column = torch.zeros(1, dtype=torch.int64)
-    candidate = Matches(*(column for _ in range(6)))
+    candidate = AnchorAssignment(*(column for _ in range(6)))
     targets = Targets(torch.zeros(2).long(), torch.tensor([0, 0]), torch.tensor([[0.0, 0, 10, 10], [0, 0, 20, 20]]))
     matches = ota.ota_matches(candidate, torch.tensor([[0.0, 0, 20, 19]]), torch.zeros(1, 2), targets, 10)
     assert matches.target.tolist() == [1]
@@ -171,7 +171,7 @@ def test_every_variant_has_a_recipe():
         **dict.fromkeys(yolov7_p6.VARIANTS, 0.2),
     }
     assert recipe_of("yolov7-tiny").criterion(bare_detector(3)).lead.gains == Gains()
-    assert recipe_of("yolov7").criterion(bare_detector(3, P5_ANCHORS)).lead_top == 10
+    assert recipe_of("yolov7").criterion(bare_detector(3, P5_ANCHORS)).lead_top_k == 10
     p6 = recipe_of("yolov7-e6")
     assert (p6.schedule.kind, p6.reduction, p6.augmentation.mixup, p6.augmentation.scale) == (
         "cosine",

@@ -26,8 +26,8 @@ KINDS: dict[str, dict[str, Any]] = {
     "l1off": {},
     "l1on": {"always_l1": True},
     "giou": {"measure": giou},
-    "r030_l1off": {"assign": FIRST_RELEASES},
-    "r030_l1on": {"assign": FIRST_RELEASES, "always_l1": True},
+    "r030_l1off": {"assigner": FIRST_RELEASES},
+    "r030_l1on": {"assigner": FIRST_RELEASES, "always_l1": True},
 }
 MEASURES = {"siou": partial(siou, absolute=torch.abs), "ciou": ciou, "giou": giou}
 ORDER = ("box", "objectness", "classes", "l1")
@@ -69,7 +69,7 @@ def test_losses_and_gradients_are_the_originals(shared: Path, classes: int, kind
 def test_losses_and_gradients_are_mmdetections(shared: Path, kind: str, dtype: torch.dtype) -> None:
     case = Case(shared, "mmdet_yolox_loss", "basic_nc3")
     maps = maps_of(case, dtype)
-    losses = learn(criterion_of(3, assign=MMDETECTION, always_l1=kind == "l1on"), maps, case.targets(dtype))
+    losses = learn(criterion_of(3, assigner=MMDETECTION, always_l1=kind == "l1on"), maps, case.targets(dtype))
     for name, key in zip(ORDER, ("loss_bbox", "loss_obj", "loss_cls", "loss_l1"), strict=True):
         expected = (
             case.get(f"{kind}__{key}", dtype) if f"{kind}__{key}" in case.arrays else torch.zeros((), dtype=dtype)
@@ -83,7 +83,7 @@ def test_losses_and_gradients_are_mmdetections(shared: Path, kind: str, dtype: t
 def test_losses_and_gradients_are_those_of_the_first_yolov6(shared: Path, kind: str, dtype: torch.dtype) -> None:
     case = Case(shared, "yolov6_loss", "simota_r010_nc3")
     maps = [case.get(f"pred{i}", dtype)[:, 0].permute(0, 3, 1, 2).requires_grad_() for i in range(3)]
-    criterion = criterion_of(3, assign=FIRST_RELEASES, measure=MEASURES[kind], always_l1=True)
+    criterion = criterion_of(3, assigner=FIRST_RELEASES, measure=MEASURES[kind], always_l1=True)
     losses = learn(criterion, maps, case.targets(dtype))
     for name, expected in zip(("box", "l1", "objectness", "classes"), case.get(f"{kind}__parts", dtype), strict=True):
         torch.testing.assert_close(losses.parts[name], expected, rtol=LOSS_TOLERANCE[dtype], atol=0)
@@ -120,7 +120,7 @@ def test_all_is_divided_by_the_average_count_of_the_processes_if_that_is_more_th
     scene: str, count: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def learned(average: Callable[[Tensor], Tensor]) -> Tensor:
-        monkeypatch.setattr(yolox, "average_over_processes", average)
+        monkeypatch.setattr(yolox, "average_over_ranks", average)
         return learn(criterion_of(3), random_maps(8), targets_of(SCENES[scene])).total.detach()
 
     alone, together = learned(torch.ones_like), learned(lambda value: torch.full_like(value, count))
@@ -131,7 +131,7 @@ def test_a_batch_is_its_images_divided_by_all_that_learn(shared: Path, monkeypat
     case = Case(shared, "yolox_loss", "basic_nc3")
     maps, targets, criterion = maps_of(case, torch.float64), case.targets(torch.float64), criterion_of(3)
     together = criterion(maps, targets, StepContext()).total * 50  # that many learn, says the reference
-    monkeypatch.setattr(yolox, "average_over_processes", torch.ones_like)
+    monkeypatch.setattr(yolox, "average_over_ranks", torch.ones_like)
     alone = []
     for image in range(2):
         mine = targets.image_index == image
