@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lineage.cli.data import SHOWN
+from lineage.cli.data import MAX_SHOWN
 from tests.docs.test_docs import blocks, table, text
 from tests.training.data.tiny_datasets import make_coco
 from training.data import cache
@@ -34,7 +34,7 @@ def test_the_layouts_of_coco_are_documented() -> None:
         f"{GRID} x {GRID} differences of brightness",
         f"up to {duplicates.NEAR} of its {GRID * GRID} bits",
         f"less than {({2.0: 'two'})[cache.SETTLED]} seconds before",
-        f"After {({5: 'five'})[SHOWN]} findings of a kind",
+        f"After {({5: 'five'})[MAX_SHOWN]} findings of a kind",
     ],
 )
 def test_the_numbers_are_those_of_the_code(said: str) -> None:

@@ -1,4 +1,4 @@
-"""A cache of its own for every test."""
+"""Give every test a cache folder of its own."""
 
 from __future__ import annotations
 

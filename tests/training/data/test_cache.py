@@ -1,4 +1,4 @@
-"""What is kept of a dataset: never stale, mended where it is damaged, and never needed."""
+"""The cache is never stale, is rebuilt if corrupt, and is optional."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ Forbid = Callable[[], None]
 
 
 @pytest.fixture(autouse=True)
-def trust_young_files(monkeypatch: pytest.MonkeyPatch) -> None:
+def trust_new_files(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache, "MIN_AGE", 0.0)
 
 
 @pytest.fixture
 def forbid_reading(monkeypatch: pytest.MonkeyPatch) -> Forbid:
-    """From then on, neither labels are parsed nor images read."""
+    """Make reading labels or images fail from the call on."""
 
     def fail(*arguments: object) -> object:
         raise AssertionError("read again")
@@ -50,16 +50,15 @@ def forbid_reading(monkeypatch: pytest.MonkeyPatch) -> Forbid:
     return forbid
 
 
-def prints(root: Path) -> list[str]:
+def fingerprints(root: Path) -> list[str]:
     return [split.fingerprint for split in open_dataset(root).splits.values()]
 
 
-def kept_files(folder: Path) -> Iterator[Path]:
+def cache_files(folder: Path) -> Iterator[Path]:
     return (path for path in folder.rglob("*") if path.is_file())
 
 
-def overwrite_unnoticed(path: Path, write: Callable[[], object]) -> None:
-    """Change a file's content, and set size and time of modification to what they were."""
+def overwrite_keeping_size_and_time(path: Path, write: Callable[[], object]) -> None:
     before = path.stat()
     write()
     data = path.read_bytes()
@@ -70,36 +69,36 @@ def overwrite_unnoticed(path: Path, write: Callable[[], object]) -> None:
 
 
 @pytest.mark.parametrize("make", MAKERS)
-def test_what_has_not_changed_is_not_read_again(
+def test_unchanged_files_are_not_read_again(
     make: Callable[[Path], Path], tmp_path: Path, forbid_reading: Forbid
 ) -> None:
     root = make(tmp_path / "set")
     assert check_dataset(root) == []
-    before = prints(root)
+    before = fingerprints(root)
     forbid_reading()
     assert check_dataset(root) == []
-    assert prints(root) == before
+    assert fingerprints(root) == before
 
 
-def test_labels_that_look_unchanged_are_read_again(tmp_path: Path) -> None:
+def test_edited_labels_of_same_size_and_time_are_read_again(tmp_path: Path) -> None:
     root = make_yolo(tmp_path / "set")
-    before = prints(root)
+    before = fingerprints(root)
     file = root / "labels/train/train_0.txt"
-    overwrite_unnoticed(file, lambda: file.write_text(yolo_line(1, (8, 6, 40, 30))))
+    overwrite_keeping_size_and_time(file, lambda: file.write_text(yolo_line(1, (8, 6, 40, 30))))
     assert open_dataset(root).split("train").records[0].class_ids.tolist() == [1]
-    assert prints(root) != before
+    assert fingerprints(root) != before
 
 
-def test_images_that_look_unchanged_are_read_again(tmp_path: Path) -> None:
+def test_edited_images_of_same_size_and_time_are_read_again(tmp_path: Path) -> None:
     root = make_coco(tmp_path / "set")
-    before = prints(root)
+    before = fingerprints(root)
     file = root / "images/train_0.jpg"
     shutil.copy(root / "images/train_1.jpg", tmp_path / "other.jpg")
     with file.open("ab") as stream:
-        stream.write(bytes(4000))  # room for the other
-    changed = prints(root)
-    overwrite_unnoticed(file, lambda: shutil.copyfile(tmp_path / "other.jpg", file))
-    assert len({*map(tuple, (before, changed, prints(root)))}) == 3
+        stream.write(bytes(4000))  # padding, so that the other image fits
+    padded = fingerprints(root)
+    overwrite_keeping_size_and_time(file, lambda: shutil.copyfile(tmp_path / "other.jpg", file))
+    assert len({*map(tuple, (before, padded, fingerprints(root)))}) == 3
 
 
 @pytest.mark.parametrize(
@@ -114,15 +113,15 @@ def test_images_that_look_unchanged_are_read_again(tmp_path: Path) -> None:
     ],
     ids=["image added", "image renamed", "labels added", "splits swapped", "classes swapped", "image deleted"],
 )
-def test_changes_are_noticed(change: Callable[[Path], object], tmp_path: Path) -> None:
+def test_changes_invalidate_the_cache(change: Callable[[Path], object], tmp_path: Path) -> None:
     root = make_yolo(tmp_path / "set")
 
     def content() -> list[object]:
         dataset = open_dataset(root)
         return [
-            (dataset.class_names, name, r.path, r.class_ids.tolist())
-            for name, s in dataset.splits.items()
-            for r in s.records
+            (dataset.class_names, name, record.path, record.class_ids.tolist())
+            for name, split in dataset.splits.items()
+            for record in split.records
         ]
 
     before = content()
@@ -130,28 +129,28 @@ def test_changes_are_noticed(change: Callable[[Path], object], tmp_path: Path) -
     assert content() != before
 
 
-def test_images_that_move_are_found_again(tmp_path: Path) -> None:
+def test_moved_images_are_found(tmp_path: Path) -> None:
     root = make_coco(tmp_path / "set")
-    before = prints(root)
+    before = fingerprints(root)
     for split in ("train", "val"):
         (root / split).mkdir()
         for path in root.glob(f"images/{split}_*"):
             path.rename(root / split / path.name)
-    assert prints(root) == before
+    assert fingerprints(root) == before
 
 
-def test_files_that_were_just_written_are_not_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_new_files_are_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cache, "MIN_AGE", 3600.0)
     root = make_coco(tmp_path / "set")
     open_dataset(root)
     read: list[Path] = []
-    header = image_info._read_info
-    monkeypatch.setattr(image_info, "_read_info", lambda path: read.append(path) or header(path))
+    read_info = image_info._read_info
+    monkeypatch.setattr(image_info, "_read_info", lambda path: read.append(path) or read_info(path))
     open_dataset(root)
     assert len(read) == 5
 
 
-def test_labels_with_faults_are_told_every_time(tmp_path: Path) -> None:
+def test_findings_are_reported_every_time(tmp_path: Path) -> None:
     root = make_yolo(tmp_path / "set")
     replace_line(root / "labels/train/train_0.txt", 1, "0 1 2")
     for _ in range(2):
@@ -161,7 +160,7 @@ def test_labels_with_faults_are_told_every_time(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("damage", [lambda data: b"", lambda data: data[: len(data) // 2], lambda data: b"garbage"])
 @pytest.mark.parametrize("make", MAKERS)
-def test_a_damaged_cache_is_made_anew_and_said_so(
+def test_corrupt_cache_is_rebuilt_with_a_warning(
     make: Callable[[Path], Path],
     damage: Callable[[bytes], bytes],
     tmp_path: Path,
@@ -171,8 +170,8 @@ def test_a_damaged_cache_is_made_anew_and_said_so(
 ) -> None:
     root = make(tmp_path / "set")
     check_dataset(root)
-    before = prints(root)
-    files = list(kept_files(cache_folder))
+    before = fingerprints(root)
+    files = list(cache_files(cache_folder))
     assert {path.name for path in files} == {"image_info.json", "hashes.json", "labels-train.npz", "labels-val.npz"}
     for path in files:
         path.write_bytes(damage(path.read_bytes()))
@@ -180,19 +179,21 @@ def test_a_damaged_cache_is_made_anew_and_said_so(
         assert check_dataset(root) == []
     assert len([message for message in caplog.messages if "cache is corrupt and will be rebuilt" in message]) >= 4
     forbid_reading()
-    assert prints(root) == before
+    assert fingerprints(root) == before
 
 
-def test_another_reader_reads_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forbid_reading: Forbid) -> None:
+def test_new_reader_version_invalidates_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, forbid_reading: Forbid
+) -> None:
     root = make_coco(tmp_path / "set")
     open_dataset(root)
     forbid_reading()
-    monkeypatch.setattr(cache, "VERSION", "2")
+    monkeypatch.setattr(cache, "VERSION", "another")
     with pytest.raises(AssertionError, match="read again"):
         open_dataset(root)
 
 
-def test_a_cache_that_cannot_be_written_is_done_without(
+def test_unwritable_cache_is_skipped_with_a_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "file").write_text("not a folder")
@@ -201,26 +202,26 @@ def test_a_cache_that_cannot_be_written_is_done_without(
     assert any("cannot write the cache" in message for message in caplog.messages)
 
 
-def test_what_is_known_when_reading_stops_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_results_are_stored_if_reading_is_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = make_coco(tmp_path / "set")
-    header, read = image_info._read_info, list[Path]()
+    read_info, read = image_info._read_info, list[Path]()
 
     def stop_at_the_second(path: Path) -> image_info.ImageInfo:
         read.append(path)
         if path.name == "train_1.jpg":
             raise KeyboardInterrupt
-        return header(path)
+        return read_info(path)
 
     monkeypatch.setattr(image_info, "_read_info", stop_at_the_second)
     with pytest.raises(KeyboardInterrupt):
         open_dataset(root)
     read.clear()
-    monkeypatch.setattr(image_info, "_read_info", lambda path: read.append(path) or header(path))
+    monkeypatch.setattr(image_info, "_read_info", lambda path: read.append(path) or read_info(path))
     open_dataset(root)
     assert "train_0.jpg" not in {path.name for path in read}
 
 
-def test_two_sets_do_not_share_a_cache(tmp_path: Path) -> None:
+def test_datasets_have_separate_caches(tmp_path: Path) -> None:
     first, second = make_coco(tmp_path / "a"), make_yolo(tmp_path / "b")
     assert cache.dataset_folder(first) != cache.dataset_folder(second)
     assert cache.dataset_folder(first) == cache.dataset_folder(Path(os.path.relpath(first)))

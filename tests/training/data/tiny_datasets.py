@@ -1,4 +1,4 @@
-"""Small sound datasets of every format, to be broken one way at a time."""
+"""Small valid datasets of every format, to be broken one way at a time."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from training.data.dataset import Record
+
 HEIGHT, WIDTH = 48, 64
 CLASSES = ("ant", "bee")
-# Of every image: class, and box in pixels xyxy.
+# Class and box (xyxy pixels) of every object of every image.
 TRUTH: dict[str, list[list[tuple[int, tuple[int, int, int, int]]]]] = {
     "train": [[(0, (8, 6, 40, 30))], [(1, (0, 0, 16, 12)), (0, (32, 24, 64, 48))], []],
     "val": [[(1, (16, 12, 48, 36))], [(0, (4, 4, 20, 20))]],
@@ -22,7 +24,7 @@ Documents = dict[str, dict[str, Any]]
 
 
 def noise(seed: int, height: int = HEIGHT, width: int = WIDTH) -> NDArray[np.uint8]:
-    """A picture like no other: coarse enough to survive a JPEG."""
+    """Return a unique image, coarse enough to survive JPEG compression."""
     coarse = np.random.default_rng(seed).integers(0, 256, (12, 16, 3), dtype=np.uint8)
     return np.asarray(cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC), dtype=np.uint8)
 
@@ -34,12 +36,12 @@ def write_image(path: Path, pixels: NDArray[Any]) -> None:
     path.write_bytes(data.tobytes())
 
 
-def name_of(split: str, index: int) -> str:
+def image_name(split: str, index: int) -> str:
     return f"{split}_{index}.jpg"
 
 
 def make_coco(root: Path, change: Callable[[Documents], object] = lambda documents: None) -> Path:
-    """`annotations/{train,val}.json` and `images/`; ids of categories are 3 and 7. An entry a line."""
+    """Write `annotations/{train,val}.json` with one entry per line, and `images/`; category ids are 3 and 7."""
     documents = {split: _coco_document(root, split) for split in TRUTH}
     change(documents)
     for split, document in documents.items():
@@ -57,8 +59,8 @@ def _coco_document(root: Path, split: str) -> dict[str, Any]:
     images, annotations = [], []
     for index, objects in enumerate(TRUTH[split]):
         image_id = index + 10 * (split == "val") + 1
-        write_image(root / "images" / name_of(split, index), noise(image_id))
-        images.append({"id": image_id, "file_name": name_of(split, index), "height": HEIGHT, "width": WIDTH})
+        write_image(root / "images" / image_name(split, index), noise(image_id))
+        images.append({"id": image_id, "file_name": image_name(split, index), "height": HEIGHT, "width": WIDTH})
         for class_id, (left, top, right, bottom) in objects:
             box = [left, top, right - left, bottom - top]
             entry = {"id": len(annotations) + 1, "image_id": image_id, "category_id": (3, 7)[class_id], "bbox": box}
@@ -68,10 +70,10 @@ def _coco_document(root: Path, split: str) -> dict[str, Any]:
 
 
 def make_yolo(root: Path) -> Path:
-    """`data.yaml`, `images/{train,val}` and `labels/{train,val}`."""
+    """Write `data.yaml`, `images/{train,val}` and `labels/{train,val}`."""
     for split, images in TRUTH.items():
         for index, objects in enumerate(images):
-            write_image(root / "images" / split / name_of(split, index), noise(index + 10 * (split == "val") + 1))
+            write_image(root / "images" / split / image_name(split, index), noise(index + 10 * (split == "val") + 1))
             labels = root / "labels" / split / f"{split}_{index}.txt"
             labels.parent.mkdir(parents=True, exist_ok=True)
             labels.write_text("".join(yolo_line(*entry) for entry in objects))
@@ -81,17 +83,22 @@ def make_yolo(root: Path) -> Path:
 
 def yolo_line(class_id: int, box: tuple[int, int, int, int]) -> str:
     left, top, right, bottom = box
-    shares = ((left + right) / 2 / WIDTH, (top + bottom) / 2 / HEIGHT, (right - left) / WIDTH, (bottom - top) / HEIGHT)
-    return f"{class_id} {' '.join(f'{share:.8f}' for share in shares)}\n"
+    fractions = (
+        (left + right) / 2 / WIDTH,
+        (top + bottom) / 2 / HEIGHT,
+        (right - left) / WIDTH,
+        (bottom - top) / HEIGHT,
+    )
+    return f"{class_id} {' '.join(f'{fraction:.8f}' for fraction in fractions)}\n"
 
 
 def make_voc(root: Path) -> Path:
-    """`Annotations`, `ImageSets/Main` and `JPEGImages`."""
+    """Write `Annotations`, `ImageSets/Main` and `JPEGImages`."""
     (root / "Annotations").mkdir(parents=True)
     (root / "ImageSets" / "Main").mkdir(parents=True)
     for split, images in TRUTH.items():
         for index, objects in enumerate(images):
-            name = name_of(split, index)
+            name = image_name(split, index)
             write_image(root / "JPEGImages" / name, noise(index + 10 * (split == "val") + 1))
             (root / "Annotations" / name).with_suffix(".xml").write_text(voc_document(name, objects))
         ids = [f"{split}_{index}\n" for index in range(len(images))]
@@ -112,7 +119,16 @@ def voc_object(label: str, left: int, top: int, right: int, bottom: int, difficu
 
 
 def replace_line(path: Path, number: int, line: str) -> None:
-    """Put another line in the place of one of a text file, counted from 1."""
+    """Replace a line of a text file, counted from 1."""
     lines = path.read_text().splitlines()
     lines[number - 1] = line
     path.write_text("\n".join(lines) + "\n")
+
+
+def write_yaml(root: Path, text: str) -> None:
+    (root / "data.yaml").write_text(text)
+
+
+def labeled_boxes(record: Record) -> list[tuple[int, tuple[float, ...]]]:
+    """Return class and box of each object."""
+    return [(c, tuple(box)) for c, box in zip(record.class_ids.tolist(), record.boxes.tolist(), strict=True)]

@@ -1,4 +1,4 @@
-"""Lines of elements, compared with what an editor shows."""
+"""Line numbers of JSON elements, compared with the lines of the file."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ DOCUMENT = {
 
 @pytest.mark.parametrize("indent", [None, 0, 1, 4])
 @pytest.mark.parametrize("key", ["images", "annotations", "empty", "absent"])
-def test_elements_are_found_in_their_lines(key: str, indent: int | None) -> None:
+def test_element_lines_match_the_file(key: str, indent: int | None) -> None:
     text = "\n\n" + json.dumps(DOCUMENT, indent=indent)
     elements = DOCUMENT.get(key, [])
-    found = element_lines(text, key)
-    assert len(found) == len(elements)
-    for element, line in zip(elements, found, strict=True):
+    lines = element_lines(text, key)
+    assert len(lines) == len(elements)
+    for element, line in zip(elements, lines, strict=True):
         first = json.dumps(element, indent=indent).splitlines()[0]
         assert first in text.splitlines()[line - 1]
-    assert found == sorted(found)
-    if indent is not None and found:
-        assert found[0] > text.splitlines().index(next(row for row in text.splitlines() if f'"{key}": [' in row))
+    assert lines == sorted(lines)
+    if indent is not None and lines:
+        assert lines[0] > text.splitlines().index(next(row for row in text.splitlines() if f'"{key}": [' in row))
