@@ -43,7 +43,7 @@ lint: $(WORK)/.ready
 
 check: lint test
 
-# ARGS='--repository models --model NAME --raw RAW.onnx --photo PHOTO.jpg' make bench
+# ARGS='--repository models --model NAME --raw RAW.onnx --image IMAGE.jpg' make bench
 bench: $(WORK)/.ready
 	$(WORK)/bin/python benchmarks/serve.py $(ARGS)
 

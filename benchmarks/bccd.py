@@ -1,10 +1,10 @@
-"""Gather what runs on the blood cells came to: a row for each, and AP50 over its epochs.
+"""Collect the results of training runs on BCCD (blood cells): one row per run, and AP50 over its epochs.
 
     python -m benchmarks.bccd runs/yolov5n runs/yolov7-tiny --alone alone
 
-Runs are folders of `lineage train`. Those in the folder `alone` are short ones of the same variants, by variant, that
-had the machine to themselves: images per second are those of their last epoch. Writes benchmarks/results/bccd.csv and
-bccd.png.
+Runs are folders of `lineage train`. The folder `alone` holds short runs, named by variant, without other processes
+on the machine. Images per second are those of their last epoch. Writes benchmarks/results/bccd.csv
+and bccd.png.
 """
 
 from __future__ import annotations
@@ -31,21 +31,24 @@ NUMBERS = ("ap", "ap50", "ap75")
 
 @dataclass(frozen=True)
 class Run:
-    """A run: its settings, and a row for each epoch."""
+    """A training run."""
 
     config: TrainConfig
+    """Its options."""
+
     history: History
+    """One row per epoch."""
 
     @property
     def title(self) -> str:
-        """The variant, and what is not as its recipe has it."""
-        given = {name: getattr(self.config, name) for name in CHOSEN}
-        other = [f"{name} {Path(str(value)).name}" for name, value in given.items() if value is not None]
+        """The variant, with options that differ from its recipe."""
+        options = {name: getattr(self.config, name) for name in CHOSEN}
+        other = [f"{name} {Path(str(value)).name}" for name, value in options.items() if value is not None]
         return f"{self.config.model} ({', '.join(other)})" if other else self.config.model
 
     def cells(self, images_per_second: float) -> list[object]:
         """Return the row of the best epoch."""
-        best = max((row for row in self.history if "ap" in row), key=fitness_of)
+        best = max((row for row in self.history if "ap" in row), key=lambda row: fitness_of(dict(row)))
         size = "x".join(map(str, self.config.image_size))
         numbers = [f"{best[name]:.3f}" for name in NUMBERS]
         return [self.title, len(self.history), size, best["epoch"], *numbers, f"{images_per_second:.1f}"]
@@ -61,7 +64,7 @@ def main(folders: Annotated[tuple[Path, ...], tyro.conf.Positional], alone: Path
 
     Args:
         folders: Folders of runs.
-        alone: Folder of short runs that were alone on the machine.
+        alone: Folder of short runs without other processes on the machine.
     """
     runs = [read(folder) for folder in folders]
     with (RESULTS / "bccd.csv").open("w", newline="", encoding="utf-8") as file:

@@ -1,9 +1,9 @@
-"""How many training images one core makes ready in a second, and what they cost beside the training step itself.
+"""Measure how many training images one core prepares per second, alone and next to training steps.
 
-    python benchmarks/loader.py --images photos
+    python benchmarks/loader.py --images FOLDER
 
-All figures are of the time that processors worked, not of the clock, so other work on the machine counts for little.
-Rounds alternate between the subjects and the median counts. Writes benchmarks/results/loader.csv.
+All times are CPU times, not wall time, so other load on the machine matters little. Rounds alternate between the
+subjects, and the median counts. Writes benchmarks/results/loader.csv.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ BATCH = 16
 
 @dataclass(frozen=True)
 class Row:
-    """What was measured: images per second of one core, and its milliseconds for one image."""
+    """Speed of one subject on one core."""
 
     subject: str
     side: int
@@ -65,14 +65,14 @@ def main(images: Path, limit: int = 96, rounds: int = 7) -> None:
     """Measure and write the results.
 
     Args:
-        images: Folder of JPEG photos.
-        limit: Most photos to use.
-        rounds: How often the subjects take turns.
+        images: Folder of JPEG images.
+        limit: Maximum number of images.
+        rounds: Number of rounds, each of which runs every subject.
     """
     split = Split("train", tuple(record(path) for path in sorted(images.glob("*.jpg"))[:limit]), "")
     cv2.setNumThreads(0)
     rows = [row for side in (320, 640) for row in measure(pipelines(split, side) | mosaics(split, side), side, rounds)]
-    rows += beside_training(split, 320)
+    rows += with_training(split, 320)
     with (RESULTS / "loader.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(asdict(rows[0])))
         writer.writeheader()
@@ -80,7 +80,7 @@ def main(images: Path, limit: int = 96, rounds: int = 7) -> None:
 
 
 def record(path: Path) -> Record:
-    """Make a record of a photo with ten boxes anywhere: how long a sample takes does not depend on where."""
+    """Return a record of an image with ten random boxes. Their positions do not affect the speed."""
     size = probe(path.read_bytes()).size
     corners = np.sort(default_rng(0).random((10, 2, 2)), axis=1) * (size[1], size[0])
     nothing = np.zeros(10, np.float32)
@@ -88,14 +88,14 @@ def record(path: Path) -> Record:
 
 
 def pipelines(split: Split, side: int) -> dict[str, Callable[[int], object]]:
-    """Return what makes one sample: each recipe, and YOLOv5's with images read anew."""
+    """Return functions that make one sample: each recipe, and YOLOv5's without the image cache."""
 
     def augmenter(recipe: Augmentation, cache: Cache) -> Callable[[int], Sample]:
-        pictures = CachedImages(split.records, (side, side), POLICY, cache, 1)
-        make = Augmenter(pictures, recipe, (side, side), POLICY)
-        for index in range(len(pictures)):
-            pictures[index]
-        return lambda number: make(number % len(pictures), default_rng(number))
+        images = CachedImages(split.records, (side, side), POLICY, cache, 1)
+        make = Augmenter(images, recipe, (side, side), POLICY)
+        for index in range(len(images)):
+            images[index]
+        return lambda number: make(number % len(images), default_rng(number))
 
     subjects: dict[str, Callable[[int], object]] = {
         f"{name}, from memory": augmenter(recipe, "memory") for name, recipe in RECIPES.items()
@@ -104,22 +104,22 @@ def pipelines(split: Split, side: int) -> dict[str, Callable[[int], object]]:
 
 
 def mosaics(split: Split, side: int) -> dict[str, Callable[[int], object]]:
-    """Return two ways to show a mosaic of four by an affine: over a canvas, and each tile straight into the view."""
-    pictures = CachedImages(split.records, (side, side), POLICY, "memory", 1)
-    tiles = [pictures[index % len(pictures)] for index in range(4)]
+    """Return two ways to warp a mosaic of four: through a canvas, and each tile directly into the output."""
+    images = CachedImages(split.records, (side, side), POLICY, "memory", 1)
+    tiles = [images[index % len(images)] for index in range(4)]
     canvas: Size = (2 * side, 2 * side)
 
-    def drawn(number: int) -> tuple[list[Corner], Matrix]:
+    def random_mosaic(number: int) -> tuple[list[Corner], Matrix]:
         rng = default_rng(number)
         corners = mosaic.place_four(mosaic.draw_center(canvas, rng), [tile.pixels.shape[:2] for tile in tiles])
         return corners, about_center(draw_affine(V5, rng), canvas, (side, side))
 
     def over_canvas(number: int) -> None:
-        corners, matrix = drawn(number)
+        corners, matrix = random_mosaic(number)
         warp(paste(tiles, corners, canvas, POLICY.fill).pixels, matrix, (side, side), POLICY.fill)
 
     def tile_by_tile(number: int) -> None:
-        corners, matrix = drawn(number)
+        corners, matrix = random_mosaic(number)
         view = np.full((side, side, 3), POLICY.fill, np.uint8)
         for tile, corner in zip(tiles, corners, strict=True):
             warp_into(view, tile.pixels, corner, matrix)
@@ -128,7 +128,7 @@ def mosaics(split: Split, side: int) -> dict[str, Callable[[int], object]]:
 
 
 def warp_into(view: NDArray[np.uint8], pixels: NDArray[np.uint8], corner: Corner, matrix: Matrix) -> None:
-    """Show one tile, in the part of the view that it can reach."""
+    """Warp one tile into the part of the output that it can cover."""
     own = matrix @ np.array([[1, 0, corner[1]], [0, 1, corner[0]], [0, 0, 1]])
     height, width = pixels.shape[:2]
     ends = own[:2, :2] @ [[0, width, 0, width], [0, 0, height, height]] + own[:2, 2:]
@@ -141,20 +141,20 @@ def warp_into(view: NDArray[np.uint8], pixels: NDArray[np.uint8], corner: Corner
 
 
 def measure(subjects: dict[str, Callable[[int], object]], side: int, rounds: int) -> list[Row]:
-    """Let the subjects take turns, of as many samples as there are in a few batches."""
+    """Run the subjects in turns, each for the samples of four batches."""
     times: dict[str, list[float]] = {name: [] for name in subjects}
     for number in range(rounds):
         for name, make in subjects.items():
-            begin = time.process_time()
+            start = time.process_time()
             for sample in range(4 * BATCH):
                 make(number * 4 * BATCH + sample)
-            times[name].append((time.process_time() - begin) / (4 * BATCH))
-    return [row(name, side, statistics.median(taken)) for name, taken in times.items()]
+            times[name].append((time.process_time() - start) / (4 * BATCH))
+    return [row(name, side, statistics.median(seconds)) for name, seconds in times.items()]
 
 
-def beside_training(split: Split, side: int) -> list[Row]:
-    """Measure steps of yolov5n on one thread, of batches at hand and of those that one worker makes meanwhile."""
-    torch.set_num_threads(1)  # threads that wait for one another are busy too, and would count
+def with_training(split: Split, side: int) -> list[Row]:
+    """Measure training steps of yolov5n on one thread, with prepared batches and with those of a worker."""
+    torch.set_num_threads(1)  # waiting threads spin, which would count as work
     loader = TrainingLoader(
         split=split,
         augmentation=V5,
@@ -166,8 +166,8 @@ def beside_training(split: Split, side: int) -> list[Row]:
         seed=0,
     )
     step, epochs, images = training_step(), count(1), loader.steps_per_epoch * BATCH
-    batches = list(loader.epoch(0))  # starts the worker, fills the memory
-    step(batches[0])  # the first takes longer
+    batches = list(loader.epoch(0))  # starts the worker and fills the cache
+    step(batches[0])  # the first one is slower
     subjects: dict[str, Callable[[], object]] = {
         "batches of one worker": lambda: list(loader.epoch(next(epochs))),
         "training steps of yolov5n": lambda: [step(batch) for batch in batches],
@@ -175,11 +175,11 @@ def beside_training(split: Split, side: int) -> list[Row]:
     }
     times = [{name: cost(call) / images for name, call in subjects.items()} for _ in range(3)]
     loader.close()
-    return [row(name, side, statistics.median(taken[name] for taken in times)) for name in subjects]
+    return [row(name, side, statistics.median(round_[name] for round_ in times)) for name in subjects]
 
 
 def cost(call: Callable[[], object]) -> float:
-    """Return the seconds that this process and its workers are busy with `call`."""
+    """Return the CPU seconds of this process and its workers during `call`."""
     own = psutil.Process()
     processes = [own, *own.children(recursive=True)]
     before = sum(sum(process.cpu_times()[:2]) for process in processes)
@@ -188,8 +188,8 @@ def cost(call: Callable[[], object]) -> float:
 
 
 def training_step() -> Callable[[Batch], None]:
-    """Return a step forth and back of yolov5n, in bfloat16 where that helps, with a stand-in for the losses."""
-    model = build("yolov5n").train().to(memory_format=torch.channels_last)
+    """Return a training step of yolov5n in bfloat16, with a stand-in for the losses."""
+    model = build("yolov5n").train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.SGD(model.parameters(), 1e-5, fused=True)
 
     def step(batch: Batch) -> None:

@@ -1,7 +1,7 @@
-"""The server that people write first: FastAPI, one ONNX Runtime session with its defaults, NMS in Python.
+"""A minimal detection server as a baseline: FastAPI, one ONNX Runtime session with defaults, NMS in Python.
 
-It stands beside ours in `benchmarks/serve.py` so that a figure is always a ratio. It runs the raw form of the same
-model (`lineage export ... --raw`), and is not made slow on purpose.
+`benchmarks/serve.py` measures it next to `lineage serve`, so that results are ratios. It runs the raw export of the
+same model (`lineage export ... --raw`). It is not slow on purpose.
 
     uvicorn benchmarks.plain_server:app        with PLAIN_MODEL=path/to/raw.onnx
 """
@@ -23,8 +23,8 @@ session = ort.InferenceSession(os.environ["PLAIN_MODEL"], providers=["CPUExecuti
 
 @app.post("/detect")
 async def detect(file: UploadFile) -> dict[str, object]:
-    """Letterbox, run, suppress, answer; all on the event loop, as such servers do."""
-    image = cv2.imdecode(np.frombuffer(await file.read(), np.uint8), cv2.IMREAD_COLOR)[:, :, ::-1]
+    """Letterbox, run, suppress and answer, all on the event loop, as such servers do."""
+    image = np.asarray(cv2.imdecode(np.frombuffer(await file.read(), np.uint8), cv2.IMREAD_COLOR))[:, :, ::-1]
     gain = SIZE / max(image.shape[:2])
     height, width = round(image.shape[0] * gain), round(image.shape[1] * gain)
     canvas = np.full((SIZE, SIZE, 3), 114, np.uint8)
@@ -33,8 +33,8 @@ async def detect(file: UploadFile) -> dict[str, object]:
     boxes, scores = session.run(["boxes", "scores"], {"images": canvas[None]})
     boxes, scores = boxes[0], scores[0]
     classes, best = scores.argmax(axis=1), scores.max(axis=1)
-    alive = best > SCORE
-    boxes, classes, best = boxes[alive], classes[alive], best[alive]
+    above = best > SCORE
+    boxes, classes, best = boxes[above], classes[above], best[above]
     shifted = boxes + classes[:, None] * 4096.0
     corners = [[float(x1), float(y1), float(x2 - x1), float(y2 - y1)] for x1, y1, x2, y2 in shifted]
     kept = cv2.dnn.NMSBoxes(corners, best.tolist(), SCORE, IOU)

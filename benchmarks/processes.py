@@ -1,9 +1,9 @@
-"""How fast a machine without a GPU trains: one process on all cores against as many processes as there are cores.
+"""Compare training on a CPU with one process on all cores to one process per core.
 
     python benchmarks/processes.py
 
-Every step learns from the same number of images, all processes together, at sizes that alternate as in a training.
-Rounds alternate between both and the medians are written to benchmarks/results/processes.csv.
+Every step uses the same number of images over all processes, at alternating sizes as in training. Rounds alternate
+between both. Writes medians to benchmarks/results/processes.csv.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ PASSES = 2  # over the sides
 
 
 def measure(model: str, batch: int) -> None:
-    """Take steps, with the other processes of torchrun if there are any, and print the images per second of all."""
+    """Run training steps, on all ranks of torchrun if used, and print the images per second of all ranks."""
     with process_group(cuda=False) as group:
-        detector = build(model).train().to(memory_format=torch.channels_last)
+        detector = build(model).train().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         network = group.wrap(detector)
 
         def step(side: int) -> None:
@@ -42,11 +42,11 @@ def measure(model: str, batch: int) -> None:
 
         for side in SIDES[:2]:
             step(side)
-        began = time.perf_counter()
+        start = time.perf_counter()
         for side in PASSES * SIDES:
             step(side)
         if group.is_main:
-            print(PASSES * len(SIDES) * batch / (time.perf_counter() - began))
+            print(PASSES * len(SIDES) * batch / (time.perf_counter() - start))
 
 
 def main(model: str = "yolov5n", batch: int = 16, rounds: int = 3) -> None:
@@ -54,8 +54,8 @@ def main(model: str = "yolov5n", batch: int = 16, rounds: int = 3) -> None:
 
     Args:
         model: Variant to train.
-        batch: Images of a step.
-        rounds: Turns of each.
+        batch: Images per step, over all processes.
+        rounds: Number of rounds.
     """
     cores = cpu_count()
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(cores)]

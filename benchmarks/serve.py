@@ -1,9 +1,9 @@
-"""Latency and throughput of POST /detect: ours, a plain FastAPI server, and the bare engine, side by side in one run.
+"""Compare latency and throughput of `POST /detect` with a plain FastAPI server and the bare engine.
 
-    python benchmarks/serve.py --repository models --model yolov5n --raw raw.onnx --photo photo.jpg
+    python benchmarks/serve.py --repository models --model yolov5n --raw raw.onnx --image photo.jpg
 
-Rounds alternate between them, so that the noise of a shared machine falls on all alike; compare the ratios, not
-the milliseconds. Writes benchmarks/results/serve.csv and serve.png.
+Rounds alternate between the subjects, so that load on a shared machine affects all of them. Compare the ratios, not the
+milliseconds. Writes benchmarks/results/serve.csv and serve.png.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ RESULTS = ROOT / "benchmarks" / "results"
 
 @dataclass(frozen=True)
 class Row:
-    """One measured server: milliseconds of a request (median, 90th percentile) and images per second."""
+    """Results of one subject: milliseconds per request (median, 90th percentile) and images per second."""
 
     subject: str
     connections: int
@@ -50,7 +50,7 @@ def main(
     repository: Path,
     model: str,
     raw: Path,
-    photo: Path,
+    image: Path,
     rounds: int = 10,
     requests: int = 20,
     before: Path | None = None,
@@ -61,12 +61,12 @@ def main(
         repository: Folder of model packages.
         model: Name of the model in it.
         raw: The same model exported with --raw, for the plain server.
-        photo: The photo to send.
-        rounds: How often they take turns.
-        requests: Requests of one turn.
-        before: Another checkout of this project to measure beside this one, such as that before a change.
+        image: Image to send.
+        rounds: Number of rounds, each of which measures every subject.
+        requests: Requests per round.
+        before: Another checkout of this project to measure too, such as the state before a change.
     """
-    body = photo.read_bytes()
+    body = image.read_bytes()
     package = Repository(repository).resolve(model)
     ours = [sys.executable, "-m", "lineage", "serve", "--repository", str(repository.resolve())]
     plain = [sys.executable, "-m", "uvicorn", "--log-level", "error", "benchmarks.plain_server:app"]
@@ -83,15 +83,15 @@ def main(
 
 
 def measure(subjects: dict[str, Callable[[], object]], connections: int, rounds: int, requests: int) -> list[Row]:
-    """Let the subjects take turns; every connection sends its next request when the last is answered."""
+    """Measure the subjects in turns. Each connection sends its next request after the previous answer."""
     times: dict[str, list[float]] = {name: [] for name in subjects}
     wall = dict.fromkeys(subjects, 0.0)
     with ThreadPoolExecutor(connections) as pool:
         for _ in range(rounds):
             for name, call in subjects.items():
-                begin = time.perf_counter()
+                start = time.perf_counter()
                 times[name] += pool.map(lambda _, call=call: timed(call), range(requests))
-                wall[name] += time.perf_counter() - begin
+                wall[name] += time.perf_counter() - start
     return [
         Row(name, connections, statistics.median(t), float(np.percentile(t, 90)), len(t) / wall[name])
         for name, t in times.items()
@@ -99,14 +99,14 @@ def measure(subjects: dict[str, Callable[[], object]], connections: int, rounds:
 
 
 def timed(call: Callable[[], object]) -> float:
-    """Milliseconds of one call."""
-    begin = time.perf_counter()
+    """Return the milliseconds of one call."""
+    start = time.perf_counter()
     call()
-    return (time.perf_counter() - begin) * 1000
+    return (time.perf_counter() - start) * 1000
 
 
 def bare_engine(package: Package, body: bytes) -> Callable[[], object]:
-    """Return a run of our engine alone, with neither HTTP nor pictures to decode: the floor of our server."""
+    """Return an inference of the engine without HTTP and decoding: the lower bound of the server's latency."""
     engine = open_engine(package)
     engine.warm_up()
     feeds = collate([preprocess(package.card, decode_image(body))], [make_query(package.card)])
@@ -115,7 +115,7 @@ def bare_engine(package: Package, body: bytes) -> Callable[[], object]:
 
 @contextlib.contextmanager
 def server(command: list[str], folder: Path = ROOT, **environment: str) -> Iterator[int]:
-    """Run a server of the code in a folder on a free port."""
+    """Run a server from a checkout on a free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -141,7 +141,7 @@ def _answers(port: int) -> bool:
 
 
 def post(port: int, path: str, body: bytes) -> None:
-    """Send one photo as a form and read the answer."""
+    """Send one image as a form and read the answer."""
     form = b'--b\r\nContent-Disposition: form-data; name="file"; filename="photo.jpg"\r\n\r\n' + body + b"\r\n--b--\r\n"
     connection = HTTPConnection("127.0.0.1", port, timeout=60)
     connection.request("POST", path, form, {"Content-Type": "multipart/form-data; boundary=b"})
@@ -153,14 +153,14 @@ def post(port: int, path: str, body: bytes) -> None:
 
 
 def report(rows: list[Row]) -> None:
-    """Print the table, with the ratio to the plain server, and write CSV and plot."""
+    """Print the table with ratios to the plain server, and write CSV and plot."""
     RESULTS.mkdir(exist_ok=True)
-    floor = {row.connections: row for row in rows if row.subject == "plain FastAPI"}
+    baseline = {row.connections: row for row in rows if row.subject == "plain FastAPI"}
     with (RESULTS / "serve.csv").open("w", newline="") as file:
         out = csv.writer(file)
         out.writerow(["subject", "connections", "median_ms", "p90_ms", "images_per_second", "speed_vs_plain"])
         for row in rows:
-            ratio = row.images_per_second / floor[row.connections].images_per_second
+            ratio = row.images_per_second / baseline[row.connections].images_per_second
             cells = [row.subject, row.connections, *(f"{v:.1f}" for v in (row.median_ms, row.p90_ms))]
             out.writerow([*cells, f"{row.images_per_second:.2f}", f"{ratio:.2f}"])
             spread = f"{row.median_ms:7.1f} ms  {row.p90_ms:7.1f} ms p90"

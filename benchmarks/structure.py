@@ -119,7 +119,7 @@ def imported_names(nodes: Iterable[ast.AST]) -> set[str]:
 
 
 def module_graph(lazy: bool = True) -> Graph:
-    """Return which modules of the packages each one imports; `lazy` includes imports within functions."""
+    """Return which modules of the packages each one imports. `lazy` includes imports within functions."""
     modules = {module_of(path): path for path in python_files(*PACKAGES)}
     graph: Graph = {}
     for module, path in modules.items():
@@ -162,7 +162,7 @@ def grouped(graph: Graph) -> Graph:
 
 
 def find_cycle(graph: Graph) -> list[str]:
-    """Return modules that import each other in a circle; empty if there are none."""
+    """Return modules that import each other in a circle. Returns an empty list if there are none."""
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as error:
@@ -179,7 +179,7 @@ def without_detours(graph: Graph) -> Graph:
 
 
 def draw_diagram() -> str:
-    """Return the imports between packages as a Mermaid diagram; an arrow means that one imports the other."""
+    """Return the imports between packages as a Mermaid diagram. An arrow points to the imported package."""
     graph = grouped(module_graph())
     names = {group: group.replace(".", "_").replace(" ", "_") for group in sorted(graph)}
     lines = ["```mermaid", "flowchart TD"]
