@@ -106,7 +106,7 @@ class Repository:
         return [e.name for e in _entries(self.root) if NAME.fullmatch(e.name) and self.versions(e.name)]
 
     def versions(self, name: str) -> list[int]:
-        """List the versions of a model in ascending order, damaged ones included; empty for unknown models."""
+        """List the versions of a model in ascending order, including damaged ones."""
         entries = _entries(self.root / _checked_name(name))
         return sorted(int(e.name) for e in entries if _VERSION.fullmatch(e.name) and e.is_dir())
 
@@ -299,7 +299,7 @@ class Repository:
 
 
 def _entries(folder: Path) -> list[Path]:
-    """List a folder without entries starting with a dot; empty if the folder does not exist."""
+    """List a folder without entries starting with a dot; a missing folder is empty."""
     try:
         return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
     except (FileNotFoundError, NotADirectoryError):

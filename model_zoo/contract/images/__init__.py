@@ -1,4 +1,4 @@
-"""Image files to RGB arrays: formats, limits, EXIF orientation, damage."""
+"""Decode image files to RGB arrays, with limits, EXIF orientation and strict checks."""
 
 from model_zoo.contract.images.decode import DEFAULT_LIMITS, ImageLimits, decode_image, probe
 from model_zoo.contract.images.types import ImageHeader

@@ -1,8 +1,8 @@
-"""Bytes of a picture file -> RGB uint8 (H, W, 3), as displayed.
+"""Decode the bytes of an image file to upright RGB uint8 (H, W, 3).
 
-JPEG, PNG, WebP, TIFF and BMP are told by their first bytes, never by a name; everything else is refused, by what it
-looks like. The header is read by hand and held against the limits before anything is decoded, and only what the pixels
-need reaches the decoder (see `image_headers`). Damaged files are errors, not half-gray pictures.
+JPEG, PNG, WebP, TIFF and BMP are identified by their first bytes, never by a name. Other files are refused by
+name, such as "a GIF". The header is parsed here and checked against the limits before anything is decoded. Only the
+parts that the pixels need reach the decoder (see `headers`). Damaged files raise errors instead of decoding in part.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from model_zoo.contract.images.headers import read_bmp, read_png, read_webp
 from model_zoo.contract.images.jpeg import read_jpeg
 from model_zoo.contract.images.kinds import describe
 from model_zoo.contract.images.tiff import read_tiff
-from model_zoo.contract.images.types import ImageHeader, Picture, damaged, reason
+from model_zoo.contract.images.types import EncodedImage, ImageHeader, damaged, error_text
 
 __all__ = ["ImageHeader", "ImageLimits", "decode_image", "probe"]
 
-# OpenCV writes to stderr what it dislikes in a file; here that is an ImageError for the one who sent it.
+# OpenCV logs decoding problems to stderr; callers get them as ImageError instead.
 cv2_logging.setLogLevel(cv2_logging.LOG_LEVEL_SILENT)
 
-MAX_SIDE = 65_535  # what a JPEG can hold; OpenCV's own limit is about a million
-BAND_PIXELS = 2**18  # converted at a time: what stays in the processor's cache
+MAX_SIDE = 65_535  # limit of JPEG; OpenCV allows about a million
+BAND_PIXELS = 2**18  # converted at a time, to fit the CPU cache
 WHITE = 255
-_FORMATS: tuple[tuple[re.Pattern[bytes], Callable[[bytes], Picture]], ...] = (
+_FORMATS: tuple[tuple[re.Pattern[bytes], Callable[[bytes], EncodedImage]], ...] = (
     (re.compile(rb"\xff\xd8\xff"), read_jpeg),
     (re.compile(rb"\x89PNG\r\n\x1a\n"), read_png),
     (re.compile(rb"RIFF.{4}WEBP", re.DOTALL), read_webp),
@@ -53,104 +53,115 @@ _UPRIGHT: dict[int, Callable[[NDArray[np.uint8]], cv2.typing.MatLike]] = {
 
 @dataclass(frozen=True)
 class ImageLimits:
-    """What a file may cost: its own bytes, the picture's pixels, and the bytes of pixels its decoder handles.
+    """Limits on image files.
 
-    The defaults take what phones of 64 megapixels write, at three bytes a pixel. The worst files we could make that
-    keep to them cost about 1.5 s of one core, and 650 MB.
+    The defaults allow 64-megapixel phone cameras, at three bytes per pixel. The worst files that we could craft within
+    them take about 1.5 s on one core and 650 MB.
     """
 
     max_bytes: int = 20 * 1024**2
+    """Max size of the file in bytes."""
     max_pixels: int = 2**26
+    """Max pixels of the image."""
     max_work: int = 3 * 2**26
+    """Max bytes of pixels that the decoder processes."""
 
 
-Stored = NDArray[Any]  # as the decoder gives it: uint8 or uint16; gray, BGR or BGRA
+Stored = NDArray[Any]  # decoder output: uint8 or uint16 in gray, BGR or BGRA
 DEFAULT_LIMITS = ImageLimits()
 
 
 def probe(data: bytes | bytearray | memoryview, limits: ImageLimits = DEFAULT_LIMITS) -> ImageHeader:
-    """Read a picture's header and hold it against the limits; nothing is decoded.
+    """Read the header of an image and check it against the limits, without decoding.
 
-    Raises UnsupportedImage for other content and for files of several pictures, ImageTooLarge for what exceeds a limit,
-    ImageError for a damaged file.
+    Raises:
+        UnsupportedImage: another file type, or several images in one file.
+        ImageTooLarge: a limit is exceeded.
+        ImageError: the file is damaged.
     """
     return _read(data, limits).header
 
 
 def decode_image(data: bytes | bytearray | memoryview, limits: ImageLimits = DEFAULT_LIMITS) -> NDArray[np.uint8]:
-    """Decode a picture file to RGB uint8 (H, W, 3), upright as viewers show it.
+    """Decode an image file to RGB uint8 (H, W, 3), upright as in image viewers.
 
-    Transparent parts are drawn over white, 16 bits are rounded to 8. Raises as `probe`, and ImageError where the pixels
-    are damaged or cut short.
+    Transparent parts are drawn over white, 16 bits are rounded to 8.
+
+    Raises:
+        UnsupportedImage: another file type, or several images in one file.
+        ImageTooLarge: a limit is exceeded.
+        ImageError: the file is damaged or truncated.
     """
-    picture = _read(data, limits)
-    if picture.header.format == "JPEG":  # most requests, and never more than 8 bits or transparent
-        image: NDArray[np.uint8] = _decode(picture, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
+    encoded = _read(data, limits)
+    if encoded.header.format == "JPEG":  # the common case: always 8 bits, never transparent
+        image: NDArray[np.uint8] = _decode(encoded, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
     else:
-        image = _to_rgb(_decode(picture, cv2.IMREAD_UNCHANGED), picture)
-    turn = _UPRIGHT.get(picture.header.orientation)
-    return image if turn is None else np.asarray(turn(image), dtype=np.uint8)
+        image = _to_rgb(_decode(encoded, cv2.IMREAD_UNCHANGED), encoded)
+    rotate = _UPRIGHT.get(encoded.header.orientation)
+    return image if rotate is None else np.asarray(rotate(image), dtype=np.uint8)
 
 
-def _read(data: bytes | bytearray | memoryview, limits: ImageLimits) -> Picture:
+def _read(data: bytes | bytearray | memoryview, limits: ImageLimits) -> EncodedImage:
     length = memoryview(data).nbytes
     if length > limits.max_bytes:
         expected = f"at most {limits.max_bytes:,} bytes"
-        raise ImageTooLarge(reason("the file", expected, f"{length:,}", "scale the picture down or save it as JPEG"))
+        raise ImageTooLarge(error_text("the file", expected, f"{length:,}", "scale the image down or save it as JPEG"))
     data = bytes(data)
     reader = next((reader for magic, reader in _FORMATS if magic.match(data)), None)
     if reader is None:
-        expected = "a JPEG, PNG, WebP, TIFF or BMP picture"
-        raise UnsupportedImage(reason("the file", expected, describe(data), "convert it, or send the picture itself"))
+        expected = "a JPEG, PNG, WebP, TIFF or BMP image"
+        raise UnsupportedImage(error_text("the file", expected, describe(data), "convert it to one of these"))
     try:
-        picture = reader(data)
+        encoded = reader(data)
     except (struct.error, IndexError) as error:
-        raise damaged("the file", "a whole header", "one that ends early or points beyond the file's end") from error
-    _check(picture.header, limits)
-    return picture
+        raise damaged(
+            "the file", "a complete header", "one that ends early or points beyond the end of the file"
+        ) from error
+    _check(encoded.header, limits)
+    return encoded
 
 
 def _check(header: ImageHeader, limits: ImageLimits) -> None:
     height, width = header.size
     if header.frames != 1:
-        came, mend = f"{header.frames} pages or frames", "send each as a file of its own"
-        raise UnsupportedImage(reason(header.format, "one picture", came, mend))
+        actual, fix = f"{header.frames} pages or frames", "send each in its own file"
+        raise UnsupportedImage(error_text(header.format, "one image", actual, fix))
     if max(height, width) > MAX_SIDE or height * width > limits.max_pixels:
         expected = f"at most {limits.max_pixels:,} pixels and sides up to {MAX_SIDE:,}"
-        raise ImageTooLarge(reason(header.format, expected, f"{height} x {width}", "scale the picture down"))
+        raise ImageTooLarge(error_text(header.format, expected, f"{height} x {width}", "scale the image down"))
     if header.work > limits.max_work:
-        expected = f"at most {limits.max_work:,} bytes of pixels to handle"
-        came = f"{header.work:,} in {header.scans} scans of {height} x {width}"
-        mend = "save it with 8 bits and without progressive scans, or smaller"
-        raise ImageTooLarge(reason(header.format, expected, came, mend))
+        expected = f"at most {limits.max_work:,} bytes of pixels to process"
+        actual = f"{header.work:,} in {header.scans} scans of {height} x {width}"
+        fix = "save it with 8 bits and without progressive scans, or smaller"
+        raise ImageTooLarge(error_text(header.format, expected, actual, fix))
 
 
-def _decode(picture: Picture, flags: int) -> Stored:
-    """Decode the stream to the size the header promised."""
-    header = picture.header
-    promised = f"{header.size[0]} x {header.size[1]} pixels, as the header promises"
+def _decode(encoded: EncodedImage, flags: int) -> Stored:
+    """Decode the stream and check that the size is that of the header."""
+    header = encoded.header
+    expected = f"{header.size[0]} x {header.size[1]} pixels, as in the header"
     try:
-        stored = cv2.imdecode(np.frombuffer(picture.stream, np.uint8), flags)
+        stored = cv2.imdecode(np.frombuffer(encoded.stream, np.uint8), flags)
     except cv2.error as error:
-        raise damaged(header.format, promised, "data that is broken") from error
+        raise damaged(header.format, expected, "invalid data") from error
     if stored is None or stored.shape[:2] != header.size or stored.dtype not in (np.uint8, np.uint16):
-        raise damaged(header.format, promised, "data that is broken, cut short or coded in a rare way")
+        raise damaged(header.format, expected, "data that is invalid, truncated or coded in a rare way")
     return stored
 
 
-def _to_rgb(stored: Stored, picture: Picture) -> NDArray[np.uint8]:
-    """Convert band by band, so that a large picture needs no more memory than itself twice."""
+def _to_rgb(stored: Stored, encoded: EncodedImage) -> NDArray[np.uint8]:
+    """Convert band by band, so that a large image needs at most twice its memory."""
     height, width = stored.shape[:2]
     rgb = np.empty((height, width, 3), np.uint8)
     rows = max(BAND_PIXELS // width, 1)
     for top in range(0, height, rows):
-        rgb[top : top + rows] = _band_to_rgb(stored[top : top + rows], picture)
+        rgb[top : top + rows] = _band_to_rgb(stored[top : top + rows], encoded)
     return rgb
 
 
-def _band_to_rgb(stored: Stored, picture: Picture) -> cv2.typing.MatLike:
-    if picture.transparent_gray is not None:
-        stored = np.where(stored == picture.transparent_gray, np.iinfo(stored.dtype).max, stored)
+def _band_to_rgb(stored: Stored, encoded: EncodedImage) -> cv2.typing.MatLike:
+    if encoded.transparent_gray is not None:
+        stored = np.where(stored == encoded.transparent_gray, np.iinfo(stored.dtype).max, stored)
     if stored.dtype == np.uint16:
         stored = cv2.convertScaleAbs(stored, alpha=1 / 257)  # rounds; 65535 = 255 * 257
     if stored.ndim == 2:
@@ -158,14 +169,13 @@ def _band_to_rgb(stored: Stored, picture: Picture) -> cv2.typing.MatLike:
     if stored.shape[2] == 3:
         return cv2.cvtColor(stored, cv2.COLOR_BGR2RGB)
     rgb = cv2.cvtColor(stored, cv2.COLOR_BGRA2RGB)
-    return rgb if picture.alpha is None else _over_white(rgb, stored[:, :, 3], picture.alpha == "premultiplied")
+    return rgb if encoded.alpha is None else _over_white(rgb, stored[:, :, 3], encoded.alpha == "premultiplied")
 
 
 def _over_white(rgb: cv2.typing.MatLike, alpha: cv2.typing.MatLike, premultiplied: bool) -> cv2.typing.MatLike:
-    """Draw a picture over white.
+    """Draw an image with transparency over white, as on a white page.
 
-    Boxes are for people who look at the picture, and cut-outs are looked at on white pages; the colors that lie hidden
-    below transparent parts are leftovers of the editor that nobody sees.
+    The colors stored under fully transparent pixels are leftovers of the editor and invisible.
     """
     opacity = cv2.cvtColor(alpha, cv2.COLOR_GRAY2RGB)
     if premultiplied:

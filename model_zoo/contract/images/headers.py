@@ -1,8 +1,8 @@
-"""Headers of picture files, read by hand: PNG, WebP and BMP here, JPEG and TIFF on their own pages.
+"""Readers of PNG, WebP and BMP headers; JPEG and TIFF have their own modules.
 
-A reader checks the structure of a file, without decoding a pixel, and returns a `Picture`: the header, and a stream of
-nothing but what the pixels need. Metadata, thumbnails, trailing files and everything else in which a sender can
-hide a surprise never reach the decoder. Readers raise ImageError, or struct.error where the bytes run out.
+A reader checks the structure of a file without decoding pixels. It returns an `EncodedImage`: the header, and a stream
+with only the parts that the pixels need. Metadata, thumbnails and trailing data, where exploits can hide, never reach
+the decoder. Readers raise ImageError, or struct.error at an unexpected end of the bytes.
 
 Sources: PNG (W3C, third edition), WebP (RFC 9649), BMP (Windows BITMAPINFOHEADER and its relatives).
 """
@@ -16,7 +16,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from model_zoo.contract.images.tiff import exif_orientation
-from model_zoo.contract.images.types import MAX_PARTS, ImageHeader, Picture, damaged, unsupported
+from model_zoo.contract.images.types import MAX_PARTS, EncodedImage, ImageHeader, damaged, unsupported
 from model_zoo.contract.letterbox import Size
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -31,21 +31,24 @@ BMP_BGR = (0xFF0000, 0xFF00, 0xFF)
 
 
 class Chunk(NamedTuple):
-    """A chunk of PNG or WebP: its four letters, its content, and all its bytes."""
+    """A chunk of a PNG or WebP file."""
 
     kind: bytes
+    """Four-letter type."""
     body: bytes
+    """Contents."""
     raw: bytes
+    """All bytes, including the header."""
 
 
-def read_png(data: bytes) -> Picture:
-    """Read a PNG up to its IEND."""
+def read_png(data: bytes) -> EncodedImage:
+    """Read a PNG up to its IEND chunk."""
     chunks = list(islice(_png_chunks(data), MAX_PARTS + 1))
     first = {chunk.kind: chunk.body for chunk in reversed(chunks)}
     if len(chunks) > MAX_PARTS or b"IEND" not in first or b"IDAT" not in first:
         raise damaged("PNG", f"chunks of pixels and an end within {MAX_PARTS} chunks", f"{len(chunks)} chunks")
     if chunks[0].kind != b"IHDR" or any(c.kind[:1].isupper() and c.kind not in PNG_NEEDED for c in chunks):
-        raise unsupported("PNG", "IHDR first and no critical chunks but the standard's", "others")
+        raise unsupported("PNG", "IHDR first and only standard critical chunks", "other chunks")
     width, height, depth, color, _, _, interlaced = struct.unpack_from(">IIBBBBB", first[b"IHDR"])
     if not height or not width or color not in PNG_CHANNELS:
         raise damaged("PNG", "a size and a color type", f"{height} x {width}, color type {color}")
@@ -55,14 +58,14 @@ def read_png(data: bytes) -> Picture:
         (height, width),
         orientation=exif_orientation(first.get(b"eXIf", b"")),
         frames=struct.unpack_from(">I", first[b"acTL"])[0] if b"acTL" in first else 1,
-        # The decoder writes three bytes a pixel at least; the seven passes of Adam7 take twice the time.
+        # The decoder writes at least three bytes per pixel. The seven passes of Adam7 take twice the time.
         work=height * max(row, 3 * width) * (2 if interlaced else 1),
         colors="gray" if color in PNG_GRAY else "rgb",
         depth=8 if color == PNG_PALETTE else depth,
     )
     transparency = first.get(b"tRNS")
     has_alpha = color in (4, 6) or (color in (2, 3) and transparency is not None)
-    return Picture(
+    return EncodedImage(
         header,
         PNG_SIGNATURE + b"".join(chunk.raw for chunk in chunks if chunk.kind in PNG_NEEDED),
         alpha="straight" if has_alpha else None,
@@ -71,7 +74,7 @@ def read_png(data: bytes) -> Picture:
 
 
 def _png_chunks(data: bytes) -> Iterator[Chunk]:
-    """Walk the chunks up to IEND, checking the checksums of those that are needed."""
+    """Iterate over the chunks up to IEND and verify the checksums of the needed ones."""
     position = len(PNG_SIGNATURE)
     while position < len(data):
         length, kind = struct.unpack_from(">I4s", data, position)
@@ -79,7 +82,7 @@ def _png_chunks(data: bytes) -> Iterator[Chunk]:
         if end > len(data):
             raise damaged("PNG", f"a chunk up to byte {end}", f"the end of the file at {len(data)}")
         if kind in PNG_NEEDED and zlib.crc32(data[position + 4 : end - 4]) != int.from_bytes(data[end - 4 : end]):
-            raise damaged("PNG", f"a chunk {kind.decode()} that agrees with its checksum", "other bytes")
+            raise damaged("PNG", f"a chunk {kind.decode()} that matches its checksum", "other bytes")
         yield Chunk(kind, data[position + 8 : end - 4], data[position:end])
         if kind == b"IEND":
             return
@@ -87,15 +90,15 @@ def _png_chunks(data: bytes) -> Iterator[Chunk]:
 
 
 def _png_gray_key(transparency: bytes, depth: int) -> int:
-    """Return the gray that stands for transparency as the decoder shows it: fewer than eight bits scaled to eight."""
+    """Return the transparent gray value as decoded: depths below eight bits are scaled to eight."""
     (key,) = struct.unpack_from(">H", transparency)
     return int(key) * 255 // (2**depth - 1) if depth < 8 else int(key)
 
 
-def read_webp(data: bytes) -> Picture:
-    """Read a WebP; an animation of a single frame that fills its canvas is a picture, too."""
+def read_webp(data: bytes) -> EncodedImage:
+    """Read a WebP. An animation of a single frame that fills its canvas is accepted."""
     end = 8 + int.from_bytes(data[4:8], "little")
-    if end > len(data) + 1:  # some writers count a last padding byte and leave it out
+    if end > len(data) + 1:  # some writers count a final padding byte but omit it
         raise damaged("WebP", f"{end} bytes", f"{len(data)}")
     chunks = list(islice(_webp_chunks(data[12:end]), MAX_PARTS + 1))
     frames = [chunk for chunk in chunks if chunk.kind == b"ANMF"]
@@ -108,11 +111,11 @@ def read_webp(data: bytes) -> Picture:
         raise damaged("WebP", "a chunk of pixels (VP8 or VP8L)", "none")
     height, width = _webp_size(canvas)
     if pixels is not None and _webp_size(pixels) != (height, width):
-        raise damaged("WebP", f"a picture as large as its canvas, {height} x {width}", f"{_webp_size(pixels)}")
+        raise damaged("WebP", f"an image as large as its canvas, {height} x {width}", f"{_webp_size(pixels)}")
     exif = first[b"EXIF"].body.removeprefix(b"Exif\0\0") if b"EXIF" in first else b""
     orientation, alpha = exif_orientation(exif), first.get(b"ALPH")
     header = ImageHeader("WebP", (height, width), orientation, max(len(frames), 1), work=4 * height * width)
-    return Picture(header, _webp_stream(pixels, canvas, alpha) if pixels else b"", "straight")
+    return EncodedImage(header, _webp_stream(pixels, canvas, alpha) if pixels else b"", "straight")
 
 
 def _webp_chunks(body: bytes) -> Iterator[Chunk]:
@@ -127,7 +130,7 @@ def _webp_chunks(body: bytes) -> Iterator[Chunk]:
 
 
 def _webp_size(chunk: Chunk) -> Size:
-    """Return (height, width) as a VP8X, VP8L or VP8 chunk says it."""
+    """Return (height, width) from a VP8X, VP8L or VP8 chunk."""
     if chunk.kind == b"VP8X":
         width, height = (int.from_bytes(chunk.body[at : at + 3], "little") + 1 for at in (4, 7))
     elif chunk.kind == b"VP8L":
@@ -139,7 +142,7 @@ def _webp_size(chunk: Chunk) -> Size:
 
 
 def _webp_stream(pixels: Chunk, canvas: Chunk, alpha: Chunk | None) -> bytes:
-    """Wrap the pixels anew; a lossy picture's alpha plane needs the extended header."""
+    """Build a file of the pixel chunks. The alpha plane of a lossy image needs the extended header."""
     body = pixels.raw
     if alpha is not None and pixels.kind == b"VP8 ":
         extended = struct.pack("<4sIB3x6s", b"VP8X", 10, VP8X_ALPHA, canvas.body[4:10])
@@ -147,18 +150,18 @@ def _webp_stream(pixels: Chunk, canvas: Chunk, alpha: Chunk | None) -> bytes:
     return struct.pack("<4sI4s", b"RIFF", 4 + len(body), b"WEBP") + body
 
 
-def read_bmp(data: bytes) -> Picture:
-    """Read a BMP; a negative height means rows from the top.
+def read_bmp(data: bytes) -> EncodedImage:
+    """Read a BMP. A negative height means top-down rows.
 
-    Its alpha channel is not drawn: many writers declare one and leave it zero.
+    The alpha channel is ignored: many writers declare one and leave it zero.
     """
     header_size, width, height, _, bits, compression = struct.unpack_from("<IiiHHI", data, 14)
     if header_size not in BMP_HEADERS:
-        raise unsupported("BMP", "the header of a Windows bitmap", f"one of {header_size} bytes, as OS/2 wrote it")
+        raise unsupported("BMP", "a Windows bitmap header", f"a header of {header_size} bytes, as in OS/2 bitmaps")
     if compression not in BMP_COMPRESSIONS or bits not in BMP_BITS:
         raise unsupported("BMP", "plain pixels, RLE or bit fields", f"{bits} bits, compression {compression}")
     if compression == 3 and header_size <= 52 and bits == 32 and struct.unpack_from("<III", data, 54) != BMP_BGR:
-        raise unsupported("BMP", "bit fields in the order BGR", "another")  # the decoder does not look at them
+        raise unsupported("BMP", "bit fields in the order BGR", "another")  # the decoder ignores them
     if width <= 0 or height == 0:
-        raise damaged("BMP", "a picture of at least one pixel", f"{height} x {width}")
-    return Picture(ImageHeader("BMP", (abs(height), width), work=3 * abs(height) * width), data)
+        raise damaged("BMP", "an image of at least one pixel", f"{height} x {width}")
+    return EncodedImage(ImageHeader("BMP", (abs(height), width), work=3 * abs(height) * width), data)

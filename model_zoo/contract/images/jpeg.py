@@ -1,4 +1,4 @@
-"""The structure of a JPEG file, up to the end of its first picture (ITU-T T.81, annex B)."""
+"""Read the structure of a JPEG file up to the end of its first image (ITU-T T.81, annex B)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Literal, NamedTuple
 
 from model_zoo.contract.images.tiff import exif_orientation
-from model_zoo.contract.images.types import MAX_PARTS, ImageHeader, Picture, damaged, unsupported
+from model_zoo.contract.images.types import MAX_PARTS, EncodedImage, ImageHeader, damaged, unsupported
 
 EOI, SOS, APP1 = 0xD9, 0xDA, 0xE1
 SEQUENTIAL, PROGRESSIVE = (0xC0, 0xC1), 0xC2
@@ -18,12 +18,12 @@ OTHER_FRAMES = {
     **dict.fromkeys((0xC5, 0xC6, 0xCD, 0xCE), "hierarchical coding"),
     **dict.fromkeys((0xC9, 0xCA), "arithmetic coding"),
 }
-# What pixels need: frames, Huffman and quantization tables, restart interval, scans; APP0 (JFIF) and APP14 (Adobe) tell
-# the color space. EXIF, color profiles, thumbnails and comments stay behind.
+# Segments that the pixels need: frames, Huffman and quantization tables, restart interval, scans, and APP0 (JFIF) and
+# APP14 (Adobe) for the color space. EXIF, color profiles, thumbnails and comments are dropped.
 NEEDED = frozenset((*SEQUENTIAL, PROGRESSIVE, 0xC4, 0xDB, 0xDD, SOS, EOI, 0xE0, 0xEE))
-_MARKER = re.compile(rb"\xff[^\x00\x01\xff\xd0-\xd8]")  # of a segment: TEM, RSTn and SOI stand alone
-_END_OF_SCAN = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")  # coded data may hold stuffed 0xFF and restart markers
-# Eight bytes of ones: no code word is all ones, so a decoder that still wants data stops here instead of painting on.
+_MARKER = re.compile(rb"\xff[^\x00\x01\xff\xd0-\xd8]")  # of a segment: TEM, RSTn and SOI have no body
+_END_OF_SCAN = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")  # coded data may contain stuffed 0xFF and restart markers
+# Eight bytes of ones: no code word is all ones, so a decoder that still needs data stops with an error.
 _PADDING = b"\xff\x00" * 8
 
 
@@ -31,31 +31,43 @@ COLORS: dict[int, Literal["gray", "rgb", "cmyk"]] = {1: "gray", 3: "rgb", 4: "cm
 
 
 class Segment(NamedTuple):
-    """One marker segment: its body without the length, and all its bytes with marker and coded data."""
+    """One marker segment."""
 
     marker: int
+    """Second byte of the marker."""
     body: bytes
+    """Contents without the length."""
     raw: bytes
+    """All bytes, including marker and coded data."""
 
 
 class Frame(NamedTuple):
-    """The frame header: size in pixels and the blocks of 8 x 8 coefficients of each component."""
+    """The frame header."""
 
     progressive: bool
+    """Whether the coding is progressive."""
     height: int
+    """Height in pixels."""
     width: int
+    """Width in pixels."""
     blocks: dict[int, int]
+    """Number of blocks of 8 x 8 coefficients by component."""
 
 
-def read_jpeg(data: bytes) -> Picture:
-    """Read a JPEG up to its first EOI; whatever follows (a video, more pictures) is not looked at."""
+def read_jpeg(data: bytes) -> EncodedImage:
+    """Read a JPEG up to its first EOI. Trailing data (a video, more images) is ignored.
+
+    Raises:
+        ImageError: the file is damaged.
+        UnsupportedImage: the coding is not supported.
+    """
     segments = list(islice(_segments(data), MAX_PARTS + 1))
     if len(segments) > MAX_PARTS:
         raise damaged("JPEG", f"at most {MAX_PARTS} segments", "more")
     frame = _frame(segments)
     scans = [_scan(segment.body) for segment in segments if segment.marker == SOS]
     if {component for scan in scans for component, _ in scan} < set(frame.blocks):
-        raise damaged("JPEG", "coded data of every color component", f"{len(scans)} scans that leave some out")
+        raise damaged("JPEG", "coded data of every color component", f"{len(scans)} scans without some of them")
     header = ImageHeader(
         "JPEG",
         (frame.height, frame.width),
@@ -64,11 +76,11 @@ def read_jpeg(data: bytes) -> Picture:
         work=_work(frame, scans),
         colors=COLORS[len(frame.blocks)],
     )
-    return Picture(header, _stream(frame, scans, segments))
+    return EncodedImage(header, _stream(frame, scans, segments))
 
 
 def _segments(data: bytes) -> Iterator[Segment]:
-    """Walk the segments of the first picture, its EOI included where it has one."""
+    """Iterate over the segments of the first image, including its EOI if there is one."""
     position = 2
     while match := _MARKER.search(data, position):
         marker, start = data[match.end() - 1], match.end()
@@ -97,7 +109,7 @@ def _frame(segments: list[Segment]) -> Frame:
     if precision != 8 or count not in (1, 3, 4):
         raise unsupported("JPEG", "8 bits and 1, 3 or 4 components", f"{precision} bits and {count} components")
     if height == 0 or width == 0:
-        raise unsupported("JPEG", "the picture's size in its frame header", f"{height} x {width}")
+        raise unsupported("JPEG", "the image size in the frame header", f"{height} x {width}")
     parts = [struct.unpack_from(">BB", body, 6 + 3 * i) for i in range(count)]
     sampling = {component: (factors >> 4, factors & 15) for component, factors in parts}
     across, down = (max(factors) for factors in zip(*sampling.values(), strict=True))
@@ -117,24 +129,23 @@ def _scan(body: bytes) -> list[tuple[int, int]]:
 
 
 def _work(frame: Frame, scans: list[list[tuple[int, int]]]) -> int:
-    """Half a byte for every sample, a whole one in progressive files, and a quarter for every visit of a coefficient.
+    """Estimate the work of the decoder: half a byte per sample, one if progressive, a quarter per coefficient visit.
 
-    A scan visits all its coefficients even where no data comes, which is how a small file of many scans costs many
-    seconds. A block costs as much as eight visits, however few of its coefficients a scan touches, and sequential scans
-    touch all of them, whatever they say. Progressive files keep all coefficients in memory, and are smoothed where some
-    are missing.
+    A scan visits all its coefficients even without data, so a small file with many scans can take many seconds. A block
+    costs at least eight visits, however few coefficients a scan covers. Sequential scans cover all coefficients,
+    whatever they declare. Progressive files keep all coefficients in memory, and missing ones are smoothed.
     """
-    least, samples = (8, 64) if frame.progressive else (64, 32)
-    visits = sum(frame.blocks.get(component, 0) * max(band, least) for scan in scans for component, band in scan)
+    min_visits, samples = (8, 64) if frame.progressive else (64, 32)
+    visits = sum(frame.blocks.get(component, 0) * max(band, min_visits) for scan in scans for component, band in scan)
     return samples * sum(frame.blocks.values()) + visits // 4
 
 
 def _stream(frame: Frame, scans: list[list[tuple[int, int]]], segments: list[Segment]) -> bytes:
-    """Put the needed segments together so that the decoder fails, rather than guesses, where data is missing.
+    """Join the needed segments such that the decoder fails instead of guessing where data is missing.
 
-    The decoder paints gray behind an EOI that comes too early, but stops with an error where its input ends. So the
-    one scan of a sequential picture is given without EOI, which also lets in cameras that forget to write it. Pictures
-    of several scans are read up to their EOI in any case and must have one.
+    The decoder paints gray after an early EOI, but fails where its input ends. The single scan of a sequential image is
+    therefore passed without EOI, which also accepts cameras that omit it. Images with several scans are read up to
+    their EOI and must have one.
     """
     kept = [segment.raw for segment in segments if segment.marker in NEEDED]
     one_scan = not frame.progressive and len(scans) == 1

@@ -1,4 +1,4 @@
-"""What every reader of picture headers returns, and the ways it says no."""
+"""Types and errors shared by the readers of image headers."""
 
 from __future__ import annotations
 
@@ -8,59 +8,62 @@ from typing import Literal
 from model_zoo.contract.errors import ImageError, UnsupportedImage
 from model_zoo.contract.letterbox import Size
 
-# A segment or chunk costs its sender a few bytes and the reader some microseconds; no real file comes near.
+# A segment or chunk costs the sender a few bytes and the reader microseconds. Real files have far fewer.
 MAX_PARTS = 2**14
 
 
 @dataclass(frozen=True)
 class ImageHeader:
-    """What a file says of its picture.
-
-    size: (height, width) in pixels as stored. orientation: EXIF 1..8. frames: pictures in the file. scans: passes over
-    the picture (JPEG). work: bytes of pixels the decoder handles until it is done, the measure of its time. colors and
-    depth (bits a channel): as stored; what is decoded is RGB of eight bits in any case.
-    """
+    """Header of an image file. Decoded images are always 8-bit RGB, whatever is stored."""
 
     format: str
+    """Name of the format, such as JPEG."""
     size: Size
+    """Size (height, width) in pixels as stored."""
     orientation: int = 1
+    """EXIF orientation, 1 to 8."""
     frames: int = 1
+    """Number of images in the file."""
     scans: int = 1
+    """Number of passes over the image (JPEG)."""
     work: int = 0
+    """Bytes of pixels that the decoder processes, a measure of its time."""
     colors: Literal["gray", "rgb", "cmyk"] = "rgb"
+    """Color space as stored."""
     depth: int = 8
+    """Bits per channel as stored."""
 
     @property
     def displayed_size(self) -> Size:
-        """(height, width) in pixels once the orientation is applied."""
+        """Size (height, width) in pixels after applying the orientation."""
         height, width = self.size
         return (width, height) if self.orientation >= 5 else (height, width)
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A file that passed its reader, ready for the decoder.
-
-    stream: the file without all that its pixels do not need. alpha: how colors relate to the fourth channel.
-    transparent_gray: the one stored value of a gray picture that stands for transparency.
-    """
+class EncodedImage:
+    """An image file that passed its reader and is ready for the decoder."""
 
     header: ImageHeader
+    """Header of the file."""
     stream: bytes
+    """File contents reduced to what the pixels need."""
     alpha: Literal["straight", "premultiplied"] | None = None
+    """How colors relate to the alpha channel; None if there is none."""
     transparent_gray: int | None = None
+    """Stored value of a gray image that stands for transparency."""
 
 
-def damaged(name: str, expected: str, came: str) -> ImageError:
-    """Say that a file does not keep to its format."""
-    return ImageError(reason(name, expected, came, "the file is damaged, save or send it again"))
+def damaged(format: str, expected: str, actual: str) -> ImageError:
+    """Return the error for a file that violates its format."""
+    return ImageError(error_text(format, expected, actual, "the file is damaged, save or send it again"))
 
 
-def unsupported(name: str, expected: str, came: str) -> UnsupportedImage:
-    """Say that a file makes use of its format in a way we do not take."""
-    return UnsupportedImage(reason(name, expected, came, "save the picture as an ordinary JPEG or PNG"))
+def unsupported(format: str, expected: str, actual: str) -> UnsupportedImage:
+    """Return the error for a valid file with features that are not supported."""
+    return UnsupportedImage(error_text(format, expected, actual, "save the image as an ordinary JPEG or PNG"))
 
 
-def reason(what: str, expected: str, came: str, mend: str) -> str:
-    """Put the text of an error together."""
-    return f"{what}: expected {expected}; got {came}; {mend}"
+def error_text(subject: str, expected: str, actual: str, fix: str) -> str:
+    """Return the text of an error."""
+    return f"{subject}: expected {expected}; got {actual}; {fix}"

@@ -72,7 +72,7 @@ WRONG: dict[str, tuple[Change, str]] = {
     "no size": (lambda d: d.update(input_size=[0, 0]), "input_size in multiples"),
     "fill above white": (lambda d: d["letterbox"].update(fill=256), "letterbox.fill from 0 to 255; got 256"),
     "no candidates": (lambda d: d.update(candidates=0), "at least one candidate"),
-    "no detections": (lambda d: d.update(max_detections=0), "max_detections of at least one"),
+    "no detections": (lambda d: d.update(max_detections=0), "max_detections of at least 1"),
     "threshold above 1": (lambda d: d["thresholds"].update(iou=1.5), "thresholds between 0 and 1"),
     "score below its floor": (lambda d: d["thresholds"].update(score_floor=0.5), "at least score_floor"),
 }

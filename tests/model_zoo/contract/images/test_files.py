@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model_zoo.contract.errors import ImageError
+from model_zoo.contract.images import decode_image
+from model_zoo.contract.images.files import find_images, read_image_file, write_image
+
+
+def test_find_images_expands_folders_and_patterns_once_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("in/deep").mkdir(parents=True)
+    for name in ("in/b.png", "in/a.JPG", "in/deep/c.png", "in/notes.txt", "x[1].png"):
+        Path(name).touch()
+    sources = ["x[1].png", "in", "in/**/*.png", "gone.png", "none/*.png"]
+    expected = ["x[1].png", "in/a.JPG", "in/b.png", "in/deep/c.png", "gone.png", "none/*.png"]
+    assert find_images(sources) == [Path(name) for name in expected]
+
+
+def test_read_image_file_explains_why_it_fails(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="No such file"):
+        read_image_file(tmp_path / "gone.png")
+    with pytest.raises(ImageError, match="no images in this folder"):
+        read_image_file(tmp_path)
+
+
+def test_write_image_is_the_inverse_of_decode_image(tmp_path: Path) -> None:
+    image = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
+    write_image(tmp_path / "new" / "a.png", image)
+    np.testing.assert_array_equal(decode_image(read_image_file(tmp_path / "new" / "a.png")), image)
+
+
+def test_write_image_refuses_what_the_format_cannot_hold(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match=r"16384 x 1 pixels cannot be written as \.webp"):
+        write_image(tmp_path / "a.webp", np.zeros((1, 16384, 3), dtype=np.uint8))
