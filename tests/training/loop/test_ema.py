@@ -1,4 +1,4 @@
-"""The averaged weights, against the numbers of the original programs."""
+"""Averaged weights, compared with reference values of the original programs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from training.loop.ema import AveragedDetector
 
 
 @pytest.mark.parametrize(("name", "decay"), [("yolov5", 0.9999), ("yolox", 0.9998)])
-def test_the_average_follows_weights_and_running_statistics(name: str, decay: float, shared: Path) -> None:
+def test_average_of_weights_and_running_statistics_equals_the_reference(name: str, decay: float, shared: Path) -> None:
     arrays = np.load(shared / "parity" / "training" / "schedules" / "e30.npz")
     detector = toy_detector().double()
     stem = detector.backbone.stem
@@ -31,7 +31,7 @@ def test_the_average_follows_weights_and_running_statistics(name: str, decay: fl
         np.testing.assert_allclose(averaged.bn.running_mean, arrays[f"ema_{name}_mean"][step - 1], rtol=0, atol=1e-9)
 
 
-def test_whole_numbers_are_copied_and_anchors_stay() -> None:
+def test_integer_buffers_are_copied_and_anchors_kept() -> None:
     detector = toy_detector()
     average = AveragedDetector(detector, 0.9999, 2000)
     detector.backbone.stem.bn.num_batches_tracked += 7
@@ -40,7 +40,7 @@ def test_whole_numbers_are_copied_and_anchors_stay() -> None:
     assert torch.equal(average.detector.head.anchors, detector.head.anchors)
 
 
-def test_without_decay_it_is_a_copy() -> None:
+def test_zero_decay_copies_the_weights() -> None:
     detector = toy_detector()
     average = AveragedDetector(detector, 0.0, 2000)
     torch.nn.init.normal_(detector.backbone.stem.conv.weight)
@@ -48,7 +48,7 @@ def test_without_decay_it_is_a_copy() -> None:
     assert torch.equal(average.detector.backbone.stem.conv.weight, detector.backbone.stem.conv.weight)
 
 
-def test_it_neither_learns_nor_trains() -> None:
+def test_averaged_detector_is_in_evaluation_mode_without_gradients() -> None:
     detector = toy_detector().train()
     average = AveragedDetector(detector, 0.9999, 2000).detector
     assert not average.training

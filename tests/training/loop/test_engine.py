@@ -217,9 +217,17 @@ def test_overflow_in_fp16_skips_the_step_and_halves_the_scale() -> None:
         made.append(loop.scaler.get_scale() == scale)
         assert loop.scaler.get_scale() == (scale if made[-1] else scale / 2)
         assert all_equal(before, copy_parameters(loop)) != made[-1]
+        assert all(bool(torch.isfinite(parameter).all()) for parameter in loop.parameters)
         scale, before = loop.scaler.get_scale(), copy_parameters(loop)
     assert not made[0]
     assert any(made)
+
+
+def test_momentum_starts_at_zero_in_fp16() -> None:
+    """Fused SGD would leave it uninitialized if the scaler skips the first step."""
+    loop = overflow_loop(1, LOADER)
+    assert len(loop.optimizer.state) == len(loop.parameters)
+    assert not any(bool(state["momentum_buffer"].any()) for state in loop.optimizer.state.values())
 
 
 def test_endless_overflow_in_fp16_is_an_error() -> None:

@@ -1,4 +1,4 @@
-"""Learning rates, momentum and accumulation, against the numbers of the original programs."""
+"""Learning rate, momentum and accumulation, compared with reference values of the original programs."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def reference(shared: Path) -> Callable[[str], np.ndarray]:
     return lambda name: arrays[name]
 
 
-def lr_schedule(schedule: Schedule, optimizer: Optimizer = YOLOV5) -> LRSchedule:
+def build_schedule(schedule: Schedule, optimizer: Optimizer = YOLOV5) -> LRSchedule:
     return LRSchedule(schedule, optimizer, EPOCHS, STEPS, BATCH)
 
 
 @pytest.mark.parametrize("kind", ["linear", "cosine"])
-def test_yolov5(kind: str, reference: Callable[[str], np.ndarray]) -> None:
-    paces = map(lr_schedule(replace(V5, kind=kind)).at, range(EPOCHS * STEPS))
-    rows = [(pace.bias_lr, pace.lr, pace.momentum, pace.accumulate) for pace in paces]
+def test_yolov5_schedule(kind: str, reference: Callable[[str], np.ndarray]) -> None:
+    steps = map(build_schedule(replace(V5, kind=kind)).at, range(EPOCHS * STEPS))
+    rows = [(s.bias_lr, s.lr, s.momentum, s.accumulate) for s in steps]
     np.testing.assert_allclose(rows, reference(f"yolov5_{kind}"), rtol=0, atol=1e-9)
 
 
@@ -45,26 +45,26 @@ def test_yolov5(kind: str, reference: Callable[[str], np.ndarray]) -> None:
         ("multistep", replace(NO_WARMUP, kind="step", milestones=(0.6, 25 / 30))),
     ],
 )
-def test_yolox(name: str, schedule: Schedule, reference: Callable[[str], np.ndarray]) -> None:
-    """The original sets the lr after a step: its first number is that of step 1. Step 0 begins the warm-up."""
-    table = lr_schedule(schedule, YOLOX)
-    lrs = [table.at(step).lr for step in range(1, EPOCHS * STEPS + 1)]
+def test_yolox_schedule(name: str, schedule: Schedule, reference: Callable[[str], np.ndarray]) -> None:
+    """YOLOX sets the lr after a step, so its first value is that of step 1. Step 0 starts the warm-up."""
+    lr_schedule = build_schedule(schedule, YOLOX)
+    lrs = [lr_schedule.at(step).lr for step in range(1, EPOCHS * STEPS + 1)]
     np.testing.assert_allclose(lrs, reference(f"yolox_{name}"), rtol=0, atol=1e-9)
-    assert table.at(0).lr == pytest.approx(schedule.warmup_from * 0.0025 if schedule.warmup_epochs else 0.0025)
+    assert lr_schedule.at(0).lr == pytest.approx(schedule.warmup_from * 0.0025 if schedule.warmup_epochs else 0.0025)
 
 
-def test_biases_go_along_where_they_have_no_warm_up_of_their_own() -> None:
-    table = lr_schedule(replace(NO_WARMUP, warmup_epochs=2))
-    assert all(table.at(step).bias_lr == table.at(step).lr for step in range(3 * STEPS))
+def test_biases_share_the_lr_without_a_warmup_of_their_own() -> None:
+    lr_schedule = build_schedule(replace(NO_WARMUP, warmup_epochs=2))
+    assert all(lr_schedule.at(step).bias_lr == lr_schedule.at(step).lr for step in range(3 * STEPS))
 
 
-def test_a_batch_over_the_nominal_one_is_a_step_by_itself() -> None:
-    table = LRSchedule(V5, Optimizer(nominal_batch=64), EPOCHS, STEPS, batch=96)
-    assert {table.at(step).accumulate for step in range(EPOCHS * STEPS)} == {1}
+def test_batch_larger_than_the_nominal_one_is_not_accumulated() -> None:
+    lr_schedule = LRSchedule(V5, Optimizer(nominal_batch=64), EPOCHS, STEPS, batch=96)
+    assert {lr_schedule.at(step).accumulate for step in range(EPOCHS * STEPS)} == {1}
 
 
-def test_a_short_run_is_not_all_warm_up_nor_all_flat() -> None:
-    asked = Schedule(warmup_epochs=3, warmup_min_steps=1000, flat_epochs=15)
-    fitted = fit_to_run(asked, epochs=6, steps_per_epoch=10)
+def test_short_run_limits_warmup_and_flat_epochs() -> None:
+    schedule = Schedule(warmup_epochs=3, warmup_min_steps=1000, flat_epochs=15)
+    fitted = fit_to_run(schedule, epochs=6, steps_per_epoch=10)
     assert (fitted.warmup_epochs, fitted.warmup_min_steps, fitted.flat_epochs) == (2.0, 20, 3)
-    assert fit_to_run(asked, epochs=300, steps_per_epoch=100) == asked
+    assert fit_to_run(schedule, epochs=300, steps_per_epoch=100) == schedule
