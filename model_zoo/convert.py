@@ -8,7 +8,6 @@ publish_plan(Repository(Path("models")), "yolov5n", PlanOptions())
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 import onnx
@@ -17,18 +16,18 @@ from model_zoo.contract.card import ModelCard, Output, WeightsOrigin
 from model_zoo.contract.manifest import CARD, MODEL
 from model_zoo.contract.package import Package, Repository
 from model_zoo.detector import Detector
-from model_zoo.export.calibration import Calibration, read_pictures
+from model_zoo.export.calibration import Calibration, read_calibration_images
 from model_zoo.export.card import build_export_card
 from model_zoo.export.errors import ExportError
-from model_zoo.export.model_file import write_model
+from model_zoo.export.log import Log, silent
 from model_zoo.export.options import DEFAULT_EXPORT, ExportOptions
-from model_zoo.export.plan_cache import plan_for
+from model_zoo.export.plan_cache import build_or_load_plan
 from model_zoo.export.tensorrt import PlanOptions
+from model_zoo.export.write_model import write_model
 from model_zoo.registry import build
 from model_zoo.weights.importers import load_checkpoint
 
 PLAN = "model.engine"
-Log = Callable[[str], None]
 
 
 def import_weights(
@@ -40,7 +39,7 @@ def import_weights(
     variant: str | None = None,
     cfg: Path | None = None,
     license: str = "unknown",
-    log: Log = lambda _: None,
+    log: Log = silent,
 ) -> Package:
     """Export a checkpoint, check the file against the model, and publish it as the next version of `name`.
 
@@ -72,7 +71,7 @@ def load_weights(
     variant: str | None = None,
     cfg: Path | None = None,
     license: str = "unknown",
-    log: Log = lambda _: None,
+    log: Log = silent,
 ) -> tuple[Detector, WeightsOrigin]:
     """Load a checkpoint at the input size of `options`, and log how its variant was identified."""
     model = load_checkpoint(source, variant, cfg)
@@ -89,7 +88,7 @@ def export_weights(
     *,
     variant: str | None = None,
     raw: bool = False,
-    log: Log = lambda _: None,
+    log: Log = silent,
 ) -> ModelCard:
     """Export a checkpoint to an ONNX file and return its card. With `raw`, the graph ends before NMS."""
     detector, origin = load_weights(source, options, variant=variant, log=log)
@@ -102,7 +101,7 @@ def export_random(
     options: ExportOptions = DEFAULT_EXPORT,
     *,
     raw: bool = False,
-    log: Log = lambda _: None,
+    log: Log = silent,
 ) -> ModelCard:
     """Export a variant with random weights, to measure its speed."""
     detector = build(variant)
@@ -110,12 +109,12 @@ def export_random(
     return _export(detector, WeightsOrigin(origin="random"), target, options, raw, log)
 
 
-def export_plan(model: Path, target: Path, options: PlanOptions, log: Log = lambda _: None) -> None:
+def export_plan(model: Path, target: Path, options: PlanOptions, log: Log = silent) -> None:
     """Build a TensorRT plan for an exported ONNX file."""
     _write_plan(model, _read_card(model), target, options, log)
 
 
-def publish_plan(repository: Repository, reference: str, options: PlanOptions, log: Log = lambda _: None) -> Package:
+def publish_plan(repository: Repository, reference: str, options: PlanOptions, log: Log = silent) -> Package:
     """Build a plan for a published model, and publish both as the model's next version."""
     package = repository.resolve(reference)
     package.verify()
@@ -158,7 +157,7 @@ def _write(detector: Detector, card: ModelCard, path: Path, options: ExportOptio
     report = write_model(detector, card, path, log, calibration)
     log(
         f"agrees with the model: {report.file}; {report.detections} detections equal to those of the reference NMS, "
-        f"no prediction dropped above score {report.lost:.1g}"
+        f"no prediction dropped above score {report.dropped_score:.1g}"
     )
     log(f"wrote {path.name}, {path.stat().st_size / 1e6:.1f} MB, {card.precision}")
 
@@ -176,7 +175,8 @@ def _calibration(card: ModelCard, options: ExportOptions) -> Calibration | None:
         )
     if options.calibration is None:
         return None
-    return Calibration(read_pictures(options.calibration, card, options.calibration_images), options.min_sqnr)
+    images = read_calibration_images(options.calibration, card, options.calibration_images)
+    return Calibration(images, options.min_sqnr)
 
 
 def _read_card(path: Path) -> ModelCard:
@@ -190,5 +190,5 @@ def _read_card(path: Path) -> ModelCard:
 
 
 def _write_plan(model: Path, card: ModelCard, target: Path, options: PlanOptions, log: Log) -> None:
-    target.write_bytes(plan_for(model, card, options, log))
+    target.write_bytes(build_or_load_plan(model, card, options, log))
     log(f"wrote {target}, {target.stat().st_size / 1e6:.1f} MB; the plan has not been run")

@@ -12,7 +12,8 @@ from model_zoo.cache_folder import cache_folder
 from model_zoo.contract.errors import LineageError
 from model_zoo.contract.package import Package, Repository
 from model_zoo.contract.suggest import did_you_mean
-from model_zoo.convert import Log, import_weights
+from model_zoo.convert import import_weights
+from model_zoo.export.log import Log, silent
 from model_zoo.releases import RELEASES, Release
 from model_zoo.weights.download import DownloadError, download
 
@@ -24,7 +25,7 @@ def pull_weights(
     *,
     url: str | None = None,
     cache: Path | None = None,
-    log: Log = lambda _: None,
+    log: Log = silent,
 ) -> Package:
     """Download the official weights of a variant, and import them as the next version of `name`.
 
@@ -61,9 +62,7 @@ def find_release(variant: str) -> Release:
     raise LineageError(f"no official weights are listed for {variant!r}; {' '.join(hints)}")
 
 
-def download_release(
-    release: Release, url: str | None = None, cache: Path | None = None, log: Log = lambda _: None
-) -> Path:
+def download_release(release: Release, url: str | None = None, cache: Path | None = None, log: Log = silent) -> Path:
     """Download the file of a release, and return its path. Each address has its own folder in the cache.
 
     Raises:

@@ -1,4 +1,4 @@
-"""`lineage data`: what is wrong with a dataset, and what is in it."""
+"""`lineage data`: check a dataset, or count what it contains."""
 
 from __future__ import annotations
 
@@ -6,40 +6,40 @@ import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import tyro
 
+from lineage.cli.arguments import option
 from lineage.cli.tables import format_table
 from model_zoo.contract.errors import LineageError
-from training.data.open import open_dataset
-from training.data.validation.check import check_dataset
-from training.data.validation.findings import SEVERITIES, Finding, Severity
-from training.data.validation.statistics import class_rows, count_dataset, split_rows, to_document
+
+if TYPE_CHECKING:
+    from training.data.validation.findings import Finding
 
 HAS_ERRORS: Final = 1
-SHOWN: Final = 5  # findings of one kind in the list for people
+MAX_SHOWN: Final = 5  # findings of one kind in the text output
 
 
 def data(
     action: Annotated[Literal["check", "stats"], tyro.conf.Positional],
-    path: Annotated[Path, tyro.conf.Positional],
+    path: Annotated[Path, tyro.conf.Positional, option("DATASET")],
     *,
-    output: Annotated[Path | None, tyro.conf.arg(metavar="FOLDER", help_behavior_hint="")] = None,
-    image_size: int = 640,
-    as_json: Annotated[bool, tyro.conf.arg(name="json", help_behavior_hint="")] = False,
+    output: Annotated[Path | None, option("FOLDER")] = None,
+    image_size: Annotated[int, option("PIXELS")] = 640,
+    as_json: Annotated[bool, option(name="json")] = False,
 ) -> int:
-    """Check a dataset, or tell what is in it.
+    """Check a dataset, or count what it contains.
 
-    `check` decodes every image and lists what is wrong, a line each; where training would refuse the set, the exit code
-    is 1. `stats` counts images and objects. What has been read is kept, so that the next time is quicker.
+    `check` decodes every image and prints one line per finding. If training would refuse the dataset, the exit code is
+    1. `stats` counts images and objects. Results are cached for the next call.
 
     Args:
-        action: What to do.
-        path: Dataset: a COCO .json file, a YOLO data.yaml, or a folder in one of these formats or Pascal VOC's.
-        output: Folder for plots (stats): classes, sizes and places of boxes, images with their boxes drawn in.
-        image_size: Longer side of an image in training, at which the plot shows sizes (stats).
-        as_json: Print JSON instead of text, and in it all findings.
+        action: check or stats.
+        path: Dataset: a COCO .json file, a YOLO data.yaml, or a folder in COCO, YOLO or Pascal VOC format.
+        output: With stats: write plots of classes, box sizes, box positions and labeled images to this folder.
+        image_size: With stats: longer side of an image in training, for the plot of box sizes.
+        as_json: Print JSON instead of text, with all findings.
     """
     if action == "check":
         return _check(path, as_json, output)
@@ -49,33 +49,35 @@ def data(
 def _check(path: Path, as_json: bool, output: Path | None) -> int:
     if output:
         raise LineageError("--output: expected with `lineage data stats`, which draws plots; `check` writes no files")
+    from training.data.validation.check import check_dataset
+    from training.data.validation.findings import SEVERITIES
+
     findings = check_dataset(path)
     counts = Counter(finding.severity for finding in findings)
     if as_json:
-        numbers = {severity: counts[severity] for severity in SEVERITIES}
-        print(json.dumps({"data": str(path), **numbers, "findings": [f.to_dict() for f in findings]}, indent=2))
+        totals = {severity: counts[severity] for severity in SEVERITIES}
+        print(json.dumps({"data": str(path), **totals, "findings": [f.to_dict() for f in findings]}, indent=2))
     else:
-        print("\n".join([*_lines(findings), _summary(path, counts)]))
+        totals = [f"{counts[severity]:,} {severity}{'' if counts[severity] == 1 else 's'}" for severity in SEVERITIES]
+        print("\n".join([*_lines(findings), f"{path}: {', '.join(totals)}"]))
     return HAS_ERRORS if counts["error"] else 0
 
 
 def _lines(findings: Sequence[Finding]) -> list[str]:
-    """List the first findings of every kind, and count the others."""
+    """Return lines for the first findings of every kind, and a line with the number of further ones."""
     lines = []
     for kind in dict.fromkeys(finding.kind for finding in findings):
-        alike = [finding for finding in findings if finding.kind == kind]
-        lines += [f"{finding.location}: {finding.severity}: {finding.text} [{kind}]" for finding in alike[:SHOWN]]
-        if len(alike) > SHOWN:
-            lines.append(f"... and {len(alike) - SHOWN:,} more such {alike[0].severity}s, which --json lists [{kind}]")
+        of_kind = [finding for finding in findings if finding.kind == kind]
+        lines += [f"{finding.location}: {finding.severity}: {finding.text} [{kind}]" for finding in of_kind[:MAX_SHOWN]]
+        if len(of_kind) > MAX_SHOWN:
+            lines.append(f"... {len(of_kind) - MAX_SHOWN:,} more {of_kind[0].severity}s; --json lists all [{kind}]")
     return lines
 
 
-def _summary(path: Path, counts: Counter[Severity]) -> str:
-    numbers = [f"{counts[severity]:,} {severity}{'' if counts[severity] == 1 else 's'}" for severity in SEVERITIES]
-    return f"{path}: {', '.join(numbers)}"
-
-
 def _stats(path: Path, as_json: bool, output: Path | None, image_size: int) -> int:
+    from training.data.open import open_dataset
+    from training.data.validation.statistics import class_rows, count_dataset, split_rows, to_document
+
     dataset = open_dataset(path)
     statistics = count_dataset(dataset)
     if as_json:
@@ -85,7 +87,7 @@ def _stats(path: Path, as_json: bool, output: Path | None, image_size: int) -> i
     if output:
         from training.data.validation.plots import write_plots
 
-        written = write_plots(dataset, statistics, output, image_size)
+        files = write_plots(dataset, statistics, output, image_size)
         if not as_json:
-            print("\n" + "\n".join(map(str, written)))
+            print("\n" + "\n".join(map(str, files)))
     return 0

@@ -1,4 +1,4 @@
-"""`lineage detect`: the same detections as the pipeline gives, in every form of input and output."""
+"""`lineage detect`: inputs, outputs and options."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ def save_image(path: Path, color: tuple[int, int, int] = RED, size: tuple[int, i
     return path
 
 
-def publish(root: Path, name: str, aside: Path) -> None:
+def publish(root: Path, name: str, file: Path) -> None:
     card = toy_card(name)
-    aside.write_bytes(toy_onnx(card))
-    Repository(root).publish(card, {"model.onnx": aside})
+    file.write_bytes(toy_onnx(card))
+    Repository(root).publish(card, {"model.onnx": file})
 
 
 @pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working folder with a repository `models` of one model."""
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with a repository `models` of one model."""
     publish(tmp_path / "models", "toy", tmp_path / "toy.onnx")
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -58,8 +58,8 @@ def results(output: str) -> list[dict[str, object]]:
     return list(json.loads(output)["results"])
 
 
-def test_the_table_names_what_was_found_and_where(detect: Detect, home: Path) -> None:
-    save_image(home / "a.png")
+def test_table_lists_labels_scores_and_boxes(detect: Detect, workspace: Path) -> None:
+    save_image(workspace / "a.png")
     code, out, err = detect("a.png", "--model", "toy")
     assert (code, err) == (0, "")
     header, image, *objects = out.splitlines()
@@ -71,8 +71,8 @@ def test_the_table_names_what_was_found_and_where(detect: Detect, home: Path) ->
     ]
 
 
-def test_json_has_the_shape_of_the_service(detect: Detect, home: Path) -> None:
-    save_image(home / "a.png", size=(32, 64))
+def test_json_has_the_schema_of_the_service(detect: Detect, workspace: Path) -> None:
+    save_image(workspace / "a.png", size=(32, 64))
     code, out, _ = detect("a.png", "--json")
     document = json.loads(out)
     assert code == 0
@@ -82,8 +82,8 @@ def test_json_has_the_shape_of_the_service(detect: Detect, home: Path) -> None:
     (result,) = document["results"]
     assert result["file"] == "a.png"
     assert result["image"] == {"width": 64, "height": 32}
-    assert [found["label"] for found in result["detections"]] == ["red", "green", "blue"]
-    assert all(set(found) == {"box", "score", "class_id", "label"} for found in result["detections"])
+    assert [d["label"] for d in result["detections"]] == ["red", "green", "blue"]
+    assert all(set(d) == {"box", "score", "class_id", "label"} for d in result["detections"])
 
 
 @pytest.mark.parametrize(
@@ -96,97 +96,99 @@ def test_json_has_the_shape_of_the_service(detect: Detect, home: Path) -> None:
         (("--max-detections", "1"), ["red"]),
     ],
 )
-def test_thresholds_and_filters(flags: tuple[str, ...], labels: list[str], detect: Detect, home: Path) -> None:
-    save_image(home / "a.png")
+def test_thresholds_and_filters_select_detections(
+    flags: tuple[str, ...], labels: list[str], detect: Detect, workspace: Path
+) -> None:
+    save_image(workspace / "a.png")
     _, out, _ = detect("a.png", "--json", *flags)
-    assert [found["label"] for found in results(out)[0]["detections"]] == labels
+    assert [d["label"] for d in results(out)[0]["detections"]] == labels
 
 
-def test_iou_and_nms_reach_the_graph(detect: Detect, home: Path) -> None:
-    """The toy's box ends at (mean green + 20 + iou + distance_weight) / 8."""
-    save_image(home / "a.png")
+def test_iou_and_nms_reach_the_graph(detect: Detect, workspace: Path) -> None:
+    """The toy model's box ends at (mean green + 20 + iou + distance_weight) / 8."""
+    save_image(workspace / "a.png")
     for flags, expected in ((("--iou", "0.5"), 121.5), (("--nms", "diou"), 121.45), (("--nms", "iou"), 120.45)):
         _, out, _ = detect("a.png", "--json", *flags)
         box = results(out)[0]["detections"][0]["box"]
         assert box[3] == pytest.approx(expected / 8, abs=2e-3)
 
 
-def test_folders_and_patterns_and_files_come_once_and_in_order(detect: Detect, home: Path) -> None:
+def test_folders_patterns_and_files_are_processed_once_in_order(detect: Detect, workspace: Path) -> None:
     for name in ("in/b.png", "in/a.JPG", "in/deep/c.png", "x[1].png"):
-        save_image(home / name)
-    (home / "in/notes.txt").write_text("not a picture")
+        save_image(workspace / name)
+    (workspace / "in/notes.txt").write_text("not an image")
     _, out, err = detect("x[1].png", "in", "in/**/*.png", "--json")
-    assert err == "", "no progress bar where nobody watches"
+    assert err == "", "no progress bar without a terminal"
     assert [r["file"] for r in results(out)] == ["x[1].png", "in/a.JPG", "in/b.png", "in/deep/c.png"]
 
 
-def test_a_bad_image_is_reported_and_the_others_are_done(detect: Detect, home: Path) -> None:
-    save_image(home / "good.png")
-    (home / "bad.png").write_bytes(b"no picture at all")
-    (home / "empty").mkdir()
+def test_unreadable_image_is_reported_and_others_are_processed(detect: Detect, workspace: Path) -> None:
+    save_image(workspace / "good.png")
+    (workspace / "bad.png").write_bytes(b"not an image")
+    (workspace / "empty").mkdir()
     code, out, err = detect("bad.png", "gone.png", "empty", "none/*.png", "good.png", "--json")
     assert code == 1
     assert [(r["file"], "error" in r) for r in results(out)] == [
         ("bad.png", True), ("gone.png", True), ("empty", True), ("none/*.png", True), ("good.png", False),
     ]  # fmt: skip
-    complaints = err.splitlines()
-    assert [line.split(": ")[:2] for line in complaints] == [
+    error_lines = err.splitlines()
+    assert [line.split(": ")[:2] for line in error_lines] == [
         ["lineage", name] for name in ("bad.png", "gone.png", "empty", "none/*.png")
     ]
-    assert "No such file" in complaints[1]
-    assert "no images in this folder" in complaints[2]
+    assert "No such file" in error_lines[1]
+    assert "no images in this folder" in error_lines[2]
 
 
-def test_drawn_copies_are_saved_beside_nothing_they_could_harm(detect: Detect, home: Path) -> None:
+def test_copies_with_boxes_are_saved_and_inputs_unchanged(detect: Detect, workspace: Path) -> None:
     for name in ("one/photo.jpg", "two/photo.jpg", "two/PHOTO.png", "two/Photo.JPG"):
-        save_image(home / name, color=(20, 200, 250), size=(128, 128))
-    before = {path: path.read_bytes() for path in home.glob("t*o/*")}
+        save_image(workspace / name, color=(20, 200, 250), size=(128, 128))
+    before = {path: path.read_bytes() for path in workspace.glob("t*o/*")}
     code, _, _ = detect("one", "two", "--save", "out/drawn")
     assert code == 0
-    names = {path.name for path in (home / "out/drawn").iterdir()}
+    names = {path.name for path in (workspace / "out/drawn").iterdir()}
     assert names == {"photo.jpg", "PHOTO.png", "Photo-2.JPG", "photo-3.jpg"}
     assert {path: path.read_bytes() for path in before} == before
-    drawn = cv2.imread(str(home / "out/drawn/PHOTO.png"))[..., ::-1]
+    drawn = cv2.imread(str(workspace / "out/drawn/PHOTO.png"))[..., ::-1]
     assert (drawn == class_color(CLASS_NAMES.index("blue"))).all(axis=-1).any()
 
 
-@pytest.mark.parametrize("way", ["same folder", "symbolic link", "hard link"])
-def test_an_input_is_never_overwritten(way: str, detect: Detect, home: Path) -> None:
-    photo = save_image(home / "in/photo.png")
-    content = photo.read_bytes()
-    (home / "out").mkdir()
-    if way == "symbolic link":
-        (home / "out/photo.png").symlink_to(photo)
-    if way == "hard link":
-        os.link(photo, home / "out/photo.png")
-    code, out, err = detect("in", "--save", "in" if way == "same folder" else "out")
+@pytest.mark.parametrize("kind", ["same folder", "symbolic link", "hard link"])
+def test_save_never_overwrites_an_input(kind: str, detect: Detect, workspace: Path) -> None:
+    image = save_image(workspace / "in/photo.png")
+    content = image.read_bytes()
+    (workspace / "out").mkdir()
+    if kind == "symbolic link":
+        (workspace / "out/photo.png").symlink_to(image)
+    if kind == "hard link":
+        os.link(image, workspace / "out/photo.png")
+    code, out, err = detect("in", "--save", "in" if kind == "same folder" else "out")
     assert (code, out) == (2, "")
     assert "choose another folder" in err
-    assert photo.read_bytes() == content
+    assert image.read_bytes() == content
 
 
-def test_a_copy_that_its_format_cannot_hold_is_reported(detect: Detect, home: Path) -> None:
-    """WebP ends at 16,383 pixels a side; the content of this one is PNG."""
-    save_image(home / "wide.png", size=(1, 16384)).rename(home / "wide.webp")
+def test_copy_too_large_for_its_format_is_reported(detect: Detect, workspace: Path) -> None:
+    """WebP holds up to 16,383 pixels a side. The contents of this file are PNG."""
+    save_image(workspace / "wide.png", size=(1, 16384)).rename(workspace / "wide.webp")
     code, _, err = detect("wide.webp", "--save", "out")
     assert code == 1
     assert "16384 x 1 pixels cannot be written as .webp" in err
 
 
-def test_a_model_file_needs_no_repository(detect: Detect, home: Path) -> None:
-    save_image(home / "a.png")
-    _, from_file, _ = detect("a.png", "--json", "--model", home / "toy.onnx")
+def test_onnx_file_needs_no_repository(detect: Detect, workspace: Path) -> None:
+    save_image(workspace / "a.png")
+    _, from_file, _ = detect("a.png", "--json", "--model", workspace / "toy.onnx")
     _, from_repository, _ = detect("a.png", "--json", "--model", "toy@1")
     assert results(from_file) == results(from_repository)
     assert json.loads(from_file)["model"] == {"name": "toy", "version": 0}
 
 
-def test_no_model_says_what_there_is(detect: Detect, home: Path) -> None:
-    save_image(home / "a.png")
-    publish(home / "models", "other", home / "other.onnx")
+def test_unknown_model_lists_available_ones(detect: Detect, workspace: Path) -> None:
+    save_image(workspace / "a.png")
+    publish(workspace / "models", "other", workspace / "other.onnx")
     for flags, hint in (
         ((), "other, toy"),
-        (("--model", "tyo"), "did you mean 'toy'?"),
+        (("--model", "tyo"), "did you mean toy?"),
         (("--model", "toy@9"), "1, latest"),
         (("--model", "gone.onnx"), "gone.onnx: no such file"),
         (("--repository", "nowhere"), "lineage import"),
@@ -205,22 +207,22 @@ def test_no_model_says_what_there_is(detect: Detect, home: Path) -> None:
         (("--max-detections", "0"), "max_detections: expected"),
     ],
 )
-def test_wrong_values_are_explained(flags: tuple[str, ...], hint: str, detect: Detect, home: Path) -> None:
-    save_image(home / "a.png")
+def test_invalid_options_are_user_errors(flags: tuple[str, ...], hint: str, detect: Detect, workspace: Path) -> None:
+    save_image(workspace / "a.png")
     code, out, err = detect("a.png", *flags)
     assert (code, out) == (2, "")
     assert hint in err
 
 
-def test_an_onnx_file_without_a_card_is_refused(detect: Detect, home: Path) -> None:
-    save_image(home / "a.png")
-    (home / "noise.onnx").write_bytes(b"\x00\x01noise")
+def test_unreadable_onnx_file_is_refused(detect: Detect, workspace: Path) -> None:
+    save_image(workspace / "a.png")
+    (workspace / "noise.onnx").write_bytes(b"\x00\x01noise")
     code, _, err = detect("a.png", "--model", "noise.onnx")
     assert code == 2
     assert "noise.onnx: ONNX Runtime cannot load it" in err
 
 
-def test_no_image_at_all_is_an_error(detect: Detect) -> None:
+def test_no_images_is_a_user_error(detect: Detect) -> None:
     code, _, err = detect("--model", "toy")
     assert code == 2
     assert "no images" in err

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lineage.cli.main import main
-from model_zoo.contract.package import Repository
+from model_zoo import convert
+from model_zoo.contract.package import Package, Repository
+from model_zoo.export.options import ExportOptions
 from model_zoo.registry import build
 from model_zoo.weights import store
+from tests.tiny_onnx import toy_card
 
 
 @pytest.fixture
@@ -17,14 +21,36 @@ def weights(tmp_path: Path) -> Path:
     return path
 
 
-def test_weights_are_published_with_options(weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    flags = ["--repository", str(tmp_path / "models"), "--name", "mine", "--image-size", "64", "--license", "MIT"]
-    assert main(["import", str(weights), *flags]) == 0
+def test_weights_are_published_with_options(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calls: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
+
+    def import_weights(*arguments: Any, **options: Any) -> Package:
+        calls.append((arguments, options))
+        return Package("mine", 2, tmp_path / "mine" / "2", toy_card("mine"), ())
+
+    monkeypatch.setattr(convert, "import_weights", import_weights)
+    flags = [
+        "--repository",
+        "other",
+        "--name",
+        "mine",
+        "--image-size",
+        "64",
+        "--license",
+        "MIT",
+        "--variant",
+        "yolov5n",
+    ]
+    assert main(["import", "a.pt", *flags, "--precision", "int8", "--calibration", "images"]) == 0
+    [(arguments, options)] = calls
+    export_options = ExportOptions(image_size=(64,), precision="int8", calibration=Path("images"))
+    assert arguments == (Path("a.pt"), Repository(Path("other")), "mine", export_options)
+    assert options == {"variant": "yolov5n", "cfg": None, "license": "MIT", "log": print}
     out = capsys.readouterr().out
-    assert "published mine@1" in out
-    assert f"serve it: lineage serve --repository {tmp_path / 'models'}" in out
-    card = Repository(tmp_path / "models").resolve("mine").card
-    assert (card.input_size, card.weights.license, card.weights.origin) == ((64, 64), "MIT", "tiny.safetensors")
+    assert f"published mine@2 in {tmp_path / 'mine' / '2'}" in out
+    assert "serve it: lineage serve --repository other" in out
 
 
 def test_explain_publishes_nothing(weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

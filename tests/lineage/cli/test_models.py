@@ -1,8 +1,9 @@
-"""`lineage models`: everything in the repository is listed or explained."""
+"""`lineage models`: models of a repository, and architectures."""
 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -10,12 +11,15 @@ import pytest
 from lineage.cli.main import main
 from model_zoo.contract.card import Metric
 from model_zoo.contract.package import Repository
+from model_zoo.registry import variants
 from tests.tiny_onnx import toy_card
+
+PUBLIC_VARIANTS = [name for name in variants() if not name.endswith("-test")]
 
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Repository:
-    """Two models, one of two versions; the contents of the model files do not matter here."""
+    """Two models, one with two versions. The model files are placeholders."""
     source = tmp_path / "some.onnx"
     source.write_bytes(b"graph")
     repository = Repository(tmp_path / "models")
@@ -34,9 +38,7 @@ def repository(tmp_path: Path) -> Repository:
     return repository
 
 
-def test_the_table_has_a_row_for_every_version_and_every_data_set(
-    repository: Repository, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_table_has_a_row_per_version_and_dataset(repository: Repository, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "--repository", str(repository.root)]) == 0
     captured = capsys.readouterr()
     assert captured.err == ""
@@ -54,7 +56,7 @@ def test_the_table_has_a_row_for_every_version_and_every_data_set(
     assert "fp16" in text[4]
 
 
-def test_json_says_the_same(repository: Repository, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_lists_models_and_aliases(repository: Repository, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "--repository", str(repository.root), "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["problems"] == []
@@ -67,20 +69,61 @@ def test_json_says_the_same(repository: Repository, capsys: pytest.CaptureFixtur
     assert document["models"][0]["input_size"] == [64, 64]
 
 
-def test_damage_is_told_with_its_reason(repository: Repository, capsys: pytest.CaptureFixture[str]) -> None:
+def test_damaged_models_are_reported_with_the_reason(
+    repository: Repository, capsys: pytest.CaptureFixture[str]
+) -> None:
     (repository.root / "car/2/model.onnx").write_bytes(b"cut")
     (repository.root / "bus/aliases.json").write_text("{")
     assert main(["models", "--repository", str(repository.root)]) == 1
     captured = capsys.readouterr()
     lines = captured.out.splitlines()
     assert [line.split()[0] for line in lines if not line.startswith(" ")] == ["model", "bus@1", "car@1"]
-    complaints = captured.err.splitlines()
-    assert any("car@2" in line and "model.onnx is damaged" in line for line in complaints)
-    assert any("bus" in line and "aliases.json" in line for line in complaints)
+    error_lines = captured.err.splitlines()
+    assert any("car@2" in line and "model.onnx is damaged" in line for line in error_lines)
+    assert any("bus" in line and "aliases.json" in line for line in error_lines)
 
 
-def test_an_empty_repository_says_how_to_fill_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_empty_repository_suggests_import(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "--repository", str(tmp_path / "none")]) == 0
     assert "lineage import" in capsys.readouterr().out
     assert main(["models", "--repository", str(tmp_path / "none"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"models": [], "problems": []}
+
+
+def test_architectures_are_listed_in_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "--architectures"]) == 0
+    header, *rows = capsys.readouterr().out.splitlines()
+    assert header.split() == ["variant", "family", "input", "params", "GFLOPs", "weights", "published"]
+    assert [row.split()[0] for row in rows] == PUBLIC_VARIANTS
+    [nano] = [row for row in rows if row.startswith("yolov5n ")]
+    assert re.split(r"  +", nano) == [
+        "yolov5n", "yolov5", "640 x 640", "1,867,405", "4.47", "AGPL-3.0", "28.0 AP on COCO val2017 (README of v7.0)",
+    ]  # fmt: skip
+
+
+def test_architectures_are_listed_as_json(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "--json", "--architectures"]) == 0
+    entries = {entry["variant"]: entry for entry in json.loads(capsys.readouterr().out)["architectures"]}
+    assert list(entries) == PUBLIC_VARIANTS
+    assert entries["yolov3"] == {
+        "variant": "yolov3",
+        "family": "yolov3",
+        "params": 61_922_845,
+        "gflops": 140.69,
+        "input_size": [608, 608],
+        "published": {"value": 33.0, "measure": "AP", "dataset": "COCO test-dev", "source": "the paper"},
+        "paper": "1804.02767",
+        "weights": {
+            "license": "LicenseRef-Darknet",
+            "url": "https://pjreddie.com/media/files/yolov3.weights",
+            "sha256": "523e4e69e1d015393a1b0a441cef1d9c7659e3eb2d7e15f793f060a21b32f297",
+        },
+    }
+    assert entries["yolov1-paper"]["weights"] is None
+    assert entries["yolov1-paper"]["published"]["value"] == 63.4
+    assert entries["yolov3-voc"]["published"] is entries["yolov3-voc"]["weights"] is None
+
+
+def test_architectures_of_a_repository_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "--architectures", "--repository", str(tmp_path)]) == 2
+    assert "expected without --repository" in capsys.readouterr().err

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from model_zoo.contract.errors import CardError, LineageError
+from model_zoo.contract.package import Package, Repository
+from model_zoo.convert import export_plan, export_random, import_weights, publish_plan
+from model_zoo.export.errors import ExportError
+from model_zoo.export.options import ExportOptions
+from model_zoo.export.tensorrt import PlanOptions
+from tests.model_zoo.export.conftest import Exported, exported, toy
+
+PLAN = PlanOptions(compute_capabilities=("8.9",))
+
+
+@pytest.fixture(scope="module")
+def toy_file(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    return exported(toy(), tmp_path_factory.mktemp("toy") / "toy.onnx")
+
+
+@pytest.fixture
+def published(toy_file: Exported, tmp_path: Path) -> Package:
+    return Repository(tmp_path / "models").publish(toy_file.card, {"model.onnx": toy_file.path})
+
+
+def test_plan_is_published_in_the_next_version(published: Package, tmp_path: Path) -> None:
+    pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is published for x86-64 Linux only")
+    messages: list[str] = []
+    package = publish_plan(Repository(tmp_path / "models"), "toy", PLAN, messages.append)
+    package.verify()
+    assert package.version == published.version + 1
+    assert {file.name for file in package.files} == {"model.onnx", "model.engine", "card.json"}
+    assert package.model_path.read_bytes() == published.model_path.read_bytes()
+    assert "the plan has not been run" in messages[-1]
+
+
+def test_plan_is_written_to_a_file(toy_file: Exported, tmp_path: Path) -> None:
+    pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is published for x86-64 Linux only")
+    export_plan(toy_file.path, tmp_path / "a.engine", PLAN)
+    assert (tmp_path / "a.engine").stat().st_size > 10_000
+
+
+def test_unreadable_onnx_files_are_refused(tmp_path: Path) -> None:
+    damaged, without_card = tmp_path / "damaged.onnx", tmp_path / "empty.onnx"
+    damaged.write_bytes(b"\xff" * 64)
+    without_card.write_bytes(b"")
+    for path, error, message in (
+        (tmp_path / "none.onnx", ExportError, "none.onnx does not exist"),
+        (damaged, ExportError, "expected an ONNX file; it cannot be parsed"),
+        (without_card, CardError, "card"),
+    ):
+        with pytest.raises(error, match=message):
+            export_plan(path, tmp_path / "a.engine", PLAN)
+
+
+@pytest.mark.parametrize(
+    ("size", "message"), [((640, 640, 3), "one number, or height and width"), ((100,), "steps of 32")]
+)
+def test_invalid_image_sizes_are_refused(size: tuple[int, ...], message: str, tmp_path: Path) -> None:
+    with pytest.raises(LineageError, match=message):
+        export_random("yolov5-test", tmp_path / "a.onnx", ExportOptions(image_size=size))
+
+
+def test_missing_checkpoint_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(LineageError, match=r"none\.pt"):
+        import_weights(tmp_path / "none.pt", Repository(tmp_path / "models"))
+    assert not list(tmp_path.iterdir())
