@@ -1,4 +1,4 @@
-"""A small dataset on disk: pictures with a bright square or bar, in COCO's format."""
+"""Write a small COCO dataset of images with a bright square or bar."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.training.tiny_models import CLASSES, SIDE, toy_sample
 
 
 def write_data(root: Path, train: int = 8, val: int = 4) -> Path:
-    """Write pictures and labels of two splits, and return the folder."""
+    """Write images and labels of two splits, and return the folder."""
     (root / "images").mkdir(parents=True)
     (root / "annotations").mkdir()
     for split, seed, count in (("train", 0, train), ("val", 1, val)):

@@ -27,7 +27,7 @@ class ImageSource(Protocol):
 
 @dataclass(frozen=True)
 class Augmenter:
-    """Makes training samples of one size; all randomness comes from the caller's generator."""
+    """Training samples of one size. All randomness comes from the caller's generator."""
 
     images: ImageSource
     """Images to augment."""

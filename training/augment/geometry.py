@@ -77,7 +77,7 @@ def warp(pixels: NDArray[np.uint8], matrix: Matrix, view: Size, fill: int) -> ND
 
 
 def warp_boxes(boxes: Floats, matrix: Matrix, view: Size) -> Floats:
-    """Return the boxes (N, 4) around the four transformed corners of each box, clipped to the view; float64.
+    """Return the boxes (N, 4) around the four transformed corners of each box, clipped to the view, as float64.
 
     A box that perspective moves partly behind the viewpoint becomes empty.
     """

@@ -1,4 +1,4 @@
-"""Mixup: blend two images and combine their boxes (1710.09412; for detection 1902.04103)."""
+"""Mixup: blend two images and combine their boxes (1710.09412, for detection 1902.04103)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from training.recipe import Augmentation
 
 
 def blend(first: Sample, second: Sample, ratio: float) -> Sample:
-    """Blend two samples of one size, the first with weight `ratio`; pixels are truncated to integers."""
+    """Blend two samples of one size, the first with weight `ratio`, truncating pixels to integers."""
     almost_half = -0.4999  # turns OpenCV's rounding into truncation, but keeps integers despite float errors
     pixels = cv2.addWeighted(first.pixels, ratio, second.pixels, 1 - ratio, almost_half)
     return Sample(

@@ -1,8 +1,8 @@
 """Build records from raw labels and image headers, and check that both agree.
 
 Label files may declare the size of the image their boxes were drawn on. If EXIF rotates an image by 90 degrees, that
-size shows whether the boxes refer to the stored or to the displayed image; boxes of the stored image are rotated too.
-Without a declared size, for squares and for half turns the displayed image is assumed, as annotation tools show it.
+size shows whether boxes refer to the stored or to the displayed image. Boxes of the stored image are rotated too. The
+displayed image is assumed without a declared size, for squares and for half turns, as annotation tools show it.
 """
 
 from __future__ import annotations

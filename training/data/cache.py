@@ -117,7 +117,7 @@ def _file_version(path: Path) -> list[int]:
 
 
 def _write(path: Path, write: Callable[[Any], object]) -> None:
-    """Write a file atomically; the cache may be read-only, and several processes may write at once."""
+    """Write a file atomically. The cache may be read-only, and several processes may write at once."""
     try:
         write_atomic(path, write)
     except OSError as error:

@@ -35,7 +35,7 @@ class ImageInfo(NamedTuple):
     sha256: str = ""
     """SHA-256 of the file."""
     error: str = ""
-    """`missing`, `empty` or the reason why the file cannot be used; empty if it can."""
+    """`missing`, `empty`, or the reason why the file cannot be used. An empty string if it can."""
 
     @property
     def stored(self) -> Size:
@@ -52,9 +52,9 @@ class ImageHash(NamedTuple):
     """Perceptual hash of an image, or the reason why it cannot be decoded."""
 
     bits: str = ""
-    """256 bits as hexadecimal digits; empty for an image of a single color."""
+    """256 bits as hexadecimal digits, empty for an image of a single color."""
     error: str = ""
-    """Reason why the image cannot be decoded; empty if it can."""
+    """Reason why the image cannot be decoded, empty if it can."""
 
 
 def read_image_info(root: Path, images: Sequence[Path]) -> list[ImageInfo]:

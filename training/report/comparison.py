@@ -12,8 +12,9 @@ from typing import Any, Final
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
+from model_zoo.registry import describe_family
 from training.report.page import Page
-from training.run.compare import ComparedModel, Comparison, note_of
+from training.run.compare import ComparedModel, Comparison
 
 COLUMNS: Final = (
     "model",
@@ -57,7 +58,8 @@ def comparison_page(title: str, entries: Sequence[ComparedModel], failures: Sequ
         page.plots([("Average precision", history_figure(curves, "ap")), ("Loss", history_figure(curves, "loss"))])
     page.heading("Generations")
     for family in dict.fromkeys(entry.card.family for entry in entries):
-        page.paragraph(note_of(family))
+        described = describe_family(family)
+        page.paragraph(f"{described.summary} {described.changes}".strip())
     return page.html()
 
 

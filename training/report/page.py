@@ -41,7 +41,7 @@ class Page:
         self._parts.append(f"<p>{html.escape(text)}</p>")
 
     def table(self, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-        """Add a table. Floats have four decimals; -1, which marks an undefined metric, is shown as a dash."""
+        """Add a table. Floats have four decimals. The value -1 of undefined metrics is shown as a dash."""
         head = "".join(f'<th scope="col">{html.escape(cell)}</th>' for cell in header)
         body = "".join(f"<tr>{''.join(f'<td>{_cell(cell)}</td>' for cell in row)}</tr>" for row in rows)
         self._parts.append(

@@ -44,7 +44,7 @@ def learning_rate_figure(history: History) -> Figure:
 
 
 def precision_recall_figure(precision: NDArray[np.float64], class_names: Sequence[str]) -> Figure:
-    """Plot precision over recall at IoU 0.5 from COCO's points (101, classes); -1 marks a class without objects."""
+    """Plot precision over recall at IoU 0.5 from COCO's points (101, classes), -1 for classes without objects."""
     figure, axes = _make_figure("Recall", "Precision (IoU 0.5)")
     present = [i for i in range(len(class_names)) if (precision[:, i] >= 0).any()]
     if len(present) <= MAX_CLASSES:
@@ -73,7 +73,7 @@ def f1_figure(curves: Curves, class_names: Sequence[str]) -> Figure:
 
 
 def confusion_figure(matrix: NDArray[np.int64], class_names: Sequence[str]) -> Figure:
-    """Plot the confusion matrix, shaded by the fraction of each true class; background has no such fraction."""
+    """Plot the confusion matrix, shaded by the fraction of each true class, except for background."""
     figure, axes = _make_figure("True class", "Predicted class")
     labels = [*class_names, "background"]
     fractions = matrix / np.maximum(matrix.sum(axis=0, keepdims=True), 1)

@@ -1,4 +1,4 @@
-"""Augmentation against the numbers of the original programs."""
+"""Compare augmentation with results of the original implementations."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import pytest
 
 from model_zoo.contract.boxes import cxcywh_to_xyxy
 from training.augment import mixup, mosaic
-from training.augment.canvas import paste, flip, keep_mask
-from training.augment.color import Table, gain_table, level_table, apply_color
+from training.augment.canvas import flip, keep_mask, paste
+from training.augment.color import Table, apply_color, gain_table, level_table
 from training.augment.geometry import Affine, about_center, about_corner, draw_affine, warp, warp_boxes
 from training.batch import Sample
 from training.recipe import Augmentation
 
 FILL = 114
 ASPECT = {"yolov5": 100.0, "yolov7": 20.0}
-LINEAGE = [(family, number) for family in ASPECT for number in range(6)]
+CASES = [(family, number) for family in ASPECT for number in range(6)]
 
 
 @pytest.fixture(scope="module")
@@ -27,12 +27,12 @@ def originals(shared: Path) -> dict[str, np.ndarray]:
         return dict(file)
 
 
-def of(originals: dict[str, np.ndarray], prefix: str) -> SimpleNamespace:
+def select(originals: dict[str, np.ndarray], prefix: str) -> SimpleNamespace:
     return SimpleNamespace(**{k.removeprefix(prefix): v for k, v in originals.items() if k.startswith(prefix)})
 
 
-def given_numbers(numbers: np.ndarray) -> SimpleNamespace:
-    """Stand in for a Generator that draws the reference's numbers in [0, 1), in their order."""
+def fixed_rng(numbers: np.ndarray) -> SimpleNamespace:
+    """Return a substitute for a Generator that draws the reference's numbers in [0, 1) in order."""
     rest = iter(numbers.tolist())
     return SimpleNamespace(random=lambda count: np.array([next(rest) for _ in range(count)]))
 
@@ -42,22 +42,22 @@ def affine_of(draws: np.ndarray) -> Affine:
     return Affine(degrees, scale, (shear_x, shear_y), (x - 0.5, y - 0.5), (px, py))
 
 
-@pytest.mark.parametrize(("family", "number"), LINEAGE)
-def test_draws_of_the_v5_lineage(originals: dict[str, np.ndarray], family: str, number: int) -> None:
-    case = of(originals, f"{family}_rp{number}_")
+@pytest.mark.parametrize(("family", "number"), CASES)
+def test_affine_parameters_of_yolov5_and_v7(originals: dict[str, np.ndarray], family: str, number: int) -> None:
+    case = select(originals, f"{family}_rp{number}_")
     degrees, translate, scale, shear, perspective = case.hyp[:5].tolist()
     high = 1 + scale if family == "yolov5" else 1.1 + scale
     recipe = Augmentation(
         degrees=degrees, translate=translate, scale=(1 - scale, high), shear=shear, perspective=perspective
     )
-    came, expected = draw_affine(recipe, given_numbers(case.unit)), affine_of(case.draws)
+    actual, expected = draw_affine(recipe, fixed_rng(case.unit)), affine_of(case.draws)
     for name, value in vars(expected).items():
-        assert getattr(came, name) == pytest.approx(value, abs=1e-9), name
+        assert getattr(actual, name) == pytest.approx(value, abs=1e-9), name
 
 
-@pytest.mark.parametrize(("family", "number"), LINEAGE)
-def test_affine_of_the_v5_lineage(originals: dict[str, np.ndarray], family: str, number: int) -> None:
-    case = of(originals, f"{family}_rp{number}_")
+@pytest.mark.parametrize(("family", "number"), CASES)
+def test_affine_of_yolov5_and_v7(originals: dict[str, np.ndarray], family: str, number: int) -> None:
+    case = select(originals, f"{family}_rp{number}_")
     border_y, border_x, height, width = case.hyp[5:].astype(int).tolist()
     view = (height + 2 * border_y, width + 2 * border_x)
     affine = affine_of(case.draws)
@@ -66,9 +66,9 @@ def test_affine_of_the_v5_lineage(originals: dict[str, np.ndarray], family: str,
 
     before = case.targets_in[:, 1:]
     boxes = warp_boxes(before, matrix, view)
-    kept = keep_mask(before * affine.scale, boxes, Augmentation(max_aspect=ASPECT[family]))
-    came = np.concatenate([case.targets_in[kept, :1], boxes[kept]], axis=1)
-    np.testing.assert_allclose(came, case.targets_out, rtol=0, atol=1e-6)
+    mask = keep_mask(before * affine.scale, boxes, Augmentation(max_aspect=ASPECT[family]))
+    actual = np.concatenate([case.targets_in[mask, :1], boxes[mask]], axis=1)
+    np.testing.assert_allclose(actual, case.targets_out, rtol=0, atol=1e-6)
     if hasattr(case, "image_in"):
         pixels = warp(case.image_in, matrix, view, FILL)
         assert np.abs(pixels.astype(int) - case.image_out).max() <= 2
@@ -76,7 +76,7 @@ def test_affine_of_the_v5_lineage(originals: dict[str, np.ndarray], family: str,
 
 @pytest.mark.parametrize("number", range(6))
 def test_affine_of_yolox(originals: dict[str, np.ndarray], number: int) -> None:
-    case = of(originals, f"yolox_affine{number}_")
+    case = select(originals, f"yolox_affine{number}_")
     degrees, scale, shear_x, shear_y, x, y = case.draws.tolist()
     view = (int(case.cfg[0]),) * 2
     matrix = about_corner(Affine(degrees, scale, (shear_x, shear_y), (x, y)), view)
@@ -88,8 +88,8 @@ def test_affine_of_yolox(originals: dict[str, np.ndarray], number: int) -> None:
 @pytest.mark.parametrize(
     "name", ["yolov5_load_mosaic", "yolov7_load_mosaic", "yolov5_load_mosaic9", "yolov7_load_mosaic9"]
 )
-def test_mosaic_of_the_v5_lineage(originals: dict[str, np.ndarray], name: str) -> None:
-    case = of(originals, f"{name}_")
+def test_mosaic_of_yolov5_and_v7(originals: dict[str, np.ndarray], name: str) -> None:
+    case = select(originals, f"{name}_")
     side, count = 48, len(case.sizes)
     canvas = (2 * side, 2 * side)
     units = case.unit.tolist()
@@ -97,15 +97,15 @@ def test_mosaic_of_the_v5_lineage(originals: dict[str, np.ndarray], name: str) -
     numbers, picks = (units[8:10], units[:8]) if nine else (units[:2], units[2:5])
     tiles = [flat_tile(case, i) for i in [0, *(int(u * count) for u in picks)]]
     sizes = [tile.pixels.shape[:2] for tile in tiles]
-    rng = given_numbers(np.array(numbers))
+    rng = fixed_rng(np.array(numbers))
     if nine:
         corners = mosaic.place_nine(mosaic.draw_start(canvas, rng), sizes)
     else:
         corners = mosaic.place_four(mosaic.draw_center(canvas, rng), sizes)
-    came = paste(tiles, corners, canvas, FILL)
-    np.testing.assert_array_equal(came.pixels[..., 0], case.image_out)
-    np.testing.assert_array_equal(came.class_ids, case.labels_out[:, 0])
-    np.testing.assert_allclose(came.boxes, case.labels_out[:, 1:], rtol=0, atol=1e-5)  # both are float32
+    actual = paste(tiles, corners, canvas, FILL)
+    np.testing.assert_array_equal(actual.pixels[..., 0], case.image_out)
+    np.testing.assert_array_equal(actual.class_ids, case.labels_out[:, 0])
+    np.testing.assert_allclose(actual.boxes, case.labels_out[:, 1:], rtol=0, atol=1e-5)  # both are float32
 
 
 def flat_tile(case: SimpleNamespace, index: int) -> Sample:
@@ -117,28 +117,28 @@ def flat_tile(case: SimpleNamespace, index: int) -> Sample:
 
 
 def test_mosaic_of_yolox(originals: dict[str, np.ndarray]) -> None:
-    """A tile's part on the canvas, and the part of the tile that is, told by pixels that name their own place."""
+    """Compare the visible part of each tile, and its position, using pixels that hold their own coordinates."""
     for tile, xc, yc, width, height, rows, columns, x1, y1, x2, y2, *small in originals["yolox_mosaic_coords"].tolist():
         y, x = np.mgrid[:height, :width]
         own = Sample(
             np.stack([y, x, y * 0 + 1], 2).astype(np.uint8), np.zeros((0, 4), np.float32), np.zeros(0, np.int64)
         )
         corner = mosaic.place_four((yc, xc), [(height, width)] * 4)[tile]
-        came = paste([own], [corner], (2 * rows, 2 * columns), 0).pixels
-        seen = came[..., 2] == 1
-        assert seen.sum() == (x2 - x1) * (y2 - y1) == seen[y1:y2, x1:x2].sum()
-        if seen.any():
-            places = came[seen]
-            (top, left), (bottom, right) = places[:, :2].min(axis=0), places[:, :2].max(axis=0) + 1
+        actual = paste([own], [corner], (2 * rows, 2 * columns), 0).pixels
+        visible = actual[..., 2] == 1
+        assert visible.sum() == (x2 - x1) * (y2 - y1) == visible[y1:y2, x1:x2].sum()
+        if visible.any():
+            points = actual[visible]
+            (top, left), (bottom, right) = points[:, :2].min(axis=0), points[:, :2].max(axis=0) + 1
             assert [left, top, right, bottom] == small
 
 
 def test_mixup(originals: dict[str, np.ndarray]) -> None:
     boxes, class_ids = np.float32([[1, 2, 3, 4]]), np.int64([0])
     one, other = (Sample(originals[f"mixup_{name}"], boxes, class_ids) for name in "ab")
-    came = mixup.blend(one, other, 0.37)
-    np.testing.assert_array_equal(came.pixels, originals["mixup_out_r0.37"])
-    assert len(came.boxes) == len(came.class_ids) == 2
+    actual = mixup.blend(one, other, 0.37)
+    np.testing.assert_array_equal(actual.pixels, originals["mixup_out_r0.37"])
+    assert len(actual.boxes) == len(actual.class_ids) == 2
 
 
 def test_color_of_yolov5(originals: dict[str, np.ndarray]) -> None:
@@ -151,18 +151,18 @@ def test_color_of_yolox(originals: dict[str, np.ndarray]) -> None:
 
 
 def check_color(originals: dict[str, np.ndarray], table: Table, expected: np.ndarray) -> None:
-    came = apply_color(np.ascontiguousarray(originals["hsv_in"][..., ::-1]), table)[..., ::-1]  # they are BGR
-    assert np.abs(came.astype(int) - expected).max() <= 1
+    actual = apply_color(np.ascontiguousarray(originals["hsv_in"][..., ::-1]), table)[..., ::-1]  # the reference is BGR
+    assert np.abs(actual.astype(int) - expected).max() <= 1
 
 
-def test_mirror(originals: dict[str, np.ndarray]) -> None:
+def test_flip(originals: dict[str, np.ndarray]) -> None:
     boxes = originals["mirror_boxes_in"].astype(np.float32)
-    came = flip(Sample(np.zeros((20, 20, 3), np.uint8), boxes, np.zeros(len(boxes), np.int64)))
-    np.testing.assert_allclose(came.boxes, originals["mirror_boxes_out"], rtol=0, atol=1e-5)
+    actual = flip(Sample(np.zeros((20, 20, 3), np.uint8), boxes, np.zeros(len(boxes), np.int64)))
+    np.testing.assert_allclose(actual.boxes, originals["mirror_boxes_out"], rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("family", ASPECT)
-def test_boxes_keep_mask(originals: dict[str, np.ndarray], family: str) -> None:
+def test_keep_mask(originals: dict[str, np.ndarray], family: str) -> None:
     recipe = Augmentation(max_aspect=ASPECT[family])
-    came = keep_mask(originals["cand_before"], originals["cand_after"], recipe)
-    np.testing.assert_array_equal(came, originals[f"cand_{family}"])
+    actual = keep_mask(originals["cand_before"], originals["cand_after"], recipe)
+    np.testing.assert_array_equal(actual, originals[f"cand_{family}"])

@@ -1,4 +1,4 @@
-"""Give every test a cache folder of its own."""
+"""Use a separate cache folder for every test."""
 
 from __future__ import annotations
 

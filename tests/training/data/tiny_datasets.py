@@ -41,7 +41,7 @@ def image_name(split: str, index: int) -> str:
 
 
 def make_coco(root: Path, change: Callable[[Documents], object] = lambda documents: None) -> Path:
-    """Write `annotations/{train,val}.json` with one entry per line, and `images/`; category ids are 3 and 7."""
+    """Write `annotations/{train,val}.json` with one entry per line and category ids 3 and 7, and `images/`."""
     documents = {split: _coco_document(root, split) for split in TRUTH}
     change(documents)
     for split, document in documents.items():

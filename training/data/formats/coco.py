@@ -39,7 +39,7 @@ Errors = list[tuple[str, int, LabelError]]  # section, index in it, error
 
 
 def find_files(path: Path) -> dict[str, Path]:
-    """Return the label files by split; empty if none looks like COCO."""
+    """Return the label files by split, empty if none looks like COCO."""
     if path.is_file():
         return {_split_name(path): path} if path.suffix == ".json" else {}
     for pattern in PATTERNS:
@@ -88,7 +88,7 @@ def _image_folder(root: Path, split: str, file: Path, names: NDArray[np.str_]) -
 
 
 def parse(file: Path, data: bytes) -> RawLabels:
-    """Parse one file; invalid entries are skipped and reported as findings."""
+    """Parse one file, skipping invalid entries and reporting them as findings."""
     try:
         text = decode(data)
         document = _parse_document(text)

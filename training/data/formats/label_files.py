@@ -43,7 +43,7 @@ def make_file_labels(
     classes: dict[int, str] | None = None,
     normalized: bool = False,
 ) -> RawLabels:
-    """Build the tables of a split; images are numbered from 1, `sizes` are declared heights and widths."""
+    """Build the tables of a split, with images numbered from 1 and `sizes` as declared heights and widths."""
     rows = [
         ImageRow(str(image.image), number, str(image.list_file), image.line, str(image.label_file), *size)
         for number, (image, size) in enumerate(zip(images, sizes or [(0, 0)] * len(images), strict=True), 1)

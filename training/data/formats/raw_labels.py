@@ -30,7 +30,7 @@ class ImageRow(NamedTuple):
     list_file: str
     """File or folder that lists the image."""
     list_line: int
-    """Line in that file; in a JSON file the index in its `images`."""
+    """Line in that file, or index in `images` of a JSON file."""
     label_file: str
     """File that holds its objects."""
     height: int = 0
@@ -53,7 +53,7 @@ class ObjectRow(NamedTuple):
     area: float = np.nan
     """Area in square pixels, NaN if absent."""
     line: int = 0
-    """Line in the label file; in a JSON file the index in its `annotations`."""
+    """Line in the label file, or index in `annotations` of a JSON file."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +69,7 @@ class ImageTable:
     list_file: NDArray[np.int64]
     """Files or folders that list the images, as indices (I,) into `RawLabels.files`."""
     list_line: NDArray[np.int64]
-    """Lines (I,) in those files; in a JSON file indices in its `images`."""
+    """Lines (I,) in those files, or indices in `images` of a JSON file."""
     label_file: NDArray[np.int64]
     """Files that hold the objects, as indices (I,) into `RawLabels.files`."""
 
@@ -94,7 +94,7 @@ class ObjectTable:
     area: NDArray[np.float64]
     """Areas (M,) in square pixels, NaN if absent."""
     line: NDArray[np.int64]
-    """Lines (M,) in the label files; in a JSON file indices in its `annotations`."""
+    """Lines (M,) in the label files, or indices in `annotations` of a JSON file."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -60,7 +60,7 @@ def _find_lists(root: Path) -> list[Path]:
 
 
 def _read_text(file: Path) -> str:
-    """Read a list; names that are not UTF-8 are reported later as missing images."""
+    """Read a list. Names that are not UTF-8 are reported later as missing images."""
     return file.read_text(encoding="utf-8-sig", errors="replace")
 
 
@@ -82,7 +82,7 @@ def _read_list(file: Path) -> Iterator[LabeledImage]:
 
 
 def parse(images: Sequence[LabeledImage]) -> RawLabels:
-    """Parse the labels of images; invalid entries are skipped and reported as findings."""
+    """Parse the labels of images, skipping invalid entries and reporting them as findings."""
     sizes: list[tuple[int, int]] = []
     objects: list[ObjectRow] = []
     findings: list[Finding] = []
@@ -120,7 +120,7 @@ def _parse_xml(data: bytes) -> Element:
 
 
 def _declared_side(root: Element, side: str) -> int:
-    """Return the declared height or width; 0 if it is absent, as in files of some tools."""
+    """Return the declared height or width, or 0 if it is absent, as in files of some tools."""
     return parse_integer(root.findtext(f"size/{side}", "0")) or 0
 
 
@@ -153,7 +153,7 @@ def _parse_object(image: int, entry: Element, line: int, classes: dict[str, int]
 
 
 def _assign_class_ids(class_list: Path, splits: dict[str, RawLabels]) -> RawDataset:
-    """Give each class the same number in all splits."""
+    """Renumber classes so that each has the same number in all splits."""
     occurring = {name for labels in splits.values() for name in labels.class_names.tolist()}
     names = tuple(sorted(occurring))
     if class_list.is_file():
@@ -166,7 +166,7 @@ def _assign_class_ids(class_list: Path, splits: dict[str, RawLabels]) -> RawData
 
 
 def _renumber(labels: RawLabels, class_ids: Mapping[str, int], class_list: Path) -> RawLabels:
-    """Replace class numbers by `class_ids`; names without one get -1 and a finding for each object."""
+    """Replace class numbers by `class_ids`. Names without one get -1 and a finding for each object."""
     new_ids = np.array([class_ids.get(name, -1) for name in labels.class_names.tolist()], dtype=np.int64)
     old = labels.objects.category
     category = new_ids[old] if len(new_ids) else old

@@ -91,7 +91,7 @@ def _read_split(file: Path, description: Description, split: str, images: Sequen
 
 
 def parse(images: Sequence[LabeledImage], classes: int) -> RawLabels:
-    """Parse the labels of images; invalid lines are skipped and reported as findings."""
+    """Parse the labels of images, skipping invalid lines and reporting them as findings."""
     objects: list[ObjectRow] = []
     findings: list[Finding] = []
     for i, image in enumerate(images):

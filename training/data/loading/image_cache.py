@@ -35,7 +35,7 @@ class CachedImages:
     def __init__(
         self, records: Sequence[Record], size: Size, policy: LetterboxPolicy, cache: Cache, processes: int
     ) -> None:
-        """Allocate the cache; it is filled as images are requested.
+        """Allocate the cache, which is filled as images are requested.
 
         Args:
             records: Images and their objects.
@@ -59,7 +59,7 @@ class CachedImages:
         return len(self._paths)
 
     def __getitem__(self, index: int, /) -> Sample:
-        """Return an image and its objects; its pixels may be read-only.
+        """Return an image and its objects. The pixels may be read-only.
 
         Raises:
             LineageError: The image file cannot be read or has changed its size.
@@ -100,7 +100,7 @@ class SharedPixels:
         return bool(self._filled[index])
 
     def put(self, index: int, pixels: NDArray[np.uint8]) -> None:
-        """Store an image; processes that do so at the same time write the same bytes."""
+        """Store an image. Processes that do so at the same time write the same bytes."""
         self._view(index)[:] = pixels
         self._filled[index] = True  # last, so that a process that sees it finds the pixels
 

@@ -1,4 +1,4 @@
-"""Load training batches with worker processes; the batches do not depend on the number of workers."""
+"""Load training batches with worker processes, whose number does not change the batches."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class TrainingLoader:
         world: int = 1,
         cache: Cache = "auto",
     ) -> None:
-        """Allocate the image cache; workers start with the first epoch.
+        """Allocate the image cache. Workers start with the first epoch.
 
         Args:
             split: Images to train on.
@@ -100,7 +100,7 @@ class TrainingLoader:
             yield batch
 
     def close(self) -> None:
-        """Stop the workers; another epoch starts them again."""
+        """Stop the workers. The next epoch starts them again."""
         self._loader = None
 
     def _start(self) -> DataLoader[Sample | LineageError]:
@@ -122,7 +122,7 @@ class TrainingLoader:
         )
 
     def _check_shared_memory(self) -> None:
-        """Check that finished batches fit; otherwise the system would kill the workers without a message.
+        """Check that finished batches fit. Otherwise the system would kill the workers without a message.
 
         Raises:
             LineageError: Shared memory is too small.

@@ -24,7 +24,7 @@ class SampleSpec(NamedTuple):
     image: int
     """Index of the image."""
     repeat: int
-    """How many times the image was used earlier in the epoch."""
+    """Number of earlier uses of the image in the epoch."""
     size: Size
     """Height and width of the sample."""
     close_mosaic: bool

@@ -39,7 +39,7 @@ def check_boxes(labels: RawLabels, boxes: Boxes, limits: Boxes, checked: Mask) -
 
 
 def _error_masks(labels: RawLabels, boxes: Boxes, limits: Boxes) -> dict[str, Mask]:
-    """Return a mask of boxes for each kind; a box has one kind, but one over the edge may also be a duplicate."""
+    """Return a mask of boxes for each kind. A box has one kind, except that one over the edge may be a duplicate."""
     clipped = np.clip(boxes, 0, limits)
     negative = (boxes[:, 2:] < boxes[:, :2]).any(axis=1)
     empty = (boxes[:, 2:] == boxes[:, :2]).any(axis=1) & ~negative

@@ -19,7 +19,7 @@ MAX_NAMED_CLASSES = 10  # classes without objects that are named; the others are
 
 
 def check_dataset(path: Path) -> list[Finding]:
-    """Return all findings of a dataset, errors first; every image is decoded.
+    """Decode every image of a dataset and return all findings, errors first.
 
     Raises:
         LineageError: There is no dataset at `path`.

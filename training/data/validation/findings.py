@@ -20,7 +20,7 @@ class FindingKind(NamedTuple):
     severity: Severity
     """error: training refuses the dataset. warning: something is ignored, corrected or doubtful. note: information."""
     meaning: str
-    """What is wrong."""
+    """Description of the problem."""
 
 
 KINDS = {
@@ -82,7 +82,7 @@ class Finding:
     line: int
     """Line in the file, 0 for the whole file."""
     text: str
-    """What is wrong and how to fix it."""
+    """Description of the problem and its fix."""
 
     @property
     def severity(self) -> Severity:
@@ -103,7 +103,7 @@ class Finding:
 
 
 class InvalidDatasetError(LineageError):
-    """The dataset has errors; the message lists the first ones."""
+    """The dataset has errors. The message lists the first ones."""
 
 
 class LabelError(Exception):

@@ -1,4 +1,4 @@
-"""COCO files: layouts, ids, areas and crowd; compared with pycocotools."""
+"""COCO files: layouts, ids, areas and crowd, compared with pycocotools."""
 
 from __future__ import annotations
 

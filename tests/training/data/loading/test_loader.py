@@ -1,4 +1,4 @@
-"""Training batches do not depend on workers, ranks or cache; errors are one line."""
+"""Training batches do not depend on workers, ranks or cache."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def voc(change: Callable[[Path], object]) -> Callable[[Path], object]:
 
 
 def annotation(index: int, **fields: object) -> Callable[[Documents], object]:
-    """Change fields of an annotation of train.json; None deletes a field."""
+    """Change fields of an annotation of train.json, deleting those set to None."""
 
     def change(documents: Documents) -> None:
         entry = documents["train"]["annotations"][index]
