@@ -32,11 +32,11 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     repository: Path | None = None
-    """Folder of model packages; default: ./models, or the bundled model while that is empty."""
+    """Folder of model packages. Default: ./models, or the bundled model while that is empty."""
     host: str = "127.0.0.1"
-    """Address to listen on; 0.0.0.0 listens on all interfaces."""
+    """Address to listen on. 0.0.0.0 listens on all interfaces."""
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
-    """Port to listen on; 0 picks a free port."""
+    """Port to listen on. 0 picks a free port."""
     default_model: str | None = None
     """Model for requests without one: name[@version|@alias]. Not needed if there is only one model."""
     load: Literal["latest", "all"] = "latest"
@@ -47,19 +47,19 @@ class Settings(BaseSettings):
     """Run every model once before it receives requests."""
 
     engine: Runtime = "onnxruntime"
-    """Runtime of the models; tensorrt runs serialized plans."""
+    """Runtime of the models. tensorrt runs serialized plans."""
     provider: Provider = "auto"
-    """Execution provider of ONNX Runtime; auto uses CUDA where it works, else the CPU."""
+    """Execution provider of ONNX Runtime. auto uses CUDA where it works, else the CPU."""
     workers: PositiveInt | None = None
-    """Concurrent inferences per model; default: one per core on CPU, one on GPU."""
+    """Concurrent inferences per model. Default: one per core on CPU, one on GPU."""
     max_batch: PositiveInt | None = None
-    """Max images per inference; default: 1 on CPU, 8 on GPU."""
+    """Max images per inference. Default: 1 on CPU, 8 on GPU."""
     max_delay_ms: Annotated[float, Field(ge=0, le=1000)] = 2.0
     """Max milliseconds an image waits for its batch to fill."""
     shapes: Shapes = "square"
     """square: the model's own input size. buckets: smaller canvases for wide and tall images."""
     queue_size: PositiveInt = 64
-    """Max images waiting for one model, and for decoding; more are refused with 503."""
+    """Max images waiting for one model, and for decoding. More are refused with 503."""
     decoders: PositiveInt = cpu_count()
     """Threads that decode images."""
     timeout: PositiveFloat = 30.0
@@ -70,13 +70,13 @@ class Settings(BaseSettings):
     max_body: PositiveInt = 64 * MEBIBYTE
     """Max bytes per request."""
     max_pending: PositiveInt = 512 * MEBIBYTE
-    """Max bytes of all request bodies in memory; more are refused with 503."""
+    """Max bytes of all request bodies in memory. More are refused with 503."""
     max_image_bytes: PositiveInt = ImageLimits.max_bytes
     """Max bytes per image file."""
     max_image_pixels: PositiveInt = ImageLimits.max_pixels
     """Max pixels per image."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    """Min level of log records; debug logs every request."""
+    """Min level of log records. debug logs every request."""
 
     def __init__(self, **flags: Any) -> None:
         """Read flags, and the environment for the settings without a flag.

@@ -1,11 +1,13 @@
-"""Errors that only HTTP has.
+"""Errors in an HTTP request.
 
-RequestError            the request cannot be processed as sent; the message is meant for the client
-├── BadRequest          malformed body, or the client disconnected
-├── NotAcceptable       `Accept` allows none of the available media types
-├── BodyTooLarge        the body exceeds its limit
-├── BodyTooSlow         the body did not arrive in time
-└── UnsupportedBody     the content type is not supported
+    RequestError            the request cannot be processed as sent
+    ├── BadRequest          malformed body, or the client disconnected
+    ├── NotAcceptable       `Accept` allows none of the available media types
+    ├── BodyTooLarge        the body exceeds its limit
+    ├── BodyTooSlow         the body did not arrive in time
+    └── UnsupportedBody     the content type is not supported
+
+Their messages are meant for the client.
 """
 
 

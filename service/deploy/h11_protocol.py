@@ -15,7 +15,7 @@ class ProblemProtocol(H11Protocol):
     """Answers malformed HTTP like the application answers a bad request."""
 
     def send_400_response(self, msg: str) -> None:
-        """Send a problem and close the connection; skip the problem if a response has already started."""
+        """Send a problem, unless a response has already started, and close the connection."""
         body = problem(BadRequest(msg)).to_json().encode()
         headers = {"content-type": MEDIA_TYPE, "content-length": str(len(body)), "connection": "close"}
         head = h11.Response(status_code=400, headers=list(headers.items()), reason=b"Bad Request")

@@ -33,7 +33,7 @@ class BatchResult(Generic[Result]):
     """The result of one item, with the timing of its batch."""
 
     value: Result
-    """What `run` returned for the item."""
+    """Result that `run` returned for the item."""
     queue_seconds: float
     """Seconds from arrival to the start of the batch."""
     run_seconds: float
@@ -44,7 +44,7 @@ class BatchResult(Generic[Result]):
 
 @dataclass(frozen=True)
 class BatchingOptions:
-    """How items wait for a batch."""
+    """Limits on waiting for a batch."""
 
     max_delay: float = 0.002
     """Max seconds an item waits for its batch to fill."""
@@ -143,7 +143,7 @@ class Batcher(Generic[Item, Result]):
             self._start(self._pop_batch(group))
 
     def _due(self, group: Hashable) -> float:
-        """Return the time at which the group's next batch may run; a full batch is due from its first arrival."""
+        """Return the time from which the group's next batch may run: a full batch at once, others after `max_delay`."""
         tickets = self._groups[group]
         full = self._closing or len(tickets) >= self._max_batch
         return next(iter(tickets)).arrived + (0.0 if full else self._max_delay)

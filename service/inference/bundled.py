@@ -13,7 +13,7 @@ REPOSITORY_HELP: Final = f"(default: {DEFAULT_REPOSITORY.root}, or the bundled m
 
 
 def repository_of(path: Path | None) -> Repository:
-    """Return the repository at `path`; by default `./models` if it holds a model, else the bundled one."""
+    """Return the repository at `path`, by default `./models` if it holds a model, else the bundled one."""
     if path is not None:
         return Repository(path)
     return DEFAULT_REPOSITORY if DEFAULT_REPOSITORY.names() else BUNDLED_REPOSITORY

@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Catalog:
-    """What a repository held when it was read."""
+    """Contents of a repository at the time it was read."""
 
     packages: Mapping[str, Package] = field(default_factory=dict)
     """All usable packages by `name@version`."""
@@ -23,7 +23,7 @@ class Catalog:
     aliases: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """Versions by alias, for each model."""
     problems: tuple[Problem, ...] = ()
-    """What cannot be used, with the reasons."""
+    """Unusable entries, with the reasons."""
 
     @property
     def names(self) -> list[str]:
@@ -37,7 +37,7 @@ class Catalog:
 
 
 def read_catalog(repository: Repository) -> Catalog:
-    """Read a whole repository from disk; call it in a thread."""
+    """Read a whole repository from disk. Slow: call it in a thread."""
     packages, problems = repository.scan()
     names = {package.name for package in packages}
     aliases = {name: _or_none(repository.aliases, name) or {} for name in names}

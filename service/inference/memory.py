@@ -32,7 +32,7 @@ class Reservation:
 
 @dataclass
 class MemoryBudget:
-    """Bytes that may be in memory at a time; used on the event loop only."""
+    """Limits the bytes in memory. Used on the event loop only."""
 
     free: int
     """Bytes that are not reserved."""

@@ -43,7 +43,7 @@ class ModelStore:
         default: str | None = None,
         fallback: Repository | None = None,
     ) -> None:
-        """Follow `repository`; use `fallback`, if given, until `repository` holds a model."""
+        """Follow `repository`. Until it holds a model, use `fallback` if given."""
         self._preferred, self._load, self._batching = repository, load, batching
         self._repository = fallback or repository
         self._eager, self._default = eager, default
@@ -57,7 +57,7 @@ class ModelStore:
         self._refreshed = False
 
     async def watch(self, interval: float) -> None:
-        """Refresh every `interval` seconds until cancelled; an unreadable repository changes nothing."""
+        """Refresh every `interval` seconds until cancelled. An unreadable repository changes nothing."""
         last_error = ""
         while True:
             try:
@@ -98,7 +98,7 @@ class ModelStore:
 
     @asynccontextmanager
     async def lease(self, reference: str | None, deadline: float) -> AsyncIterator[LoadedModel]:
-        """Yield the model of `name[@version|@alias]`, loading it first if needed; it stays loaded inside the block.
+        """Yield the model of `name[@version|@alias]`, loading it first if needed. It stays loaded inside the block.
 
         None means the default model. `deadline`, in event loop time, limits the loading.
 
@@ -133,7 +133,7 @@ class ModelStore:
         return "loading" if package in self._loading else "available"
 
     def missing(self) -> list[str]:
-        """List what must happen before the service is ready; empty if it is ready."""
+        """List what must happen before the service is ready. Empty if it is ready."""
         if self.catalog is None:
             return ["the model repository is being read"]
         has_model = any(package in self._models for package in self._routes.values())
@@ -173,7 +173,7 @@ class ModelStore:
         return self._default or names[0]
 
     async def _ensure_loaded(self, package: Package) -> None:
-        """Wait until the package is loaded or has failed; concurrent callers share one load."""
+        """Wait until the package is loaded or has failed. Concurrent callers share one load."""
         if package not in self._models and package not in self._failed:
             if package not in self._loading:
                 self._loading[package] = asyncio.create_task(self._open(package))

@@ -19,7 +19,7 @@ from service.inference.model_store import ModelStore
 
 @dataclass(frozen=True)
 class QueryOptions:
-    """Detection options of a request; None means the default of the model's card."""
+    """Detection options of a request. None means the default of the model's card."""
 
     score: float | None = None
     """Min score of a detection."""
@@ -93,7 +93,7 @@ class DetectionService:
     async def detect(
         self, images: Sequence[bytes], reference: str | None, query: QueryOptions, deadline: float
     ) -> DetectResult:
-        """Detect objects in image files; one bad file does not affect the others.
+        """Detect objects in image files. One bad file does not affect the others.
 
         `reference` is `name[@version|@alias]`; None means the default model. `deadline` is in event loop time.
 

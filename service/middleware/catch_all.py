@@ -14,7 +14,7 @@ class CatchAllMiddleware:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Run the application; an exception after the response has started is raised again."""
+        """Run the application. An exception after the response has started is raised again."""
         started = False
 
         async def watch(message: Message) -> None:

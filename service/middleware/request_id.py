@@ -18,7 +18,7 @@ _ACCESS = logging.getLogger("service.access")
 
 
 class RequestIdMiddleware:
-    """Gives every HTTP request an id and logs it: 500 and 504 at WARNING, others at DEBUG."""
+    """Adds an id to every HTTP request and logs it: 500 and 504 at WARNING, others at DEBUG."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

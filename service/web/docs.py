@@ -1,4 +1,4 @@
-"""GET /docs: the interface as one plain page, made from /openapi.json, with nothing fetched from elsewhere."""
+"""GET /docs: the API as one static page made from /openapi.json, without resources of other hosts."""
 
 from __future__ import annotations
 
@@ -27,23 +27,23 @@ curl -F file=@photo.jpg -H 'Accept: image/jpeg' '{base}detect' -o drawn.jpg</pre
 <p>Machine-readable: <a href="openapi.json">openapi.json</a>. Errors are <code>application/problem+json</code>
 (RFC 9457).</p>
 {operations}
-<h2>Shapes</h2>{shapes}
+<h2>Schemas</h2>{schemas}
 </html>
 """
 
 
 @router.get("/docs")
 async def page(request: Request) -> HTMLResponse:
-    """Show every operation with its parameters, and every shape."""
-    described: dict[str, Any] = request.app.openapi()
+    """Return a page of all operations with their parameters, and all schemas."""
+    openapi: dict[str, Any] = request.app.openapi()
     operations = "".join(
         _operation(method, path, operation)
-        for path, methods in described["paths"].items()
+        for path, methods in openapi["paths"].items()
         for method, operation in methods.items()
     )
-    shapes = "".join(_shape(name, schema) for name, schema in described["components"]["schemas"].items())
-    info = {name: escape(value) for name, value in described["info"].items()}
-    return HTMLResponse(PAGE.format(**info, base=escape(str(request.base_url)), operations=operations, shapes=shapes))
+    schemas = "".join(_schema(name, schema) for name, schema in openapi["components"]["schemas"].items())
+    info = {name: escape(value) for name, value in openapi["info"].items()}
+    return HTMLResponse(PAGE.format(**info, base=escape(str(request.base_url)), operations=operations, schemas=schemas))
 
 
 def _operation(method: str, path: str, operation: dict[str, Any]) -> str:
@@ -52,9 +52,9 @@ def _operation(method: str, path: str, operation: dict[str, Any]) -> str:
         for p in operation.get("parameters", [])
     )
     text = escape(operation.get("description", "")).replace("\n\n", "<p>")
-    answers = ", ".join(f"<code>{escape(status)}</code>" for status in operation["responses"])
-    return f"<h2><b>{method.upper()}</b> {escape(path)}</h2><p>{text}<table>{rows}</table><p>Answers: {answers}"
+    statuses = ", ".join(f"<code>{escape(status)}</code>" for status in operation["responses"])
+    return f"<h2><b>{method.upper()}</b> {escape(path)}</h2><p>{text}<table>{rows}</table><p>Responses: {statuses}"
 
 
-def _shape(name: str, schema: dict[str, Any]) -> str:
+def _schema(name: str, schema: dict[str, Any]) -> str:
     return f"<h3 id='{escape(name)}'>{escape(name)}</h3><pre>{escape(json.dumps(schema, indent=1))}</pre>"

@@ -1,4 +1,4 @@
-"""GET /: the playground, served from static files; nothing is loaded from other hosts."""
+"""GET /: the playground, static files without resources of other hosts."""
 
 from __future__ import annotations
 

@@ -185,7 +185,7 @@ def test_every_error_is_documented() -> None:
 
 
 def test_every_address_is_documented() -> None:
-    documented = {row[0] for row in table("docs/serving.md", "The other addresses")} | {"POST /detect"}
+    documented = {row[0] for row in table("docs/serving.md", "Other endpoints")} | {"POST /detect"}
     paths = create_app(Settings()).openapi()["paths"]
     served = {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods}
     assert documented == served | {"GET /docs"}

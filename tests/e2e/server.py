@@ -20,16 +20,16 @@ LISTENING = re.compile(r"listening on http://127\.0\.0\.1:(\d+)")
 
 
 class Server:
-    """`lineage serve` with flags such as max_batch=32, in a folder, from start to its end."""
+    """Runs `lineage serve` in a folder with flags such as max_batch=32, and kills it at the end."""
 
     def __init__(self, repository: Path | None, folder: Path = ROOT, **flags: object) -> None:
         flags |= {"repository": repository} if repository else {}
         options = [f"--{name.replace('_', '-')}={value}" for name, value in flags.items()]
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("LINEAGE_")}
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("LINEAGE_")}
         self.process = subprocess.Popen(
-            [sys.executable, ROOT / "lineage/cli/main.py", "serve", "--port=0", *options],
+            [sys.executable, "-m", "lineage", "serve", "--port=0", *options],
             cwd=folder,
-            env=kept | {"OMP_NUM_THREADS": "1"},
+            env=environment | {"OMP_NUM_THREADS": "1"},
             stderr=subprocess.PIPE,
             text=True,
         )
@@ -55,27 +55,27 @@ class Server:
         return "".join(self._lines)
 
     def wait_for_log(self, pattern: re.Pattern[str]) -> re.Match[str]:
-        give_up = time.monotonic() + TIMEOUT
-        while not (found := pattern.search(self.log)):
+        end = time.monotonic() + TIMEOUT
+        while not (match := pattern.search(self.log)):
             assert self.process.poll() is None, f"the server ended:\n{self.log}"
-            assert time.monotonic() < give_up, f"no {pattern.pattern!r} in the log:\n{self.log}"
+            assert time.monotonic() < end, f"no {pattern.pattern!r} in the log:\n{self.log}"
             time.sleep(0.01)
-        return found
+        return match
 
     def wait_until_ready(self) -> Self:
-        give_up = time.monotonic() + TIMEOUT
+        end = time.monotonic() + TIMEOUT
         while (answer := self.client.get("/health/ready")).status_code != 200:
-            assert time.monotonic() < give_up, answer.text
+            assert time.monotonic() < end, answer.text
             time.sleep(0.01)
         return self
 
     def cpu_seconds(self) -> float:
-        """Processor time the server has used so far, whatever else the machine does."""
+        """CPU seconds the server has used so far."""
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def memory(self) -> int:
-        """Bytes of main memory the server holds."""
+        """Resident memory of the server in bytes."""
         pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
 

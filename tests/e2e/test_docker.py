@@ -1,6 +1,6 @@
-"""The images and docker-compose.yml on a real engine: import in one container, serve from another, POST a photo, stop.
+"""The Docker images and docker-compose.yml: import in one container, serve from another, POST an image, stop.
 
-Point DOCKER_HOST at an engine, or have one; what has no engine is skipped.
+Needs a Docker engine, by default or at DOCKER_HOST. Skipped without one.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ import pytest
 from tests.conftest import ROOT
 
 HOST_NETWORK = ROOT / "tests" / "e2e" / "docker-compose.host.yml"
-PHOTO = "000000303818"
-START_WITHIN, LEARNS_WITHIN = 60, 300  # seconds
+IMAGE = "000000303818"
+START_TIMEOUT, CHECKPOINT_TIMEOUT = 60, 300  # seconds
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
@@ -42,8 +42,8 @@ def run(*command: str | Path, **settings: str) -> str:
     return done.stdout.strip()
 
 
-def inspect(container: str, what: str) -> str:
-    return run("docker", "inspect", "--format", "{{" + what + "}}", container)
+def inspect(container: str, field: str) -> str:
+    return run("docker", "inspect", "--format", "{{" + field + "}}", container)
 
 
 def require_engine() -> None:
@@ -51,13 +51,13 @@ def require_engine() -> None:
         shutil.which("docker") is None
         or subprocess.run(["docker", "info"], capture_output=True, check=False).returncode
     ):
-        pytest.skip("no Docker engine answers; start one or set DOCKER_HOST")
+        pytest.skip("no Docker engine found; start one or set DOCKER_HOST")
     if shutil.which("docker-compose") is None:
         pytest.skip("docker-compose is not installed")
 
 
 def without_ports(folder: Path) -> Path:
-    """docker-compose.yml less the line that publishes the port: on the host's network there is nothing to publish."""
+    """Copy docker-compose.yml without `ports`, which conflicts with the host network."""
     lines = (ROOT / "docker-compose.yml").read_text(encoding="utf-8").splitlines(keepends=True)
     kept = [line for line in lines if not line.strip().startswith("ports:")]
     assert len(lines) - len(kept) == 1
@@ -67,7 +67,7 @@ def without_ports(folder: Path) -> Path:
 
 
 class Compose:
-    """docker-compose of this project under the tests' name, port and folders."""
+    """docker-compose with a project name, port and folders of the tests."""
 
     def __init__(self, shared: Path, folder: Path) -> None:
         models, self.runs = folder / "models", folder / "runs"
@@ -92,7 +92,7 @@ class Compose:
 
 @pytest.fixture(scope="module")
 def compose(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compose]:
-    """Both images, built, and a repository with yolov5n that the training image imported."""
+    """Both images, and a repository with yolov5n imported by the training image."""
     require_engine()
     compose = Compose(shared, tmp_path_factory.mktemp("compose"))
     compose("--profile", "training", "build", "cpu", "training")
@@ -103,36 +103,36 @@ def compose(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 @pytest.fixture(scope="module")
 def server(compose: Compose) -> str:
-    """The container of `docker-compose up`, healthy: it is ready to answer."""
+    """The container of `docker-compose up`, once it is healthy."""
     compose("up", "--detach", "cpu")
     container = compose("ps", "--quiet", "cpu").splitlines()[-1]
-    deadline = time.monotonic() + START_WITHIN
+    deadline = time.monotonic() + START_TIMEOUT
     while inspect(container, ".State.Health.Status") != "healthy":
         assert time.monotonic() < deadline, run("docker", "logs", container)
         time.sleep(0.5)
     return container
 
 
-def answer(compose: Compose, photo: Path) -> dict[str, Any]:
+def detect(compose: Compose, image: Path) -> dict[str, Any]:
     query = "model=yolov5n&score=0.25&iou=0.45&nms=iou"
-    with photo.open("rb") as file:
+    with image.open("rb") as file:
         response = httpx2.post(f"http://127.0.0.1:{compose.port}/detect?{query}", files={"file": file}, timeout=30)
     assert response.status_code == 200, response.text
     return dict(response.json())
 
 
 @pytest.mark.usefixtures("server")
-def test_compose_serves_a_photo(compose: Compose, shared: Path) -> None:
-    reference = np.load(shared / "weights" / f"yolov5n_{PHOTO}_640.npz")["dets_image"]
-    (result,) = answer(compose, shared / "data" / "coco_mini" / "images" / f"{PHOTO}.jpg")["results"]
-    came = np.array([[*d["box"], d["score"], d["class_id"]] for d in result["detections"]])
-    assert came.shape == reference.shape
-    np.testing.assert_array_equal(came[:, 5], reference[:, 5])
-    np.testing.assert_allclose(came[:, 4], reference[:, 4], atol=0.01)
-    np.testing.assert_allclose(came[:, :4], reference[:, :4], atol=1)
+def test_compose_serves_an_image(compose: Compose, shared: Path) -> None:
+    reference = np.load(shared / "weights" / f"yolov5n_{IMAGE}_640.npz")["dets_image"]
+    (result,) = detect(compose, shared / "data" / "coco_mini" / "images" / f"{IMAGE}.jpg")["results"]
+    rows = np.array([[*d["box"], d["score"], d["class_id"]] for d in result["detections"]])
+    assert rows.shape == reference.shape
+    np.testing.assert_array_equal(rows[:, 5], reference[:, 5])
+    np.testing.assert_allclose(rows[:, 4], reference[:, 4], atol=0.01)
+    np.testing.assert_allclose(rows[:, :4], reference[:, :4], atol=1)
 
 
-def test_serving_image_is_bare(server: str) -> None:
+def test_serving_image_has_no_torch_and_no_compiler(server: str) -> None:
     program = "import importlib.util as u, json, os; print(json.dumps([os.getuid(), u.find_spec('torch')]))"
     user, torch = json.loads(run("docker", "exec", server, "python", "-c", program))
     assert user != 0
@@ -142,15 +142,15 @@ def test_serving_image_is_bare(server: str) -> None:
 
 
 @pytest.mark.usefixtures("compose")
-def test_without_models_the_images_own_is_served() -> None:
+def test_bundled_model_is_served_by_default() -> None:
     assert "ui-elements@1" in run("docker", "run", "--rm", "--network", "host", "yolo-lineage:cpu", "models")
 
 
-def test_a_training_that_was_stopped_goes_on(compose: Compose) -> None:
-    what = "train --model yolov5n --data /data/bccd --epochs 3 --image-size 128 --batch 16 --runs /runs --name cells"
-    container = compose("run", "--detach", "training", *what.split()).splitlines()[-1]
+def test_stopped_training_resumes(compose: Compose) -> None:
+    options = "train --model yolov5n --data /data/bccd --epochs 3 --image-size 128 --batch 16 --runs /runs --name cells"
+    container = compose("run", "--detach", "training", *options.split()).splitlines()[-1]
     checkpoint = compose.runs / "cells" / "checkpoint.safetensors"
-    deadline = time.monotonic() + LEARNS_WITHIN
+    deadline = time.monotonic() + CHECKPOINT_TIMEOUT
     while not checkpoint.exists():
         assert time.monotonic() < deadline, run("docker", "logs", container)
         time.sleep(0.1)
@@ -164,7 +164,7 @@ def test_a_training_that_was_stopped_goes_on(compose: Compose) -> None:
 
 
 def test_stop_is_graceful(compose: Compose, server: str) -> None:
-    """Keep this last: it ends the server. 0 is its own good end; 137 would be the engine's patience."""
+    """Keep this test last: it stops the server. Exit code 0 is a graceful shutdown, 137 a kill."""
     compose("stop", "cpu")
     assert inspect(server, ".State.ExitCode") == "0"
     assert "shutdown complete" in run("docker", "logs", server)

@@ -1,4 +1,4 @@
-"""The main job on real weights and real photos: import, serve, POST; held to numbers of the original program."""
+"""Official weights, imported and served, reach the numbers of the original program over HTTP."""
 
 from __future__ import annotations
 
@@ -21,17 +21,18 @@ from model_zoo.contract.boxes import pairwise_iou
 from tests.conftest import ROOT
 from tests.e2e.server import Server
 
-PHOTOS = ("000000303818", "000000456496")
+IMAGES = ("000000303818", "000000456496")
 
 
 @pytest.fixture(scope="module")
 def server(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server of the official weights, imported by the command that the README names."""
+    """A server of the official weights, imported with `lineage import`."""
     models = tmp_path_factory.mktemp("models")
     weights = shared / "weights" / "yolov5n.pt"
     command = [
         sys.executable,
-        "lineage/cli/main.py",
+        "-m",
+        "lineage",
         "import",
         str(weights),
         "--name",
@@ -44,28 +45,28 @@ def server(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
         yield server.wait_until_ready()
 
 
-def detect(server: Server, photo: Path, **query: object) -> list[dict[str, Any]]:
-    answer = server.client.post("/detect", params={"model": "yolov5n", **query}, files={"file": photo.read_bytes()})
+def detect(server: Server, image: Path, **query: object) -> list[dict[str, Any]]:
+    answer = server.client.post("/detect", params={"model": "yolov5n", **query}, files={"file": image.read_bytes()})
     assert answer.status_code == 200, answer.text
     (result,) = answer.json()["results"]
     return list(result["detections"])
 
 
-def as_rows(found: list[dict[str, Any]]) -> NDArray[np.float64]:
-    return np.array([[*d["box"], d["score"], d["class_id"]] for d in found])
+def as_rows(detections: list[dict[str, Any]]) -> NDArray[np.float64]:
+    return np.array([[*d["box"], d["score"], d["class_id"]] for d in detections])
 
 
-@pytest.mark.parametrize("photo", PHOTOS)
-def test_detections_equal_the_original_program(server: Server, shared: Path, photo: str) -> None:
-    reference = np.load(shared / "weights" / f"yolov5n_{photo}_640.npz")["dets_image"]
-    image = shared / "data" / "coco_mini" / "images" / f"{photo}.jpg"
-    found = as_rows(detect(server, image, score=0.25, iou=0.45, nms="iou"))
-    assert found.shape == reference.shape
-    partner = pairwise_iou(reference[:, :4].astype(np.float64), found[:, :4]).argmax(axis=1)
-    assert sorted(partner) == list(range(len(found)))
-    np.testing.assert_allclose(found[partner, :4], reference[:, :4], atol=1)
-    np.testing.assert_allclose(found[partner, 4], reference[:, 4], atol=0.01)
-    np.testing.assert_array_equal(found[partner, 5], reference[:, 5])
+@pytest.mark.parametrize("image_id", IMAGES)
+def test_detections_equal_the_original_program(server: Server, shared: Path, image_id: str) -> None:
+    reference = np.load(shared / "weights" / f"yolov5n_{image_id}_640.npz")["dets_image"]
+    image = shared / "data" / "coco_mini" / "images" / f"{image_id}.jpg"
+    rows = as_rows(detect(server, image, score=0.25, iou=0.45, nms="iou"))
+    assert rows.shape == reference.shape
+    partner = pairwise_iou(reference[:, :4].astype(np.float64), rows[:, :4]).argmax(axis=1)
+    assert sorted(partner) == list(range(len(rows)))
+    np.testing.assert_allclose(rows[partner, :4], reference[:, :4], atol=1)
+    np.testing.assert_allclose(rows[partner, 4], reference[:, 4], atol=0.01)
+    np.testing.assert_array_equal(rows[partner, 5], reference[:, 5])
 
 
 def test_average_precision_equals_the_original_program(server: Server, shared: Path) -> None:
@@ -76,8 +77,8 @@ def test_average_precision_equals_the_original_program(server: Server, shared: P
     categories = {truth.cats[i]["name"]: i for i in truth.getCatIds()}
     records = []
     for image_id, image in truth.imgs.items():
-        found = detect(server, data / "images" / image["file_name"], score=0.001, iou=0.6, nms="iou")
-        for d in found:
+        detections = detect(server, data / "images" / image["file_name"], score=0.001, iou=0.6, nms="iou")
+        for d in detections:
             x1, y1, x2, y2 = d["box"]
             box = [x1, y1, x2 - x1, y2 - y1]
             category = categories[d["label"]]

@@ -1,4 +1,4 @@
-"""The playground in a real browser, on a real server: what a person sees, clicks, drops, pastes and types."""
+"""The playground in a real browser: choose, drop and paste images, filter detections, use the keyboard."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.tiny_onnx import toy_card, toy_onnx
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-# Nothing of it may go to the network; the sandbox does not work for root, as which a container runs.
+# No access to other hosts; the sandbox does not work for root, the user in containers.
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 SAMPLES = sorted((ROOT / "service" / "web" / "static" / "playground" / "samples").iterdir())
 
@@ -47,22 +47,24 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def page(browser: Any, server: Server) -> Iterator[Any]:
-    """The playground; what the page complains of fails the test."""
+    """The playground. Errors in the page and requests to other hosts fail the test."""
     with browser.new_context(viewport={"width": 1280, "height": 900}) as context:
-        page, complaints = context.new_page(), list[str]()
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
-        page.on("request", lambda request: complaints.append(request.url) if elsewhere(request.url, server) else None)
+        page, errors = context.new_page(), list[str]()
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+        page.on("request", lambda request: errors.append(request.url) if is_external(request.url, server) else None)
         page.goto(address(server))
         page.wait_for_selector("#model option", state="attached")
         yield page
-        assert [c for c in complaints if "415" not in c] == []  # the browser reports the refusals that a test provokes
+        assert [
+            text for text in errors if "415" not in text
+        ] == []  # the browser logs the responses that a test provokes
 
 
 @pytest.fixture(scope="module")
-def picture(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Much red, some green, little blue: the toy model finds three objects, of scores 0.8, 0.4 and 0.2."""
-    path = tmp_path_factory.mktemp("pictures") / "it's a color.png"
+def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An image on which the toy model detects red, green and blue with scores 0.8, 0.4 and 0.2."""
+    path = tmp_path_factory.mktemp("images") / "it's a color.png"
     cv2.imwrite(str(path), np.full((200, 200, 3), (51, 102, 204), dtype=np.uint8))
     return path
 
@@ -71,13 +73,13 @@ def address(server: Server) -> str:
     return f"http://127.0.0.1:{server.port}/"
 
 
-def elsewhere(url: str, server: Server) -> bool:
+def is_external(url: str, server: Server) -> bool:
     return not url.startswith((address(server), "data:", "blob:"))
 
 
-def give(page: Any, picture: Path) -> None:
-    page.set_input_files("#file", picture)
-    page.wait_for_selector("#found:not([hidden])")
+def choose(page: Any, image: Path) -> None:
+    page.set_input_files("#file", image)
+    page.wait_for_selector("#result:not([hidden])")
 
 
 def labels(page: Any) -> list[str]:
@@ -88,9 +90,9 @@ def set_score(page: Any, score: float) -> None:
     page.locator("#score").fill(str(score))
 
 
-def test_an_image_is_answered_with_boxes_and_the_slider_chooses_among_them(page: Any, picture: Path) -> None:
-    give(page, picture)
-    assert labels(page) == ["red", "green"]  # over the score that the page begins with
+def test_slider_filters_detections(page: Any, image: Path) -> None:
+    choose(page, image)
+    assert labels(page) == ["red", "green"]  # above the initial min score
     set_score(page, 0.05)
     assert labels(page) == ["red", "green", "blue"]
     set_score(page, 0.5)
@@ -100,71 +102,71 @@ def test_an_image_is_answered_with_boxes_and_the_slider_chooses_among_them(page:
     assert page.locator("#rows tr").count() == 1
 
 
-def test_boxes_lie_where_the_answer_says(page: Any, picture: Path) -> None:
-    give(page, picture)
-    photo, box = page.locator("#photo").bounding_box(), page.locator(".box").first.bounding_box()
+def test_boxes_match_the_table(page: Any, image: Path) -> None:
+    choose(page, image)
+    shown, box = page.locator("#image").bounding_box(), page.locator(".box").first.bounding_box()
     left, top, right, bottom = map(float, page.locator("#rows tr td").nth(2).inner_text().split(", "))
-    scale = photo["width"] / 200
-    assert box["x"] - photo["x"] == pytest.approx(left * scale, abs=1.5 * scale)  # the table rounds to pixels
-    assert box["y"] - photo["y"] == pytest.approx(top * scale, abs=1.5 * scale)
+    scale = shown["width"] / 200
+    assert box["x"] - shown["x"] == pytest.approx(left * scale, abs=1.5 * scale)  # the table rounds to pixels
+    assert box["y"] - shown["y"] == pytest.approx(top * scale, abs=1.5 * scale)
     assert box["width"] == pytest.approx((right - left) * scale, abs=2 * scale)
     assert box["height"] == pytest.approx((bottom - top) * scale, abs=2 * scale)
 
 
-def test_the_curl_line_gives_the_same_answer(page: Any, picture: Path) -> None:
-    give(page, picture)
+def test_curl_command_gives_the_same_result(page: Any, image: Path) -> None:
+    choose(page, image)
     if shutil.which("curl") is None:
         pytest.skip("needs curl")
-    line = page.inner_text("#curl")
-    done = subprocess.run(["bash", "-c", line], cwd=picture.parent, capture_output=True, text=True, check=True)
+    command = page.inner_text("#curl")
+    done = subprocess.run(["bash", "-c", command], cwd=image.parent, capture_output=True, text=True, check=True)
     assert re.findall(r'"label": "(\w+)"', done.stdout) == ["red", "green"]
     page.locator("summary").click()
     assert '"label": "green"' in page.inner_text("#json")
 
 
-def test_classes_can_be_hidden(page: Any, picture: Path) -> None:
-    give(page, picture)
+def test_classes_can_be_hidden(page: Any, image: Path) -> None:
+    choose(page, image)
     page.get_by_role("button", name="red 1").click()
     assert labels(page) == ["green"]
     page.get_by_role("button", name="red 1").click()
     assert labels(page) == ["red", "green"]
 
 
-def test_all_can_be_done_from_the_keyboard(page: Any, picture: Path) -> None:
-    with page.expect_file_chooser() as chooser:  # told to the browser well before the key that opens it
-        for wanted in ("model", "score", "file"):
-            while page.evaluate("document.activeElement.id") != wanted:
+def test_playground_works_from_the_keyboard(page: Any, image: Path) -> None:
+    with page.expect_file_chooser() as chooser:  # registered before the key press that opens it
+        for target in ("model", "score", "file"):
+            while page.evaluate("document.activeElement.id") != target:
                 page.keyboard.press("Tab")
         page.keyboard.press("Space")
-    chooser.value.set_files(picture)
-    page.wait_for_selector("#found:not([hidden])")
+    chooser.value.set_files(image)
+    page.wait_for_selector("#result:not([hidden])")
     page.locator("#score").focus()
     page.keyboard.press("End")
     assert labels(page) == []
     page.keyboard.press("Home")
     assert labels(page) == ["red", "green", "blue"]
-    page.locator("#rows tr").nth(1).focus()  # a row that is looked at shows its box
+    page.locator("#rows tr").nth(1).focus()  # a focused row highlights its box
     assert page.locator(".box.lit").count() >= 1
 
 
 @pytest.mark.parametrize("way", ["drop", "paste"])
-def test_an_image_can_be_dropped_and_pasted(page: Any, picture: Path, way: str) -> None:
+def test_image_can_be_dropped_and_pasted(page: Any, image: Path, way: str) -> None:
     page.evaluate(
         """([way, bytes]) => {
             const transfer = new DataTransfer();
-            transfer.items.add(new File([new Uint8Array(bytes)], "given.png", { type: "image/png" }));
+            transfer.items.add(new File([new Uint8Array(bytes)], "image.png", { type: "image/png" }));
             const event = way === "drop"
                 ? new DragEvent(way, { bubbles: true, cancelable: true, dataTransfer: transfer })
                 : new ClipboardEvent(way, { bubbles: true, clipboardData: transfer });
             document.body.dispatchEvent(event);
         }""",
-        [way, list(picture.read_bytes())],
+        [way, list(image.read_bytes())],
     )
-    page.wait_for_selector("#found:not([hidden])")
+    page.wait_for_selector("#result:not([hidden])")
     assert labels(page) == ["red", "green"]
 
 
-def test_every_sample_is_shown_and_one_click_away(page: Any) -> None:
+def test_samples_are_detected_on_click(page: Any) -> None:
     buttons = page.locator("#samples button")
     playwright.expect(buttons).to_have_count(len(SAMPLES))
     for number, sample in enumerate(SAMPLES):
@@ -177,10 +179,10 @@ def test_every_sample_is_shown_and_one_click_away(page: Any) -> None:
         playwright.expect(page.locator("#status")).to_contain_text(f"in {sample.name}, ")
         height, width = cv2.imread(str(sample)).shape[:2]
         assert page.inner_text("#status").endswith(f", {width} \N{MULTIPLICATION SIGN} {height}")
-        assert page.evaluate("document.getElementById('photo').naturalWidth") == width
+        assert page.evaluate("document.getElementById('image').naturalWidth") == width
 
 
-def test_a_sample_is_chosen_from_the_keyboard(page: Any) -> None:
+def test_sample_can_be_chosen_from_the_keyboard(page: Any) -> None:
     page.wait_for_selector("#samples button")
     while page.evaluate("document.activeElement.closest('#samples') === null"):
         page.keyboard.press("Tab")
@@ -189,32 +191,34 @@ def test_a_sample_is_chosen_from_the_keyboard(page: Any) -> None:
     playwright.expect(page.locator("#status")).to_contain_text(f"in {SAMPLES[1].name}, ")
 
 
-def test_another_model_looks_at_the_same_image(page: Any, picture: Path) -> None:
-    give(page, picture)
+def test_changed_model_detects_on_the_same_image(page: Any, image: Path) -> None:
+    choose(page, image)
     assert '"name": "other"' in page.text_content("#json")  # the first in the list
     page.select_option("#model", "toy")
     playwright.expect(page.locator("#json")).to_contain_text('"name": "toy"')
     assert labels(page) == ["red", "green"]
 
 
-def test_what_cannot_be_used_is_explained(page: Any, picture: Path, tmp_path: Path) -> None:
+def test_unusable_file_shows_the_error(page: Any, image: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken.png"
-    broken.write_bytes(b"no picture at all")
+    broken.write_bytes(b"no image")
     page.set_input_files("#file", broken)
     page.wait_for_selector("#problem:not([hidden])")
     assert "expected" in page.inner_text("#problem")
-    give(page, picture)
+    choose(page, image)
     assert page.locator("#problem").is_hidden()
 
 
 @pytest.mark.parametrize("width", [320, 390, 1280])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_fits_phones_and_both_schemes(browser: Any, server: Server, picture: Path, width: int, scheme: str) -> None:
+def test_layout_fits_phones_and_both_color_schemes(
+    browser: Any, server: Server, image: Path, width: int, scheme: str
+) -> None:
     with browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme) as context:
         page = context.new_page()
         page.goto(address(server))
-        give(page, picture)
+        choose(page, image)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-        paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
-        light = sum(map(int, re.findall(r"\d+", paper)[:3])) > 3 * 128
+        background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        light = sum(map(int, re.findall(r"\d+", background)[:3])) > 3 * 128
         assert light == (scheme == "light")

@@ -1,4 +1,4 @@
-"""`lineage serve` as a process: start, batches, hostile clients, overload, and a graceful end."""
+"""`lineage serve` as a process: start, batches, overload, malicious clients, graceful shutdown."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Publish = Callable[..., Path]
 
 @pytest.fixture
 def publish(tmp_path: Path) -> Publish:
-    """Publish a version of the toy model, `work` makes it slow; returns the repository."""
+    """Publish a version of the toy model and return the repository. `work` makes it slow."""
 
     def publish(name: str = "toy", work: int = 0) -> Path:
         card, source = toy_card(name, size=(256, 256)), tmp_path / "model.onnx"
@@ -46,8 +46,8 @@ def server(publish: Publish) -> Iterator[Server]:
         yield server.wait_until_ready()
 
 
-def picture(seed: int, size: tuple[int, int] = (128, 128)) -> bytes:
-    """A PNG of a color of its own."""
+def image_of(seed: int, size: tuple[int, int] = (128, 128)) -> bytes:
+    """A PNG in a color that depends on the seed."""
     color = np.random.default_rng(seed).integers(64, 256, 3, dtype=np.uint8)
     return cv2.imencode(".png", np.broadcast_to(color, (*size, 3)))[1].tobytes()
 
@@ -68,17 +68,17 @@ def check_problem(response: Response, sent: object) -> None:
     assert response.json()["status"] == response.status_code
 
 
-# Start and end
+# Start and shutdown
 
 
-def test_it_starts_light_and_without_torch(server: Server) -> None:
-    assert server.cpu_seconds() < 3, "it must answer within 3 s of start"
-    assert results(detect(server, picture(1)))
+def test_server_starts_within_3_s_and_without_torch(server: Server) -> None:
+    assert server.cpu_seconds() < 3, "must be ready within 3 s of CPU time"
+    assert results(detect(server, image_of(1)))
     assert "libtorch" not in server.loaded_files()
     assert "/torch/" not in server.loaded_files()
 
 
-def test_an_empty_repository_is_told_and_filled_while_it_runs(tmp_path: Path, publish: Publish) -> None:
+def test_empty_repository_can_be_filled_while_serving(tmp_path: Path, publish: Publish) -> None:
     with Server(tmp_path / "models", poll=0.1) as server:
         assert server.client.get("/health/live").status_code == 200
         while "lineage import" not in (ready := server.client.get("/health/ready")).text:
@@ -86,12 +86,10 @@ def test_an_empty_repository_is_told_and_filled_while_it_runs(tmp_path: Path, pu
         assert "lineage import" in server.log
         publish()
         server.wait_until_ready()
-        assert results(detect(server, picture(1)))
+        assert results(detect(server, image_of(1)))
 
 
-def test_without_a_repository_it_serves_the_model_it_comes_with_until_there_is_another(
-    tmp_path: Path, publish: Publish
-) -> None:
+def test_bundled_model_is_served_until_there_is_another(tmp_path: Path, publish: Publish) -> None:
     (tmp_path / "home").mkdir()
     with Server(None, tmp_path / "home", poll=0.1) as server:
         server.wait_until_ready()
@@ -101,39 +99,39 @@ def test_without_a_repository_it_serves_the_model_it_comes_with_until_there_is_a
         assert answer["results"][0]["image"]["width"] > 0
         publish().rename(tmp_path / "home" / "models")
         server.wait_for_log(re.compile("loaded toy@1"))
-        while (response := detect(server, picture(1))).json()["model"]["name"] != "toy":
+        while (response := detect(server, image_of(1))).json()["model"]["name"] != "toy":
             assert response.status_code == 200
 
 
-def test_a_new_version_takes_over_without_a_refused_request(publish: Publish) -> None:
+def test_new_version_is_swapped_in_without_a_failed_request(publish: Publish) -> None:
     with Server(publish(), poll=0.1) as server:
         server.wait_until_ready()
         publish()
         versions = [1]
         while versions[-1] != 2:
-            answer = detect(server, picture(1))
+            answer = detect(server, image_of(1))
             assert answer.status_code == 200, answer.text
             versions.append(answer.json()["model"]["version"])
         assert versions == sorted(versions)
 
 
-def test_on_sigterm_it_answers_what_was_accepted_and_ends_well(publish: Publish) -> None:
+def test_sigterm_answers_accepted_requests(publish: Publish) -> None:
     with Server(publish(work=500), workers=1) as server, ExitStack() as connections:
         server.wait_until_ready()
-        accepted = [connections.enter_context(closing(send(server, picture(n)))) for n in range(4)]
+        accepted = [connections.enter_context(closing(send(server, image_of(n)))) for n in range(4)]
         last = connections.enter_context(closing(HTTPConnection("127.0.0.1", server.port, timeout=TIMEOUT)))
-        last.request("GET", "/health/live")  # taken last: all were read when it is answered
+        last.request("GET", "/health/live")  # sent last: all others have been read once it is answered
         assert last.getresponse().status == 200
         server.process.send_signal(signal.SIGTERM)
         assert [connection.getresponse().status for connection in accepted] == [200] * 4
         assert server.process.wait(TIMEOUT) == 0
         assert "shutdown complete: all accepted requests were answered" in server.log
         with pytest.raises(ConnectionRefusedError):
-            send(server, picture(1))
+            send(server, image_of(1))
 
 
 def send(server: Server, image: bytes) -> HTTPConnection:
-    """Send a request whole and return the connection, its answer unread."""
+    """Send a complete request and return the connection, with the response unread."""
     connection = HTTPConnection("127.0.0.1", server.port, timeout=TIMEOUT)
     connection.request("POST", "/detect", image, {"Content-Type": "image/png"})
     return connection
@@ -143,27 +141,27 @@ def send(server: Server, image: bytes) -> HTTPConnection:
 
 
 @pytest.mark.parametrize("size", [2, 8, 32])
-def test_an_image_is_answered_alike_alone_and_among_others(publish: Publish, size: int) -> None:
-    """The others have other pixels, other shapes and other thresholds."""
+def test_results_do_not_depend_on_the_batch(publish: Publish, size: int) -> None:
+    """The images of a batch have different pixels, shapes and thresholds."""
     with Server(publish(), max_batch=32, max_delay_ms=50, workers=1, shapes="buckets") as server:
         server.wait_until_ready()
-        asked = [
-            (picture(n, (128, 128) if n % 4 else (72, 128)), {"score": 0.01 + n / 150, "iou": n / 31, "nms": "iou"})
+        requests = [
+            (image_of(n, (128, 128) if n % 4 else (72, 128)), {"score": 0.01 + n / 150, "iou": n / 31, "nms": "iou"})
             for n in range(size)
         ]
-        alone = [results(detect(server, image, **query)) for image, query in asked]
-        assert len({json.dumps(result) for result in alone}) == size, "the toy tells them apart"
+        single = [results(detect(server, image, **query)) for image, query in requests]
+        assert len({json.dumps(result) for result in single}) == size, "the toy model distinguishes all images"
         order = random.Random(size).sample(range(size), size)
         for _ in range(3):
             with ThreadPoolExecutor(size) as pool:
-                together = list(pool.map(lambda n: results(detect(server, asked[n][0], **asked[n][1])), order))
-            assert together == [alone[n] for n in order]
+                batched = list(pool.map(lambda n: results(detect(server, requests[n][0], **requests[n][1])), order))
+            assert batched == [single[n] for n in order]
 
 
-def test_many_files_of_one_request_keep_their_order(publish: Publish) -> None:
+def test_files_of_a_request_keep_their_order(publish: Publish) -> None:
     with Server(publish(), max_batch=8, max_delay_ms=20) as server:
         server.wait_until_ready()
-        images = [picture(n) for n in range(32)]
+        images = [image_of(n) for n in range(32)]
         answered = results(server.client.post("/detect", files=[("file", (f"{n}", i)) for n, i in enumerate(images)]))
         assert [result["file"] for result in answered] == [str(n) for n in range(32)]
         for result, image in zip(answered, images, strict=True):
@@ -173,36 +171,36 @@ def test_many_files_of_one_request_keep_their_order(publish: Publish) -> None:
 # Overload and slow clients
 
 
-def test_when_the_queue_is_full_it_says_when_to_come_back(publish: Publish) -> None:
+def test_full_queue_is_refused_with_retry_after(publish: Publish) -> None:
     with Server(publish(work=1000), workers=1, queue_size=2, max_files=1) as server, ThreadPoolExecutor(12) as pool:
         server.wait_until_ready()
-        answers = list(pool.map(lambda n: detect(server, picture(n)), range(12)))
+        answers = list(pool.map(lambda n: detect(server, image_of(n)), range(12)))
         refused = [answer for answer in answers if answer.status_code != 200]
         assert len(refused) < 12
         assert {(answer.status_code, answer.headers["retry-after"]) for answer in refused} == {(503, "1")}
-        assert {answer.json()["title"] for answer in refused} == {"Inference queue full"}
-        assert results(detect(server, picture(1))), "it takes requests again"
+        assert {answer.json()["title"] for answer in refused} <= {"Decode queue full", "Inference queue full"}
+        assert results(detect(server, image_of(1))), "accepts requests again"
 
 
-def test_slow_clients_hold_up_nobody_and_are_told_in_the_end(publish: Publish) -> None:
+def test_slow_clients_time_out_and_do_not_block_others(publish: Publish) -> None:
     head = b"POST /detect HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: 1000\r\n\r\n"
     with Server(publish(), timeout=1) as server:
         server.wait_until_ready()
         slow = [socket.create_connection(("127.0.0.1", server.port), TIMEOUT) for _ in range(100)]
         for n, connection in enumerate(slow):
             connection.sendall(head + b"x" if n % 2 else head[:20])
-        assert results(detect(server, picture(1)))
+        assert results(detect(server, image_of(1)))
         assert b"408 Request Timeout" in slow[1].recv(1000)
         for connection in slow:
             connection.close()
 
 
-# Hostile clients
+# Malicious clients
 
 
-def hostile_requests() -> Iterator[tuple[str, dict[str, object]]]:
-    """Requests that cannot be answered: (name, arguments of `Client.request`)."""
-    good = {"file": ("a.png", picture(1))}
+def bad_requests() -> Iterator[tuple[str, dict[str, object]]]:
+    """Requests that must be refused: (name, arguments of `Client.request`)."""
+    good = {"file": ("a.png", image_of(1))}
     for n, file in enumerate(file for file in hostile_files() if file.refused):
         raw = {"content": file.data, "headers": {"Content-Type": "image/jpeg"}}
         yield f"file {file.name}", raw if n % 2 else {"files": {"file": ("a.jpg", file.data)}}
@@ -241,13 +239,13 @@ def hostile_requests() -> Iterator[tuple[str, dict[str, object]]]:
         "image",
         "multipart/form-data;;",
     ):
-        yield f"content type {kind!r}", {"content": picture(1), "headers": {"Content-Type": kind}}
-    yield "too many files", {"files": [("file", ("a", picture(1)))] * 33}
-    yield "another field", {"files": {"image": ("a.png", picture(1))}}
+        yield f"content type {kind!r}", {"content": image_of(1), "headers": {"Content-Type": kind}}
+    yield "too many files", {"files": [("file", ("a", image_of(1)))] * 33}
+    yield "another field", {"files": {"image": ("a.png", image_of(1))}}
     yield "a text field", {"files": good, "data": {"score": "0.5"}}
     yield "no file", {"data": {"a": "b"}}
     yield "nothing", {}
-    yield "two drawn", {"files": [("file", ("a", picture(1)))] * 2, "headers": {"Accept": "image/jpeg"}}
+    yield "two drawn", {"files": [("file", ("a", image_of(1)))] * 2, "headers": {"Accept": "image/jpeg"}}
     yield "not acceptable", {"files": good, "headers": {"Accept": "text/html"}}
     for n in range(20):
         noise = random.Random(n).randbytes(2000)
@@ -257,23 +255,23 @@ def hostile_requests() -> Iterator[tuple[str, dict[str, object]]]:
         yield f"noise in a part {n}", {"content": body + b"\r\n--x--\r\n", "headers": kind}
 
 
-def test_hostile_requests_are_refused_each_and_leave_no_trace(server: Server) -> None:
+def test_bad_requests_are_refused_without_leaks(server: Server) -> None:
     def attack() -> int:
         for name, arguments in requests:
             before = server.cpu_seconds()
             check_problem(server.client.post("/detect", **arguments), name)
-            assert server.cpu_seconds() - before < 2, f"{name}: no refusal may take over 2 s"
+            assert server.cpu_seconds() - before < 2, f"{name}: a refusal must take less than 2 s"
         return server.memory()
 
-    requests = list(hostile_requests())
+    requests = list(bad_requests())
     assert len(requests) >= 200
-    _, settled, after = (attack() for _ in range(3))  # the allocator's pools reach their size in the first two
+    _, settled, after = (attack() for _ in range(3))  # the first two fill the allocator's pools
     assert after - settled < 16 * MEBIBYTE
-    assert results(detect(server, picture(1)))
+    assert results(detect(server, image_of(1)))
     assert "Traceback" not in server.log
 
 
-def test_what_is_no_http_is_refused(server: Server) -> None:
+def test_malformed_http_is_refused(server: Server) -> None:
     for sent in (
         b"garbage\r\n\r\n",
         b"GET /\xff HTTP/1.1\r\nHost: x\r\n\r\n",
@@ -289,7 +287,7 @@ def test_what_is_no_http_is_refused(server: Server) -> None:
         assert json.loads(body)["status"] == 400
 
 
-def test_a_body_that_never_ends_is_refused_and_not_kept(publish: Publish) -> None:
+def test_endless_body_is_refused_and_not_stored(publish: Publish) -> None:
     with Server(publish(), max_body=MEBIBYTE) as server:
         server.wait_until_ready()
         before = server.memory()
@@ -301,8 +299,18 @@ def test_a_body_that_never_ends_is_refused_and_not_kept(publish: Publish) -> Non
         assert server.memory() - before < 32 * MEBIBYTE
 
 
+def test_unknown_model_is_refused_before_the_body_arrives(server: Server) -> None:
+    head = (
+        b"POST /detect?model=unknown HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: 1000000\r\n\r\n"
+    )
+    received = talk(server, head)
+    assert received.startswith(b"HTTP/1.1 404")
+    assert b"No such model" in received
+    assert b"100 Continue" not in talk(server, head.replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n"))
+
+
 def talk(server: Server, sent: bytes, *, end: bool = False) -> bytes:
-    """Send bytes on a connection of their own; return what comes back first, or all until the server has read all."""
+    """Send bytes on a new connection and return the response, or with `end` only what has arrived after sending."""
     with socket.create_connection(("127.0.0.1", server.port), TIMEOUT) as connection:
         connection.sendall(sent)
         received = connection.recv(1 << 16)

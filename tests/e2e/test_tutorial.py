@@ -1,4 +1,4 @@
-"""Every command of docs/tutorial.md, as it is written there, in small form: from pages to answers over HTTP."""
+"""Run every command of docs/tutorial.md at a reduced size: from rendering pages to detecting over HTTP."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from model_zoo.contract.package import Repository
 from tests.conftest import ROOT
 from tests.examples.ui_elements.rendering import needs_chromium, needs_systems
 
-# What the document says, and what is run in its place: a minute instead of an hour.
+# Options of the document and their replacements, which take a minute instead of an hour.
 SIZES = {"--count 600": "--count 16", "--epochs 30": "--epochs 1", "--image-size 640": "--image-size 160 --workers 0"}
-# Done already where this test runs; needs the network; takes two hours (tests/examples/test_make.py has it in small).
+# Done before the tests; needs the network; takes two hours (tests/examples/test_make.py runs a small version).
 NOT_RUN = ("make", ". .venv/bin/activate", "npm install --prefix examples/ui_elements", "make ui-elements")
-# A run of one epoch is over before it could be interrupted; what the command says of it is expected.
+# A run of one epoch ends before it could be interrupted, so that resuming it is refused with this message.
 REFUSED = {"lineage train --resume runs/ui-elements": "it is finished"}
 TIMEOUT = 60.0
 
@@ -37,15 +37,15 @@ pytestmark = [
 ]
 
 
-def written() -> list[str]:
+def shell_lines() -> list[str]:
     """List the lines of the document's shell blocks."""
     document = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```sh\n(.*?)^```", document, re.DOTALL | re.MULTILINE)
     return [line for block in blocks for line in block.splitlines()]
 
 
-class Reader:
-    """Types the commands in a folder that has what they name of the checkout, and keeps what they print."""
+class Shell:
+    """Runs commands in a folder with the programs and samples that they use."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.servers = folder, list[subprocess.Popen[bytes]]()
@@ -60,18 +60,18 @@ class Reader:
         for name, start in (("python", ""), ("lineage", "-m lineage")):
             (programs / name).write_text(f'#!/bin/sh\nexec {sys.executable} {start} "$@"\n')
             (programs / name).chmod(0o755)
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("LINEAGE_")}
-        self.environment = kept | {
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("LINEAGE_")}
+        self.environment = environment | {
             "PATH": f"{programs}:{os.environ['PATH']}",
             "PYTHONPATH": str(ROOT),
             "LINEAGE_CACHE": str(folder / "cache"),
             "LINEAGE_PORT": self.address.split(":")[1],
         }
 
-    def type(self, line: str) -> str:
-        """Run one line; a server stays up."""
-        for said, small in SIZES.items():
-            line = line.replace(said, small)
+    def run(self, line: str) -> str:
+        """Run one line and return its output. A server keeps running."""
+        for option, small in SIZES.items():
+            line = line.replace(option, small)
         command = ["bash", "-c", line.replace("localhost:8000", self.address)]
         if line.startswith("lineage serve"):
             self.servers.append(subprocess.Popen(["bash", "-c", f"exec {line}"], cwd=self.folder, env=self.environment))
@@ -84,33 +84,33 @@ class Reader:
         return done.stdout
 
     def _until_ready(self) -> str:
-        give_up = time.monotonic() + TIMEOUT
-        while time.monotonic() < give_up:
+        end = time.monotonic() + TIMEOUT
+        while time.monotonic() < end:
             try:
-                answer = httpx2.get(f"http://{self.address}/health/ready")
+                response = httpx2.get(f"http://{self.address}/health/ready")
             except httpx2.ConnectError:
-                answer = None
-            if answer is not None and answer.status_code == 200:
+                response = None
+            if response is not None and response.status_code == 200:
                 return ""
             time.sleep(0.05)
         raise AssertionError(f"no server on {self.address}")
 
 
 @pytest.fixture
-def reader(tmp_path: Path) -> Iterator[Reader]:
-    reader = Reader(tmp_path)
-    yield reader
-    for server in reader.servers:
+def shell(tmp_path: Path) -> Iterator[Shell]:
+    shell = Shell(tmp_path)
+    yield shell
+    for server in shell.servers:
         server.terminate()
         server.wait(TIMEOUT)
 
 
-def test_the_commands_lead_from_nothing_to_a_served_model(reader: Reader, tmp_path: Path) -> None:
-    lines = written()
+def test_tutorial_commands_run(shell: Shell, tmp_path: Path) -> None:
+    lines = shell_lines()
     assert set(NOT_RUN) | set(REFUSED) <= set(lines)
-    assert all(any(said in line for line in lines) for said in SIZES)
-    printed = {line: reader.type(line) for line in lines if line not in NOT_RUN}
-    [answer] = [json.loads(text) for line, text in printed.items() if line.startswith("curl") and "-o" not in line]
+    assert all(any(option in line for line in lines) for option in SIZES)
+    outputs = {line: shell.run(line) for line in lines if line not in NOT_RUN}
+    [answer] = [json.loads(text) for line, text in outputs.items() if line.startswith("curl") and "-o" not in line]
     assert answer["model"] == {"name": "ui-elements", "version": 1}
     sample = ROOT / "service" / "web" / "static" / "playground" / "samples" / "file-manager.jpg"
     assert cv2.imread(str(tmp_path / "answer.jpg")).shape == cv2.imread(str(sample)).shape

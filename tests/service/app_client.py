@@ -30,7 +30,7 @@ def png(image: NDArray[np.uint8]) -> bytes:
 def serving(
     repository: Repository, open_engine: OpenEngine = open_engine, *, ready: bool = True, **settings: object
 ) -> Iterator[TestClient]:
-    """Yield a client of an application; by default once that is ready."""
+    """Yield a client of an application, by default once that is ready."""
     app = create_app(Settings(repository=repository.root, **settings), open_engine)
     with TestClient(app, raise_server_exceptions=True) as client:
         if ready:
@@ -62,7 +62,7 @@ def wait_until(condition: Callable[[], object]) -> None:
 
 
 class RawRequest:
-    """POST /detect as ASGI messages: `body` chunks, then `end`; records the reads and the response."""
+    """POST /detect as ASGI messages. The client disconnects after the body. Records reads and response."""
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class RawRequest:
         self.sent: list[dict[str, Any]] = []
 
     def run(self) -> int:
-        """Run the request and return the status; the client disconnects after the body."""
+        """Run the request and return the status."""
         assert self._client.portal is not None
         self._client.portal.call(self._client.app, self.scope, self._receive, self._send)
         return int(self.sent[0]["status"])

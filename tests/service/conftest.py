@@ -35,6 +35,6 @@ def toy_package(tmp_path_factory: pytest.TempPathFactory) -> Package:
 
 @pytest.fixture(scope="session")
 def client(toy_package: Package) -> Iterator[TestClient]:
-    """A client of one application for all tests; they must not change its repository."""
+    """A client of one application for all tests. They must not change its repository."""
     with serving(Repository(toy_package.path.parents[1])) as client:
         yield client

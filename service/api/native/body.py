@@ -1,4 +1,7 @@
-"""Read request bodies within limits on bytes, files and time; a wrong Content-Length is not trusted."""
+"""Read request bodies within limits on bytes, files and time.
+
+Bytes are counted as received: a wrong Content-Length is not trusted.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,7 @@ class Upload:
     """One image file of a request."""
 
     file: str | None
-    """File name sent by the client; None for a raw body."""
+    """File name sent by the client, None for a raw body."""
     data: bytes
     """Contents of the file."""
 

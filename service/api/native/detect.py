@@ -78,7 +78,7 @@ async def detect(request: Request, query: Annotated[DetectQuery, Query()]) -> Re
 
 
 async def _cancel_on_disconnect(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """Await the work; cancel it and raise BadRequest when the client disconnects."""
+    """Await the work. If the client disconnects, cancel it and raise BadRequest."""
     working = asyncio.ensure_future(work)
     disconnect = asyncio.ensure_future(request.receive())  # the body has been read: only the disconnect is left
     try:

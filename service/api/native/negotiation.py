@@ -9,7 +9,7 @@ from service.api.errors import NotAcceptable
 
 
 def negotiate(accept: str | None, offers: Sequence[str]) -> str:
-    """Return the media type that an Accept header prefers; the first of equals.
+    """Return the media type that an Accept header prefers, the first of equals.
 
     Raises:
         NotAcceptable: the header allows none of the offers.
@@ -33,7 +33,7 @@ def _weight(offer: str, ranges: Sequence[tuple[str, float]]) -> float:
 
 
 def _parse(part: str) -> tuple[str, float]:
-    """Parse `type/subtype;q=0.5`; a weight outside 0 to 1 counts as 0."""
+    """Parse `type/subtype;q=0.5`. A weight outside 0 to 1 counts as 0."""
     media_range, *parameters = (piece.strip().lower() for piece in part.split(";"))
     weights = [parameter[2:] for parameter in parameters if parameter.startswith("q=")]
     try:

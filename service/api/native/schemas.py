@@ -20,7 +20,7 @@ class DetectQuery(BaseModel):
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
     model: Annotated[str, Field(min_length=1, max_length=256)] | None = None
-    """name, name@version or name@alias; optional if there is only one model."""
+    """name, name@version or name@alias. Optional if there is only one model."""
     score: float | None = None
     """Min score of a detection, 0 to 1."""
     iou: float | None = None
@@ -28,7 +28,7 @@ class DetectQuery(BaseModel):
     nms: Literal["diou", "iou"] | None = None
     """Overlap measure: diou also uses the distance of the box centers (arXiv:1911.08287)."""
     classes: Annotated[list[ClassName], Field(max_length=1000)] | None = None
-    """Names or indices of the classes to report; repeated or separated by commas."""
+    """Names or indices of the classes to report, repeated or separated by commas."""
     max_detections: Annotated[int, Field(ge=1, le=100_000)] | None = None
     """Max number of detections per image."""
 
@@ -76,7 +76,7 @@ class ModelName(BaseModel):
 
 
 class Timing(BaseModel):
-    """Milliseconds. Stages are those of the slowest image; total is the whole request."""
+    """Milliseconds. `total` is the whole request, the stages are those of the slowest image."""
 
     decode: float
     queue: float
@@ -101,7 +101,7 @@ class Version(BaseModel):
 
 
 class Model(BaseModel):
-    """A model of the repository; `default` is the version that its bare name refers to."""
+    """A model of the repository. `default` is the version that its bare name refers to."""
 
     name: str
     default: int | None
@@ -124,7 +124,7 @@ class Models(BaseModel):
 
 
 class Health(BaseModel):
-    """Health of the service; `missing` lists what must happen before it is ready."""
+    """Health of the service. `missing` lists what must happen before it is ready."""
 
     status: Literal["ready", "not ready", "live"]
     missing: list[str] = []

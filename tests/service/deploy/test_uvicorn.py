@@ -1,4 +1,4 @@
-"""The listening socket; tests/e2e/test_serve.py runs the server."""
+"""The listening socket. tests/e2e/test_serve.py runs the server."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ PATIENCE = 30.0
 
 
 class Engines:
-    """Opens fake engines and records them. Versions in `broken` fail; `gate` blocks loading (of `gated`, or of all)."""
+    """Opens fake engines and records them. Versions in `broken` fail. `gate` blocks loading (of `gated`, or of all)."""
 
     def __init__(self) -> None:
         self.opened: dict[Package, FakeEngine] = {}

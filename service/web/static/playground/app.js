@@ -1,11 +1,11 @@
-// Sends an image to /detect once, at a low score, and shows of the answer what the threshold lets through.
+// Send an image to /detect once with a low min score, and filter the response by the slider.
 
-const LOWEST = 0.05; // asked for; the slider chooses among what came
+const MIN_SCORE = 0.05; // of the request; the slider filters the response
 const STAGES = [["decode", "#8ecae6"], ["queue", "#ffd166"], ["infer", "#83c5a0"], ["rest", "#c9c9c2"]];
 const $ = (id) => document.getElementById(id);
-const state = { answer: null, name: "", hidden: new Set(), turn: 0, url: "" };
+const state = { response: null, name: "", hidden: new Set(), requests: 0, url: "" };
 
-// The color of a class, as the server draws it: steps of the golden section never come close to an earlier hue soon.
+// The color of a class, as the server draws it: golden-ratio steps keep the hues of nearby classes apart.
 function color(classId) {
   const [saturation, value] = [[0.85, 0.95], [0.6, 1.0], [0.9, 0.7]][classId % 3];
   const part = (n) => {
@@ -15,7 +15,7 @@ function color(classId) {
   return [part(5), part(3), part(1)];
 }
 
-function ink(rgb) { // black or white, whichever has the higher contrast (WCAG 2)
+function textColor(rgb) { // black or white, whichever has the higher contrast (WCAG 2)
   const [r, g, b] = rgb.map((v) => (v <= 10 ? v / 255 / 12.92 : ((v / 255 + 0.055) / 1.055) ** 2.4));
   return 0.2126 * r + 0.7152 * g + 0.0722 * b > 0.179 ? "#000" : "#fff";
 }
@@ -23,29 +23,29 @@ function ink(rgb) { // black or white, whichever has the higher contrast (WCAG 2
 const css = (rgb) => `rgb(${rgb.join(" ")})`;
 
 function element(tag, properties = {}, ...children) {
-  const made = Object.assign(document.createElement(tag), properties);
-  made.append(...children);
-  return made;
+  const created = Object.assign(document.createElement(tag), properties);
+  created.append(...children);
+  return created;
 }
 
 async function detect(blob, name) {
-  const turn = ++state.turn; // a later image wins, whichever answer comes first
+  const request = ++state.requests; // only the latest request is shown, whichever response arrives first
   $("problem").hidden = true;
-  $("status").textContent = `Looking at ${name} …`;
+  $("status").textContent = `Detecting in ${name} …`;
   show(blob, name);
   const form = new FormData();
   form.append("file", blob, name);
   try {
-    await listed; // an image may be chosen before the models are known
-    const response = await fetch(`detect?${query(LOWEST)}`, { method: "POST", body: form });
-    const answer = await response.json();
-    if (turn !== state.turn) return;
-    if (!response.ok) throw new Error(answer.detail);
-    state.answer = answer;
+    await modelsListed; // an image may be chosen before the models are listed
+    const response = await fetch(`detect?${query(MIN_SCORE)}`, { method: "POST", body: form });
+    const body = await response.json();
+    if (request !== state.requests) return;
+    if (!response.ok) throw new Error(body.detail);
+    state.response = body;
     state.hidden.clear();
     render();
   } catch (error) {
-    if (turn === state.turn) fail(error.message);
+    if (request === state.requests) fail(error.message);
   }
 }
 
@@ -56,12 +56,12 @@ function query(score) {
 function show(blob, name) {
   URL.revokeObjectURL(state.url);
   state.url = URL.createObjectURL(blob);
-  Object.assign(state, { name, answer: null, blob });
-  $("photo").src = state.url;
-  $("photo").alt = name;
+  Object.assign(state, { name, response: null, blob });
+  $("image").src = state.url;
+  $("image").alt = name;
   $("boxes").replaceChildren();
   $("stage").hidden = false;
-  $("found").hidden = true;
+  $("result").hidden = true;
 }
 
 function fail(message) {
@@ -71,59 +71,59 @@ function fail(message) {
 }
 
 function render() {
-  if (!state.answer) return;
-  const [result] = state.answer.results;
-  const sure = result.detections.filter((d) => d.score >= Number($("score").value));
-  const shown = sure.filter((d) => !state.hidden.has(d.label));
+  if (!state.response) return;
+  const [result] = state.response.results;
+  const scored = result.detections.filter((d) => d.score >= Number($("score").value));
+  const shown = scored.filter((d) => !state.hidden.has(d.label));
   $("status").textContent = `${shown.length} ${shown.length === 1 ? "detection" : "detections"} in ${state.name}, `
     + `${result.image.width} × ${result.image.height}`;
-  $("boxes").replaceChildren(...shown.map((d) => box(d, result.image)).reverse()); // the best lie on top
+  $("boxes").replaceChildren(...shown.map((d) => box(d, result.image)).reverse()); // the highest score on top
   $("rows").replaceChildren(...shown.map(row));
-  $("classes").replaceChildren(...chips(sure));
+  $("classes").replaceChildren(...chips(scored));
   $("curl").textContent = `curl -F 'file=@${state.name.replaceAll("'", "'\\''")}' '${location.origin}`
     + `${location.pathname}detect?${query($("score").value)}'`;
-  $("json").textContent = JSON.stringify({ ...state.answer, results: [{ ...result, detections: shown }] }, null, 2);
-  timing(state.answer.timing_ms);
-  $("found").hidden = false;
+  $("json").textContent = JSON.stringify({ ...state.response, results: [{ ...result, detections: shown }] }, null, 2);
+  timing(state.response.timing_ms);
+  $("result").hidden = false;
 }
 
 function box(d, image) {
   const [left, top, right, bottom] = d.box;
   const rgb = color(d.class_id);
   const label = element("span", { textContent: `${d.label} ${d.score.toFixed(2)}` });
-  Object.assign(label.style, { background: css(rgb), color: ink(rgb) });
-  const made = element("div", { className: "box" }, label);
-  made.classList.toggle("low", top / image.height < 0.04); // a label stays on the picture
-  made.classList.toggle("right", left / image.width > 0.75);
-  made.dataset.key = d.box.join();
-  Object.assign(made.style, {
+  Object.assign(label.style, { background: css(rgb), color: textColor(rgb) });
+  const frame = element("div", { className: "box" }, label);
+  frame.classList.toggle("low", top / image.height < 0.04); // keep the label inside the image
+  frame.classList.toggle("right", left / image.width > 0.75);
+  frame.dataset.key = d.box.join();
+  Object.assign(frame.style, {
     borderColor: css(rgb),
     left: `${(100 * left) / image.width}%`,
     top: `${(100 * top) / image.height}%`,
     width: `${(100 * (right - left)) / image.width}%`,
     height: `${(100 * (bottom - top)) / image.height}%`,
   });
-  return made;
+  return frame;
 }
 
 function row(d) {
   const cells = [d.label, d.score.toFixed(3), d.box.map((v) => v.toFixed(0)).join(", ")];
-  const made = element("tr", { tabIndex: 0 }, ...cells.map((textContent) => element("td", { textContent })));
-  const light = (on) => () => {
+  const tableRow = element("tr", { tabIndex: 0 }, ...cells.map((textContent) => element("td", { textContent })));
+  const highlight = (on) => () => {
     for (const other of $("boxes").children) {
       const same = other.dataset.key === d.box.join();
       other.classList.toggle("lit", on && same);
       other.classList.toggle("dim", on && !same);
     }
   };
-  for (const name of ["mouseenter", "focus"]) made.addEventListener(name, light(true));
-  for (const name of ["mouseleave", "blur"]) made.addEventListener(name, light(false));
-  return made;
+  for (const name of ["mouseenter", "focus"]) tableRow.addEventListener(name, highlight(true));
+  for (const name of ["mouseleave", "blur"]) tableRow.addEventListener(name, highlight(false));
+  return tableRow;
 }
 
-function chips(sure) {
+function chips(scored) {
   const counts = new Map();
-  for (const d of sure) counts.set(d.label, [d.class_id, (counts.get(d.label)?.[1] ?? 0) + 1]);
+  for (const d of scored) counts.set(d.label, [d.class_id, (counts.get(d.label)?.[1] ?? 0) + 1]);
   return [...counts].map(([label, [classId, count]]) => {
     const button = element("button", { type: "button", textContent: `${label} ${count}` });
     button.ariaPressed = String(!state.hidden.has(label));
@@ -140,21 +140,21 @@ function chips(sure) {
 function timing(ms) {
   const rest = Math.max(ms.total - ms.decode - ms.queue - ms.infer, 0);
   const parts = { ...ms, rest };
-  $("total").textContent = `${ms.total.toFixed(1)} ms in the server`;
+  $("total").textContent = `${ms.total.toFixed(1)} ms on the server`;
   $("timing").replaceChildren(...STAGES.map(([name, background]) => {
     const text = `${name} ${parts[name].toFixed(1)} ms`;
-    const made = element("div", { textContent: text, title: text });
-    Object.assign(made.style, { background, flex: `${Math.max(parts[name], 0.001)} 0 0` });
-    return made;
+    const bar = element("div", { textContent: text, title: text });
+    Object.assign(bar.style, { background, flex: `${Math.max(parts[name], 0.001)} 0 0` });
+    return bar;
   }));
 }
 
 async function listModels() {
   const { models } = await (await fetch("models")).json();
-  const chosen = $("model").value;
+  const selected = $("model").value;
   $("model").replaceChildren(...models.map(({ name }) => element("option", { value: name, textContent: name })));
-  if (models.some(({ name }) => name === chosen)) $("model").value = chosen;
-  if (!models.length) fail("The repository has no model yet; `lineage import` or `lineage train` makes one.");
+  if (models.some(({ name }) => name === selected)) $("model").value = selected;
+  if (!models.length) fail("The repository has no model yet. Add one with `lineage import` or `lineage export`.");
 }
 
 async function listSamples() {
@@ -169,24 +169,24 @@ async function listSamples() {
   }));
 }
 
-const image = (items) => [...items].map((i) => (i.getAsFile ? i.getAsFile() : i)).find((f) => f?.type.startsWith("image/"));
+const firstImage = (items) => [...items].map((i) => (i.getAsFile ? i.getAsFile() : i)).find((f) => f?.type.startsWith("image/"));
 
-function take(items) {
-  const file = image(items);
+function detectFirst(items) {
+  const file = firstImage(items);
   if (file) detect(file, file.name || "pasted.png");
-  else fail("That is not an image; expected a JPEG, PNG, WebP, TIFF or BMP file.");
+  else fail("Not an image: expected a JPEG, PNG, WebP, TIFF or BMP file.");
 }
 
 $("file").addEventListener("change", ({ target }) => {
-  if (target.files.length) take(target.files);
-  target.value = ""; // the same file may be chosen again
+  if (target.files.length) detectFirst(target.files);
+  target.value = ""; // so that the same file can be chosen again
 });
 $("score").addEventListener("input", ({ target }) => {
   $("score-value").textContent = Number(target.value).toFixed(2);
   render();
 });
 $("model").addEventListener("change", () => { if (state.blob) detect(state.blob, state.name); });
-document.addEventListener("paste", ({ clipboardData }) => take(clipboardData.items));
+document.addEventListener("paste", ({ clipboardData }) => detectFirst(clipboardData.items));
 document.addEventListener("dragover", (event) => { event.preventDefault(); document.body.classList.add("dragging"); });
 document.addEventListener("dragleave", ({ relatedTarget }) => {
   if (!relatedTarget) document.body.classList.remove("dragging");
@@ -194,15 +194,15 @@ document.addEventListener("dragleave", ({ relatedTarget }) => {
 document.addEventListener("drop", (event) => {
   event.preventDefault();
   document.body.classList.remove("dragging");
-  take(event.dataTransfer.files);
+  detectFirst(event.dataTransfer.files);
 });
 for (const button of document.querySelectorAll("button.copy")) {
   button.addEventListener("click", async () => {
-    await navigator.clipboard.writeText($(button.dataset.of).textContent);
+    await navigator.clipboard.writeText($(button.dataset.source).textContent);
     button.textContent = "Copied";
     setTimeout(() => { button.textContent = "Copy"; }, 1500);
   });
 }
-const listed = listModels();
-listed.catch((error) => fail(error.message));
+const modelsListed = listModels();
+modelsListed.catch((error) => fail(error.message));
 listSamples();
