@@ -1,4 +1,4 @@
-"""A run: interrupted and gone on with it is the run it would have been; it ends when it should."""
+"""Trainer: interruption and exact resume, logs, saved weights, early stopping and the time limit."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import csv
 import json
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,21 +34,21 @@ from training.losses.criterion import Losses
 from training.recipe import Recipe
 from training.run import checkpoint
 from training.run.checkpoint import TrainingState
-from training.run.trainer import FINISHED, INTERRUPTED, EARLY_STOPPED, OUT_OF_TIME, Trainer, stop_reason
+from training.run.trainer import EARLY_STOPPED, FINISHED, INTERRUPTED, OUT_OF_TIME, Trainer, stop_reason
 
 TIMES = ("seconds", "images_per_second", "memory_gib")
 
 
-class Stop(ToyCriterion):
-    """Sends a signal to its own process in one of the batches."""
+class SignalCriterion(ToyCriterion):
+    """Sends a signal to this process in a given batch."""
 
     def __init__(self, batch: int, number: int) -> None:
         super().__init__()
-        self.left, self.number = batch, number
+        self.batches_left, self.number = batch, number
 
     def forward(self, maps, targets, context) -> Losses:
-        self.left -= 1
-        if self.left == 0:
+        self.batches_left -= 1
+        if self.batches_left == 0:
             os.kill(os.getpid(), self.number)
         return super().forward(maps, targets, context)
 
@@ -57,43 +57,50 @@ def rows(trainer: Trainer) -> list[dict[str, object]]:
     return [{name: value for name, value in row.items() if name not in TIMES} for row in trainer.state.history]
 
 
-def resumed(folder: Path, recipe: Recipe = TOY, config: TrainConfig = CONFIG) -> Trainer:
-    trainer = toy_trainer(folder, recipe, config, toy_loop(recipe, detector=toy_detector()))
+def resume(folder: Path, recipe: Recipe = TOY, config: TrainConfig = CONFIG) -> Trainer:
+    loop = toy_loop(recipe, detector=toy_detector())
+    trainer = toy_trainer(folder, recipe, config, loop)
     tensors, state = checkpoint.read(folder / "checkpoint.safetensors")
-    checkpoint.restore(trainer.loop, tensors, state)
-    return Trainer(trainer.loop, LOADER, trainer.evaluate, config, folder, state)
+    checkpoint.restore(loop, tensors, state)
+    return Trainer(loop, LOADER, trainer.evaluate, config, folder, state)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Trainer:
+    """A run of three epochs that finished without interruption."""
+    trainer = toy_trainer(tmp_path_factory.mktemp("runs") / "uninterrupted")
+    assert trainer.run() == FINISHED
+    return trainer
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
 @pytest.mark.parametrize("batch", [1, 5, 8])
-def test_an_interrupted_run_goes_on_exactly_where_it_was(batch: int, number: int, tmp_path: Path) -> None:
-    """In the first batch, between two steps of the optimizer, after the last batch of an epoch."""
-    whole = toy_trainer(tmp_path / "whole")
-    assert whole.run() == FINISHED
+def test_interrupted_run_resumes_exactly(batch: int, number: int, uninterrupted: Trainer, tmp_path: Path) -> None:
+    """Interrupted in the first batch, between two optimizer steps, and in the last batch of an epoch."""
+    interrupted = replace(TOY, criterion=lambda _: SignalCriterion(batch, number))
+    assert toy_trainer(tmp_path / "run", interrupted).run() == INTERRUPTED
+    resumed = resume(tmp_path / "run")
+    assert (resumed.state.epoch, resumed.state.batch) == {1: (0, 1), 5: (1, 2), 8: (1, 4)}[batch]
+    assert resumed.run() == FINISHED
 
-    stopped = replace(TOY, criterion=lambda _: Stop(batch, number))
-    assert toy_trainer(tmp_path / "parts", stopped).run() == INTERRUPTED
-    parts = resumed(tmp_path / "parts")
-    assert (parts.state.epoch, parts.state.batch) == {1: (0, 1), 5: (1, 2), 8: (1, 4)}[batch]
-    assert parts.run() == FINISHED
-
-    assert_same(state_of(whole.loop), state_of(parts.loop))
-    assert rows(whole) == rows(parts)
-    assert (whole.state.best, whole.state.best_epoch) == (parts.state.best, parts.state.best_epoch)
+    assert_same(state_of(uninterrupted.loop), state_of(resumed.loop))
+    assert rows(uninterrupted) == rows(resumed)
+    expected, actual = uninterrupted.state, resumed.state
+    assert (expected.best_fitness, expected.best_epoch) == (actual.best_fitness, actual.best_epoch)
     for name in ("best.safetensors", "last.safetensors"):
-        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "parts" / name).read_bytes()
+        assert (uninterrupted.folder / name).read_bytes() == (resumed.folder / name).read_bytes()
 
 
-def test_signals_mean_again_what_they_meant_before(tmp_path: Path) -> None:
+def test_signal_handlers_are_restored(tmp_path: Path) -> None:
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     toy_trainer(tmp_path / "run", replace(TOY, epochs=1)).run()
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
 
 
-def test_every_epoch_has_one_row_in_every_file(tmp_path: Path) -> None:
+def test_every_epoch_has_one_row_in_every_log(tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    toy_trainer(folder, replace(TOY, criterion=lambda _: Stop(6, signal.SIGTERM))).run()
-    resumed(folder).run()
+    toy_trainer(folder, replace(TOY, criterion=lambda _: SignalCriterion(6, signal.SIGTERM))).run()
+    resume(folder).run()
     with (folder / "results.csv").open() as file:
         table = list(csv.DictReader(file))
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
@@ -104,16 +111,17 @@ def test_every_epoch_has_one_row_in_every_file(tmp_path: Path) -> None:
     assert list(folder.glob("events.*"))
 
 
-def test_the_losses_of_a_row_are_those_of_an_average_batch(tmp_path: Path) -> None:
+def test_row_has_the_mean_losses_of_the_batches(tmp_path: Path) -> None:
     trainer = toy_trainer(tmp_path / "run", replace(TOY, epochs=1))
     trainer.run()
     [row] = trainer.state.history
-    losses = [float(sum(one.parts.values())) for one in toy_loop(replace(TOY, epochs=1)).learn(LOADER, 0)]
+    results = toy_loop(replace(TOY, epochs=1)).train_epoch(LOADER, 0)
+    losses = [float(sum(result.parts.values())) for result in results]
     assert row["loss"] == pytest.approx(sum(losses) / 4)
     assert row["loss"] == pytest.approx(sum(value for name, value in row.items() if name.startswith("loss/")))
 
 
-def test_weights_are_kept_in_their_training_form(tmp_path: Path) -> None:
+def test_averaged_weights_and_images_of_first_batches_are_saved(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     trainer = toy_trainer(folder, config=replace(CONFIG, save_every=2))
     trainer.run()
@@ -123,8 +131,8 @@ def test_weights_are_kept_in_their_training_form(tmp_path: Path) -> None:
     assert sorted(path.name for path in (folder / "batches").iterdir()) == ["1.jpg", "2.jpg", "3.jpg"]
 
 
-def scripted(*aps: float):
-    """Return an evaluation that finds these AP, one after the other."""
+def scripted_evaluation(*aps: float) -> Callable[[Detector], Metrics]:
+    """Return an evaluation that returns the given AP values in order."""
     values: Iterator[float] = iter(aps)
 
     def evaluate(_: Detector) -> Metrics:
@@ -133,35 +141,35 @@ def scripted(*aps: float):
     return evaluate
 
 
-def run_with(folder: Path, config: TrainConfig, *aps: float, epochs: int = 5) -> Trainer:
+def run_with_aps(folder: Path, config: TrainConfig, *aps: float, epochs: int = 5) -> Trainer:
     trainer = toy_trainer(folder, replace(TOY, epochs=epochs), config)
-    trainer.evaluate = scripted(*aps)
+    trainer.evaluate = scripted_evaluation(*aps)
     trainer.run()
     return trainer
 
 
-def test_a_run_that_gets_no_better_ends(tmp_path: Path) -> None:
+def test_early_stopping_after_patience_epochs(tmp_path: Path) -> None:
     config = replace(CONFIG, patience=2)
-    trainer = run_with(tmp_path / "run", config, 0.1, 0.3, 0.2, 0.3)
+    trainer = run_with_aps(tmp_path / "run", config, 0.1, 0.3, 0.2, 0.3)
     assert (trainer.state.stop_reason, trainer.state.epoch, trainer.state.best_epoch) == (EARLY_STOPPED, 4, 2)
     assert stop_reason(trainer.state, config, 5) == EARLY_STOPPED
     assert stop_reason(trainer.state, replace(config, patience=3), 5) == ""
     assert stop_reason(trainer.state, replace(config, patience=0), 5) == ""
 
 
-def test_the_best_weights_are_those_of_the_best_epoch(tmp_path: Path) -> None:
-    trainer = run_with(tmp_path / "run", CONFIG, 0.1, 0.3, 0.2, epochs=3)
+def test_best_weights_are_those_of_the_best_epoch(tmp_path: Path) -> None:
+    trainer = run_with_aps(tmp_path / "run", CONFIG, 0.1, 0.3, 0.2, epochs=3)
     best, last = (store.load(tmp_path / "run" / name).state_dict() for name in ("best.safetensors", "last.safetensors"))
-    assert trainer.state.best == pytest.approx(0.3)
+    assert trainer.state.best_fitness == pytest.approx(0.3)
     assert not torch.equal(best["backbone.stem.conv.weight"], last["backbone.stem.conv.weight"])
 
 
-def test_evaluation_comes_every_so_often_and_at_the_end(tmp_path: Path) -> None:
-    trainer = run_with(tmp_path / "run", replace(CONFIG, evaluate_every=2), 0.1, 0.2, 0.3)
+def test_last_epoch_is_always_evaluated(tmp_path: Path) -> None:
+    trainer = run_with_aps(tmp_path / "run", replace(CONFIG, evaluate_every=2), 0.1, 0.2, 0.3)
     assert ["ap" in row for row in trainer.state.history] == [False, True, False, True, True]
 
 
-def test_without_evaluation_the_last_weights_are_kept_alone(tmp_path: Path) -> None:
+def test_without_evaluation_only_the_last_weights_are_saved(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     trainer = toy_trainer(folder)
     trainer.evaluate = None
@@ -170,39 +178,35 @@ def test_without_evaluation_the_last_weights_are_kept_alone(tmp_path: Path) -> N
     assert not (folder / "best.safetensors").exists()
 
 
-def test_a_run_out_of_time_ends_with_the_epoch_and_can_be_gone_on_with(tmp_path: Path) -> None:
-    whole = toy_trainer(tmp_path / "whole")
-    whole.run()
-    late = toy_trainer(tmp_path / "late", config=replace(CONFIG, hours=1e-9))
-    assert late.run() == OUT_OF_TIME
-    assert (late.state.epoch, stop_reason(late.state, CONFIG, 3)) == (1, "")
-    late.state.stop_reason = ""
-    parts = Trainer(late.loop, LOADER, late.evaluate, CONFIG, late.folder, late.state)
-    assert parts.run() == FINISHED
-    assert_same(state_of(whole.loop), state_of(parts.loop))
+def test_run_out_of_time_ends_after_an_epoch_and_resumes_exactly(uninterrupted: Trainer, tmp_path: Path) -> None:
+    stopped = toy_trainer(tmp_path / "run", config=replace(CONFIG, hours=1e-9))
+    assert stopped.run() == OUT_OF_TIME
+    assert (stopped.state.epoch, stop_reason(stopped.state, CONFIG, 3)) == (1, "")
+    stopped.state.stop_reason = ""
+    resumed = Trainer(stopped.loop, LOADER, stopped.evaluate, CONFIG, stopped.folder, stopped.state)
+    assert resumed.run() == FINISHED
+    assert_same(state_of(uninterrupted.loop), state_of(resumed.loop))
 
 
-def test_a_checkpoint_in_time_lies_between_two_steps_of_the_optimizer(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen: list[tuple[int, int]] = []
-    monkeypatch.setattr(checkpoint, "save", lambda _, __, state: seen.append((state.epoch, state.batch)))
+def test_checkpoints_are_saved_between_two_optimizer_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    saved: list[tuple[int, int]] = []
+    monkeypatch.setattr(checkpoint, "save", lambda _, __, state: saved.append((state.epoch, state.batch)))
     toy_trainer(tmp_path / "run", replace(TOY, epochs=2)).run()
-    assert seen == [(0, 1), (0, 2), (0, 4), (1, 0), (1, 2), (1, 4), (2, 0)]
+    assert saved == [(0, 1), (0, 2), (0, 4), (1, 0), (1, 2), (1, 4), (2, 0)]
 
 
-def test_loaders_are_closed_whatever_happens(tmp_path: Path) -> None:
-    class Failing(ToyLoader):
+def test_batch_source_is_closed_after_an_error(tmp_path: Path) -> None:
+    class FailingLoader(ToyLoader):
         closed = 0
 
         def epoch(self, *_: object) -> Iterator[object]:
-            raise RuntimeError("a worker died")
+            raise RuntimeError("worker failed")
 
         def close(self) -> None:
-            Failing.closed += 1
+            FailingLoader.closed += 1
 
     (tmp_path / "run").mkdir()
-    trainer = Trainer(toy_loop(), Failing(), None, CONFIG, tmp_path / "run", TrainingState())
-    with pytest.raises(RuntimeError, match="a worker died"):
+    trainer = Trainer(toy_loop(), FailingLoader(), None, CONFIG, tmp_path / "run", TrainingState())
+    with pytest.raises(RuntimeError, match="worker failed"):
         trainer.run()
-    assert Failing.closed == 1
+    assert FailingLoader.closed == 1
