@@ -20,10 +20,22 @@ Builder = Callable[..., Detector]  # (variant, class_names, and integer options 
 
 
 @dataclass(frozen=True)
+class Family:
+    """A generation of YOLO, declared by its module in `model_zoo.families`."""
+
+    name: str
+    """Name, as in model cards."""
+    summary: str
+    """The generation in one sentence, with year and paper."""
+    changes: str
+    """Changes since the generation before it; empty for the first one."""
+
+
+@dataclass(frozen=True)
 class VariantEntry:
     """A registered variant."""
 
-    family: str
+    family: Family
     """Family of the variant."""
     builder: Builder
     """Builds the detector."""
@@ -35,7 +47,7 @@ _VARIANTS: dict[str, VariantEntry] = {}
 
 
 def register(
-    family: str, names: Iterable[str], class_names: Sequence[str] = COCO_NAMES
+    family: Family, names: Iterable[str], class_names: Sequence[str] = COCO_NAMES
 ) -> Callable[[Builder], Builder]:
     """Register the decorated builder for the variants `names` of `family`."""
 
@@ -77,21 +89,33 @@ def build(
 
 def variants(family: str | None = None) -> tuple[str, ...]:
     """Return the registered variants, of one family or of all."""
-    return tuple(name for name, entry in _entries().items() if family in (None, entry.family))
+    return tuple(name for name, entry in _entries().items() if family in (None, entry.family.name))
 
 
 def families() -> tuple[str, ...]:
     """Return the families, oldest first."""
-    return tuple(dict.fromkeys(entry.family for entry in _entries().values()))
+    return tuple(dict.fromkeys(entry.family.name for entry in _entries().values()))
 
 
 def family_of(variant: str) -> str:
-    """Return the family of a variant.
+    """Return the name of the family of a variant.
 
     Raises:
         LineageError: The variant is unknown.
     """
-    return _entry(variant).family
+    return _entry(variant).family.name
+
+
+def describe_family(name: str) -> Family:
+    """Return a family by name.
+
+    Raises:
+        LineageError: The family is unknown.
+    """
+    known = {entry.family.name: entry.family for entry in _entries().values()}
+    if name not in known:
+        raise LineageError(f"expected the name of a family; got {name!r}; known: {', '.join(known)}")
+    return known[name]
 
 
 def _entries() -> dict[str, VariantEntry]:

@@ -1,19 +1,20 @@
-"""YOLOv1 (2015, arXiv:1506.02640): detection as one regression, from the whole image to a grid of 7 x 7 cells.
+"""YOLOv1 (2015, arXiv:1506.02640).
 
       images ── c1 /2 ── c2 /4 ── c3 /8 ── c4 /16 ── c5 /32 ── extra /64 ── mix ─► predict
                 └── 20 convolutions, pre-trained ──┘           └ 4 more ┘
 
       predict   7 x 7 x (20 classes + 2 boxes of x, y, w, h, confidence) = 1470 numbers, linear
 
-Between c1, c2, c3, c4 and c5 are pools; c1 itself and the second convolution of extra have a stride of 2. Activations
-are leaky (0.1). mix lets every number see more of the image: in the paper a fully connected layer of 4096, in Darknet's
-later `yolov1` a locally connected one, with filters of its own at each position. Dropout (0.5) follows it in training.
+Pools separate c1, c2, c3, c4 and c5; c1 and the second convolution of extra have a stride of 2. Activations are leaky
+(0.1). mix gives every feature a larger view of the image. In the paper it is a fully connected layer of 4096. In
+Darknet's later `yolov1` it is a locally connected layer, with separate filters for each position. Dropout (0.5) follows
+it in training.
 
 `yolov1-paper` is the paper's network, without batch normalization. `yolov1` and `yolov1-tiny` are Darknet's later ones,
-with it; `yolov1` has three boxes per cell. `yolov1-fast` is Fast YOLO, of which the paper says only that it has nine
-convolutions, with fewer filters: see `fast_neck`.
+with it; `yolov1` has three boxes per cell. `yolov1-fast` is Fast YOLO. The paper says only that it has nine
+convolutions with fewer filters; see `fast_neck`.
 
-Where we differ: scores are held to 0..1, where Darknet reports the product of linear outputs as it is.
+Where we differ: scores are clamped to 0..1. Darknet reports the product of linear outputs unchanged.
 """
 
 from __future__ import annotations
@@ -31,8 +32,16 @@ from model_zoo.class_names import VOC_NAMES
 from model_zoo.contract.letterbox import LetterboxPolicy
 from model_zoo.detector import Detector, InputSpec
 from model_zoo.heads.grid import GridHead
-from model_zoo.registry import register
+from model_zoo.registry import Family, register
 
+FAMILY = Family(
+    "yolov1",
+    summary=(
+        "YOLOv1 (2015, arXiv:1506.02640): detection as a single regression, from the whole image to a grid of 7 x 7 "
+        "cells."
+    ),
+    changes="",
+)
 CELLS = 7
 SPEC = InputSpec((448, 448), letterbox=LetterboxPolicy(align="stretch"), dynamic=False)
 
@@ -141,26 +150,26 @@ VARIANTS = {
 }
 
 
-@register("yolov1", VARIANTS, class_names=VOC_NAMES)
+@register(FAMILY, VARIANTS, class_names=VOC_NAMES)
 def yolov1(variant: str, class_names: Sequence[str]) -> Detector:
     """Build YOLOv1, of the paper or as Darknet has it."""
     config = VARIANTS[variant]
     channels = 16 * config.width
     neck = nn.Sequential(extra(channels, config.conv), config.mix(channels, config.features))
     head = GridHead(config.features, len(class_names), boxes=config.boxes)
-    return Detector("yolov1", variant, YOLOv1Backbone(config.width, config.conv), neck, head, SPEC, class_names)
+    return Detector(FAMILY.name, variant, YOLOv1Backbone(config.width, config.conv), neck, head, SPEC, class_names)
 
 
-@register("yolov1", ("yolov1-tiny",), class_names=VOC_NAMES)
+@register(FAMILY, ("yolov1-tiny",), class_names=VOC_NAMES)
 def yolov1_tiny(variant: str, class_names: Sequence[str]) -> Detector:
     """Build tiny YOLOv1 as Darknet has it."""
     head = GridHead(256 * CELLS**2, len(class_names), boxes=2)
     neck = darknet_conv(1024, 256, 3)
-    return Detector("yolov1", variant, TinyBackbone(darknet_conv), neck, head, SPEC, class_names)
+    return Detector(FAMILY.name, variant, TinyBackbone(darknet_conv), neck, head, SPEC, class_names)
 
 
-@register("yolov1", ("yolov1-fast",), class_names=VOC_NAMES)
+@register(FAMILY, ("yolov1-fast",), class_names=VOC_NAMES)
 def yolov1_fast(variant: str, class_names: Sequence[str]) -> Detector:
     """Build Fast YOLO."""
     head = GridHead(4096, len(class_names), boxes=2)
-    return Detector("yolov1", variant, TinyBackbone(plain_conv), fast_neck(), head, SPEC, class_names)
+    return Detector(FAMILY.name, variant, TinyBackbone(plain_conv), fast_neck(), head, SPEC, class_names)

@@ -1,17 +1,13 @@
-"""YOLOv2 (2016, arXiv:1612.08242): batch normalization, Darknet-19, anchors, and a passthrough from the finer map.
+"""YOLOv2 (2016, arXiv:1612.08242).
 
       images ── c0 ── c1 /2 ── c2 /4 ── c3 /8 ── c4 /16 ───── passthrough ── reorg ──┐
                                                   │                                  cat ── merge ─► predict
                                                  c5 /32 ── conv6 ── conv7 ───────────┘
 
-Between the stages are pools; activations are leaky (0.1). Every cell of the one map has five anchors.
+Pools separate the stages; activations are leaky (0.1). Every cell of the single map has five anchors.
 
-Changed since YOLOv1: convolutions alone (no fully connected layers, so any size in steps of 32), batch normalization
-for dropout, anchors ("dimension clusters") with a softmax each for one class vote per cell, centers bound to their
-cell, Darknet-19 pre-trained at the full resolution, training over many sizes.
-
-Where paper and official weights part, this is the weights' network: the passthrough is squeezed to 64 channels before
-`reorg`, and `reorg` has Darknet's order. `-tiny` has neither: a small backbone and one more convolution.
+The paper and the official weights differ; this is the network of the weights. The passthrough is reduced to 64 channels
+before `reorg`, and `reorg` has Darknet's order. `-tiny` has neither, but a small backbone and one more convolution.
 """
 
 from __future__ import annotations
@@ -28,8 +24,19 @@ from model_zoo.class_names import VOC_NAMES
 from model_zoo.contract.letterbox import LetterboxPolicy, Size
 from model_zoo.detector import Detector, InputSpec
 from model_zoo.heads.darknet import RegionHead
-from model_zoo.registry import register
+from model_zoo.registry import Family, register
 
+FAMILY = Family(
+    "yolov2",
+    summary=(
+        "YOLOv2 (2016, arXiv:1612.08242): batch normalization, Darknet-19, anchors, and a passthrough from a finer map."
+    ),
+    changes=(
+        "Changes since YOLOv1: convolutions only, so any size in steps of 32. Batch normalization instead of dropout. "
+        'Anchors ("dimension clusters"), each with its own softmax over the classes. Centers bound to their cell. '
+        "Darknet-19, pre-trained at full resolution. Multi-scale training."
+    ),
+)
 STRIDE = 32
 Cells = tuple[tuple[float, float], ...]  # (width, height) of anchors in cells of the map, as the paper has them
 
@@ -99,8 +106,8 @@ class TinyNeck(nn.Module):
         return (self.conv6(maps[-1]),)
 
 
-@register("yolov2", ("yolov2-voc",), class_names=VOC_NAMES)
-@register("yolov2", ("yolov2", "yolov2-test"))
+@register(FAMILY, ("yolov2-voc",), class_names=VOC_NAMES)
+@register(FAMILY, ("yolov2", "yolov2-test"))
 def yolov2(variant: str, class_names: Sequence[str]) -> Detector:
     """Build a variant of YOLOv2 on Darknet-19."""
     config = VARIANTS[variant]
@@ -109,8 +116,8 @@ def yolov2(variant: str, class_names: Sequence[str]) -> Detector:
     return _detector(variant, Darknet19(config.width), neck, head, config.size, class_names)
 
 
-@register("yolov2", ("yolov2-tiny-voc",), class_names=VOC_NAMES)
-@register("yolov2", ("yolov2-tiny",))
+@register(FAMILY, ("yolov2-tiny-voc",), class_names=VOC_NAMES)
+@register(FAMILY, ("yolov2-tiny",))
 def yolov2_tiny(variant: str, class_names: Sequence[str]) -> Detector:
     """Build a variant of tiny YOLOv2."""
     config = TINY_VARIANTS[variant]
@@ -127,4 +134,4 @@ def _detector(
     variant: str, backbone: nn.Module, neck: nn.Module, head: RegionHead, size: Size, class_names: Sequence[str]
 ) -> Detector:
     spec = InputSpec(size, letterbox=LetterboxPolicy(align="stretch"))
-    return Detector("yolov2", variant, backbone, neck, head, spec, class_names)
+    return Detector(FAMILY.name, variant, backbone, neck, head, spec, class_names)

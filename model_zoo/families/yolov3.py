@@ -1,4 +1,4 @@
-"""YOLOv3 (2018, arXiv:1804.02767): residual Darknet-53, three scales joined from the top down, independent classes.
+"""YOLOv3 (2018, arXiv:1804.02767).
 
       images ── stem ── c1 /2 ── c2 /4
                                   │
@@ -8,14 +8,12 @@
                                   │                 ▲ 2x, reduce5
                                  c5 /32 ── set5 ────┴──── out5 ─► predict
 
-A set is five convolutions that alternate 1x1 and 3x3; out is a 3x3. Activations are leaky (0.1).
+A set is five alternating 1x1 and 3x3 convolutions; out is a 3x3 convolution. Activations are leaky (0.1).
 
-Changed since YOLOv2: residual backbone with strided convolutions for pools, predictions at three scales with three
-anchors each (in pixels of the input), 2x upsampling and concatenation for the passthrough, a sigmoid per class for the
-softmax. `-spp` pools set5 over windows 5, 9, 13; `-tiny` has the small backbone of tiny YOLOv2 and two scales.
-`-mmdet` is the same network with MMDetection's preprocessing and key names.
+`-spp` pools set5 over windows of 5, 9 and 13. `-tiny` has the small backbone of tiny YOLOv2 and two scales. `-mmdet` is
+the same network with MMDetection's preprocessing and state-dict keys.
 
-Where we differ: nothing in the network. Darknet's gray border is 0.5, between two gray values; ours is 128.
+Where we differ: the letterbox border. Darknet fills it with 0.5, between two gray values; ours is 128.
 """
 
 from __future__ import annotations
@@ -34,8 +32,19 @@ from model_zoo.detector import Detector, InputSpec
 from model_zoo.heads.anchor import Anchors
 from model_zoo.heads.darknet import YOLOHead
 from model_zoo.necks.tiny import TinyNeck
-from model_zoo.registry import register
+from model_zoo.registry import Family, register
 
+FAMILY = Family(
+    "yolov3",
+    summary=(
+        "YOLOv3 (2018, arXiv:1804.02767): residual Darknet-53, predictions at three scales, independent class scores."
+    ),
+    changes=(
+        "Changes since YOLOv2: a residual backbone with strided convolutions instead of pools. Predictions at three "
+        "scales with three anchors each, in pixels of the input. Upsampling and concatenation instead of the "
+        "passthrough. A sigmoid per class instead of a softmax."
+    ),
+)
 ANCHORS: Anchors = (
     ((10, 13), (16, 30), (33, 23)),
     ((30, 61), (62, 45), (59, 119)),
@@ -93,8 +102,8 @@ class YOLOv3Neck(nn.Module):
         return self.out3(t3), self.out4(t4), self.out5(t5)
 
 
-@register("yolov3", ("yolov3-voc",), class_names=VOC_NAMES)
-@register("yolov3", [name for name in VARIANTS if name != "yolov3-voc"])
+@register(FAMILY, ("yolov3-voc",), class_names=VOC_NAMES)
+@register(FAMILY, [name for name in VARIANTS if name != "yolov3-voc"])
 def yolov3(variant: str, class_names: Sequence[str]) -> Detector:
     """Build a variant of YOLOv3 on Darknet-53."""
     config = VARIANTS[variant]
@@ -102,12 +111,12 @@ def yolov3(variant: str, class_names: Sequence[str]) -> Detector:
     backbone, neck = Darknet53(config.width, config.repeats), YOLOv3Neck(channels, config.spp)
     head = YOLOHead(channels, len(class_names), ANCHORS, strides=(8, 16, 32))
     spec = InputSpec(config.size, letterbox=config.letterbox)
-    return Detector("yolov3", variant, backbone, neck, head, spec, class_names)
+    return Detector(FAMILY.name, variant, backbone, neck, head, spec, class_names)
 
 
-@register("yolov3", ("yolov3-tiny",))
+@register(FAMILY, ("yolov3-tiny",))
 def yolov3_tiny(variant: str, class_names: Sequence[str]) -> Detector:
     """Build tiny YOLOv3."""
     head = YOLOHead((256, 512), len(class_names), TINY_ANCHORS, strides=(16, 32))
     spec = InputSpec((416, 416), letterbox=DARKNET_LETTERBOX)
-    return Detector("yolov3", variant, DarknetTiny(), TinyNeck(1024), head, spec, class_names)
+    return Detector(FAMILY.name, variant, DarknetTiny(), TinyNeck(1024), head, spec, class_names)

@@ -1,4 +1,4 @@
-"""YOLOv4 (2020, arXiv:2004.10934): YOLOv3's scheme on CSPDarknet53, with a pyramid and two-way path aggregation.
+"""YOLOv4 (2020, arXiv:2004.10934).
 
       images ── stem ── c1 /2 ── c2 /4
                                   │
@@ -8,16 +8,15 @@
                                   │                     ▲ 2x, reduce5            │ down5
                                  c5 /32 ───────────────── top5 (SPP) ────────── cat ── bottom5 ── out5 ─► predict
 
-A stage sends one half of its channels through the residuals and one around them. top and bottom are five convolutions
-that alternate 1x1 and 3x3, top5 is six around a pyramid of pools. Mish in the backbone, leaky (0.1) after it.
+A stage sends half of its channels through residual blocks and half around them. top and bottom are five alternating 1x1
+and 3x3 convolutions; top5 has six, with pyramid pooling in the middle. Activations are Mish in the backbone and leaky
+(0.1) in the neck.
 
-Changed since YOLOv3: cross-stage-partial stages, Mish, a pyramid by default, a way back from fine to coarse (PANet's,
-with concatenation for its addition), anchors of its own, and centers that reach a little beyond their cell
-(`scale_x_y`), so that a border is no infinite logit away. Its "bag of freebies" is a matter of training.
-`-tiny` has three stages that split by channels, and YOLOv3-tiny's neck.
+`-tiny` has three stages that split by channels, and the neck of YOLOv3-tiny. Scaled-YOLOv4 (`yolov4-csp` and others) is
+in `yolov4_csp.py`.
 
-Where we differ: nothing in the network. Darknet suppresses with distances to the power 0.6; our exponent is the
-paper's, 1. Scaled-YOLOv4's networks (`yolov4-csp` and its kin) are on a page of their own, `yolov4_csp.py`.
+Where we differ: nothing in the network. In NMS, Darknet raises the distance to the power 0.6; our exponent is the
+paper's, 1.
 """
 
 from __future__ import annotations
@@ -36,8 +35,21 @@ from model_zoo.heads.anchor import Anchors
 from model_zoo.heads.darknet import YOLOv4Head
 from model_zoo.necks.concat_pan import ConcatPAN
 from model_zoo.necks.tiny import TinyNeck
-from model_zoo.registry import register
+from model_zoo.registry import Family, register
 
+FAMILY = Family(
+    "yolov4",
+    summary=(
+        "YOLOv4 (2020, arXiv:2004.10934): YOLOv3's detector on CSPDarknet53, with spatial pyramid pooling and a PAN "
+        "neck."
+    ),
+    changes=(
+        "Changes since YOLOv3: cross-stage-partial stages with Mish. Spatial pyramid pooling by default. A bottom-up "
+        "path (PANet with concatenation instead of addition). New anchors. Centers may lie slightly outside their "
+        'cell (`scale_x_y`), so that the border of a cell needs no infinite logit. The "bag of freebies" concerns '
+        "training only."
+    ),
+)
 ANCHORS: Anchors = (
     ((12, 16), (19, 36), (40, 28)),
     ((36, 75), (76, 55), (72, 146)),
@@ -75,7 +87,7 @@ def backbone(config: YOLOv4Config) -> CSPDarknet53:
     return CSPDarknet53(c1, widths, config.depths[1:], conv=mish_conv)
 
 
-@register("yolov4", VARIANTS)
+@register(FAMILY, VARIANTS)
 def yolov4(variant: str, class_names: Sequence[str]) -> Detector:
     """Build YOLOv4."""
     config = VARIANTS[variant]
@@ -83,12 +95,12 @@ def yolov4(variant: str, class_names: Sequence[str]) -> Detector:
     neck = ConcatPAN(channels, spp=pooled_conv_set, group=conv_set, conv=darknet_conv)
     head = YOLOv4Head(channels, len(class_names), ANCHORS, strides=(8, 16, 32), scale_xy=SCALE_XY)
     spec = InputSpec(config.size, letterbox=STRETCH)
-    return Detector("yolov4", variant, backbone(config), neck, head, spec, class_names)
+    return Detector(FAMILY.name, variant, backbone(config), neck, head, spec, class_names)
 
 
-@register("yolov4", ("yolov4-tiny",))
+@register(FAMILY, ("yolov4-tiny",))
 def yolov4_tiny(variant: str, class_names: Sequence[str]) -> Detector:
     """Build tiny YOLOv4."""
     head = YOLOv4Head((256, 512), len(class_names), TINY_ANCHORS, strides=(16, 32), scale_xy=TINY_SCALE_XY)
     spec = InputSpec((416, 416), letterbox=STRETCH)
-    return Detector("yolov4", variant, CSPDarknet53Tiny(), TinyNeck(512), head, spec, class_names)
+    return Detector(FAMILY.name, variant, CSPDarknet53Tiny(), TinyNeck(512), head, spec, class_names)

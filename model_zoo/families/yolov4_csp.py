@@ -1,4 +1,4 @@
-"""Scaled-YOLOv4 (2020, arXiv:2011.08036): YOLOv4 with cross-stage-partial groups throughout, made wider and deeper.
+"""Scaled-YOLOv4 (2020, arXiv:2011.08036): YOLOv4 with cross-stage-partial blocks throughout, wider and deeper.
 
       images ── stem ── c1 /2 ── c2 /4
                                   │
@@ -13,14 +13,15 @@
       CSPGroup   x ─ enter ─┬─ convolutions ─┐
                             └─ around ───── cat ─ merge
 
-Changed since YOLOv4: the wiring is the same, but the groups of the neck are cross-stage-partial too (without
-shortcuts), one activation serves the whole network (Mish, or Swish in `-swish`), and boxes are decoded as YOLOv5
-decodes them: x = 2p - 1/2 + cell, w = (2p)^2 anchor, with p the logistic of the raw number (`new_coords`). Its first
-stage is a plain residual one, as in Darknet-53; P5's is partial, as all of its stages are.
+Changes since YOLOv4: the wiring is the same, but the groups of the neck are cross-stage-partial too, without shortcuts.
+One activation serves the whole network: Mish, or Swish in `-swish`. Boxes are decoded as in YOLOv5 (`new_coords`): x =
+2p - 1/2 + cell, w = (2p)^2 anchor, where p is the sigmoid of the raw number. The first stage is a plain residual one,
+as in Darknet-53; in P5 it is cross-stage-partial like all others.
 
-Where we differ: nothing that we know of. Raw maps are logits, where Darknet's last convolution applies the logistic.
-`yolov4x-mish` and `yolov4-csp-x-mish` are one network, trained twice; so are `yolov4-csp` and `-swish` but for the
-activation. P6 and P7 are not built.
+`yolov4x-mish` and `yolov4-csp-x-mish` are the same network with different weights. `yolov4-csp` and `-swish` differ by
+the activation only. P6 and P7 are not implemented.
+
+Where we differ: raw maps are logits. In Darknet, the last convolution applies the sigmoid.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from model_zoo.blocks.conv import Activation, ConvFactory
 from model_zoo.blocks.darknet import PyramidPool, Residual, darknet_conv
 from model_zoo.contract.letterbox import LetterboxPolicy, Size
 from model_zoo.detector import Detector, InputSpec
-from model_zoo.families.yolov4 import ANCHORS
+from model_zoo.families.yolov4 import ANCHORS, FAMILY
 from model_zoo.heads.anchor import Anchors
 from model_zoo.heads.darknet import ScaledYOLOv4Head
 from model_zoo.necks.concat_pan import ConcatPAN
@@ -127,7 +128,7 @@ def backbone(config: CSPConfig, conv: ConvFactory) -> CSPDarknet53:
     return CSPDarknet53(c1, config.channels, config.depths[1:], conv=conv)
 
 
-@register("yolov4", VARIANTS)
+@register(FAMILY, VARIANTS)
 def yolov4_csp(variant: str, class_names: Sequence[str]) -> Detector:
     """Build a variant of Scaled-YOLOv4."""
     config = VARIANTS[variant]
@@ -137,4 +138,4 @@ def yolov4_csp(variant: str, class_names: Sequence[str]) -> Detector:
     neck = ConcatPAN(channels, spp=spp, group=group, conv=conv)
     head = ScaledYOLOv4Head(channels, len(class_names), config.anchors, strides=(8, 16, 32))
     spec = InputSpec(config.size, letterbox=DARKNET_LETTERBOX)
-    return Detector("yolov4", variant, backbone(config, conv), neck, head, spec, class_names)
+    return Detector(FAMILY.name, variant, backbone(config, conv), neck, head, spec, class_names)

@@ -1,4 +1,4 @@
-"""YOLOv5 (2020-2022): CSP backbone, spatial pyramid, path aggregation, anchors. No paper; release notes and surveys.
+"""YOLOv5 (2020-2022; no paper).
 
       images ── stem /2 ── down2 ── c2 /4
                                     │
@@ -10,12 +10,10 @@
                                     │
                                   (down6 ── c6 /64: the 1280 px variants have a fourth level)
 
-Every c, up and down is a C3 block (cross-stage partial, three 1x1 convolutions); activations are SiLU.
+Every c, up and down is a C3 block (cross stage partial, three 1x1 convolutions); activations are SiLU.
 
-Changed since YOLOv4: C3 in the neck too, SiLU for Mish, the 6x6 stem (v6.0 on; before, Focus and SPP inside c5: the
-`-focus` variants), SPPF, bounded decode (2 sigmoid)^2 x anchor, and one table scaled by two factors, depth and width.
-
-The two stems compute the same function with differently arranged weights; official files of the two do not mix.
+The 6x6 stem exists since v6.0; before, there were a Focus stem and SPP inside c5 (`-focus` variants). The two stems
+compute the same function with differently arranged weights. Official files of one do not fit the other.
 """
 
 from __future__ import annotations
@@ -33,8 +31,19 @@ from model_zoo.blocks.spp import SPPF
 from model_zoo.detector import Detector, InputSpec
 from model_zoo.heads.anchor import AnchorHead, Anchors
 from model_zoo.necks.pan import PAN, DownMerge, UpMerge
-from model_zoo.registry import register
+from model_zoo.registry import Family, register
 
+FAMILY = Family(
+    "yolov5",
+    summary=(
+        "YOLOv5 (2020-2022, no paper): CSP backbone with spatial pyramid pooling, PAN neck, anchors; one network "
+        "scaled by depth and width."
+    ),
+    changes=(
+        "Changes since YOLOv4: C3 blocks in the neck too. SiLU instead of Mish. A 6x6 stem (since v6.0). SPPF. "
+        "Bounded decoding of sizes, (2 sigmoid)^2 x anchor. One table of channels and repeats, scaled by two factors."
+    ),
+)
 P5_ANCHORS: Anchors = (
     ((10, 13), (16, 30), (33, 23)),
     ((30, 61), (62, 45), (59, 119)),
@@ -161,7 +170,7 @@ class YOLOv5P6Neck(nn.Module):
         return p3, p4, p5, p6
 
 
-@register("yolov5", VARIANTS)
+@register(FAMILY, VARIANTS)
 def yolov5(variant: str, class_names: Sequence[str]) -> Detector:
     """Build a variant of YOLOv5."""
     config = VARIANTS[variant]
@@ -169,7 +178,7 @@ def yolov5(variant: str, class_names: Sequence[str]) -> Detector:
     head = AnchorHead(channels, len(class_names), config.anchors, strides=(8, 16, 32, 64)[: config.levels])
     backbone, neck = _body(config, channels)
     size = (1280, 1280) if config.levels == 4 else (640, 640)
-    return Detector("yolov5", variant, backbone, neck, head, InputSpec(size), class_names)
+    return Detector(FAMILY.name, variant, backbone, neck, head, InputSpec(size), class_names)
 
 
 def _body(config: YOLOv5Config, channels: Sequence[int]) -> tuple[nn.Module, nn.Module]:

@@ -1,4 +1,4 @@
-"""YOLOv6 (2022, arXiv:2209.02976): blocks that train with parallel branches and run as single convolutions.
+"""YOLOv6 0.1.0 and 2.0 (2022, arXiv:2209.02976); 3.0 is in `yolov6_v3.py`.
 
       images ── stem /2 ── down2 ── c2 /4
                                     │
@@ -8,19 +8,16 @@
                                     │                                 ▲ reduce5               │ down
                                   down5 ── c5 /32 ── pyramid ─────────┴─────────────────────► p5 ─► predict
 
-Every c, up and down of the neck is a stage: RepBlock in N, T and S, CSPStackRep in M and L. Backbone: EfficientRep
-(CSPBep in M and L); neck: Rep-PAN. `up` enlarges by a transposed convolution. Activations are ReLU; in L SiLU, and
-in the head always.
+Every c, up and down of the neck is a stage: RepBlock in N, T and S, CSPStackRep in M and L. The backbone is
+EfficientRep (CSPBep in M and L), the neck Rep-PAN. `up` enlarges by a transposed convolution. Activations are ReLU, but
+SiLU in L and in every head.
 
-Changed since YOLOv5: RepVGG's structural re-parameterization; one prediction per cell, by a decoupled head of one 3x3
-convolution per branch, without anchors; a box is four distances from the cell's center, in M and L as distributions.
+2.0 is the paper's. The head of 0.1.0 (`-v1`) predicts objectness and boxes as YOLOX does. L trains with plain
+convolutions, `yolov6l-relu` with RepVGG blocks.
 
-Two releases share this page: 2.0, the paper's, and 0.1.0 (`-v1`), whose head predicts objectness and boxes as YOLOX
-does. 3.0 is on the next page. L trains with plain convolutions, `yolov6l-relu` with RepVGG blocks.
-
-Where we differ: an untrained head begins near the original's constants, with small random weights where those are zero,
-so that untrained predictions are not all the same. `yolov6t` is of the published size (depth 0.25, width 0.5; 15.0 M);
-the configuration file that 2.0 ships under this name has another (0.33, 0.375; 9.7 M).
+Where we differ: the initial weights of the head are small random numbers where the original's are zero, so that
+untrained predictions are not all equal. `yolov6t` has the published size (depth 0.25, width 0.5; 15.0 M). The
+configuration file of that name in 2.0 has another (0.33, 0.375; 9.7 M).
 """
 
 from __future__ import annotations
@@ -39,8 +36,19 @@ from model_zoo.blocks.spp import SPPF
 from model_zoo.detector import Detector, Head, InputSpec
 from model_zoo.heads.decoupled import DecoupledHead
 from model_zoo.heads.efficient import BINS, EfficientHead
-from model_zoo.registry import register
+from model_zoo.registry import Family, register
 
+FAMILY = Family(
+    "yolov6",
+    summary=(
+        "YOLOv6 (2022, arXiv:2209.02976): blocks that train with parallel branches and deploy as single convolutions."
+    ),
+    changes=(
+        "Changes since YOLOv5: structural re-parameterization (RepVGG). One prediction per cell without anchors, by a "
+        "decoupled head with one 3x3 convolution per branch. A box is four distances from the center of the cell; in "
+        "M and L these are distributions."
+    ),
+)
 Stage = Callable[[int, int, int], nn.Module]  # (in_channels, out_channels, depth)
 Pyramid = Callable[[int, int], nn.Module]  # (in_channels, out_channels)
 SimSPPF: Pyramid = partial(SPPF, conv=SimConv)
@@ -176,13 +184,13 @@ class RepPAN(nn.Module):
         return p3, p4, self.down5(p4, t5)
 
 
-@register("yolov6", VARIANTS)
+@register(FAMILY, VARIANTS)
 def yolov6(variant: str, class_names: Sequence[str], bins: int = 0) -> Detector:
     """Build a variant of YOLOv6 0.1.0 or 2.0, by default with its own bins of a distance."""
     config = VARIANTS[variant]
     config = replace(config, bins=bins or config.bins)
     backbone, neck, head = EfficientRep(config), RepPAN(config), _head(config, len(class_names))
-    return Detector("yolov6", variant, backbone, neck, head, InputSpec(), class_names)
+    return Detector(FAMILY.name, variant, backbone, neck, head, InputSpec(), class_names)
 
 
 def _head(config: YOLOv6Config, num_classes: int) -> Head:

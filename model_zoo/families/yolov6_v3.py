@@ -1,4 +1,4 @@
-"""YOLOv6 3.0 (2023, arXiv:2301.05586; releases 3.0 and 4.0): every fusion of the neck sees three resolutions.
+"""YOLOv6 3.0 (2023, arXiv:2301.05586; releases 3.0 and 4.0): every fusion of the neck joins three resolutions.
 
       images ── stem /2 ── down2 ── c2 /4 ───────────────────────────────────────┐
                                     │                                            ▼
@@ -10,14 +10,14 @@
                                     │
                                   (down6 ── c6 /64: `yolov6n6-v3`, for 1280 px, has a fourth level)
 
-Changed since 2.0: `up` is bi-directional concatenation (BiC): of the deeper map, the backbone's of that size and the
-backbone's next finer one. The pyramid of N and S is cross-stage partial. Convolutions of L have no bias of their own.
+Changes since 2.0: `up` is bi-directional concatenation (BiC) of the deeper map, the backbone's map of the same size and
+the backbone's next finer map. Pyramid pooling of N and S is cross-stage-partial. Convolutions of L have no bias.
 
-In training the head may have branches that the deployed form has not (sections 2.2, 2.3): predictions on anchors, boxes
-and then classes, anchor by anchor (`-fuseab`, anchor-aided training); or, in N and S, boxes as distributions, for
-self-distillation (`-distill`); M and L have those anyway.
+In training the head may have branches that the deployed form does not have (sections 2.2 and 2.3). `-fuseab`
+(anchor-aided training) predicts on anchors: all boxes, then all classes, anchor by anchor. `-distill` of N and S
+predicts boxes as distributions, for self-distillation; M and L do so anyway.
 
-Where we differ: as in 2.0, where an untrained head begins.
+Where we differ: the initial weights of the head, as in 2.0.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from model_zoo.blocks.cspsppf import SimCSPSPPF
 from model_zoo.blocks.rep_block import SimConv
 from model_zoo.detector import Detector, InputSpec
 from model_zoo.families.yolov6 import (
+    FAMILY,
     MEDIUM,
     SCALES,
     Blocks,
@@ -146,7 +147,7 @@ class RepBiPAN6(nn.Module):
         return p3, p4, p5, self.down6(p5, t6)
 
 
-@register("yolov6", VARIANTS)
+@register(FAMILY, VARIANTS)
 def yolov6_v3(variant: str, class_names: Sequence[str], bins: int = 0, taught_bins: int = 0) -> Detector:
     """Build a variant of YOLOv6 3.0, by default with its own bins of a distance and of one that is taught."""
     config = VARIANTS[variant]
@@ -154,7 +155,7 @@ def yolov6_v3(variant: str, class_names: Sequence[str], bins: int = 0, taught_bi
     backbone, neck = _body(config)
     size = (1280, 1280) if config.levels == 4 else (640, 640)
     head = _head(config, len(class_names))
-    return Detector("yolov6", variant, backbone, neck, head, InputSpec(size), class_names)
+    return Detector(FAMILY.name, variant, backbone, neck, head, InputSpec(size), class_names)
 
 
 def _body(config: YOLOv6V3Config) -> tuple[nn.Module, nn.Module]:

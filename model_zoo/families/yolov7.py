@@ -1,4 +1,4 @@
-"""YOLOv7 (2022, arXiv:2207.02696): layer aggregation (ELAN), re-parameterization planned by layer, implicit knowledge.
+"""YOLOv7 for 640 px (2022, arXiv:2207.02696); the models for 1280 px are in `yolov7_p6.py`.
 
       images ── stem ── c2 /4
                         │ down3
@@ -8,15 +8,12 @@
                         │ down5                  ▲ reduce5     │ down5
                         c5 /32 ──── pyramid ─────┴─────────► merge5 ═ p5 ── out5 ─► predict
 
-Every c, up and merge is an ELAN, every down an MPConv, the pyramid SPPCSPC. Reduced maps are enlarged twofold; in a
-join the lateral or the strided map comes first.
+Every c, up and merge is an ELAN, every down an MPConv, the pyramid is SPPCSPC. Reduced maps are upsampled by 2. In
+concatenations the lateral or strided map is first.
 
-Changed since YOLOv5: ELAN for C3, MPConv for plain strided convolutions, laterals before the joins, SPPCSPC for SPPF,
-RepConv before the prediction (`yolov7` alone) and learned constants around it (YOLOR), YOLOv4's anchors. `yolov7x` has
-deeper ELANs; `-tiny` is leaky, pools between its stages and has small ELANs and plain convolutions. The models for
-1280 px, with auxiliary heads and E-ELAN, are on the page `yolov7_p6`.
+`yolov7x` has deeper ELANs. `-tiny` has leaky activations, pools between its stages, small ELANs and plain convolutions.
 
-Where we differ: nothing in the numbers. The original lists single layers; blocks of the figure are modules here.
+Where we differ: nothing in the numbers. The original lists single layers; here the blocks of the figure are modules.
 """
 
 from __future__ import annotations
@@ -37,8 +34,20 @@ from model_zoo.blocks.sppcspc import SPPCSPC, TinySPPCSPC
 from model_zoo.detector import Detector, InputSpec
 from model_zoo.heads.anchor import Anchors
 from model_zoo.heads.implicit import ImplicitHead
-from model_zoo.registry import register
+from model_zoo.registry import Family, register
 
+FAMILY = Family(
+    "yolov7",
+    summary=(
+        "YOLOv7 (2022, arXiv:2207.02696): layer aggregation (ELAN), planned re-parameterization, implicit knowledge."
+    ),
+    changes=(
+        "Changes since YOLOv5: ELAN instead of C3. MPConv instead of strided convolutions. Lateral convolutions "
+        "before the concatenations. SPPCSPC instead of SPPF. RepConv before the prediction (`yolov7` only) and "
+        "learned constants around it (YOLOR). YOLOv4's anchors. The models for 1280 px add auxiliary heads and "
+        "E-ELAN."
+    ),
+)
 ANCHORS: Anchors = (
     ((12, 16), (19, 36), (40, 28)),
     ((36, 75), (76, 55), (72, 146)),
@@ -177,11 +186,11 @@ class YOLOv7Neck(nn.Module):
         return self.out3(p3), self.out4(p4), self.out5(p5)
 
 
-@register("yolov7", VARIANTS)
+@register(FAMILY, VARIANTS)
 def yolov7(variant: str, class_names: Sequence[str]) -> Detector:
     """Build a variant of YOLOv7 for 640 px."""
     config = VARIANTS[variant]
     channels = [2 * p for _, p in config.neck]
     head = ImplicitHead(channels, len(class_names), config.anchors, strides=(8, 16, 32))
     backbone, neck = YOLOv7Backbone(config), YOLOv7Neck(config)
-    return Detector("yolov7", variant, backbone, neck, head, InputSpec((640, 640)), class_names)
+    return Detector(FAMILY.name, variant, backbone, neck, head, InputSpec((640, 640)), class_names)

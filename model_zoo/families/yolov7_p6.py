@@ -10,14 +10,14 @@
                                     │ down6                  ▲ reduce6     │ down6
                                     c6 /64 ──── pyramid ─────┴─────────► merge6 ═ p6 ── out6 ─► lead
 
-In training the top-down maps, up3, up4, up5 and the pyramid, have auxiliary heads of their own.
+In training the top-down maps (up3, up4, up5 and the pyramid) have auxiliary heads.
 
-Changed since `yolov7`: one more level; space to depth before the first convolution (Focus); plain strided convolutions
-in W6, DownC (MPConv with a full-width 1x1 convolution) in the others; no RepConv. E6 and D6 lengthen the chains of W6's
-ELANs from two blocks to three and four; E6E is E6 with every ELAN an E-ELAN.
+Changes since `yolov7`: one more level. Space to depth before the first convolution (Focus). Strided convolutions in W6
+and DownC (MPConv with a full-width 1x1 convolution) in the others. No RepConv. The ELANs of W6 have two blocks, those
+of E6 three and of D6 four. E6E is E6 with E-ELAN instead of ELAN.
 
-Where we differ: nothing in the numbers. The paper's size of D6 (154.7 M, 806.8 GFLOPs) counts the auxiliary heads; its
-sizes of the other models do not.
+Where we differ: nothing in the numbers. The paper's size of D6 (154.7 M, 806.8 GFLOPs) includes the auxiliary heads;
+its sizes of the other models do not.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from model_zoo.blocks.focus import Focus
 from model_zoo.blocks.mp_conv import DownC
 from model_zoo.blocks.sppcspc import SPPCSPC
 from model_zoo.detector import Detector, InputSpec
-from model_zoo.families.yolov7 import Stage
+from model_zoo.families.yolov7 import FAMILY, Stage
 from model_zoo.heads.anchor import Anchors
 from model_zoo.heads.implicit import AuxiliaryHead
 from model_zoo.registry import register
@@ -155,11 +155,11 @@ class YOLOv7P6Neck(nn.Module):
         return self.out3(p3), self.out4(p4), self.out5(p5), self.out6(p6), p3, t4, t5, t6
 
 
-@register("yolov7", VARIANTS)
+@register(FAMILY, VARIANTS)
 def yolov7_p6(variant: str, class_names: Sequence[str], auxiliary: int = 1) -> Detector:
     """Build a variant of YOLOv7 for 1280 px; its auxiliary heads are left out where `auxiliary` is 0."""
     config = VARIANTS[variant]
     branches = [(p, config.width * config.auxiliary * k) for k, p in enumerate(config.neck, 1) if auxiliary]
     head = AuxiliaryHead([2 * p for p in config.neck], len(class_names), ANCHORS, STRIDES, branches)
     backbone, neck = YOLOv7P6Backbone(config), YOLOv7P6Neck(config)
-    return Detector("yolov7", variant, backbone, neck, head, InputSpec((1280, 1280)), class_names)
+    return Detector(FAMILY.name, variant, backbone, neck, head, InputSpec((1280, 1280)), class_names)

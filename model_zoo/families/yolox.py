@@ -1,4 +1,4 @@
-"""YOLOX (2021, arXiv:2107.08430): no anchors, a decoupled head; on YOLOv5's network of v5.0, or on YOLOv3's.
+"""YOLOX (2021, arXiv:2107.08430).
 
       images ── stem /2 ── down2 ── c2 /4
                                     │
@@ -13,14 +13,12 @@
                            └── box branch:   3x3, 3x3 ─┬ box
                                                        └ objectness
 
-Changed since YOLOv5 (v5.0: Focus stem, SPP before c5): a head whose two branches share no 3x3 convolution, one
-prediction per cell for three, centers from the corner of the cell, sizes by exp with no anchor to bound them, SimOTA
-to assign. Pixels are BGR, 0..255; the image lies at the top left. `yolox-nano` splits its 3x3 convolutions, but for
-the stem, into a depthwise and a 1x1 one. `yolox-darknet53` is the paper's baseline, on YOLOv3's backbone and
+Input pixels are BGR, 0..255, and the letterbox puts the image at the top left. `yolox-nano` replaces 3x3 convolutions,
+except in the stem, with depthwise separable ones. `yolox-darknet53` is the paper's baseline, on YOLOv3's backbone and
 top-down path.
 
-Where we differ: nothing in the network. Weights older than release 0.1.1rc0 want normalized RGB; they are not for this
-page, and nothing in a file tells its age.
+Where we differ: nothing in the network. Weights older than release 0.1.1rc0 expect normalized RGB. They do not work
+here, and nothing in a file shows its age.
 """
 
 from __future__ import annotations
@@ -42,8 +40,19 @@ from model_zoo.contract.letterbox import LetterboxPolicy, Size
 from model_zoo.detector import Detector, InputSpec
 from model_zoo.heads.decoupled import DecoupledHead
 from model_zoo.necks.pan import PAN
-from model_zoo.registry import register
+from model_zoo.registry import Family, register
 
+FAMILY = Family(
+    "yolox",
+    summary=(
+        "YOLOX (2021, arXiv:2107.08430): a decoupled head without anchors, on the network of YOLOv5 v5.0 or of YOLOv3."
+    ),
+    changes=(
+        "Changes since YOLOv5 v5.0 (Focus stem, SPP before c5): separate branches of 3x3 convolutions for classes and "
+        "boxes. One prediction per cell instead of three. Centers relative to the corner of the cell; sizes by exp, "
+        "not bounded by an anchor. SimOTA as assigner."
+    ),
+)
 LETTERBOX = LetterboxPolicy(align="top_left", rounding="floor")
 
 
@@ -90,7 +99,7 @@ VARIANTS = {
 DARKNET53 = "yolox-darknet53"
 
 
-@register("yolox", VARIANTS)
+@register(FAMILY, VARIANTS)
 def yolox(variant: str, class_names: Sequence[str]) -> Detector:
     """Build a variant of YOLOX on the CSP backbone."""
     config = VARIANTS[variant]
@@ -98,7 +107,7 @@ def yolox(variant: str, class_names: Sequence[str]) -> Detector:
     backbone = CSPDarknet((w1, w2, w3, w4, w5), config.repeats, spatial=config.spatial)
     neck = PAN((w3, w4, w5), config.repeats, spatial=config.spatial)
     head = DecoupledHead((w3, w4, w5), [head_width] * 3, len(class_names), spatial=config.spatial)
-    return Detector("yolox", variant, backbone, neck, head, _input_spec(config.size), class_names)
+    return Detector(FAMILY.name, variant, backbone, neck, head, _input_spec(config.size), class_names)
 
 
 class TopDown(nn.Module):
@@ -126,12 +135,13 @@ class TopDown(nn.Module):
         return p3, p4, p5
 
 
-@register("yolox", (DARKNET53,))
+@register(FAMILY, (DARKNET53,))
 def yolox_darknet53(variant: str, class_names: Sequence[str]) -> Detector:
     """Build YOLOX on Darknet-53, leaky throughout."""
     conv = partial(Conv, activation=leaky)
     head = DecoupledHead((128, 256, 512), [256] * 3, len(class_names), conv=conv, spatial=conv)
-    return Detector("yolox", variant, Darknet53(conv=conv), TopDown(conv), head, _input_spec((640, 640)), class_names)
+    spec = _input_spec((640, 640))
+    return Detector(FAMILY.name, variant, Darknet53(conv=conv), TopDown(conv), head, spec, class_names)
 
 
 def _input_spec(size: Size) -> InputSpec:

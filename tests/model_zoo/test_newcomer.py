@@ -20,7 +20,7 @@ from lineage.cli.main import main
 from model_zoo import registry
 from model_zoo.contract.select import NMSThresholds, select
 from model_zoo.detector import Detector, to_network
-from model_zoo.export.parity import pictures
+from model_zoo.export.synthetic_images import synthetic_images
 from model_zoo.weights import store
 from service.app import create_app
 from service.settings import Settings
@@ -36,8 +36,9 @@ from torch.nn.functional import softplus
 
 from model_zoo.blocks.conv import Conv
 from model_zoo.detector import Detector, Head, InputSpec
-from model_zoo.registry import register
+from model_zoo.registry import Family, register
 
+FAMILY = Family("yolov9000", summary="YOLOv9000 (made up).", changes="Changes since YOLOX: none.")
 STRIDE = 8
 
 
@@ -88,7 +89,7 @@ class DiamondHead(Head):
         return raw.sigmoid()
 
 
-@register("yolov9000", ("yolov9000-toy",), class_names=("ant", "bee", "cat"))
+@register(FAMILY, ("yolov9000-toy",), class_names=("ant", "bee", "cat"))
 def yolov9000(variant, class_names):
     backbone = nn.Sequential(Gained(3, 8), Gained(8, 16), Gained(16, 16))
     head = DiamondHead(16, len(class_names))
@@ -128,7 +129,7 @@ def test_a_new_generation_is_listed_built_deployed_exported_published_and_served
     assert main(["import", str(weights), "--repository", str(models)]) == 0
     assert "published mine@1" in capsys.readouterr().out
 
-    [image] = pictures((64, 96), 1)
+    [image] = synthetic_images((64, 96), 1)
     wanted = detect_with_torch(detector, image)
     assert len(wanted) > 10
     found = detect_over_http(models, image, score=SCORE)

@@ -41,68 +41,68 @@ def write_comparison(folder: Path, comparison: Comparison) -> None:
     cost_figure(models, label, cost).savefig(folder / "comparison.png", dpi=120)
 
 
-def comparison_page(title: str, entries: Sequence[ComparedModel], failures: Sequence[str]) -> str:
+def comparison_page(title: str, models: Sequence[ComparedModel], failures: Sequence[str]) -> str:
     """Return the HTML page: a table, plots of AP against cost, learning curves and notes on each generation."""
     page = Page(title)
     page.paragraph(
         "COCO metrics of the exported models on the validation images. Latency is for a single image on one thread of "
         "this machine, measured in rounds over all models: compare ratios rather than milliseconds."
     )
-    page.table(COLUMNS, rows(entries))
+    page.table(COLUMNS, table_rows(models))
     for failure in failures:
         page.paragraph(failure)
-    page.plots((caption, cost_figure(entries, label, cost)) for caption, label, cost in COSTS)
-    curves = [entry for entry in entries if entry.history]
-    if curves:
+    page.plots((caption, cost_figure(models, label, cost)) for caption, label, cost in COSTS)
+    trained = [model for model in models if model.history]
+    if trained:
         page.heading("Training")
-        page.plots([("Average precision", history_figure(curves, "ap")), ("Loss", history_figure(curves, "loss"))])
+        page.plots([("Average precision", history_figure(trained, "ap")), ("Loss", history_figure(trained, "loss"))])
     page.heading("Generations")
-    for family in dict.fromkeys(entry.card.family for entry in entries):
-        described = describe_family(family)
-        page.paragraph(f"{described.summary} {described.changes}".strip())
+    for family in dict.fromkeys(model.card.family for model in models):
+        description = describe_family(family)
+        page.paragraph(f"{description.summary} {description.changes}".strip())
     return page.html()
 
 
-def rows(entries: Sequence[ComparedModel]) -> list[list[Any]]:
+def table_rows(models: Sequence[ComparedModel]) -> list[list[Any]]:
     """Return the table, one row per model."""
     return [
         [
-            e.name,
-            e.card.family,
-            "x".join(map(str, e.card.input_size)),
-            f"{e.card.params / 1e6:.2f}",
-            f"{e.card.gflops:.2f}",
-            *(f"{e.metrics[name]:.4f}" for name in ("ap", "ap50", "ap75")),
-            f"{e.latency_ms:.1f}",
-            "" if math.isnan(e.images_per_second) else f"{e.images_per_second:.1f}",
+            model.name,
+            model.card.family,
+            "x".join(map(str, model.card.input_size)),
+            f"{model.card.params / 1e6:.2f}",
+            f"{model.card.gflops:.2f}",
+            *(f"{model.metrics[name]:.4f}" for name in ("ap", "ap50", "ap75")),
+            f"{model.latency_ms:.1f}",
+            "" if math.isnan(model.images_per_second) else f"{model.images_per_second:.1f}",
         ]
-        for e in entries
+        for model in models
     ]
 
 
-def comparison_csv(entries: Sequence[ComparedModel]) -> str:
+def comparison_csv(models: Sequence[ComparedModel]) -> str:
     """Return the table as CSV."""
     stream = io.StringIO()
-    csv.writer(stream, lineterminator="\n").writerows([COLUMNS, *rows(entries)])
+    csv.writer(stream, lineterminator="\n").writerows([COLUMNS, *table_rows(models)])
     return stream.getvalue()
 
 
 COSTS: Final[tuple[tuple[str, str, Callable[[ComparedModel], float]], ...]] = (
-    ("AP by latency", "Latency (ms)", lambda e: e.latency_ms),
-    ("AP by model size", "Parameters (millions)", lambda e: e.card.params / 1e6),
-    ("AP by compute", "GFLOPs", lambda e: e.card.gflops),
+    ("AP by latency", "Latency (ms)", lambda model: model.latency_ms),
+    ("AP by model size", "Parameters (millions)", lambda model: model.card.params / 1e6),
+    ("AP by compute", "GFLOPs", lambda model: model.card.gflops),
 )
 
 
-def cost_figure(entries: Sequence[ComparedModel], label: str, cost: Callable[[ComparedModel], float]) -> Figure:
+def cost_figure(models: Sequence[ComparedModel], label: str, cost: Callable[[ComparedModel], float]) -> Figure:
     """Plot AP over a cost, one labeled point per model."""
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.subplots()
-    costs = [cost(entry) for entry in entries]
-    for entry, x in zip(entries, costs, strict=True):
-        point = (x, entry.metrics["ap"])
+    costs = [cost(model) for model in models]
+    for model, x in zip(models, costs, strict=True):
+        point = (x, model.metrics["ap"])
         axes.scatter(*point, s=36)
-        axes.annotate(entry.name, point, xytext=(5, 4), textcoords="offset points", fontsize="small")
+        axes.annotate(model.name, point, xytext=(5, 4), textcoords="offset points", fontsize="small")
     axes.set(xlabel=label, ylabel="AP", xscale="log" if min(costs) > 0 else "linear")  # 0: the card lacks this cost
     axes.margins(x=0.22)  # space for the names
     for axis in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
@@ -111,15 +111,15 @@ def cost_figure(entries: Sequence[ComparedModel], label: str, cost: Callable[[Co
     return figure
 
 
-def history_figure(entries: Sequence[ComparedModel], column: str) -> Figure:
+def history_figure(models: Sequence[ComparedModel], column: str) -> Figure:
     """Plot a metric over the epochs. Losses are relative to the first one, because their scales differ."""
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.subplots()
-    for entry in entries:
-        rows_with_value = [row for row in entry.history if row.get(column) is not None]
-        first = rows_with_value[0][column] if column == "loss" and rows_with_value else 1
-        epochs, values = [row["epoch"] for row in rows_with_value], [row[column] / first for row in rows_with_value]
-        axes.plot(epochs, values, label=entry.name)
+    for model in models:
+        history = [row for row in model.history if row.get(column) is not None]
+        first = history[0][column] if column == "loss" and history else 1
+        epochs, values = [row["epoch"] for row in history], [row[column] / first for row in history]
+        axes.plot(epochs, values, label=model.name)
     axes.set(xlabel="Epoch", ylabel="Loss relative to the first epoch" if column == "loss" else column.upper())
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")

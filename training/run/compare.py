@@ -5,9 +5,7 @@ comparison = compare(["yolov5n", "yolox-nano"], Path("data/bccd"), Budget(epochs
 
 from __future__ import annotations
 
-import importlib
 import json
-import re
 import shutil
 import statistics
 import subprocess
@@ -26,12 +24,13 @@ from model_zoo.contract.errors import LineageError
 from model_zoo.contract.files import file_sha256
 from model_zoo.contract.package import Package, Repository
 from model_zoo.contract.pipeline import Run, collate, make_query, preprocess
+from model_zoo.export.log import Log, silent
 from training.data.dataset import Dataset
 from training.data.open import open_dataset
 from training.evaluate.evaluation import EvaluationImages, evaluate
 from training.evaluate.source import open_source
 from training.report.run import HISTORY, read_history
-from training.run.publish import EVALUATION, Log, publish_run
+from training.run.publish import EVALUATION, publish_run
 from training.run.run_folder import BEST, CHECKPOINT
 
 INTERRUPTED: Final = 130
@@ -96,7 +95,7 @@ def compare(
     output: Path,
     repository: Path = Path("models"),
     val_split: str = "val",
-    log: Log = lambda _: None,
+    log: Log = silent,
 ) -> Comparison:
     """Train and publish variants, evaluate other models, and measure the latency of all.
 
@@ -131,7 +130,7 @@ def compare(
     return Comparison(dataset, with_latency(compared, [source.run for source in sources]), failures)
 
 
-def train_and_publish(model: str, data: Path, budget: Budget, output: Path, log: Log = lambda _: None) -> Package:
+def train_and_publish(model: str, data: Path, budget: Budget, output: Path, log: Log = silent) -> Package:
     """Train a variant or resume its run, and publish it in the comparison's repository, unless that is done.
 
     Raises:
@@ -203,10 +202,3 @@ def with_latency(models: Sequence[ComparedModel], runs: Sequence[Run]) -> list[C
             run(feed)
             model_times.append(1000 * (time.perf_counter() - start))
     return [replace(m, latency_ms=statistics.median(t[1:])) for m, t in zip(models, times, strict=True)]
-
-
-def note_of(family: str) -> str:
-    """Return what a generation is and what changed with it, in the words of its page."""
-    page = importlib.import_module(f"model_zoo.families.{family}").__doc__ or ""
-    changed = re.search(r"Changed since.*?(?=\n\n|\Z)", page, re.DOTALL)
-    return " ".join([page.partition("\n")[0], *(changed[0].split() if changed else ())])
