@@ -151,7 +151,7 @@ def _image_notes(labels: RawLabels, infos: Sequence[ImageInfo]) -> list[Finding]
         ("image-cmyk", [info.colors == "cmyk" for info in infos], "CMYK, read as RGB"),
     )
     return [
-        Finding(kind, Path(labels.images.path[mask.index(True)]), 0, f"{text}; first of {sum(mask):,} such images")
+        Finding(kind, Path(labels.images.path[mask.index(True)]), 0, f"{text}; such images in the split: {sum(mask):,}")
         for kind, mask, text in properties
         if any(mask)
     ]

@@ -111,8 +111,10 @@ def _parse_document(text: str) -> dict[str, list[Any]]:
         truncated = " (the file may be truncated)" if error.pos >= len(text.rstrip()) - 1 else ""
         message = f"invalid JSON: {error.msg} at column {error.colno}{truncated}; write or copy the file again"
         raise LabelError("invalid-json", message, error.lineno) from None
-    except (RecursionError, ValueError) as error:  # deeply nested lists, or a number of thousands of digits
-        raise LabelError("invalid-json", f"invalid JSON: {error}; write the file again") from None
+    except RecursionError:
+        raise LabelError("invalid-json", "JSON is nested too deeply; write the file again") from None
+    except ValueError:  # Python limits the digits of an integer
+        raise LabelError("invalid-json", "a number has thousands of digits; write the file again") from None
     if not isinstance(document, dict):
         expected = "expected an object with images, annotations and categories"
         raise LabelError("field-missing", f"{expected}; got {shorten(document)}; export the dataset as COCO again")

@@ -31,7 +31,7 @@ def label_sources(images: Sequence[LabeledImage]) -> Iterator[bytes]:
     for image in images:
         entry = f"{image.image}\n{image.list_file}:{image.line}\n{image.label_file}"
         yield entry.encode(errors="surrogateescape")
-        yield b"missing" if image.data is None else b"there " + image.data
+        yield b"missing" if image.data is None else b"present" + image.data
 
 
 def make_file_labels(

@@ -209,7 +209,7 @@ def decode(data: bytes) -> str:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise LabelError("invalid-text", "expected UTF-8 text; save the file as UTF-8", line) from None
+        raise LabelError("invalid-text", "expected UTF-8 text; got other bytes; save the file as UTF-8", line) from None
     if not text.strip():
         raise LabelError("file-empty", "expected labels; got an empty file; write or copy it again")
     return text

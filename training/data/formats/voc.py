@@ -113,8 +113,8 @@ def _parse_xml(data: bytes) -> Element:
         line, _ = error.position
         text = f"invalid XML: {ErrorString(error.code)}; write or copy the file again"
         raise LabelError("invalid-xml", text, line) from None
-    except DefusedXmlException as error:
-        text = f"expected XML without entities; got {error}; write the file again"
+    except DefusedXmlException:
+        text = "expected XML without entities and external references; remove its DOCTYPE"
         raise LabelError("invalid-xml", text) from None
     return root
 

@@ -72,7 +72,7 @@ def _check_content(dataset: Dataset, train: Split | None) -> list[Finding]:
         if not objects.sum()
     ]
     if train is None and root.is_dir():
-        text = f"expected a split named train; got {', '.join(counts)}; name the split to train on"
+        text = f"expected a split named train; got {', '.join(counts)}; rename one or pass --train-split"
         findings.append(Finding("no-train", root, 0, text))
     missing = [name for name, objects in zip(dataset.class_names, count, strict=True) if not objects]
     if missing:

@@ -50,9 +50,9 @@ def find_leaks(train: Split, other: Split, file_hashes: Hashes) -> list[Finding]
         if path not in listed
     ]
     if shared:
-        text = f"also in split {train.name!r}, {effect}; remove it and the other shared images from one split"
         count = f"first of {len(shared):,} of {len(other.records):,} images"
-        findings.append(Finding("leak", shared[0], 0, f"{count} {text}"))
+        text = f"also in split {train.name!r} ({count}), {effect}; remove the shared images from one split"
+        findings.append(Finding("leak", shared[0], 0, text))
     return findings
 
 
