@@ -6,17 +6,13 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 
-from model_zoo.contract.detections import Detections
 from tests.conftest import ROOT
 from tests.e2e.server import Server
-from training.data.dataset import Dataset
+from tests.http_evaluation import average_precision_through_http
 from training.data.open import open_dataset
-from training.evaluate import coco
 
 IMAGES = {"train": 48, "val": 12}  # enough for an AP above zero after a minute
 
@@ -43,25 +39,6 @@ def blood_cells(shared: Path, tmp_path: Path) -> Path:
     return target
 
 
-def average_precision_through_http(server: Server, dataset: Dataset, model: str) -> float:
-    """POST every image with the thresholds of an evaluation, and score the responses."""
-    records, results = dataset.split("val").records, list[Detections]()
-    for record in records:
-        query = {"model": model, "score": 0.001, "iou": 0.6, "nms": "iou"}
-        answer = server.client.post("/detect", params=query, files={"file": record.path.read_bytes()})
-        assert answer.status_code == 200, answer.text
-        results.append(as_detections(answer.json()["results"][0]["detections"]))
-    return coco.score(dataset, records, results).metrics.ap
-
-
-def as_detections(entries: list[dict[str, Any]]) -> Detections:
-    return Detections(
-        np.asarray([d["box"] for d in entries], dtype=np.float64).reshape(-1, 4),
-        np.asarray([d["score"] for d in entries], dtype=np.float64),
-        np.asarray([d["class_id"] for d in entries], dtype=np.int64),
-    )
-
-
 @pytest.mark.slow
 def test_trained_model_is_served_with_its_measured_ap(shared: Path, blood_cells: Path, tmp_path: Path) -> None:
     models, runs = tmp_path / "models", tmp_path / "runs"
@@ -74,7 +51,7 @@ def test_trained_model_is_served_with_its_measured_ap(shared: Path, blood_cells:
         )  # fmt: skip
         lineage("export", runs / "cells", "--name", "blood-cells", "--repository", models)
         server.wait_until_ready()
-        through_http = average_precision_through_http(server, open_dataset(blood_cells), "blood-cells")
+        through_http = average_precision_through_http(server.client, open_dataset(blood_cells), "blood-cells")
         shown = server.client.get("/models/blood-cells").json()
     evaluated = json.loads(
         lineage("evaluate", "blood-cells", "--repository", models, "--data", blood_cells, "--batch", 1, "--json")

@@ -25,7 +25,7 @@ Year = Literal["2007", "2010"]
 def voc_average_precision(
     records: Sequence[Record], detections: Sequence[Detections], num_classes: int, year: Year = "2007"
 ) -> NDArray[np.float64]:
-    """Return AP (num_classes,) of each record's detections, in the dataset's class ids; -1 for a class without objects."""
+    """Return the AP (num_classes,) of detections in the dataset's class ids, -1 for classes without objects."""
     return np.asarray([_class_ap(records, detections, class_id, year) for class_id in range(num_classes)])
 
 
