@@ -16,7 +16,7 @@ import onnx
 from model_zoo.contract.card import Metric, ModelCard
 from model_zoo.contract.manifest import MODEL
 from model_zoo.contract.package import Package, Repository
-from model_zoo.export.onnx import write
+from model_zoo.export.onnx import write_onnx
 
 NAME = "ui-elements"
 DATA_CARD = Path(__file__).with_name("DATA_CARD.md")
@@ -112,7 +112,7 @@ def _write_with_card(source: Path, card: ModelCard, target: Path) -> None:
     model = onnx.load(source)
     kept = {entry.key: entry.value for entry in model.metadata_props}
     onnx.helper.set_model_props(model, kept | card.to_metadata())
-    write(model, target)
+    write_onnx(model, target)
 
 
 def _sha256(path: Path) -> str:

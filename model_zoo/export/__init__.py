@@ -1,1 +1,1 @@
-"""From a detector to one self-contained, verified ONNX file, and from that to TensorRT plans."""
+"""Export detectors to verified ONNX files and TensorRT plans."""

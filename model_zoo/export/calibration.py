@@ -1,4 +1,4 @@
-"""Pictures that show a network what it will be served, so that the ranges of its numbers can be measured."""
+"""Read calibration images for int8 quantization."""
 
 from __future__ import annotations
 
@@ -16,43 +16,46 @@ from model_zoo.contract.images import ImageLimits, decode_image
 from model_zoo.contract.pipeline import preprocess
 from model_zoo.export.errors import ExportError
 from model_zoo.export.options import MAX_CALIBRATION_IMAGES, MIN_SQNR_DB
+from model_zoo.export.synthetic_images import ImageBatch
 
 LIMITS = ImageLimits()
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What int8 is measured on: pictures uint8 (1, H, W, 3) RGB, and the ratio below which a layer stays float32.
+    """Images and noise limit of an int8 quantization."""
 
-    The ratio is that of signal to rounding noise, in decibels, of a layer's output where it alone is on int8.
-    """
-
-    pictures: Sequence[NDArray[np.uint8]]
+    images: Sequence[ImageBatch]
+    """Images, each uint8 (1, H, W, 3) RGB."""
     min_sqnr_db: float = MIN_SQNR_DB
+    """Layers with a lower signal-to-quantization-noise ratio, in dB, stay float32."""
 
 
-def read_pictures(folder: Path, card: ModelCard, most: int = MAX_CALIBRATION_IMAGES) -> list[NDArray[np.uint8]]:
-    """Read up to `most` pictures of a folder, evenly spread over its sorted names, laid on the canvas as when served.
+def read_calibration_images(folder: Path, card: ModelCard, limit: int = MAX_CALIBRATION_IMAGES) -> list[ImageBatch]:
+    """Read up to `limit` images of a folder, evenly spread over the sorted names, and preprocess them as for serving.
 
-    Each is uint8 (1, H, W, 3) RGB of the card's input size. Files that are no readable pictures are passed over;
-    ExportError where there is no folder, or no picture in it.
+    Returns:
+        Images, each uint8 (1, H, W, 3) RGB at the card's input size. Unreadable files are skipped.
+
+    Raises:
+        ExportError: The folder does not exist or has no readable images.
     """
     if not folder.is_dir():
-        raise ExportError(f"calibration: expected a folder of pictures; there is none at {folder}")
-    if most < 1:
-        raise ExportError(f"calibration: expected at least one picture; asked for {most}")
-    files = sorted(path for path in folder.iterdir() if _is_named_as_picture(path))
-    chosen = [files[i * len(files) // most] for i in range(most)] if len(files) > most else files
+        raise ExportError(f"calibration: expected a folder of images; {folder} is not a folder")
+    if limit < 1:
+        raise ExportError(f"calibration: expected a limit of at least one image; got {limit}")
+    files = sorted(path for path in folder.iterdir() if _has_image_suffix(path))
+    chosen = [files[i * len(files) // limit] for i in range(limit)] if len(files) > limit else files
     images = [image for image in map(_read, chosen) if image is not None]
     if not images:
         raise ExportError(
-            f"calibration: expected pictures directly in {folder}; none of its {len(files)} files named as such can be "
-            "read; give a folder of some hundred photos such as the model will see"
+            f"calibration: expected images directly in {folder}; none of its {len(files)} image files can be read. Use "
+            "some hundred images similar to those the model will see"
         )
     return [preprocess(card, image).pixels[None] for image in images]
 
 
-def _is_named_as_picture(path: Path) -> bool:
+def _has_image_suffix(path: Path) -> bool:
     return (mimetypes.guess_type(path.name)[0] or "").startswith("image/") and path.is_file()
 
 

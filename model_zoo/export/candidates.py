@@ -1,7 +1,7 @@
-"""Pick the predictions that can matter before anything is decoded, in torch, to be traced with the network.
+"""Select the candidate predictions before they are decoded, in torch, as part of the traced network.
 
-Decoding all predictions costs a lot (25,200 x 85 numbers for yolov5n at 640 px) and nearly all of it is thrown away.
-The k best by `Head.ranking` are picked from the raw numbers, and only those rows are decoded.
+Decoding all predictions is expensive (25,200 x 85 numbers for yolov5n at 640 px), and NMS discards most of them. The k
+best by `Head.ranking` are selected from the raw outputs. Only those rows are decoded.
 """
 
 from __future__ import annotations
@@ -16,26 +16,27 @@ from model_zoo.detector import Head
 def candidates(head: Head, rows: Tensor, priors: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Return boxes (B, k, 4) and scores (B, k, C) of the best k predictions, in order of prediction.
 
-    rows (B, N, R), priors (N, P) as `Head` defines them. Where N < k the rest has scores of 0, which no threshold lets
-    through.
+    `rows` (B, N, R) and `priors` (N, P) are those of the head. If N < k, the remaining candidates have scores of 0,
+    which no threshold accepts.
     """
-    index, real = pick(head.ranking(rows), k)
-    boxes, scores = head.decode(_take(rows, index), priors[index])
-    return boxes, scores * real[..., None]
+    index, valid = select_top_k(head.ranking(rows), k)
+    boxes, scores = head.decode(_gather(rows, index), priors[index])
+    return boxes, scores * valid[..., None]
 
 
-def pick(ranking: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """Find the k highest of (B, N): their indices (B, k) in rising order, and 1 where real, 0 where N < k left a gap.
+def select_top_k(ranking: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Return the indices (B, k) of the k highest values of (B, N), in increasing order, and a mask.
 
-    Rising indices make the order of predictions the tie-break of every later sort.
+    The mask is 1 for valid indices and 0 for padding if N < k. Increasing indices make the order of predictions the
+    tie-break of every later sort.
     """
-    room = F.pad(ranking, (0, k), value=torch.finfo(ranking.dtype).min)
-    index = torch.topk(room, k, dim=1, sorted=False).indices.sort(dim=1).values
+    padded = F.pad(ranking, (0, k), value=torch.finfo(ranking.dtype).min)
+    index = torch.topk(padded, k, dim=1, sorted=False).indices.sort(dim=1).values
     last = ranking.shape[1] - 1
     return index.clamp(max=last), (index <= last).to(ranking.dtype)
 
 
-def _take(rows: Tensor, index: Tensor) -> Tensor:
-    """Gather rows (B, N, R) by index (B, k): (B, k, R)."""
+def _gather(rows: Tensor, index: Tensor) -> Tensor:
+    """Gather rows (B, N, R) by index (B, k) as (B, k, R)."""
     batch = torch.arange(rows.shape[0], device=rows.device)
     return rows[batch[:, None], index]

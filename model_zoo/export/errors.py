@@ -1,7 +1,7 @@
-"""Errors of exporting."""
+"""Export errors."""
 
 from model_zoo.contract.errors import LineageError
 
 
 class ExportError(LineageError):
-    """The model cannot be exported as asked, or the file written disagrees with the model."""
+    """The model cannot be exported as requested, or the graph disagrees with the model."""

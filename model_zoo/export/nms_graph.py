@@ -1,19 +1,20 @@
-"""The tail of an exported graph: exact greedy NMS in operators that every runtime knows.
+"""Append exact greedy NMS to a graph, with operators that every runtime supports.
 
-The same definition as `model_zoo.contract.nms`, to the last bit of the float32 arithmetic. A greedy pass over
+The definition is that of `model_zoo.contract.nms`, to the last bit of the float32 arithmetic. A greedy pass over
 candidates sorted by score is the only solution of
 
     keep_j = alive_j and not any_{i < j} (keep_i and suppresses_ij)
 
-and iterating the right side from keep = alive reaches it: after n rounds all that hangs on chains of at most n
-suppressions is settled. One round is a product and a maximum, so the whole is a Loop of it until nothing changes.
-Candidates are taken in blocks of 128, best first: each block first yields to what earlier blocks keep, then settles
-itself. The Loop over blocks ends where no image of the batch has a candidate above its threshold any more, so a photo
-with 100 of them costs one 128 x 128 matrix, however many the graph has room for.
-No shape depends on data, because TensorRT does not build that without plugins.
+Iterating the right side from keep = alive converges to it: n iterations resolve all chains of up to n suppressions. One
+iteration is a product and a maximum, so NMS is a Loop until nothing changes.
 
-The functions below are onnxscript: Python syntax for an ONNX graph, compiled when this module is imported. Candidates
-are rows (B, n, 6) = x1, y1, x2, y2, score, class; a class as float32 is exact below 2**24.
+Candidates are processed in blocks of 128, best first. Each block is suppressed by the kept candidates of earlier
+blocks, then within itself. The Loop over blocks ends when no image has further candidates above its threshold. An
+image with 100 of them costs one 128 x 128 matrix, whatever the candidate limit. No shape depends on data, because
+TensorRT supports that only with plugins.
+
+The functions below are ONNX Script: Python syntax for an ONNX graph, compiled when this module is imported. Candidates
+are rows (B, n, 6) = x1, y1, x2, y2, score, class. A class as float32 is exact below 2**24.
 """
 
 from __future__ import annotations
@@ -27,20 +28,20 @@ from onnxscript import FLOAT, INT32, OnnxFunction, script
 from onnxscript import opset20 as op
 
 BLOCK = 128
-QUERY = ("score_threshold", "iou_threshold", "distance_weight")  # per image, (B,)
+THRESHOLD_INPUTS = ("score_threshold", "iou_threshold", "distance_weight")  # per image, (B,)
 
 
 @script()
-def ratio(top: FLOAT[...], bottom: FLOAT[...]) -> FLOAT[...]:
-    """Quotient top / bottom, 0 where bottom is not positive."""
+def safe_divide(top: FLOAT[...], bottom: FLOAT[...]) -> FLOAT[...]:
+    """Return top / bottom, or 0 where bottom is not positive."""
     return op.Where(bottom > 0.0, top / bottom, 0.0)
 
 
 @script()
-def measure(a: FLOAT[...], b: FLOAT[...], distance_weight: FLOAT[...]) -> FLOAT[...]:
-    """IoU - distance_weight * rho^2 / c^2 of all pairs, computed in the order of `contract.boxes.aligned_diou`.
+def diou(a: FLOAT[...], b: FLOAT[...], distance_weight: FLOAT[...]) -> FLOAT[...]:
+    """Return IoU - distance_weight * rho^2 / c^2 of all pairs, computed in the order of `contract.boxes.aligned_diou`.
 
-    Coordinates are kept apart, (B, n, 1) against (B, 1, m): a last axis of two is slow to broadcast on a CPU.
+    Coordinates are separate, (B, n, 1) against (B, 1, m), because broadcasting a last axis of two is slow on a CPU.
     """
     ax1, ay1, ax2, ay2, _, _ = op.Split(a, axis=2, num_outputs=6)
     bx1, by1, bx2, by2, _, _ = op.Split(op.Transpose(b, perm=[0, 2, 1]), axis=1, num_outputs=6)
@@ -52,24 +53,24 @@ def measure(a: FLOAT[...], b: FLOAT[...], distance_weight: FLOAT[...]) -> FLOAT[
     height = op.Max(ay2, by2) - op.Min(ay1, by1)
     dx = (ax1 + ax2 - bx1 - bx2) / 2.0
     dy = (ay1 + ay2 - by1 - by2) / 2.0
-    penalty = ratio(dx * dx + dy * dy, width * width + height * height)
-    return ratio(inter, union) - op.Unsqueeze(distance_weight, [1, 2]) * penalty
+    penalty = safe_divide(dx * dx + dy * dy, width * width + height * height)
+    return safe_divide(inter, union) - op.Unsqueeze(distance_weight, [1, 2]) * penalty
 
 
 @script()
 def suppresses(a: FLOAT[...], b: FLOAT[...], iou_threshold: FLOAT[...], distance_weight: FLOAT[...]) -> FLOAT[...]:
-    """1 where a kept row of `a` (B, n, 6) suppresses a row of `b` (B, m, 6): (B, n, m)."""
-    close = measure(a, b, distance_weight) > op.Unsqueeze(iou_threshold, [1, 2])
+    """Return 1 where a kept row of `a` (B, n, 6) suppresses a row of `b` (B, m, 6), as (B, n, m)."""
+    close = diou(a, b, distance_weight) > op.Unsqueeze(iou_threshold, [1, 2])
     a_class = op.Slice(a, [5], [6], [2])
     b_class = op.Transpose(op.Slice(b, [5], [6], [2]), perm=[0, 2, 1])
     return op.Cast(op.And(close, a_class == b_class), to=1)
 
 
 @script()
-def spared(keep: FLOAT[...], suppression: FLOAT[...]) -> FLOAT[...]:
-    """1 for those that no kept candidate suppresses: keep (B, n), suppression (B, n, m) -> (B, m).
+def not_suppressed(keep: FLOAT[...], suppression: FLOAT[...]) -> FLOAT[...]:
+    """Return 1 for candidates that no kept one suppresses: keep (B, n), suppression (B, n, m) -> (B, m).
 
-    A maximum, not a MatMul: TensorRT-RTX has no float32 matrix product for GPUs of compute capability 7.5.
+    This is a maximum and not a MatMul, because TensorRT-RTX has no float32 MatMul for compute capability 7.5.
     """
     hit = op.ReduceMax(op.Unsqueeze(keep, [2]) * suppression, [1], keepdims=0)
     return op.Cast(hit == 0.0, to=1)
@@ -77,20 +78,22 @@ def spared(keep: FLOAT[...], suppression: FLOAT[...]) -> FLOAT[...]:
 
 @script()
 def fixed_point(alive: FLOAT[...], suppression: FLOAT[...]) -> FLOAT[...]:
-    """Solve keep = alive and spared(keep); `suppression` (B, n, n) counts above its diagonal alone."""
-    earlier_alone = op.Trilu(suppression, 1, upper=1)
+    """Solve keep = alive and not_suppressed(keep), with the upper triangle of `suppression` (B, n, n)."""
+    upper_triangle = op.Trilu(suppression, 1, upper=1)
     keep = op.Identity(alive)
     changing = op.ReduceSum(alive, keepdims=0) > 0.0
     while changing:
-        new = alive * spared(keep, earlier_alone)
+        new = alive * not_suppressed(keep, upper_triangle)
         changing = op.ReduceSum(op.Abs(new - keep), keepdims=0) > 0.0
         keep = op.Identity(new)
     return keep
 
 
 @script()
-def suppress(rows: FLOAT[...], alive: FLOAT[...], iou_threshold: FLOAT[...], distance_weight: FLOAT[...]) -> FLOAT[...]:
-    """Tell which candidates greedy NMS keeps, as 1 and 0 (B, n); they come sorted, so those alive are a prefix."""
+def greedy_nms(
+    rows: FLOAT[...], alive: FLOAT[...], iou_threshold: FLOAT[...], distance_weight: FLOAT[...]
+) -> FLOAT[...]:
+    """Return which sorted candidates greedy NMS keeps, as 1 and 0 (B, n). Those alive are a prefix."""
     size = op.Constant(value_int=BLOCK)
     within = op.Range(0, size, 1)
     end = op.Cast(op.ReduceMax(op.ReduceSum(alive, [1], keepdims=0), keepdims=0), to=7)
@@ -99,17 +102,17 @@ def suppress(rows: FLOAT[...], alive: FLOAT[...], iou_threshold: FLOAT[...], dis
     more = start < end
     while more:
         block = start + within
-        here = op.Gather(rows, block, axis=1)
+        current = op.Gather(rows, block, axis=1)
         free = op.Gather(alive, block, axis=1)
         before = op.Constant(value_int=0)
         pending = before < start
         while pending:
-            there = op.Gather(rows, before + within, axis=1)
+            earlier = op.Gather(rows, before + within, axis=1)
             kept = op.Gather(keep, before + within, axis=1)
-            free = free * spared(kept, suppresses(there, here, iou_threshold, distance_weight))
+            free = free * not_suppressed(kept, suppresses(earlier, current, iou_threshold, distance_weight))
             before = before + size
             pending = before < start
-        settled = fixed_point(free, suppresses(here, here, iou_threshold, distance_weight))
+        settled = fixed_point(free, suppresses(current, current, iou_threshold, distance_weight))
         keep = op.ScatterElements(keep, op.Expand(op.Unsqueeze(block, [0]), op.Shape(settled)), settled, axis=1)
         start = start + size
         more = start < end
@@ -118,14 +121,14 @@ def suppress(rows: FLOAT[...], alive: FLOAT[...], iou_threshold: FLOAT[...], dis
 
 @script()
 def single_label(boxes: FLOAT[...], scores: FLOAT[...]) -> FLOAT[...]:
-    """Make a row of every box with its best class; equal scores go to the lower class."""
+    """Return a row for each box with its best class. Ties go to the lower class."""
     class_ids = op.Cast(op.ArgMax(scores, axis=2, keepdims=1), to=1)
     return op.Concat(boxes, op.ReduceMax(scores, [2], keepdims=1), class_ids, axis=2)
 
 
 @script()
 def multi_label(boxes: FLOAT[...], scores: FLOAT[...]) -> FLOAT[...]:
-    """Make a row of each of the n best pairs of box and class; equal scores: lower box, then lower class."""
+    """Return a row for each of the n best pairs of box and class. Ties go to the lower box, then the lower class."""
     size = op.Slice(op.Shape(boxes), [1], [2])
     classes = op.Slice(op.Shape(scores), [2], [3])
     best, pair = op.TopK(op.Reshape(scores, [0, -1]), size)
@@ -135,8 +138,10 @@ def multi_label(boxes: FLOAT[...], scores: FLOAT[...]) -> FLOAT[...]:
 
 
 @script()
-def label(boxes: FLOAT[...], scores: FLOAT[...], score_threshold: FLOAT[...], multi_below: FLOAT[...]) -> FLOAT[...]:
-    """Make candidates: every class of a box for images that ask for scores below `multi_below`, else its best alone."""
+def label_boxes(
+    boxes: FLOAT[...], scores: FLOAT[...], score_threshold: FLOAT[...], multi_below: FLOAT[...]
+) -> FLOAT[...]:
+    """Return rows with all classes of a box for images with a threshold below `multi_below`, else its best class."""
     single = single_label(boxes, scores)
     multi = score_threshold < multi_below
     if op.ReduceMax(op.Cast(multi, to=1), keepdims=0) > 0.0:
@@ -150,29 +155,29 @@ def label(boxes: FLOAT[...], scores: FLOAT[...], score_threshold: FLOAT[...], mu
 def detect(
     rows: FLOAT[...], score_threshold: FLOAT[...], iou_threshold: FLOAT[...], distance_weight: FLOAT[...]
 ) -> tuple[FLOAT[...], INT32[...]]:
-    """Sort and suppress candidates (B, n, 6): detections (B, n, 6), zero beyond the count, and count (B,).
+    """Sort and suppress candidates (B, n, 6). Return detections (B, n, 6), zero beyond the count, and count (B,).
 
-    TopK gives equal values in order of their index, so candidates in order of prediction stay so.
+    TopK returns equal values in order of their indices, so ties keep the order of predictions.
     """
     n = op.Slice(op.Shape(rows), [1], [2])
     scores, order = op.TopK(op.Squeeze(op.Slice(rows, [4], [5], [2]), [2]), n)
     ranked = op.GatherND(rows, op.Unsqueeze(order, [2]), batch_dims=1)
     alive = op.Cast(scores > op.Unsqueeze(score_threshold, [1]), to=1)
-    keep = suppress(ranked, alive, iou_threshold, distance_weight)
+    keep = greedy_nms(ranked, alive, iou_threshold, distance_weight)
     kept, position = op.TopK(keep * scores, n)
-    found = op.GatherND(ranked, op.Unsqueeze(position, [2]), batch_dims=1)
-    detections = found * op.Cast(op.Unsqueeze(kept, [2]) > 0.0, to=1)
+    selected = op.GatherND(ranked, op.Unsqueeze(position, [2]), batch_dims=1)
+    detections = selected * op.Cast(op.Unsqueeze(kept, [2]) > 0.0, to=1)
     return detections, op.Cast(op.ReduceSum(keep, [1], keepdims=0), to=6)
 
 
 def append_nms(model: ir.Model, boxes: ir.Value, scores: ir.Value, multi_label_below: float) -> None:
-    """Feed candidate boxes (B, n, 4) and scores (B, n, C) to NMS; its thresholds become inputs, its results outputs."""
+    """Append NMS of candidate boxes (B, n, 4) and scores (B, n, C), with its thresholds as inputs."""
     assert boxes.shape is not None
-    thresholds = [_threshold(name) for name in QUERY]
+    thresholds = [_threshold(name) for name in THRESHOLD_INPUTS]
     if multi_label_below > 0:
         below = ir.Value(name="multi_label_below", const_value=ir.tensor(np.float32(multi_label_below)))
         model.graph.register_initializer(below)
-        (rows,) = _call(model, label, boxes, scores, thresholds[0], below)
+        (rows,) = _call(model, label_boxes, boxes, scores, thresholds[0], below)
     else:
         (rows,) = _call(model, single_label, boxes, scores)
     detections, count = _call(model, detect, rows, *thresholds)
@@ -185,7 +190,7 @@ def append_nms(model: ir.Model, boxes: ir.Value, scores: ir.Value, multi_label_b
 
 
 def _call(model: ir.Model, function: OnnxFunction, *inputs: ir.Value) -> Sequence[ir.Value]:
-    """Append a call of an ONNX Script function, and the function with all that it calls."""
+    """Append a call of an ONNX Script function, and add the function and its callees to the model."""
     node = ir.Node(function.opset.domain, function.name, inputs, num_outputs=len(function.op_signature.outputs))
     model.graph.append(node)
     for proto in (function.to_function_proto(), *function.to_model_proto().functions):

@@ -1,11 +1,11 @@
-"""ONNX export: one graph from uint8 pixels to detections, with the model card inside.
+"""Export one ONNX graph from uint8 pixels to detections, with the model card in its metadata.
 
     images uint8 (B, H, W, 3) RGB
-      └─ cast, scale, swap, transpose ─ network ─ rows ─┬─ pick ─ decode ─ NMS ─ detections, count
-                                                        └─ decode all ───────── boxes, scores
+      └─ cast, scale, swap, transpose ─ network ─ rows ─┬─ top k ─ decode ─ NMS ─ detections, count
+                                                        └─ decode all ────────── boxes, scores
 
-One trace gives both forms; a file has the outputs its card names and what they need. Files are the same byte for byte
-for the same weights, card and tools: nothing of the machine or the day is in them.
+One trace yields both forms. A file has the outputs that its card specifies. Files are reproducible byte for byte from
+the same weights, card and tools, because they contain no paths, host names or dates.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from model_zoo.export.nms_graph import BLOCK, append_nms
 from model_zoo.export.options import MAX_CANDIDATES
 from model_zoo.export.precision import in_precision
 
-MAX_BYTES = 2**31 - 2**25  # of weights: protobuf writes up to 2 GiB, and the graph needs some of it
-OPSET = 20  # the newest that both ONNX Runtime 1.31 and TensorRT 10.16 take whole
-CANDIDATE_OUTPUTS, ALL = ("candidate_boxes", "candidate_scores"), ("boxes", "scores")
+MAX_WEIGHT_BYTES = 2**31 - 2**25  # protobuf is limited to 2 GiB, of which the graph needs a part
+OPSET = 20  # the newest that ONNX Runtime 1.31 and TensorRT 10.16 support completely
+CANDIDATE_OUTPUTS, RAW_OUTPUTS = ("candidate_boxes", "candidate_scores"), ("boxes", "scores")
 AXES = {
     "images": ("batch", "height", "width", 3),
     "score_threshold": ("batch",),
@@ -47,8 +47,8 @@ AXES = {
 }
 
 
-class Pixels(nn.Module):
-    """A deployed detector from uint8 (B, H, W, 3) RGB to predictions, as `card` promises."""
+class ExportModule(nn.Module):
+    """A deployed detector from uint8 images (B, H, W, 3) RGB to predictions, in the precision of `card`."""
 
     def __init__(self, deployed: Detector, card: ModelCard) -> None:
         super().__init__()
@@ -56,25 +56,29 @@ class Pixels(nn.Module):
         self.head, self.spec, self.k = deployed.head, deployed.input_spec, card.candidates
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return boxes (B, n, 4) and scores (B, n, C), of the k candidates first and then of all predictions."""
+        """Return boxes and scores of the k candidates, then of all predictions: (B, n, 4) and (B, n, C)."""
         maps = self.network(to_network(images, self.spec))
         rows, priors = self.head.rows(maps), self.head.priors(maps)
         return *candidates(self.head, rows, priors, self.k), *self.head.decode(rows, priors)
 
 
 def trace(deployed: Detector, card: ModelCard) -> ir.Model:
-    """Trace a deployed detector to a graph with what both forms need; `assemble` makes a file of it."""
+    """Trace a deployed detector to a graph with the outputs of both forms.
+
+    Raises:
+        ExportError: The card has invalid candidates, or the weights exceed one ONNX file.
+    """
     _check(card)
-    with _quiet_exporter(), _no_collection(), torch.no_grad():
+    with _quiet_exporter(), _no_garbage_collection(), torch.no_grad():
         program = torch.onnx.export(
-            Pixels(deployed, card).eval(),
+            ExportModule(deployed, card).eval(),
             (_example(card),),
             dynamo=True,
             opset_version=OPSET,
             input_names=["images"],
-            output_names=[*CANDIDATE_OUTPUTS, *ALL],
+            output_names=[*CANDIDATE_OUTPUTS, *RAW_OUTPUTS],
             dynamic_shapes=(_dynamic_shape(card),),
-            optimize=False,  # once, when the graph is whole
+            optimize=False,  # `assemble` optimizes the complete graph
             verbose=False,
         )
     assert program is not None
@@ -82,10 +86,10 @@ def trace(deployed: Detector, card: ModelCard) -> ir.Model:
 
 
 def assemble(traced: ir.Model, card: ModelCard) -> onnx.ModelProto:
-    """Make the file that `card` describes of a trace: the form it names, named axes, the card inside."""
+    """Build the ONNX model that `card` describes from a traced graph: its outputs, named axes and the card itself."""
     model = traced.clone()
     traced_outputs = {value.name: value for value in model.graph.outputs}
-    model.graph.outputs[:] = [traced_outputs[name] for name in ALL] if card.output == "raw" else []
+    model.graph.outputs[:] = [traced_outputs[name] for name in RAW_OUTPUTS] if card.output == "raw" else []
     if card.output == "detections":
         boxes, scores = (traced_outputs[name] for name in CANDIDATE_OUTPUTS)
         append_nms(model, boxes, scores, card.thresholds.multi_label_below)
@@ -96,13 +100,13 @@ def assemble(traced: ir.Model, card: ModelCard) -> onnx.ModelProto:
     model.metadata_props.clear()
     model.metadata_props.update(card.to_metadata())
     proto = ir.to_proto(model)
-    del proto.graph.value_info[:]  # in the exporter's own symbols; every runtime infers shapes again
+    del proto.graph.value_info[:]  # uses the exporter's symbols; runtimes infer shapes themselves
     onnx.checker.check_model(proto, full_check=True)
     return proto
 
 
-def write(proto: onnx.ModelProto, path: Path) -> None:
-    """Write a model file, the same bytes for the same model."""
+def write_onnx(proto: onnx.ModelProto, path: Path) -> None:
+    """Write a model file. Equal models give equal bytes."""
     path.write_bytes(proto.SerializeToString(deterministic=True))
 
 
@@ -110,15 +114,15 @@ def _check(card: ModelCard) -> None:
     if card.candidates % BLOCK or card.candidates > MAX_CANDIDATES:
         raise ExportError(f"candidates: expected a multiple of {BLOCK} up to {MAX_CANDIDATES}; got {card.candidates}")
     weights = card.params * (2 if card.precision == "fp16" else 4)
-    if weights > MAX_BYTES:
+    if weights > MAX_WEIGHT_BYTES:
         raise ExportError(
-            f"{card.variant}: expected weights of at most {MAX_BYTES / 1e9:.2f} GB, which one ONNX file holds; its "
-            f"{card.params:,} parameters take {weights / 1e9:.2f} GB in {card.precision}"
+            f"{card.variant}: expected weights of at most {MAX_WEIGHT_BYTES / 1e9:.2f} GB, the limit of one ONNX file; "
+            f"its {card.params:,} parameters take {weights / 1e9:.2f} GB in {card.precision}"
         )
 
 
 def _example(card: ModelCard) -> Tensor:
-    """Two images of two different sides, so that the trace takes no size for another."""
+    """Return two images of unequal sides, so that the tracer does not identify one dimension with another."""
     height, width = (4 * card.stride, 5 * card.stride) if card.dynamic_size else card.input_size
     return torch.zeros((2, height, width, 3), dtype=torch.uint8)
 
@@ -129,7 +133,7 @@ def _dynamic_shape(card: ModelCard) -> dict[int, object]:
 
 
 def _name_axes(graph: ir.Graph) -> None:
-    """Give inputs and outputs the axis names of the contract; what is fixed stays a number."""
+    """Name the dynamic axes of inputs and outputs as in the contract."""
     for value in (*graph.inputs, *graph.outputs):
         assert value.shape is not None
         axes = zip(value.shape, AXES[value.name or ""], strict=True)
@@ -138,7 +142,7 @@ def _name_axes(graph: ir.Graph) -> None:
 
 @contextmanager
 def _quiet_exporter() -> Iterator[None]:
-    """Silence what the exporter says of itself: an absent torchvision, deprecations of torch inside torch."""
+    """Silence the exporter's messages about missing torchvision and about torch's own deprecations."""
     logger = logging.getLogger("torch.onnx._internal.exporter")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -151,8 +155,8 @@ def _quiet_exporter() -> Iterator[None]:
 
 
 @contextmanager
-def _no_collection() -> Iterator[None]:
-    """Hold the garbage collector: the millions of objects of a trace stay; looking at them costs a quarter of it."""
+def _no_garbage_collection() -> Iterator[None]:
+    """Disable garbage collection while tracing. Scanning millions of live objects takes 25 % of the time."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

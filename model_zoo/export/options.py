@@ -19,7 +19,7 @@ class ExportOptions:
     image_size: tuple[int, ...] = ()
     """Input size in pixels: one number for a square, or height and width. If omitted, the network's own."""
     precision: ExportPrecision = "fp32"
-    """Precision of the network inside the file; int8 needs --calibration."""
+    """Precision of the network inside the file. int8 needs --calibration."""
     candidates: int = MAX_CANDIDATES
     """Max predictions per image that enter NMS, a multiple of 128."""
     calibration: Path | None = None

@@ -1,8 +1,8 @@
-"""Plans that were built before. Building one takes TensorRT minutes, and gives what it gave the last time.
+"""Cache of TensorRT plans, which take TensorRT 10 minutes to build.
 
-A plan is kept in the cache folder as `plans/<digest>.plan`: a line of JSON, then the plan. The line says all that the
-plan depends on (library and version, GPU or compute capabilities, sha256 of the model file, options) and the plan's
-sha256; the file's name is a digest of the former. What does not fit its line is not used but built again.
+A plan is stored in the cache folder as `plans/<digest>.plan`: a line of JSON, then the plan. The line has the plan's
+key (library and version, GPU or compute capabilities, SHA-256 of the model file, options) and its SHA-256. The file
+name is a digest of the key. An entry that does not match its line is rebuilt.
 """
 
 from __future__ import annotations
@@ -17,76 +17,78 @@ from model_zoo.cache_folder import cache_folder
 from model_zoo.contract.card import ModelCard
 from model_zoo.contract.files import file_sha256
 from model_zoo.export.errors import ExportError
-from model_zoo.export.tensorrt import RTX, PlanOptions, Progress, build_plan, input_sides, keep, library
+from model_zoo.export.log import Log, silent
+from model_zoo.export.tensorrt import RTX, PlanOptions, build_plan, import_tensorrt, input_sides, write_cache_file
 
-Needs = dict[str, Any]  # all that a plan depends on, as JSON has it
+PlanKey = dict[str, Any]  # everything a plan depends on, as JSON
 
 
-def plan_for(model: Path, card: ModelCard, options: PlanOptions, progress: Progress = lambda _: None) -> bytes:
-    """Return the serialized plan of a model file: the one that was built before, or a new one, which is kept.
+def build_or_load_plan(model: Path, card: ModelCard, options: PlanOptions, log: Log = silent) -> bytes:
+    """Return the serialized plan of a model file, from the cache if possible.
 
-    ExportError where there is no TensorRT, where TensorRT 10 finds no GPU, or as `build_plan` raises it.
+    Raises:
+        ExportError: TensorRT is not installed, finds no GPU, or cannot build the plan.
     """
-    trt = library(options)
+    trt = import_tensorrt(options)
     target = ", ".join(options.compute_capabilities) or "any" if trt.__name__ == RTX else _gpu()
-    needs = {
+    key = {
         "library": f"{trt.__name__} {trt.__version__}",
         "target": target,
         "model": file_sha256(model),
-        "options": _options(card, options),
+        "options": _plan_options(card, options),
     }
-    path = cache_folder() / "plans" / f"{_digest(needs)}.plan"
-    plan = _kept(path, needs)
+    path = cache_folder() / "plans" / f"{_digest(key)}.plan"
+    plan = _load(path, key)
     if plan:
-        progress(f"found in the cache, built before with {needs['library']} for {target}: {path}")
+        log(f"loaded from the cache, built with {key['library']} for {target}: {path}")
         return plan
-    plan = build_plan(model, card, _with_timings(trt, options, target), progress)
-    line = json.dumps({"needs": needs, "sha256": hashlib.sha256(plan).hexdigest()})
-    keep(path, progress, line.encode() + b"\n", plan)
+    plan = build_plan(model, card, _with_timing_cache(trt, options, target), log)
+    line = json.dumps({"key": key, "sha256": hashlib.sha256(plan).hexdigest()})
+    write_cache_file(path, log, line.encode() + b"\n", plan)
     return plan
 
 
-def _options(card: ModelCard, options: PlanOptions) -> Needs:
-    """Return the options that a plan depends on, those left to the card as the card has them."""
+def _plan_options(card: ModelCard, options: PlanOptions) -> PlanKey:
+    """Return the options that a plan depends on, with the card's defaults filled in."""
     heights, widths = input_sides(card, options)
-    chosen = asdict(replace(options, heights=heights, widths=widths, timing_cache=None))
-    return dict(json.loads(json.dumps(chosen)))
+    resolved = asdict(replace(options, heights=heights, widths=widths, timing_cache=None))
+    return dict(json.loads(json.dumps(resolved)))
 
 
-def _digest(needs: Needs) -> str:
-    return hashlib.sha256(json.dumps(needs, sort_keys=True).encode()).hexdigest()
+def _digest(key: PlanKey) -> str:
+    return hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
 
 
-def _kept(path: Path, needs: Needs) -> bytes | None:
-    """Read a kept plan; None where there is none or where it is not whole."""
+def _load(path: Path, key: PlanKey) -> bytes | None:
+    """Return a cached plan, or None if it is missing or damaged."""
     try:
         line, _, plan = path.read_bytes().partition(b"\n")
-        expected = {"needs": needs, "sha256": hashlib.sha256(plan).hexdigest()}
+        expected = {"key": key, "sha256": hashlib.sha256(plan).hexdigest()}
         return plan if json.loads(line) == expected else None
     except (OSError, ValueError):
         return None
 
 
-def _with_timings(trt: Any, options: PlanOptions, gpu: str) -> PlanOptions:
-    """Keep what TensorRT 10 measures of a GPU, unless a file is named for it."""
+def _with_timing_cache(trt: Any, options: PlanOptions, gpu: str) -> PlanOptions:
+    """Add a timing cache file for the GPU and TensorRT 10, unless the options have one."""
     if trt.__name__ == RTX or options.timing_cache:
         return options
-    of = f"{trt.__version__}-{gpu}".replace(" ", "-").replace("/", "-")
-    return replace(options, timing_cache=cache_folder() / "plans" / f"timings-{of}")
+    suffix = f"{trt.__version__}-{gpu}".replace(" ", "-").replace("/", "-")
+    return replace(options, timing_cache=cache_folder() / "plans" / f"timings-{suffix}")
 
 
 def _gpu() -> str:
-    """Name the GPU that TensorRT 10 builds on: its kind and compute capability."""
+    """Return name and compute capability of the GPU that TensorRT 10 builds on."""
     try:
         from cuda.bindings import runtime
     except ImportError as error:
         raise ExportError(
-            "--format tensorrt needs the package cuda-bindings beside tensorrt: pip install it"
+            "--format tensorrt requires the package cuda-bindings besides tensorrt. Install it with pip"
         ) from error
-    code, found = runtime.cudaGetDeviceProperties(0)
+    code, properties = runtime.cudaGetDeviceProperties(0)
     if code != runtime.cudaError_t.cudaSuccess:
         raise ExportError(
-            f"TensorRT builds on the GPU that will run the plan, and there is none ({code.name}); for one that is "
-            "elsewhere, TensorRT-RTX builds with --plan.compute-capabilities"
+            f"expected the GPU that will run the plan, because TensorRT builds on it; got none ({code.name}). "
+            "For a GPU of another machine, build with TensorRT-RTX and --plan.compute-capabilities"
         )
-    return f"{found.name.decode()} {found.major}.{found.minor}"
+    return f"{properties.name.decode()} {properties.major}.{properties.minor}"

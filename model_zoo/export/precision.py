@@ -1,4 +1,4 @@
-"""Precision of an exported network: it lives in the file, because strongly typed runtimes take the file at its word."""
+"""Precision of an exported network. It is part of the graph, because strongly typed runtimes do not change it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from model_zoo.export.errors import ExportError
 
 
 class HalfNetwork(nn.Module):
-    """A network computed in float16, float32 at its borders: pixels in, raw maps out.
+    """A network in float16 with float32 inputs and outputs: pixels in, raw maps out.
 
-    Decoding stays outside: half precision has steps of 0.5 beyond 512, boxes need better.
+    Decoding stays in float32, because float16 has steps of 0.5 above 512 and boxes need a higher resolution.
     """
 
     def __init__(self, detector: Detector) -> None:
@@ -28,9 +28,12 @@ class HalfNetwork(nn.Module):
 
 
 def in_precision(detector: Detector, precision: Precision) -> nn.Module:
-    """Return the network (B, 3, H, W) -> raw maps to be traced for `precision`; ExportError where it is not offered.
+    """Return the network (B, 3, H, W) -> raw maps in the precision to trace.
 
-    For int8 it is traced in float32, and quantized in the graph.
+    For int8 it is float32, because quantization changes the traced graph.
+
+    Raises:
+        ExportError: The precision is not supported.
     """
     if precision in ("fp32", "int8"):
         return detector

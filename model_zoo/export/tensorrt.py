@@ -1,16 +1,14 @@
-"""Build a TensorRT plan from an exported ONNX file, with the subset that TensorRT 10 and TensorRT-RTX share.
+"""Build a TensorRT plan from an exported ONNX file, with the API that TensorRT 10 and TensorRT-RTX share.
 
-Networks are strongly typed: the precision is the file's, the builder changes none. TensorRT 10 builds on the machine
-and GPU that will run the plan, and measures as it builds; TensorRT-RTX builds ahead of time, without a GPU, for named
-compute capabilities or for all from 8.0 on. Whether a plan is right and how fast it is can be told only where it runs;
-nothing here claims either.
+Networks are strongly typed, so the builder keeps the precision of the file. TensorRT 10 builds on the GPU that will run
+the plan, and measures kernels while building. TensorRT-RTX builds ahead of time, without a GPU, for given compute
+capabilities or for all from 8.0 on. The plan is not run here, so its results and speed are not verified.
 """
 
 from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,77 +16,80 @@ from typing import Any
 from model_zoo.contract.card import ModelCard
 from model_zoo.contract.files import write_atomic
 from model_zoo.export.errors import ExportError
+from model_zoo.export.log import Log, silent
 
 TENSORRT, RTX = "tensorrt", "tensorrt_rtx"
-Progress = Callable[[str], None]
-Three = tuple[int, int, int]  # smallest, usual, largest
+Range = tuple[int, int, int]  # min, optimum, max
 
 
 @dataclass(frozen=True)
 class PlanOptions:
-    """What a TensorRT plan is built for.
+    """Options of a TensorRT plan."""
 
-    Attributes:
-        batch: Smallest, usual and largest batch.
-        heights: Smallest, usual and largest input height; by default the card's alone.
-        widths: Smallest, usual and largest input width; by default the card's alone.
-        compute_capabilities: Of GPUs, such as 8.9, to build ahead of time without one; TensorRT-RTX only.
-        workspace_mib: Limit of scratch memory.
-        version_compatible: Build a plan that later versions take too. It carries the lean runtime, code that runs on
-            the host, which a program must be told to allow; `lineage serve` does not.
-        timing_cache: File that keeps measurements from one build to the next, by default one of the cache folder for
-            each GPU and version; TensorRT only: RTX measures nothing while it builds.
-    """
-
-    batch: Three = (1, 4, 8)
-    heights: Three | None = None
-    widths: Three | None = None
+    batch: Range = (1, 4, 8)
+    """Min, optimal and max batch size."""
+    heights: Range | None = None
+    """Min, optimal and max input height. If omitted, the card's height."""
+    widths: Range | None = None
+    """Min, optimal and max input width. If omitted, the card's width."""
     compute_capabilities: tuple[str, ...] = ()
+    """Compute capabilities to build for without a GPU, such as 8.9. TensorRT-RTX only."""
     workspace_mib: int | None = None
+    """Max scratch memory in MiB."""
     version_compatible: bool = False
+    """Build a plan for later TensorRT versions, too. It contains host code, which `lineage serve` does not allow."""
     timing_cache: Path | None = None
+    """File with the measurements of earlier builds. If omitted, one per GPU in the cache folder. TensorRT 10 only."""
 
 
-def build_plan(model: Path, card: ModelCard, options: PlanOptions, progress: Progress = lambda _: None) -> bytes:
-    """Parse and build; returns the serialized plan. ExportError carries what the parser or the builder had to say."""
-    trt = library(options)
-    complaints = _logger(trt)
-    builder = trt.Builder(complaints)
+def build_plan(model: Path, card: ModelCard, options: PlanOptions, log: Log = silent) -> bytes:
+    """Build a plan and return it serialized.
+
+    Raises:
+        ExportError: TensorRT is not installed, or cannot parse the file or build the plan. The message has its errors.
+    """
+    trt = import_tensorrt(options)
+    logger = _logger(trt)
+    builder = trt.Builder(logger)
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
-    _parse(trt, network, complaints, model)
+    _parse(trt, network, logger, model)
     config = _configure(trt, builder, network, card, options)
-    config.progress_monitor = _monitor(trt, progress)
+    config.progress_monitor = _monitor(trt, log)
     plan = builder.build_serialized_network(network, config)
     if plan is None:
-        raise ExportError(f"{trt.__name__} {trt.__version__} cannot build {model.name}: {complaints.text()}")
+        raise ExportError(f"{trt.__name__} {trt.__version__} cannot build {model.name}: {logger.text()}")
     if options.timing_cache:
-        keep(options.timing_cache, progress, bytes(config.get_timing_cache().serialize()))
+        write_cache_file(options.timing_cache, log, bytes(config.get_timing_cache().serialize()))
     return bytes(plan)
 
 
-def keep(path: Path, progress: Progress, *parts: bytes) -> None:
-    """Write a file for the next build; where that fails it is said, and this build is not lost."""
+def write_cache_file(path: Path, log: Log, *parts: bytes) -> None:
+    """Write a file for later builds. A failure is logged and does not fail this build."""
     try:
         write_atomic(path, b"".join(parts))
     except OSError as error:
-        progress(f"not kept for the next time: {error}")
+        log(f"could not be cached: {error}")
 
 
-def library(options: PlanOptions) -> Any:
-    """Import TensorRT, or TensorRT-RTX where it is not there or compute capabilities are asked for."""
+def import_tensorrt(options: PlanOptions) -> Any:
+    """Import TensorRT, or TensorRT-RTX if TensorRT is missing or compute capabilities are given.
+
+    Raises:
+        ExportError: The library is not installed, or does not support a timing cache.
+    """
     for name in (RTX,) if options.compute_capabilities else (TENSORRT, RTX):
         spec = importlib.util.find_spec(name)
-        if spec and spec.origin:  # a folder of type stubs has none
+        if spec and spec.origin:  # None for a folder of type stubs
             if name == RTX and options.timing_cache:
-                raise ExportError("TensorRT-RTX measures nothing while it builds; leave the timing cache out")
+                raise ExportError("expected no timing cache: TensorRT-RTX does not measure kernels while building")
             return importlib.import_module(name)
-    wanted = "tensorrt-rtx-cu13" if options.compute_capabilities else "tensorrt-cu13 or tensorrt-rtx-cu13"
-    raise ExportError(f"--format tensorrt needs the package {wanted}, which is not installed here")
+    package = "tensorrt-rtx-cu13" if options.compute_capabilities else "tensorrt-cu13 or tensorrt-rtx-cu13"
+    raise ExportError(f"--format tensorrt requires the package {package}, which is not installed")
 
 
 def _logger(trt: Any) -> Any:
-    class Complaints(trt.ILogger):  # type: ignore[misc]  # the library has no types
-        """Collects what the library complains of instead of printing it."""
+    class ErrorLogger(trt.ILogger):  # type: ignore[misc]  # the library has no types
+        """Collect the library's errors instead of printing them."""
 
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
@@ -99,24 +100,24 @@ def _logger(trt: Any) -> Any:
                 self.errors.append(message)
 
         def text(self) -> str:
-            return "; ".join(self.errors) or "no reason given"
+            return "; ".join(self.errors) or "no error message"
 
-    return Complaints()
+    return ErrorLogger()
 
 
-def _monitor(trt: Any, progress: Progress) -> Any:
+def _monitor(trt: Any, log: Log) -> Any:
     class Monitor(trt.IProgressMonitor):  # type: ignore[misc]  # the library has no types
-        """Names every outermost phase of the build once."""
+        """Log each top-level phase of the build."""
 
         def __init__(self) -> None:
             trt.IProgressMonitor.__init__(self)
 
         def phase_start(self, name: str, parent: str | None, _steps: int) -> None:
             if not parent:
-                progress(name)
+                log(name)
 
         def step_complete(self, _name: str, _step: int) -> bool:
-            return True  # go on
+            return True  # continue
 
         def phase_finish(self, _name: str) -> None:
             pass
@@ -126,11 +127,11 @@ def _monitor(trt: Any, progress: Progress) -> Any:
 
 def _parse(trt: Any, network: Any, logger: Any, model: Path) -> None:
     parser = trt.OnnxParser(network, logger)
-    if parser.parse_from_file(str(model)) and network.num_outputs:  # what is no ONNX parses to nothing
+    if parser.parse_from_file(str(model)) and network.num_outputs:  # other files parse to an empty network
         return
     errors = [parser.get_error(i) for i in range(parser.num_errors)]
     reasons = "; ".join(f"{e.node_name() or 'graph'}: {e.desc()}" for e in errors) or logger.text()
-    raise ExportError(f"{trt.__name__} {trt.__version__} cannot read {model.name}: {reasons}")
+    raise ExportError(f"{trt.__name__} {trt.__version__} cannot parse {model.name}: {reasons}")
 
 
 def _configure(trt: Any, builder: Any, network: Any, card: ModelCard, options: PlanOptions) -> Any:
@@ -145,47 +146,53 @@ def _configure(trt: Any, builder: Any, network: Any, card: ModelCard, options: P
     if options.version_compatible:
         config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
     if options.timing_cache:
-        _recall_timings(config, options.timing_cache)
+        _load_timing_cache(config, options.timing_cache)
     return config
 
 
-def _recall_timings(config: Any, path: Path) -> None:
-    """Let the builder begin with what it measured before; what is damaged or of elsewhere is measured again."""
-    for known in (path.read_bytes() if path.is_file() else b"", b""):
-        timings = config.create_timing_cache(known)
+def _load_timing_cache(config: Any, path: Path) -> None:
+    """Load the measurements of earlier builds. Start with none if they are damaged or of another GPU."""
+    for contents in (path.read_bytes() if path.is_file() else b"", b""):
+        timings = config.create_timing_cache(contents)
         if timings is not None and config.set_timing_cache(timings, ignore_mismatch=False):
             return
 
 
 def _profile(builder: Any, network: Any, card: ModelCard, options: PlanOptions) -> Any:
-    """Give every input its smallest, usual and largest shape."""
-    images = list(zip(options.batch, *input_sides(card, options), (3, 3, 3), strict=True))
+    """Return a profile with the min, optimal and max shape of each input."""
+    shapes = list(zip(options.batch, *input_sides(card, options), (3, 3, 3), strict=True))
     profile = builder.create_optimization_profile()
     for i in range(network.num_inputs):
         tensor = network.get_input(i)
-        profile.set_shape(tensor.name, *(shape[: len(tensor.shape)] for shape in images))
+        profile.set_shape(tensor.name, *(shape[: len(tensor.shape)] for shape in shapes))
     return profile
 
 
-def input_sides(card: ModelCard, options: PlanOptions) -> tuple[Three, Three]:
-    """Return the smallest, usual and largest heights, and widths; ExportError if the model does not take them."""
+def input_sides(card: ModelCard, options: PlanOptions) -> tuple[Range, Range]:
+    """Return the min, optimal and max height and width.
+
+    Raises:
+        ExportError: The model does not support these sizes.
+    """
     height, width = card.input_size
     heights, widths = options.heights or (height, height, height), options.widths or (width, width, width)
     fixed = {*zip(heights, widths, strict=True)} == {card.input_size}
     if not fixed and not card.dynamic_size:
-        raise ExportError(f"{card.name}: expected its only input size, {height} x {width}; got {heights} x {widths}")
+        raise ExportError(f"{card.name}: expected its fixed input size {height} x {width}; got {heights} x {widths}")
     if any(side < card.stride or side % card.stride for side in (*heights, *widths)):
-        raise ExportError(f"{card.name}: expected sides in steps of {card.stride}; got {heights} x {widths}")
-    ordered = all(list(three) == sorted(three) for three in (options.batch, heights, widths))
+        raise ExportError(f"{card.name}: expected multiples of {card.stride} pixels; got {heights} x {widths}")
+    ordered = all(list(values) == sorted(values) for values in (options.batch, heights, widths))
     if not ordered or options.batch[0] < 1:
-        raise ExportError(f"expected smallest, usual and largest; got batch {options.batch}, {heights} x {widths}")
+        raise ExportError(
+            f"expected min, optimum and max in increasing order; got batch {options.batch}, {heights} x {widths}"
+        )
     return heights, widths
 
 
 def _capability(trt: Any, text: str) -> Any:
-    known = {name: value for name, value in trt.ComputeCapability.__members__.items() if name.startswith("SM")}
+    supported = {name: value for name, value in trt.ComputeCapability.__members__.items() if name.startswith("SM")}
     name = "SM" + text.replace(".", "")
-    if name not in known:
-        offered = ", ".join(f"{k[2:-1]}.{k[-1]}" for k in known)
-        raise ExportError(f"compute capability: expected one of {offered}; got {text!r}")
-    return known[name]
+    if name not in supported:
+        expected = ", ".join(f"{k[2:-1]}.{k[-1]}" for k in supported)
+        raise ExportError(f"compute capability: expected one of {expected}; got {text!r}")
+    return supported[name]

@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,8 +16,8 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from model_zoo.contract.boxes import pairwise_iou
-from tests.conftest import ROOT
 from tests.e2e.server import Server
+from tests.exports import official_yolov5n
 
 IMAGES = ("000000303818", "000000456496")
 
@@ -27,20 +25,7 @@ IMAGES = ("000000303818", "000000456496")
 @pytest.fixture(scope="module")
 def server(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server of the official weights, imported with `lineage import`."""
-    models = tmp_path_factory.mktemp("models")
-    weights = shared / "weights" / "yolov5n.pt"
-    command = [
-        sys.executable,
-        "-m",
-        "lineage",
-        "import",
-        str(weights),
-        "--name",
-        "yolov5n",
-        "--repository",
-        str(models),
-    ]
-    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    models = official_yolov5n(tmp_path_factory, shared).path.parents[1]
     with Server(models) as server:
         yield server.wait_until_ready()
 

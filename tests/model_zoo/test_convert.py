@@ -10,25 +10,25 @@ from model_zoo.convert import export_plan, export_random, import_weights, publis
 from model_zoo.export.errors import ExportError
 from model_zoo.export.options import ExportOptions
 from model_zoo.export.tensorrt import PlanOptions
-from tests.model_zoo.export.conftest import Exported, exported, toy
+from tests.exports import ExportedModel, tiny_export
 
 PLAN = PlanOptions(compute_capabilities=("8.9",))
 
 
 @pytest.fixture(scope="module")
-def toy_file(tmp_path_factory: pytest.TempPathFactory) -> Exported:
-    return exported(toy(), tmp_path_factory.mktemp("toy") / "toy.onnx")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> ExportedModel:
+    return tiny_export(tmp_path_factory)
 
 
 @pytest.fixture
-def published(toy_file: Exported, tmp_path: Path) -> Package:
-    return Repository(tmp_path / "models").publish(toy_file.card, {"model.onnx": toy_file.path})
+def published(tiny: ExportedModel, tmp_path: Path) -> Package:
+    return Repository(tmp_path / "models").publish(tiny.card, {"model.onnx": tiny.path})
 
 
 def test_plan_is_published_in_the_next_version(published: Package, tmp_path: Path) -> None:
     pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is published for x86-64 Linux only")
     messages: list[str] = []
-    package = publish_plan(Repository(tmp_path / "models"), "toy", PLAN, messages.append)
+    package = publish_plan(Repository(tmp_path / "models"), "tiny", PLAN, messages.append)
     package.verify()
     assert package.version == published.version + 1
     assert {file.name for file in package.files} == {"model.onnx", "model.engine", "card.json"}
@@ -36,9 +36,9 @@ def test_plan_is_published_in_the_next_version(published: Package, tmp_path: Pat
     assert "the plan has not been run" in messages[-1]
 
 
-def test_plan_is_written_to_a_file(toy_file: Exported, tmp_path: Path) -> None:
+def test_plan_is_written_to_a_file(tiny: ExportedModel, tmp_path: Path) -> None:
     pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is published for x86-64 Linux only")
-    export_plan(toy_file.path, tmp_path / "a.engine", PLAN)
+    export_plan(tiny.path, tmp_path / "a.engine", PLAN)
     assert (tmp_path / "a.engine").stat().st_size > 10_000
 
 

@@ -20,7 +20,7 @@ from model_zoo.contract.errors import LineageError
 from model_zoo.contract.package import Repository
 from model_zoo.detector import Detector
 from model_zoo.export.card import build_export_card
-from model_zoo.export.model_file import write_model
+from model_zoo.export.write_model import write_model
 from model_zoo.weights import store
 from model_zoo.weights.importers import from_cfg, load_checkpoint
 from model_zoo.weights.importers.darknet.cfg import MAX_SECTIONS, read_cfg

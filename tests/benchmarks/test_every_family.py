@@ -1,4 +1,4 @@
-"""Full-size models go the whole way, as `benchmarks/every_family.py` takes every generation's."""
+"""Full-size models export, agree with torch on an image, and build as plans."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def test_every_generation_is_measured() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", ["yolov2", "yolov5s"])
-def test_a_full_size_model_exports_agrees_on_a_photo_and_builds(variant: str, shared: Path) -> None:
-    pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is published for x86-64 Linux alone")
+def test_full_size_model_exports_agrees_and_builds(variant: str, shared: Path) -> None:
+    pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is published for x86-64 Linux only")
     row = measure(variant, shared / "data" / "coco_mini" / "images" / "000000000009.jpg", "8.9")
     assert row.outcome == "ok"
     assert 0 < row.score_difference < 1e-4

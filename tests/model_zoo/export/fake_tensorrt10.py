@@ -1,7 +1,7 @@
-"""A stand-in for TensorRT 10, which builds on a GPU alone, and for the CUDA runtime that tells which GPU that is.
+"""Fakes of TensorRT 10, which needs a GPU to build, and of the CUDA runtime.
 
-Its plan is what the builder was told, as JSON. That the calls exist is held against TensorRT-RTX, which shares this
-part of the interface and can be installed without a GPU; that a plan of the real library is right is shown nowhere.
+The plan of the fake is the builder's options as JSON. A test checks its calls against TensorRT-RTX, which shares this
+part of the API and works without a GPU. Plans of the real library are not tested.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ class IProgressMonitor:
 
 
 class ITimingCache:
-    def __init__(self, known: bytes) -> None:
-        self.known = known
+    def __init__(self, contents: bytes) -> None:
+        self.contents = contents
 
     def serialize(self) -> bytes:
-        return self.known
+        return self.contents
 
 
 class INetworkDefinition:
@@ -52,32 +52,32 @@ class IBuilderConfig:
     progress_monitor: Any
 
     def __init__(self, gpu: str) -> None:
-        self.told: dict[str, Any] = {}
+        self.options: dict[str, Any] = {}
         self.gpu = gpu.encode()
 
     def add_optimization_profile(self, profile: IOptimizationProfile) -> None:
-        self.told["shapes"] = profile.shapes
+        self.options["shapes"] = profile.shapes
 
     def set_memory_pool_limit(self, pool: str, size: int) -> None:
-        self.told[pool] = size
+        self.options[pool] = size
 
     def set_flag(self, flag: str) -> None:
-        self.told[flag] = True
+        self.options[flag] = True
 
-    def create_timing_cache(self, known: bytes) -> ITimingCache | None:
-        return None if known == b"damaged" else ITimingCache(known or b"timings of " + self.gpu)
+    def create_timing_cache(self, contents: bytes) -> ITimingCache | None:
+        return None if contents == b"damaged" else ITimingCache(contents or b"timings of " + self.gpu)
 
     def set_timing_cache(self, cache: ITimingCache, ignore_mismatch: bool) -> bool:
         assert not ignore_mismatch
         self.timings = cache
-        return cache.known.startswith(b"timings of " + self.gpu)
+        return cache.contents.startswith(b"timings of " + self.gpu)
 
     def get_timing_cache(self) -> ITimingCache:
         return self.timings
 
 
-class TensorRT10(ModuleType):
-    """The library on a machine with a GPU. builds: how often it built. works: whether it can."""
+class FakeTensorRT10(ModuleType):
+    """The library on a machine with a GPU. `builds` counts its builds."""
 
     ILogger, IProgressMonitor = ILogger, IProgressMonitor
     NetworkDefinitionCreationFlag = SimpleNamespace(STRONGLY_TYPED=1)
@@ -87,7 +87,7 @@ class TensorRT10(ModuleType):
     def __init__(self) -> None:
         super().__init__("tensorrt")
         self.__version__ = "10.16.1.11"
-        self.__spec__ = ModuleSpec("tensorrt", None, origin="a stand-in")
+        self.__spec__ = ModuleSpec("tensorrt", None, origin="fake")
         self.cuda = Cuda()
         self.builds = 0
 
@@ -97,15 +97,15 @@ class TensorRT10(ModuleType):
         for name, module in {"tensorrt": self, "cuda": ModuleType("cuda"), "cuda.bindings": bindings}.items():
             monkeypatch.setitem(sys.modules, name, module)
 
-    def OnnxParser(self, _network: INetworkDefinition, _logger: ILogger) -> SimpleNamespace:  # noqa: N802 - as there
+    def OnnxParser(self, _network: INetworkDefinition, _logger: ILogger) -> SimpleNamespace:  # noqa: N802 - the name in TensorRT
         return SimpleNamespace(parse_from_file=lambda _: True)
 
-    def Builder(self, _logger: ILogger) -> Builder:  # noqa: N802 - as there
+    def Builder(self, _logger: ILogger) -> Builder:  # noqa: N802 - the name in TensorRT
         return Builder(self)
 
 
 class Builder:
-    def __init__(self, library: TensorRT10) -> None:
+    def __init__(self, library: FakeTensorRT10) -> None:
         self.library = library
 
     def create_network(self, flags: int) -> INetworkDefinition:
@@ -120,18 +120,18 @@ class Builder:
 
     def build_serialized_network(self, _network: INetworkDefinition, config: IBuilderConfig) -> bytes | None:
         self.library.builds += 1
-        begun = config.timings.known
-        config.timings = ITimingCache(begun + b", measured")
-        return json.dumps({**config.told, "begun": begun.decode()}).encode()
+        timings = config.timings.contents
+        config.timings = ITimingCache(timings + b", measured")
+        return json.dumps({**config.options, "initial timings": timings.decode()}).encode()
 
 
 class Cuda:
-    cudaError_t = SimpleNamespace(cudaSuccess=0)  # noqa: N815 - as there
+    cudaError_t = SimpleNamespace(cudaSuccess=0)  # noqa: N815 - the name in CUDA
 
     def __init__(self) -> None:
         self.name = "NVIDIA L4"
 
-    def cudaGetDeviceProperties(self, device: int) -> tuple[Any, Any]:  # noqa: N802 - as there
+    def cudaGetDeviceProperties(self, device: int) -> tuple[Any, Any]:  # noqa: N802 - the name in TensorRT
         assert device == 0
         if not self.name:
             return SimpleNamespace(name="cudaErrorNoDevice"), None
