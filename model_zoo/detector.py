@@ -1,4 +1,4 @@
-"""The detector: backbone, neck and head of any generation behind one small interface."""
+"""Detector of any generation: backbone, neck and head behind one interface."""
 
 from __future__ import annotations
 
@@ -16,21 +16,22 @@ from model_zoo.contract.letterbox import LetterboxPolicy, Size
 
 @dataclass(frozen=True)
 class InputSpec:
-    """What a network was trained to see.
-
-    size: (height, width) it is meant for. color: order of the channels. scale: factor on 0..255 pixels.
-    dynamic: whether any multiple of the largest stride is taken.
-    """
+    """Input that a network was trained with."""
 
     size: Size = (640, 640)
+    """Default input size (height, width)."""
     color: Literal["RGB", "BGR"] = "RGB"
+    """Channel order."""
     scale: float = 1 / 255
+    """Factor applied to pixels of 0..255."""
     letterbox: LetterboxPolicy = field(default_factory=LetterboxPolicy)
+    """Rule that fits an image into the input size."""
     dynamic: bool = True
+    """Whether the network accepts any multiple of the largest stride."""
 
 
 def to_network(images: Tensor, spec: InputSpec) -> Tensor:
-    """Bring uint8 (B, H, W, 3) RGB to what a network was trained to see: float32 (B, 3, H, W)."""
+    """Convert RGB images, uint8 (B, H, W, 3), to the input of a network, float32 (B, 3, H, W)."""
     x = images.float() * spec.scale
     if spec.color == "BGR":
         x = x.flip(3)
@@ -39,49 +40,53 @@ def to_network(images: Tensor, spec: InputSpec) -> Tensor:
 
 @runtime_checkable
 class Fusible(Protocol):
-    """A block that has a simpler form for inference."""
+    """A block with a simpler, equivalent form for inference."""
 
     def fuse(self) -> nn.Module:
-        """Return the equal simpler form, itself or another module; a second call changes nothing."""
+        """Return the equivalent simpler form: itself or another module. A second call changes nothing."""
         ...
 
 
 class Head(nn.Module, ABC):
-    """Turns feature maps into raw maps (`forward`), and these into predictions row by row.
+    """Turns feature maps into raw maps (`forward`), and raw maps into predictions.
 
-    A row is one prediction in the network's raw numbers; a prior is what its place in the map tells (cell, stride,
-    anchor). `decode` is elementwise over rows: decoding some rows gives the same as decoding all and picking, so that
-    an exported graph can pick before it decodes. Priors come from the shapes of the maps on every call and are never
-    kept: one module serves every size and every thread.
+    A row is one prediction before decoding. Its prior holds the constants of its grid position: cell, stride, anchor
+    size. `decode` works row by row: decoding some rows gives the same as decoding all and selecting, so an exported
+    graph can select first. Priors are computed from the shapes of the maps on every call and never stored, so one
+    module serves every size and thread.
     """
 
     strides: tuple[int, ...]
+    """Pixels per cell of each level, ascending."""
     num_classes: int
-    box_numbers: int = 4  # raw numbers of a row that give its box, its first ones
-    multi_label_below: float = 0.0  # below this score a box counts for every class over the threshold: see `Thresholds`
+    """Number of classes."""
+    box_numbers: int = 4
+    """Number of values at the start of a row that describe the box."""
+    multi_label_below: float = 0.0
+    """Score threshold below which a box counts for every class above the threshold (`NMSThresholds`)."""
 
     @abstractmethod
     def rows(self, maps: Sequence[Tensor]) -> Tensor:
-        """Flatten raw maps to (B, N, R), levels by rising stride, in the order of the original."""
+        """Flatten raw maps to (B, N, R), levels in order of ascending stride, rows in the order of the original."""
 
     @abstractmethod
     def priors(self, maps: Sequence[Tensor]) -> Tensor:
-        """Return the constants (N, P) of every row, from the maps' shapes alone."""
+        """Return the priors (N, P), computed from the shapes of the maps."""
 
     @abstractmethod
     def ranking(self, rows: Tensor) -> Tensor:
-        """Return (B, N): a number that orders rows as a bound of their best score does."""
+        """Return (B, N): a number per row that is monotonic in an upper bound of its highest score."""
 
     @abstractmethod
     def locate(self, raw: Tensor, priors: Tensor) -> Tensor:
         """Decode the box numbers (..., box_numbers) of rows to boxes (..., 4), xyxy in input pixels.
 
-        Losses decode by it too, so each generation has its formula once.
+        Inference and losses share it, so each generation defines its formula once.
         """
 
     @abstractmethod
     def score(self, raw: Tensor) -> Tensor:
-        """Decode the other numbers (..., R - box_numbers) of rows to class scores (..., C)."""
+        """Decode the remaining numbers (..., R - box_numbers) of rows to class scores (..., C)."""
 
     def decode(self, rows: Tensor, priors: Tensor) -> tuple[Tensor, Tensor]:
         """Return boxes (B, n, 4) xyxy in input pixels and scores (B, n, C)."""
@@ -92,8 +97,8 @@ class Head(nn.Module, ABC):
 class Detector(nn.Module):
     """A detector of any generation.
 
-    `forward` gives the raw maps that losses and references speak of; `forward_decoded` gives boxes and scores.
-    `options` is what its builder was told beside variant and class names: see `registry.build`.
+    `forward` returns raw maps, the input of the losses. `forward_decoded` returns boxes and scores. `options` are the
+    builder's options; see `registry.build`.
     """
 
     def __init__(
@@ -114,7 +119,7 @@ class Detector(nn.Module):
         self.options: Mapping[str, int] = {}
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Run the network on (B, 3, H, W) in its own units and return the raw maps, by rising stride."""
+        """Return the raw maps of network input (B, 3, H, W), in order of ascending stride."""
         return self.head(self.neck(self.backbone(x)))
 
     def forward_decoded(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -124,26 +129,30 @@ class Detector(nn.Module):
 
     @property
     def stride(self) -> int:
-        """The step of input sizes: the largest stride of the head."""
+        """Largest stride of the head. Input sizes are multiples of it."""
         return max(self.head.strides)
 
     def resize(self, size: Size) -> None:
-        """Mean the detector for another input size (height, width); LineageError if its network cannot take that."""
+        """Set the input size (height, width).
+
+        Raises:
+            LineageError: The network does not accept this size.
+        """
         if not self.input_spec.dynamic and size != self.input_spec.size:
-            raise LineageError(f"{self.variant}: expected its own input size {self.input_spec.size}; got {size}")
+            raise LineageError(f"{self.variant}: expected the fixed input size {self.input_spec.size}; got {size}")
         if any(side < self.stride or side % self.stride for side in size):
-            raise LineageError(f"{self.variant}: expected an input size in steps of {self.stride}; got {size}")
+            raise LineageError(f"{self.variant}: expected an input size in multiples of {self.stride}; got {size}")
         self.input_spec = replace(self.input_spec, size=size)
 
     def deploy(self) -> Detector:
-        """Return a re-parameterized copy in evaluation mode, without gradients; this detector stays as it is."""
-        twin = copy.deepcopy(self).eval().requires_grad_(False)
-        _fuse_children(twin)
-        return twin
+        """Return a re-parameterized copy in evaluation mode without gradients. This detector does not change."""
+        deployed = copy.deepcopy(self).eval().requires_grad_(False)
+        _fuse_children(deployed)
+        return deployed
 
 
 def _fuse_children(module: nn.Module) -> None:
-    """Let every block that owns `fuse` replace itself, children before parents, so that a parent sees plain ones."""
+    """Replace every block that has `fuse` by its fused form, children before parents."""
     for name, child in module.named_children():
         _fuse_children(child)
         if isinstance(child, Fusible):

@@ -1,1 +1,1 @@
-"""Backbones that two or more families share unchanged."""
+"""Backbones shared by two or more families."""

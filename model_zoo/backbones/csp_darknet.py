@@ -13,10 +13,12 @@ from model_zoo.blocks.spp import SPP
 
 
 class CSPDarknet(nn.Module):
-    """Five halvings; returns c3, c4, c5 of strides 8, 16, 32.
+    """Return c3, c4, c5 of strides 8, 16, 32.
 
-    channels: of c1 (the stem) to c5. depth: bottlenecks in c2 and c5; c3 and c4 have three times as many.
-    `spatial` makes the convolutions of the stages that are larger than 1x1 (not the stem's).
+    Args:
+        channels: Channels of c1 (the stem) to c5.
+        depth: Bottlenecks in c2 and c5; c3 and c4 have three times as many.
+        spatial: Builds the convolutions larger than 1x1, except in the stem.
     """
 
     def __init__(self, channels: Sequence[int], depth: int, *, spatial: ConvFactory = Conv) -> None:

@@ -1,6 +1,6 @@
-"""Cross-stage-partial Darknet-53 (CSPNet, arXiv:1911.11929): the backbones of YOLOv4 and of its tiny form.
+"""Cross-stage-partial Darknet-53 (CSPNet, arXiv:1911.11929): the backbones of YOLOv4 and YOLOv4-tiny.
 
-Modules are registered in the order of the original's layers: weight files carry no names and are read in that order.
+Modules are registered in the order of the original's layers, as weight files have no names and are read in that order.
 """
 
 from __future__ import annotations
@@ -15,10 +15,17 @@ from model_zoo.blocks.darknet import Residual, darknet_conv
 
 
 class CSPStage(nn.Module):
-    """Halve the map, send one projection of it through residuals, join it with another that goes around.
+    """Halve the map, send one projection of it through residuals, and join it with a bypass.
 
-    merge(cat(leave(residuals(enter(x))), around(x))) with x = down(input). `hidden` is the width of both paths, half
-    of the channels unless given; `inner` the width inside the residuals, as wide as the path unless given.
+    Computes merge(cat(leave(residuals(enter(x))), around(x))) with x = down(input).
+
+    Args:
+        in_channels: Input channels.
+        channels: Output channels.
+        depth: Number of residuals.
+        conv: Builds every convolution.
+        hidden: Channels of both paths, by default half of the output channels.
+        inner: Channels inside the residuals, by default those of the path.
     """
 
     def __init__(
@@ -47,9 +54,13 @@ class CSPStage(nn.Module):
 
 
 class CSPDarknet53(nn.Module):
-    """A stem and five stages, of which the first is given; returns c3, c4, c5 of strides 8, 16, 32.
+    """Return c3, c4, c5 of strides 8, 16, 32, from a stem and five stages.
 
-    channels: of the stem and the five stages. depths: residuals of the second to the fifth stage.
+    Args:
+        c1: The first stage.
+        channels: Channels of the stem and the five stages.
+        depths: Residuals of the second to the fifth stage.
+        conv: Builds every convolution.
     """
 
     def __init__(self, c1: nn.Module, channels: Sequence[int], depths: Sequence[int], *, conv: ConvFactory) -> None:
@@ -71,9 +82,9 @@ class CSPDarknet53(nn.Module):
 
 
 class TinyCSPStage(nn.Module):
-    """Split a map by its channels: the second half passes three convolutions, and joins the whole.
+    """Send the second half of the channels through three convolutions, and join the result with the full map.
 
-    Returns what the convolutions made (channels as they came) and the joined map (twice as many).
+    Returns the output of the convolutions (same channels) and the joined map (twice the channels).
     """
 
     def __init__(self, channels: int) -> None:
@@ -92,9 +103,9 @@ class TinyCSPStage(nn.Module):
 
 
 class CSPDarknet53Tiny(nn.Module):
-    """Two strided convolutions, three split stages with a pool after each, a last convolution; returns c4 and c5.
+    """Two strided convolutions, three split stages with a pool after each, and a last convolution. Returns c4 and c5.
 
-    c4 (256 channels, stride 16) is what the third stage made before it was joined; c5 has 512 channels, stride 32.
+    c4 (256 channels, stride 16) is the output of the third stage before the join. c5 has 512 channels, stride 32.
     """
 
     def __init__(self) -> None:

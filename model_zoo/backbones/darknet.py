@@ -1,6 +1,6 @@
-"""Darknet's backbones: Darknet-19 (YOLOv2), Darknet-53 (YOLOv3, YOLOX's ablation) and the tiny one (v2, v3).
+"""Darknet's backbones: Darknet-19 (YOLOv2), Darknet-53 (YOLOv3, YOLOX's baseline) and the tiny one (v2, v3).
 
-Modules are registered in the order of the original's layers: weight files carry no names and are read in that order.
+Modules are registered in the order of the original's layers, as weight files have no names and are read in that order.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from model_zoo.blocks.darknet import Residual, SameSizeMaxPool, darknet_conv
 
 
 class Darknet19(nn.Module):
-    """18 convolutions in six stages (arXiv:1612.08242, table 6, without the classifier); returns c4 and c5.
+    """18 convolutions in six stages (arXiv:1612.08242, table 6, without the classifier). Returns c4 and c5.
 
-    A stage is 3x3 convolutions with 1x1 ones between, a pool before each; `width` is the channels of the first.
+    A stage alternates 3x3 and 1x1 convolutions. Pools separate the stages. `width` is the channels of the first stage.
     """
 
     def __init__(self, width: int = 32) -> None:
@@ -38,15 +38,15 @@ class Darknet19(nn.Module):
 
 
 def _squeezes(in_channels: int, channels: int, times: int) -> nn.Sequential:
-    """Make a 3x3 convolution, then `times` pairs of a 1x1 to half of the channels and a 3x3 back."""
+    """Return a 3x3 convolution, then `times` pairs of a 1x1 to half of the channels and a 3x3 back."""
     pairs = [(darknet_conv(channels, channels // 2), darknet_conv(channels // 2, channels, 3)) for _ in range(times)]
     return nn.Sequential(darknet_conv(in_channels, channels, 3), *(conv for pair in pairs for conv in pair))
 
 
 class Darknet53(nn.Module):
-    """52 convolutions: a stem and five residual stages (arXiv:1804.02767, table 1); returns c3, c4, c5.
+    """52 convolutions: a stem and five residual stages (arXiv:1804.02767, table 1). Returns c3, c4, c5.
 
-    `width` is the channels of the stem, `repeats` the residuals per stage, `conv` makes every convolution.
+    `width` is the channels of the stem, `repeats` the residuals per stage; `conv` builds every convolution.
     """
 
     def __init__(
@@ -70,12 +70,12 @@ class Darknet53(nn.Module):
 
 
 def _residuals(in_channels: int, channels: int, repeats: int, conv: ConvFactory) -> nn.Sequential:
-    """Make a 3x3 convolution of stride 2, then residuals."""
+    """Return a 3x3 convolution of stride 2, then residuals."""
     return nn.Sequential(conv(in_channels, channels, 3, 2), *(Residual(channels, conv=conv) for _ in range(repeats)))
 
 
 class DarknetTiny(nn.Module):
-    """Seven 3x3 convolutions and six pools, the last of which keeps the size; returns c4 and c5."""
+    """Seven 3x3 convolutions and six pools, of which the last keeps the size. Returns c4 and c5."""
 
     def __init__(self, width: int = 16) -> None:
         super().__init__()

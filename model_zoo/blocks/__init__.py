@@ -1,1 +1,1 @@
-"""Building blocks that two or more families share unchanged; a block owns `fuse()`."""
+"""Building blocks shared by two or more families, or named in the literature. A block defines its `fuse()`."""

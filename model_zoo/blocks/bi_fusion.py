@@ -9,7 +9,7 @@ from model_zoo.blocks.rep_block import SimConv
 
 
 class BiFusion(nn.Module):
-    """Join a deep map, enlarged, with one of the right size and a shallow one, halved; `deep` channels come out."""
+    """Join an upsampled deep map, a map of the same size and a downsampled shallow map. Outputs `deep` channels."""
 
     def __init__(self, deep: int, same: int, shallow: int) -> None:
         super().__init__()

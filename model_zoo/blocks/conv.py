@@ -1,4 +1,4 @@
-"""Convolution, batch normalization and activation: the brick of every generation."""
+"""Convolution, batch normalization and activation: the basic block of every generation."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ ConvFactory = Callable[..., nn.Module]  # called like Conv: (in_channels, out_ch
 
 
 class Conv(nn.Module):
-    """Convolve, normalize, activate; (B, C, H, W) -> (B, out_channels, H / stride, W / stride).
+    """Convolve, normalize, activate: (B, C, H, W) -> (B, out_channels, H / stride, W / stride).
 
     Padding is kernel // 2 unless given. The YOLOv5 lineage (v5, X, v6, v7) normalizes with eps 1e-3 and momentum 0.03;
-    Darknet's generations use eps 1e-5. `bias` gives the convolution a bias of its own before the normalization.
+    Darknet's generations use eps 1e-5. `bias` adds a bias before the normalization.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Conv(nn.Module):
 
 
 def fold_batch_norm(conv: nn.Conv2d, bn: nn.BatchNorm2d) -> nn.Conv2d:
-    """Return one convolution equal to `bn(conv(x))` in evaluation mode; computed in float64."""
+    """Return one convolution equivalent to `bn(conv(x))` in evaluation mode, computed in float64."""
     assert bn.running_mean is not None
     assert bn.running_var is not None
     gain = bn.weight.double() / torch.sqrt(bn.running_var.double() + bn.eps)
@@ -67,7 +67,7 @@ def fixed_conv(
 ) -> nn.Conv2d:
     """Return a convolution with the given weight (out, in / groups, height, width) and bias (out,), frozen."""
     kernel = (weight.shape[2], weight.shape[3])
-    with torch.device("meta"):  # no numbers to draw: both parameters are replaced
+    with torch.device("meta"):  # skips the random initialization: both parameters are replaced
         conv = nn.Conv2d(weight.shape[1] * groups, weight.shape[0], kernel, stride, padding, dilation, groups)
     conv.weight = nn.Parameter(weight.detach(), requires_grad=False)
     conv.bias = nn.Parameter(bias.detach(), requires_grad=False)

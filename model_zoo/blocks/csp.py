@@ -9,7 +9,7 @@ from model_zoo.blocks.conv import Conv, ConvFactory
 
 
 class Bottleneck(nn.Module):
-    """1x1, then 3x3, with an optional shortcut; channels stay. `spatial` makes the 3x3 convolution."""
+    """A 1x1 and a 3x3 convolution with an optional shortcut. `spatial` builds the 3x3 convolution."""
 
     def __init__(self, channels: int, *, shortcut: bool = True, spatial: ConvFactory = Conv) -> None:
         super().__init__()
@@ -25,7 +25,7 @@ class Bottleneck(nn.Module):
 class C3(nn.Module):
     """Cross-stage-partial block with three 1x1 convolutions (also "CSPLayer").
 
-    Half of the channels pass `depth` bottlenecks, half go around:  conv3(cat(blocks(conv1(x)), conv2(x))).
+    Half of the channels pass `depth` bottlenecks, half bypass them: conv3(cat(blocks(conv1(x)), conv2(x))).
     """
 
     def __init__(

@@ -9,7 +9,7 @@ from model_zoo.blocks.rep_block import SimConv
 
 
 class SimCSPSPPF(nn.Module):
-    """Pool one path over windows 5, 9, 13 between convolutions; join it with a 1x1 convolution that goes around.
+    """Pool one path over windows of 5, 9 and 13 between convolutions, and join it with a 1x1 bypass.
 
     YOLOv7's SPPCSPC with ReLU, half the channels, chained windows, and the short path first.
     """

@@ -1,4 +1,4 @@
-"""What Darknet's generations (v1 to v4) share: leaky convolutions, residuals, its pooling and its reorganization."""
+"""Blocks of Darknet's generations (v1 to v4): leaky convolutions, residuals, pooling and reorganization."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ def leaky() -> nn.Module:
 def darknet_conv(
     in_channels: int, out_channels: int, kernel: int = 1, stride: int = 1, *, activation: Activation = leaky
 ) -> Conv:
-    """Return a convolution as Darknet normalizes it: eps 1e-5 inside the root, the rule its GPU code trained with."""
+    """Return a convolution with Darknet's normalization: eps 1e-5 inside the root, as in its GPU code."""
     return Conv(in_channels, out_channels, kernel, stride, activation=activation, eps=1e-5, momentum=0.1)
 
 
 class Residual(nn.Module):
-    """x + expand(reduce(x)): 1x1 to half of the channels, 3x3 back (arXiv:1804.02767, table 1); linear after the sum.
+    """Compute x + expand(reduce(x)): 1x1 to half of the channels, 3x3 back (arXiv:1804.02767, table 1).
 
-    `conv` makes both convolutions; `hidden` is the width between them.
+    The sum has no activation. `conv` builds both convolutions; `hidden` is the number of channels between them.
     """
 
     def __init__(self, channels: int, hidden: int | None = None, *, conv: ConvFactory = darknet_conv) -> None:
@@ -39,7 +39,7 @@ class Residual(nn.Module):
 
 
 def conv_set(in_channels: int, channels: int, *, conv: ConvFactory = darknet_conv) -> nn.Sequential:
-    """Return five convolutions, 1x1 and 3x3 by turns (YOLOv3's neck); `channels` come out, `conv` makes each."""
+    """Return five alternating 1x1 and 3x3 convolutions, built by `conv`, with `channels` outputs (YOLOv3's neck)."""
     return nn.Sequential(
         conv(in_channels, channels, 1),
         conv(channels, 2 * channels, 3),
@@ -50,7 +50,7 @@ def conv_set(in_channels: int, channels: int, *, conv: ConvFactory = darknet_con
 
 
 class SameSizeMaxPool(nn.Module):
-    """Maximum over 2x2 at stride 1 that keeps the size: the border is on the right and at the bottom alone."""
+    """2x2 max pool of stride 1 that keeps the size by padding only on the right and at the bottom."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class SameSizeMaxPool(nn.Module):
 
 
 class PyramidPool(nn.Module):
-    """Join maxima over falling windows with the map itself: (B, C, H, W) -> (B, 4C, H, W), largest window first."""
+    """Join max pools, largest window first, with the map itself: (B, C, H, W) -> (B, 4C, H, W)."""
 
     def __init__(self, windows: Sequence[int] = (13, 9, 5)) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ class PyramidPool(nn.Module):
 
 
 def pooled_conv_set(in_channels: int, channels: int, *, conv: ConvFactory = darknet_conv) -> nn.Sequential:
-    """Return six convolutions, 1x1 and 3x3 by turns, with a pyramid in their middle (YOLOv3-SPP, YOLOv4)."""
+    """Return six alternating 1x1 and 3x3 convolutions around pyramid pooling (YOLOv3-SPP, YOLOv4)."""
     return nn.Sequential(
         conv(in_channels, channels, 1),
         conv(channels, 2 * channels, 3),
@@ -85,13 +85,13 @@ def pooled_conv_set(in_channels: int, channels: int, *, conv: ConvFactory = dark
 
 
 class Reorg(nn.Module):
-    """Darknet's `reorg` by 2: (B, C, H, W) -> (B, 4C, H / 2, W / 2), the order that YOLOv2's weights were trained with.
+    """Darknet's `reorg` by 2, in the order of YOLOv2's weights: (B, C, H, W) -> (B, 4C, H / 2, W / 2).
 
-    It is not space to depth of the map: the numbers are read as C / 4 maps of twice the size, those are cut into their
-    four phases (row first), and the result is read as 4C maps of half the size.
+    It is not space to depth of the map. The buffer is reinterpreted as C / 4 maps of twice the size. These are split
+    into their four phases (row first), and the result is reinterpreted as 4C maps of half the size.
     """
 
     def forward(self, x: Tensor) -> Tensor:
         batch, channels, height, width = x.shape
-        large = x.flatten(1).view(batch, channels // 4, height, 2, width, 2)  # by way of flat numbers, for the tracer
+        large = x.flatten(1).view(batch, channels // 4, height, 2, width, 2)  # through flat shapes, for the tracer
         return large.permute(0, 3, 5, 1, 2, 4).flatten(1).view(batch, channels * 4, height // 2, width // 2)

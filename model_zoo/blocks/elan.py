@@ -9,10 +9,16 @@ from model_zoo.blocks.conv import Conv, ConvFactory
 
 
 class ELAN(nn.Module):
-    """Join two 1x1 projections of the map with what a chain of computational blocks makes of the second one.
+    """Join two 1x1 projections of the map with all outputs of a chain of blocks on the second one, last output first.
 
-    hidden: channels of each projection. blocks: computational blocks. depth: 3x3 convolutions in each of them.
-    narrowing: divides the channels inside the blocks; 2 in necks ("ELAN-W"). Joined newest first.
+    Args:
+        in_channels: Input channels.
+        hidden: Channels of each projection.
+        out_channels: Output channels.
+        blocks: Number of computational blocks.
+        depth: 3x3 convolutions per block.
+        narrowing: Divisor of the channels inside the blocks; 2 in necks ("ELAN-W").
+        conv: Builds every convolution.
     """
 
     def __init__(
@@ -43,7 +49,7 @@ class ELAN(nn.Module):
 
 
 class EELAN(nn.Module):
-    """Extended ELAN: the sum of two, which is the paper's groups, shuffle and merge for a cardinality of 2."""
+    """Extended ELAN: the sum of two ELANs, equivalent to the paper's group, shuffle and merge of cardinality 2."""
 
     def __init__(
         self, in_channels: int, hidden: int, out_channels: int, *, blocks: int = 2, depth: int = 2, narrowing: int = 1

@@ -7,16 +7,16 @@ from torch import Tensor, nn
 
 from model_zoo.blocks.conv import Conv, fixed_conv
 
-OFFSETS = ((0, 0), (1, 0), (0, 1), (1, 1))  # (row, column) of each slice; the row varies first
+OFFSETS = ((0, 0), (1, 0), (0, 1), (1, 1))  # (row, column) of each slice; row varies fastest
 
 
 def space_to_depth(x: Tensor) -> Tensor:
-    """Put every other pixel beside its neighbors: (B, C, H, W) -> (B, 4C, H / 2, W / 2)."""
+    """Stack the four phases of 2x2 pixels as channels: (B, C, H, W) -> (B, 4C, H / 2, W / 2)."""
     return torch.cat([x[..., row::2, column::2] for row, column in OFFSETS], dim=1)
 
 
 class Focus(nn.Module):
-    """Space to depth, then a 3x3 convolution; the deployed form is the equal 6x6 convolution of stride 2."""
+    """Space to depth and a 3x3 convolution. The deployed form is the equivalent 6x6 convolution of stride 2."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
@@ -26,7 +26,7 @@ class Focus(nn.Module):
         return self.conv(space_to_depth(x))
 
     def fuse(self) -> nn.Module:
-        """Return the equal 6x6 convolution of stride 2, batch normalization folded in."""
+        """Return the equivalent 6x6 convolution of stride 2, with batch normalization folded in."""
         self.conv.fuse()
         inner = self.conv.conv
         assert inner.bias is not None

@@ -1,4 +1,4 @@
-"""Downsampling of YOLOv7 (arXiv:2207.02696): a strided convolution beside a maximum."""
+"""Downsampling of YOLOv7 (arXiv:2207.02696): a strided convolution in parallel with a max pool."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from model_zoo.blocks.conv import Conv
 
 
 class MPConv(nn.Module):
-    """Halve the map twice over and join:  cat(conv2(conv1(x)), conv3(pool(x))), each with half of the channels.
+    """Halve the map in two ways and join them: cat(conv2(conv1(x)), conv3(pool(x))), half of the channels each.
 
-    hidden: channels between the 1x1 and the strided 3x3 convolution, by default half of `out_channels`.
+    `hidden` is the number of channels between the 1x1 and the strided 3x3 convolution, by default half the outputs.
     """
 
     def __init__(self, in_channels: int, out_channels: int, hidden: int | None = None) -> None:
@@ -28,7 +28,7 @@ class MPConv(nn.Module):
 
 
 class DownC(MPConv):
-    """The MPConv of the larger models: its first convolution keeps all channels."""
+    """MPConv of the larger models, whose first convolution keeps all channels."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__(in_channels, out_channels, hidden=in_channels)

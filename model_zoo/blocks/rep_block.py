@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from model_zoo.blocks.conv import Conv, ConvFactory
 from model_zoo.blocks.reparam import RepConv
 
-SpatialBlock = Callable[..., nn.Module]  # called (in_channels, out_channels, stride): 3x3, normalized, activated
+SpatialBlock = Callable[..., nn.Module]  # called with (in_channels, out_channels, stride); 3x3, normalized, activated
 SimConv: ConvFactory = partial(Conv, activation=nn.ReLU)
 
 
 class RepVGGBlock(RepConv):
-    """The block of RepVGG (arXiv:2101.03697): branches 3x3, 1x1 and identity, summed, then ReLU."""
+    """Block of RepVGG (arXiv:2101.03697): the sum of 3x3, 1x1 and identity branches, then ReLU."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
         super().__init__(in_channels, out_channels, stride, activation=nn.ReLU)
@@ -30,7 +30,7 @@ class RepBlock(nn.Sequential):
 
 
 class BottleRep(nn.Module):
-    """Two blocks with a shortcut, which is weighed by a learned number."""
+    """Two blocks with a shortcut, scaled by a learned weight."""
 
     def __init__(self, channels: int, block: SpatialBlock) -> None:
         super().__init__()
@@ -43,9 +43,9 @@ class BottleRep(nn.Module):
 
 
 class CSPStackRep(nn.Module):
-    """Cross-stage-partial stack:  conv3(cat(blocks(conv1(x)), conv2(x))), `depth // 2` BottleReps on one path.
+    """Cross-stage-partial stack: conv3(cat(blocks(conv1(x)), conv2(x))), with `depth // 2` BottleReps in one path.
 
-    share: of the output channels, on each path. `conv` makes the 1x1 convolutions, `block` the 3x3 ones.
+    `share` is the fraction of the output channels in each path. `conv` builds 1x1 convolutions, `block` 3x3 ones.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """Structural re-parameterization (RepVGG, arXiv:2101.03697, section 3.3): parallel branches become one convolution.
 
-A branch is a convolution with its normalization folded in (`fold_batch_norm`), or a bare normalization of the identity
-(`identity_conv`). Sums are taken in float64.
+A branch is a convolution with its normalization folded in (`fold_batch_norm`), or a normalization of the identity
+(`identity_conv`). Sums are computed in float64.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from model_zoo.blocks.conv import Activation, Conv, fixed_conv, fold_batch_norm
 
 
 class RepConv(nn.Module):
-    """Activate the sum of a 3x3 branch, a 1x1 branch and, where the shape stays, the identity, each normalized.
+    """Activate the sum of normalized branches: 3x3, 1x1 and, if input and output have the same shape, identity.
 
-    With SiLU it is YOLOv7's block, with ReLU the block of RepVGG and YOLOv6. The deployed form is one 3x3 convolution.
+    With SiLU it is the block of YOLOv7, with ReLU that of RepVGG and YOLOv6. The deployed form is one 3x3 convolution.
     """
 
     def __init__(
@@ -33,12 +33,13 @@ class RepConv(nn.Module):
         self.act = activation()
 
     def forward(self, x: Tensor) -> Tensor:
-        # Not a 1x1 convolution of stride 2: its gradient in channels-last float32 corrupts memory (torch 2.13, CPU).
+        # Slice instead of a 1x1 convolution of stride 2, whose gradient in channels-last float32 corrupts memory
+        # (torch 2.13, CPU).
         y = self.dense(x) + self.pointwise(x[..., :: self.stride, :: self.stride])
         return self.act(y if self.identity is None else y + self.identity(x))
 
     def fuse(self) -> nn.Module:
-        """Return the equal single convolution with its activation."""
+        """Return the equivalent single convolution with its activation."""
         self.dense.fuse()
         self.pointwise.fuse()
         branches = [self.dense.conv, self.pointwise.conv]
@@ -49,13 +50,13 @@ class RepConv(nn.Module):
 
 
 def pad_kernel(weight: Tensor, size: int) -> Tensor:
-    """Center odd square kernels (out, in, k, k) in zeros: (out, in, size, size)."""
+    """Pad odd square kernels (out, in, k, k) with zeros to (out, in, size, size)."""
     margin = (size - weight.shape[-1]) // 2
     return functional.pad(weight, [margin] * 4)
 
 
 def identity_conv(bn: nn.BatchNorm2d, groups: int = 1) -> nn.Conv2d:
-    """Return the 1x1 convolution equal to `bn(x)` in evaluation mode."""
+    """Return the 1x1 convolution equivalent to `bn(x)` in evaluation mode."""
     channels = bn.num_features
     weight = torch.zeros(channels, channels // groups, 1, 1).to(bn.weight)
     weight[torch.arange(channels), torch.arange(channels) % (channels // groups)] = 1
@@ -63,9 +64,9 @@ def identity_conv(bn: nn.BatchNorm2d, groups: int = 1) -> nn.Conv2d:
 
 
 def sum_convs(convs: Sequence[nn.Conv2d]) -> nn.Conv2d:
-    """Return one convolution equal to the sum of several with biases, of the same stride and groups, padded by k // 2.
+    """Return one convolution equivalent to the sum of several, with the largest of their kernels.
 
-    Its kernel is as large as the largest of them.
+    All have a bias, a padding of k // 2, and the same stride and groups.
     """
     size = max(conv.kernel_size[0] for conv in convs)
     weight = torch.stack([pad_kernel(conv.weight.double(), size) for conv in convs]).sum(0)

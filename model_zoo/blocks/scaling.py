@@ -1,4 +1,4 @@
-"""Compound scaling of YOLOv5, v6 and v7: one table of channels and repeats, two factors."""
+"""Compound scaling of YOLOv5, X and v6: one table of channels and repeats, two factors."""
 
 from __future__ import annotations
 

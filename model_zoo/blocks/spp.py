@@ -1,4 +1,4 @@
-"""Spatial pyramid pooling (arXiv:1406.4729, as YOLOv3-SPP and its heirs use it): several windows, one resolution."""
+"""Spatial pyramid pooling (arXiv:1406.4729), in the form of YOLOv3-SPP: several windows, one resolution."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from model_zoo.blocks.conv import Conv, ConvFactory
 
 
 class SPP(nn.Module):
-    """Join the map with its maxima over three windows, between two 1x1 convolutions that `conv` makes."""
+    """Join a map with its max pools over three windows, between two 1x1 convolutions built by `conv`."""
 
     def __init__(
         self, in_channels: int, out_channels: int, windows: Sequence[int] = (5, 9, 13), *, conv: ConvFactory = Conv
@@ -28,7 +28,7 @@ class SPP(nn.Module):
 
 
 class SPPF(nn.Module):
-    """SPP with windows 5, 9, 13, computed as three chained windows of 5: same numbers, less work."""
+    """SPP with windows of 5, 9 and 13, computed as three chained windows of 5: same result, less work."""
 
     def __init__(self, in_channels: int, out_channels: int, *, conv: ConvFactory = Conv) -> None:
         super().__init__()

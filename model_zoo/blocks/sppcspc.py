@@ -1,4 +1,4 @@
-"""Cross-stage-partial pyramid pooling of YOLOv7 (arXiv:2207.02696; after Scaled-YOLOv4, arXiv:2011.08036)."""
+"""Cross-stage-partial pyramid pooling of YOLOv7 (arXiv:2207.02696), after Scaled-YOLOv4 (arXiv:2011.08036)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from model_zoo.blocks.darknet import PyramidPool, leaky
 
 
 class SPPCSPC(nn.Module):
-    """Pool one path over windows 5, 9, 13 between convolutions; join it with a 1x1 convolution that goes around."""
+    """Pool one path over windows of 5, 9 and 13 between convolutions, and join it with a 1x1 bypass."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class SPPCSPC(nn.Module):
 
 
 class TinySPPCSPC(nn.Module):
-    """The form of YOLOv7-tiny: 1x1 convolutions alone, leaky, largest window first."""
+    """SPPCSPC of YOLOv7-tiny: only 1x1 convolutions, leaky, largest window first."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()

@@ -1,1 +1,1 @@
-"""Detection heads: raw maps, and how they decode."""
+"""Detection heads: they predict raw maps and decode them."""

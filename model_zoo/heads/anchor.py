@@ -1,6 +1,6 @@
-"""Anchor head: one 1x1 convolution per level predicts, for every cell and anchor, x, y, w, h, objectness, classes.
+"""Anchor head: one 1x1 convolution per level predicts x, y, w, h, objectness and classes for every cell and anchor.
 
-YOLOv3, v4, v5 and v7 share maps, rows, priors and ranking; they differ in `locate` and `score` alone.
+YOLOv2 to v5 and v7 share maps, rows, priors and ranking. They differ only in `locate` and `score`.
 """
 
 from __future__ import annotations
@@ -14,20 +14,23 @@ from torch import Tensor, nn
 from model_zoo.detector import Head
 from model_zoo.heads.cells import corners, level_cells
 
-Anchors = tuple[tuple[tuple[float, float], ...], ...]  # (width, height) in pixels, per level, by rising stride
+Anchors = tuple[tuple[tuple[float, float], ...], ...]  # (width, height) in pixels, per level, by ascending stride
 
 
 class AnchorHead(Head):
-    """The head of YOLOv5; v7's differs by what surrounds the convolutions, v3's and v4's by how boxes are decoded.
+    """Head of YOLOv5, and base of the other anchor heads. Raw maps are (B, A, h, w, 5 + C), with A anchors per level.
 
-    channels: of the feature maps, by rising stride. anchors: in pixels, kept in the state so that fitted ones travel
-    with the weights. Raw maps are (B, A, h, w, 5 + C), A anchors per level.
+    Args:
+        channels: Channels of the feature maps, by ascending stride.
+        num_classes: Number of classes.
+        anchors: Anchors in pixels. They are a buffer, so that fitted anchors are saved with the weights.
+        strides: Pixels per cell of each level.
     """
 
     anchors: Tensor
     prediction: type[nn.Conv2d] = nn.Conv2d
-    class_margin = 0.99999  # keeps the first class probability, 0.6 / (C - margin), finite for one class
-    multi_label_below = 0.01  # evaluation lists every class of a box, detection its best alone
+    class_margin = 0.99999  # keeps the initial class probability, 0.6 / (C - margin), finite for one class
+    multi_label_below = 0.01  # evaluation reports every class of a box, detection only the best
 
     def __init__(self, channels: Sequence[int], num_classes: int, anchors: Anchors, strides: Sequence[int]) -> None:
         super().__init__()
@@ -57,11 +60,11 @@ class AnchorHead(Head):
         return torch.cat([_level_priors(m.shape[2], m.shape[3], a, stride) for m, a, stride in levels])
 
     def ranking(self, rows: Tensor) -> Tensor:
-        """Return the raw objectness (B, N): no class score exceeds its sigmoid."""
+        """Return the raw objectness (B, N). Its sigmoid is an upper bound of the class scores."""
         return rows[..., 4]
 
     def locate(self, raw: Tensor, priors: Tensor) -> Tensor:
-        """Decode raw x, y, w, h to boxes xyxy in pixels; sizes are at most four times the anchor."""
+        """Decode raw x, y, w, h to boxes xyxy in pixels. Sizes are at most four times the anchor."""
         cells, strides, anchors = priors[..., :2], priors[..., 2:3], priors[..., 3:]
         raw = raw.sigmoid()
         return corners((2 * raw[..., :2] - 0.5 + cells) * strides, (2 * raw[..., 2:]) ** 2 * anchors)
@@ -73,7 +76,7 @@ class AnchorHead(Head):
 
     @torch.no_grad()
     def init_bias(self, conv: nn.Module, stride: int) -> None:
-        """Begin with the objectness of 8 objects per 640 px image and a class probability near 0.6 / C."""
+        """Initialize the bias for 8 objects per 640 px image and a class probability near 0.6 / C."""
         assert isinstance(conv.bias, Tensor)
         bias = conv.bias.view(-1, 5 + self.num_classes)
         bias[:, 4] += math.log(8 / (640 / stride) ** 2)
@@ -81,7 +84,7 @@ class AnchorHead(Head):
 
 
 def _level_priors(height: int, width: int, anchors: Tensor, stride: int) -> Tensor:
-    """Priors of one level (A * height * width, 5), in float32 whatever the network computes in."""
+    """Return the priors of one level (A * height * width, 5), in float32 whatever the network computes in."""
     cells = level_cells(height, width, stride, anchors.device)
     sizes = anchors.float()[:, None].expand(-1, cells.shape[0], -1)
     return torch.cat([cells.expand(anchors.shape[0], -1, -1), sizes], dim=-1).flatten(0, 1)

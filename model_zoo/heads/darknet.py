@@ -1,4 +1,4 @@
-"""Darknet's anchor heads: centers stay in (v2, v3) or near (v4) their cell."""
+"""Darknet's anchor heads: centers are inside (v2, v3) or near (v4) their cell."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from model_zoo.heads.cells import corners
 
 
 class YOLOHead(AnchorHead):
-    """The head of YOLOv3 (`yolo`): independent class probabilities, so that one box may carry several labels.
+    """Head of YOLOv3 (`yolo`), with independent class probabilities: a box may have several labels.
 
-    Centers stay in their cell and sizes grow with exp (arXiv:1612.08242, section 2).
+    Centers are inside their cell; sizes are exponential (arXiv:1612.08242, section 2).
     """
 
-    multi_label_below = 1.0  # Darknet lists every class of a box
+    multi_label_below = 1.0  # Darknet reports every class of a box
 
     def locate(self, raw: Tensor, priors: Tensor) -> Tensor:
         """Decode raw x, y, w, h to boxes xyxy in pixels: centers (sigmoid + cell) * stride, sizes exp * anchor."""
@@ -26,7 +26,7 @@ class YOLOHead(AnchorHead):
 
 
 class RegionHead(YOLOHead):
-    """The head of YOLOv2 (`region`): one softmax over the classes of every anchor."""
+    """Head of YOLOv2 (`region`), with one softmax over the classes of every anchor."""
 
     def score(self, raw: Tensor) -> Tensor:
         """Decode raw objectness and classes to scores: objectness times class probability."""
@@ -34,9 +34,9 @@ class RegionHead(YOLOHead):
 
 
 class YOLOv4Head(YOLOHead):
-    """The head of YOLOv4: centers may lie outside their cell, by a factor about its middle (`scale_x_y` in Darknet).
+    """Head of YOLOv4: centers may be outside their cell, scaled about its center (`scale_x_y` in Darknet).
 
-    `scale_xy` has the factor of each level; it is the sixth column of the priors.
+    `scale_xy` holds the factor of each level, which is the sixth column of the priors.
     """
 
     def __init__(
@@ -65,6 +65,6 @@ class YOLOv4Head(YOLOHead):
 
 
 class ScaledYOLOv4Head(AnchorHead):
-    """The head of Scaled-YOLOv4 (`new_coords`): boxes as YOLOv5 decodes them, labels as Darknet lists them."""
+    """Head of Scaled-YOLOv4 (`new_coords`): boxes are decoded as in YOLOv5, labels are reported as in Darknet."""
 
     multi_label_below = 1.0

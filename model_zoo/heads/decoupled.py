@@ -1,6 +1,6 @@
-"""Decoupled head: classes and boxes are predicted by branches of their own, one prediction per cell, no anchors.
+"""Decoupled head of YOLOX (arXiv:2107.08430, section 2.1): separate branches for classes and boxes, no anchors.
 
-YOLOX's (arXiv:2107.08430, section 2.1); the first release of YOLOv6 has one of the same form, with a shorter branch.
+The first release of YOLOv6 has the same head with shorter branches.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from model_zoo.blocks.conv import Conv, ConvFactory
 from model_zoo.detector import Head
 from model_zoo.heads.cells import cell_priors, corners
 
-PRIOR = 0.01  # what an untrained head takes the probability of objectness and of every class to be
+PRIOR = 0.01  # initial probability of objectness and of every class
 
 
 class DecoupledLevel(nn.Module):
-    """Predict on one map: a 1x1 stem, then a branch for the classes and one for box and objectness.
+    """Predict on one map by a 1x1 stem, a branch for classes, and a branch for box and objectness.
 
-    (B, C', h, w) -> raw map (B, 5 + C, h, w): x, y, w, h, objectness, classes. `conv` makes the stem, `spatial` the
+    (B, C', h, w) -> raw map (B, 5 + C, h, w): x, y, w, h, objectness, classes. `conv` builds the stem, `spatial` the
     `depth` 3x3 convolutions of each branch.
     """
 
@@ -47,10 +47,16 @@ class DecoupledLevel(nn.Module):
 
 
 class DecoupledHead(Head):
-    """The head of YOLOX: raw maps (B, 5 + C, h, w), centers relative to the cell's corner, sizes by exp.
+    """Head of YOLOX: raw maps (B, 5 + C, h, w), centers relative to the corner of the cell, exponential sizes.
 
-    channels: of the feature maps, by rising stride. widths: of the branches, level by level. depth: 3x3 convolutions
-    per branch. `conv` makes the stems, `spatial` the convolutions of the branches.
+    Args:
+        channels: Channels of the feature maps, by ascending stride.
+        widths: Channels of the branches of each level.
+        num_classes: Number of classes.
+        strides: Pixels per cell of each level.
+        depth: Number of 3x3 convolutions per branch.
+        conv: Builds the stems.
+        spatial: Builds the convolutions of the branches.
     """
 
     def __init__(
@@ -82,7 +88,7 @@ class DecoupledHead(Head):
         return cell_priors(maps, self.strides)
 
     def ranking(self, rows: Tensor) -> Tensor:
-        """Return the raw objectness (B, N): no class score exceeds its sigmoid."""
+        """Return the raw objectness (B, N). Its sigmoid is an upper bound of the class scores."""
         return rows[..., 4]
 
     def locate(self, raw: Tensor, priors: Tensor) -> Tensor:

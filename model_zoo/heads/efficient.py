@@ -1,4 +1,4 @@
-"""Efficient decoupled head of YOLOv6 (arXiv:2209.02976, section 2.1): no anchors, no objectness, distances to sides."""
+"""Efficient decoupled head of YOLOv6 (arXiv:2209.02976, section 2.1): distances to sides, no anchors or objectness."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from model_zoo.detector import Head
 from model_zoo.heads.cells import cell_priors
 from model_zoo.heads.decoupled import PRIOR
 
-BINS = 17  # of a distance that is learned as a distribution over 0, 1, ..., 16 cells
+BINS = 17  # of a distance that is predicted as a distribution over 0, 1, ..., 16 cells
 
 
 class EfficientLevel(nn.Module):
-    """Branches for boxes and for classes, of the map's own width: a 1x1 stem, then one 3x3 convolution each."""
+    """A 1x1 stem, then one 3x3 convolution for boxes and one for classes, all with the channels of the map."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class EfficientLevel(nn.Module):
 class Prediction(nn.Module):
     """Predict boxes and classes from their features: (B, box_numbers + class_numbers, h, w).
 
-    Untrained, every box number is near 1 and every class has a probability near 0.01.
+    Initially every box number is near 1 and every class probability near 0.01.
     """
 
     def __init__(self, channels: int, box_numbers: int, class_numbers: int) -> None:
@@ -46,12 +46,12 @@ class Prediction(nn.Module):
         init_constant(self.classes, math.log(PRIOR / (1 - PRIOR)))
 
     def forward(self, boxes: Tensor, classes: Tensor) -> Tensor:
-        """Return the raw map of features for boxes and of those for classes."""
+        """Return the raw map of the features for boxes and for classes."""
         return torch.cat([self.box(boxes), self.classes(classes)], dim=1)
 
 
 class DistillationBranch(nn.Module):
-    """Predict distributions of distances beside a lead that predicts distances as they come, to be distilled."""
+    """Predict distances as distributions, in addition to the lead's plain distances, for self-distillation."""
 
     def __init__(self, channels: int, bins: int) -> None:
         super().__init__()
@@ -59,20 +59,24 @@ class DistillationBranch(nn.Module):
         init_constant(self.box, 1.0)
 
     def forward(self, boxes: Tensor, _classes: Tensor) -> Tensor:
-        """Return (B, 4 * bins, h, w) of features for boxes."""
+        """Return (B, 4 * bins, h, w) for the features for boxes."""
         return self.box(boxes)
 
 
 class EfficientHead(Head):
-    """The head of YOLOv6 from 2.0 on: raw maps (B, 4 * bins + C, h, w), distances to the sides, then classes.
+    """Head of YOLOv6 from 2.0 on: raw maps (B, 4 * bins + C, h, w), distances to the sides, then classes.
 
-    channels: of the feature maps, by rising stride. bins: 1 for distances left, top, right, bottom in cells as they
-    come, negative ones too; 17 for the logits of their distributions (DFL, arXiv:2006.04388), left's first.
-    added: one more module per level that predicts from the same features, for training alone; its maps follow the
-    lead's in training mode, predictions come from the lead, and the deployed form has nothing else.
+    Args:
+        channels: Channels of the feature maps, by ascending stride.
+        num_classes: Number of classes.
+        strides: Pixels per cell of each level.
+        bins: 1 for the distances left, top, right, bottom in cells, which may be negative. 17 for the logits of their
+            distributions (DFL, arXiv:2006.04388), those of left first.
+        added: Modules that predict from the same features in training, one per level. In training mode their maps
+            follow those of the lead. Decoding uses the lead only, and the deployed form drops them.
     """
 
-    multi_label_below = 0.01  # as in YOLOv5: evaluation lists every class of a box, detection its best alone
+    multi_label_below = 0.01  # as in YOLOv5: evaluation reports every class of a box, detection only the best
 
     def __init__(
         self,
@@ -85,16 +89,16 @@ class EfficientHead(Head):
     ) -> None:
         super().__init__()
         if bins not in (1, BINS):
-            raise LineageError(f"expected 1 or {BINS} bins of a distance; got {bins}")
+            raise LineageError(f"expected 1 or {BINS} bins; got {bins}")
         self.strides, self.num_classes, self.box_numbers = tuple(strides), num_classes, 4 * bins
-        # Constant. The original keeps them twice, used or not, and the sizes it states count both.
+        # Constant. The original stores them twice, used or not, and its published sizes count both.
         self.bins = nn.Parameter(torch.tensor([[float(i) for i in range(BINS)]] * 2), requires_grad=False)
         self.levels = nn.ModuleList(EfficientLevel(c) for c in channels)
         self.predict = nn.ModuleList(Prediction(c, self.box_numbers, num_classes) for c in channels)
         self.added = nn.ModuleList(added)
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
-        """Return the raw maps (B, 4 * bins + C, h, w), in training mode also the added ones."""
+        """Return the raw maps (B, 4 * bins + C, h, w), and in training mode the added ones."""
         pairs = [level(x) for level, x in zip(self.levels, features, strict=True)]
         maps = [predict(*pair) for predict, pair in zip(self.predict, pairs, strict=True)]
         if self.training:
@@ -102,7 +106,7 @@ class EfficientHead(Head):
         return maps
 
     def fuse(self) -> nn.Module:
-        """Drop what was added for training, in place."""
+        """Drop the modules added for training, in place."""
         self.added = nn.ModuleList()
         return self
 
@@ -115,7 +119,7 @@ class EfficientHead(Head):
         return cell_priors(maps[: len(self.strides)], self.strides)
 
     def ranking(self, rows: Tensor) -> Tensor:
-        """Return the highest raw class number (B, N): the sigmoid of it is the best score."""
+        """Return the highest class logit (B, N). Its sigmoid is the highest score."""
         return rows[..., self.box_numbers :].amax(dim=-1)
 
     def locate(self, raw: Tensor, priors: Tensor) -> Tensor:
@@ -125,18 +129,18 @@ class EfficientHead(Head):
         return torch.cat([centers - left_top, centers + right_bottom], dim=-1) * strides
 
     def score(self, raw: Tensor) -> Tensor:
-        """Decode raw classes to scores: their probabilities."""
+        """Decode class logits to scores: their sigmoids."""
         return raw.sigmoid()
 
     def distances(self, raw: Tensor) -> Tensor:
-        """Decode (B, n, 4 * bins) to distances (B, n, 4) in cells: the expectation where they are distributions."""
+        """Decode (..., 4 * bins) to distances (..., 4) in cells: distributions to their mean."""
         if self.box_numbers == 4:
             return raw
         return (raw.unflatten(-1, (4, BINS)).softmax(dim=-1) * self.bins[0]).sum(dim=-1)
 
 
 def init_constant(conv: nn.Conv2d, value: float) -> None:
-    """Let a convolution begin near a constant (RetinaNet, arXiv:1708.02002, section 4.1)."""
+    """Initialize a convolution so that its outputs are near a constant (RetinaNet, arXiv:1708.02002, section 4.1)."""
     assert conv.bias is not None
     nn.init.normal_(conv.weight, std=0.01)
     nn.init.constant_(conv.bias, value)

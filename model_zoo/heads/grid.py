@@ -1,4 +1,4 @@
-"""The head of YOLOv1 (arXiv:1506.02640, section 2): one vector for the whole image, read as a grid of cells."""
+"""Head of YOLOv1 (arXiv:1506.02640, section 2): one vector for the whole image, interpreted as a grid of cells."""
 
 from __future__ import annotations
 
@@ -13,22 +13,32 @@ from model_zoo.heads.cells import corners
 
 
 class GridParts(NamedTuple):
-    """The raw vector by meaning: classes (B, S * S, C), confidences (B, S * S, n), boxes (B, S * S, n, 4)."""
+    """Parts of the raw vector."""
 
     classes: Tensor
+    """Class scores of each cell, (B, S * S, C)."""
     confidences: Tensor
+    """Confidences of the boxes of each cell, (B, S * S, n)."""
     boxes: Tensor
+    """x, y, w, h of the boxes of each cell, (B, S * S, n, 4)."""
 
 
 class GridHead(Head):
-    """A fully connected layer predicts, for each of S x S cells, C class scores and n boxes with a confidence each.
+    """A fully connected layer predicts C class scores and n boxes with a confidence each for every one of S x S cells.
 
-    in_features: how many numbers it is given. cells: S. boxes: n. stride: side of a cell in pixels. The raw map is a
-    vector (B, S * S * (C + 5n)): all class scores cell by cell, then all confidences, then all boxes (x, y, w, h).
-    Nothing passes a sigmoid or softmax; x and y are shares of the cell, w and h square roots of shares of the image.
+    The raw map is a vector (B, S * S * (C + 5n)). It has all class scores, cell by cell, then all confidences, then all
+    boxes (x, y, w, h). All are linear outputs. x and y are relative to the cell; w and h are square roots of fractions of the
+    image.
+
+    Args:
+        in_features: Number of input features.
+        num_classes: Number of classes, C.
+        boxes: Boxes per cell, n.
+        cells: Cells per side, S.
+        stride: Side of a cell in pixels.
     """
 
-    multi_label_below = 1.0  # Darknet lists every class of a box
+    multi_label_below = 1.0  # Darknet reports every class of a box
 
     def __init__(self, in_features: int, num_classes: int, *, boxes: int, cells: int = 7, stride: int = 64) -> None:
         super().__init__()
@@ -51,7 +61,7 @@ class GridHead(Head):
         )
 
     def rows(self, maps: Sequence[Tensor]) -> Tensor:
-        """Return (B, N, 5 + C): x, y, w, h, confidence, the classes of the cell; cell by cell, then box by box."""
+        """Return (B, N, 5 + C): x, y, w, h, confidence and the classes of the cell, ordered by cell, then box."""
         classes, confidences, boxes = self.split(maps[0])
         shared = classes[:, :, None].expand(-1, -1, self.boxes, -1)
         return torch.cat([boxes, confidences[..., None], shared], dim=3).flatten(1, 2)
@@ -63,11 +73,11 @@ class GridHead(Head):
         return torch.stack([x, y], dim=-1).flatten(0, 1).repeat_interleave(self.boxes, dim=0)
 
     def ranking(self, rows: Tensor) -> Tensor:
-        """Return the best score (B, N) itself: an unbounded class score allows no cheaper bound."""
+        """Return the highest score (B, N) itself: class scores are unbounded, so there is no cheaper bound."""
         return (rows[..., 5:] * rows[..., 4:5]).amax(-1)
 
     def locate(self, raw: Tensor, priors: Tensor) -> Tensor:
-        """Decode raw x, y and roots of w, h to boxes xyxy in pixels; a negative root gives a size too."""
+        """Decode raw x, y and roots of w, h to boxes xyxy in pixels. A root may be negative."""
         stride = self.strides[0]
         return corners((raw[..., :2] + priors) * stride, raw[..., 2:] ** 2 * (self.cells * stride))
 

@@ -1,4 +1,4 @@
-"""Heads of YOLOv7 (arXiv:2207.02696): implicit knowledge around the prediction, auxiliary heads for training."""
+"""Heads of YOLOv7 (arXiv:2207.02696): implicit knowledge around the prediction, and auxiliary heads in training."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from model_zoo.heads.anchor import AnchorHead, Anchors
 
 
 class ImplicitConv(nn.Conv2d):
-    """Convolve between two learned constants per channel, multiply * conv(x + add) (YOLOR, arXiv:2105.04206)."""
+    """Compute multiply * conv(x + add), with two learned constants per channel (YOLOR, arXiv:2105.04206)."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int) -> None:
         super().__init__(in_channels, out_channels, kernel)
@@ -24,7 +24,7 @@ class ImplicitConv(nn.Conv2d):
         return self.multiply * super().forward(x + self.add)
 
     def fuse(self) -> nn.Module:
-        """Return the equal plain convolution; computed in float64."""
+        """Return the equivalent plain convolution, computed in float64."""
         assert self.bias is not None
         weight, gain = self.weight.double(), self.multiply.double().flatten()
         bias = self.bias.double() + (weight * self.add.double()).sum((1, 2, 3))
@@ -33,18 +33,18 @@ class ImplicitConv(nn.Conv2d):
 
 
 class ImplicitHead(AnchorHead):
-    """The anchor head of YOLOv5 with implicit knowledge around every prediction; it deploys as a plain one."""
+    """YOLOv5's anchor head with implicit knowledge around every prediction. Its deployed form is YOLOv5's."""
 
     prediction = ImplicitConv
     class_margin = 0.99
 
 
 class AuxiliaryHead(ImplicitHead):
-    """Lead and auxiliary heads: deep supervision of the top-down maps, in training alone (section 4.2).
+    """Lead and auxiliary heads, for deep supervision of the top-down maps in training (section 4.2).
 
-    It takes the lead's features, then as many auxiliary ones of the same strides; `auxiliary` has (channels, width) of
-    each. Raw maps are the lead's, and in training mode the auxiliary ones after them. Predictions come from the lead,
-    and it is all that the deployed form has.
+    Inputs are the features of the lead, then as many auxiliary features of the same strides. `auxiliary` holds the
+    (channels, width) of each auxiliary head. Raw maps are those of the lead, followed in training mode by the auxiliary
+    ones. Decoding uses the lead only, and the deployed form drops the auxiliary heads.
     """
 
     def __init__(
@@ -57,13 +57,13 @@ class AuxiliaryHead(ImplicitHead):
     ) -> None:
         super().__init__(channels, num_classes, anchors, strides)
         self.auxiliary = nn.ModuleList()
-        for (c, width), stride in zip(auxiliary, strides, strict=False):  # none, where they have been dropped
+        for (c, width), stride in zip(auxiliary, strides, strict=False):  # none if they are dropped
             predict = nn.Conv2d(width, len(anchors[0]) * (5 + num_classes), 1)
             self.init_bias(predict, stride)
             self.auxiliary.append(nn.Sequential(Conv(c, width, 3), predict))
 
     def forward(self, features: Sequence[Tensor]) -> list[Tensor]:
-        """Return the raw maps (B, A, h, w, 5 + C) of the lead, in training mode also the auxiliary ones."""
+        """Return the raw maps (B, A, h, w, 5 + C) of the lead, and in training mode the auxiliary ones."""
         levels = len(self.strides)
         maps = super().forward(features[:levels])
         if self.training:

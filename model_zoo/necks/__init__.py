@@ -1,1 +1,1 @@
-"""Necks that two or more families share unchanged."""
+"""Necks shared by two or more families."""

@@ -1,6 +1,6 @@
-"""Path aggregation as YOLOv4 does it (arXiv:2004.10934, section 3.4, figure 6): by concatenation, not addition.
+"""Path aggregation of YOLOv4 (arXiv:2004.10934, section 3.4, figure 6), by concatenation instead of addition.
 
-Modules are registered in the order of the original's layers: weight files carry no names and are read in that order.
+Modules are registered in the order of the original's layers, as weight files have no names and are read in that order.
 """
 
 from __future__ import annotations
@@ -16,10 +16,13 @@ Group = Callable[[int, int], nn.Module]  # called with (in_channels, out_channel
 
 
 class ConcatPAN(nn.Module):
-    """Top-down, then bottom-up: (c3, c4, c5) -> three maps of the same channels and sizes.
+    """Top-down and bottom-up path: (c3, c4, c5) -> three maps of the same channels and sizes.
 
-    channels: of the three levels. `spp` makes the group on the coarsest map, `group` the four others, each to half of
-    its level's channels; `conv` makes all convolutions between them.
+    Args:
+        channels: Channels of the three levels.
+        spp: Builds the group on the coarsest map.
+        group: Builds the four other groups. Each outputs half of the channels of its level.
+        conv: Builds the convolutions between the groups.
     """
 
     def __init__(self, channels: Sequence[int], *, spp: Group, group: Group, conv: ConvFactory) -> None:

@@ -12,7 +12,7 @@ from model_zoo.blocks.csp import C3
 
 
 class UpMerge(nn.Module):
-    """Enlarge a deep map, join it with the backbone's map of that size, merge both."""
+    """Upsample a deep map, join it with the backbone's map of that size, and merge both."""
 
     def __init__(self, deep: int, skip: int, out_channels: int, depth: int, *, spatial: ConvFactory = Conv) -> None:
         super().__init__()
@@ -24,7 +24,7 @@ class UpMerge(nn.Module):
 
 
 class DownMerge(nn.Module):
-    """Halve a shallow map, join it with the top-down map of that size, merge both."""
+    """Downsample a shallow map, join it with the top-down map of that size, and merge both."""
 
     def __init__(self, shallow: int, skip: int, out_channels: int, depth: int, *, spatial: ConvFactory = Conv) -> None:
         super().__init__()
@@ -36,9 +36,12 @@ class DownMerge(nn.Module):
 
 
 class PAN(nn.Module):
-    """Top-down, then bottom-up over three levels: (c3, c4, c5) -> (p3, p4, p5) of the same channels and sizes.
+    """Top-down and bottom-up path over three levels: (c3, c4, c5) -> (p3, p4, p5) of the same channels and sizes.
 
-    channels: of the three levels. depth: bottlenecks per merge. `spatial` makes all convolutions larger than 1x1.
+    Args:
+        channels: Channels of the three levels.
+        depth: Bottlenecks per merge.
+        spatial: Builds the convolutions larger than 1x1.
     """
 
     def __init__(self, channels: Sequence[int], depth: int, *, spatial: ConvFactory = Conv) -> None:
