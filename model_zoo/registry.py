@@ -28,7 +28,7 @@ class Family:
     summary: str
     """The generation in one sentence, with year and paper."""
     changes: str
-    """Changes since the generation before it; empty for the first one."""
+    """Changes since the generation before it, empty for the first one."""
 
 
 @dataclass(frozen=True)

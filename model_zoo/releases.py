@@ -22,7 +22,7 @@ class PublishedResult:
     value: float
     """Value in percent."""
     measure: str
-    """Metric; AP averages over IoU 0.50 to 0.95."""
+    """Metric. AP is the mean over IoU 0.50 to 0.95."""
     dataset: str
     """Dataset and split."""
     source: str

@@ -82,7 +82,7 @@ def detect(
 
 
 def find_model(reference: str | None, repository: Path | None) -> Package:
-    """Return the .onnx file or the package that `reference` names; by default the repository's only model."""
+    """Return the .onnx file or the package that `reference` names, by default the repository's only model."""
     if reference and reference.endswith(".onnx"):
         from model_zoo.runtime.model_file import open_model_file
 

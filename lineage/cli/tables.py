@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 
 
 def format_table(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> str:
-    """Return rows as aligned columns separated by two spaces; columns whose index is in `right` align right."""
+    """Return rows as columns separated by two spaces, aligned left, or right if their index is in `right`."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     sides = [">" if index in right else "<" for index in range(len(widths))]
     layout = "  ".join(f"{{:{side}{width}}}" for side, width in zip(sides, widths, strict=True))

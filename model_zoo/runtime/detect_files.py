@@ -1,7 +1,7 @@
 """Detect objects in image files, and write copies with the boxes drawn in.
 
 engine = open_engine(package)
-for result in detect_files(engine, make_query(package.card), find_images(["photos"])):
+for result in detect_files(engine, make_query(package.card), find_images(["images"])):
     ...
 """
 
@@ -56,7 +56,7 @@ class FileError:
 def detect_files(
     engine: Engine, query: Query, paths: Sequence[Path], copies: Mapping[Path, Path] = NO_COPIES
 ) -> Iterator[FileResult | FileError]:
-    """Yield the result of every file, in order; as many files run in parallel as the engine has workers.
+    """Yield the result of every file, in order. As many files run in parallel as the engine has workers.
 
     Args:
         engine: Engine of the model.

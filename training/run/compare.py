@@ -65,7 +65,7 @@ class ComparedModel:
     metrics: Mapping[str, Any]
     """COCO's metrics by name."""
     history: Sequence[Mapping[str, Any]] = ()
-    """Rows of the run's epochs; empty if the comparison did not train the model."""
+    """Rows of the run's epochs, empty if the comparison did not train the model."""
     latency_ms: float = field(default=float("nan"))
     """Median time of one image on one thread, from canvas to detections."""
 
