@@ -10,6 +10,7 @@ import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
+from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
 
@@ -27,22 +28,23 @@ MEBIBYTE = 1 << 20
 Publish = Callable[..., Path]
 
 
+def publish_toy(folder: Path, name: str = "toy", work: int = 0) -> Path:
+    """Publish a version of the toy model and return the repository. `work` makes the model slow."""
+    card, source = toy_card(name, size=(256, 256)), folder / "model.onnx"
+    source.write_bytes(toy_onnx(card, work=work))
+    Repository(folder / "models").publish(card, {"model.onnx": source})
+    return folder / "models"
+
+
 @pytest.fixture
 def publish(tmp_path: Path) -> Publish:
-    """Publish a version of the toy model and return the repository. `work` makes it slow."""
-
-    def publish(name: str = "toy", work: int = 0) -> Path:
-        card, source = toy_card(name, size=(256, 256)), tmp_path / "model.onnx"
-        source.write_bytes(toy_onnx(card, work=work))
-        Repository(tmp_path / "models").publish(card, {"model.onnx": source})
-        return tmp_path / "models"
-
-    return publish
+    return partial(publish_toy, tmp_path)
 
 
-@pytest.fixture
-def server(publish: Publish) -> Iterator[Server]:
-    with Server(publish()) as server:
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server for the tests that do not change it."""
+    with Server(publish_toy(tmp_path_factory.mktemp("server"))) as server:
         yield server.wait_until_ready()
 
 
@@ -71,11 +73,13 @@ def check_problem(response: Response, sent: object) -> None:
 # Start and shutdown
 
 
-def test_server_starts_within_3_s_and_without_torch(server: Server) -> None:
-    assert server.cpu_seconds() < 3, "must be ready within 3 s of CPU time"
-    assert results(detect(server, image_of(1)))
-    assert "libtorch" not in server.loaded_files()
-    assert "/torch/" not in server.loaded_files()
+def test_server_starts_within_3_s_and_without_torch(publish: Publish) -> None:
+    with Server(publish()) as server:
+        server.wait_until_ready()
+        assert server.cpu_seconds() < 3, "must be ready within 3 s of CPU time"
+        assert results(detect(server, image_of(1)))
+        assert "libtorch" not in server.loaded_files()
+        assert "/torch/" not in server.loaded_files()
 
 
 def test_empty_repository_can_be_filled_while_serving(tmp_path: Path, publish: Publish) -> None:

@@ -26,7 +26,7 @@ SIZES = {"--count 600": "--count 16", "--epochs 30": "--epochs 1", "--image-size
 # Done before the tests; needs the network; takes two hours (tests/examples/test_make.py runs a small version).
 NOT_RUN = ("make", ". .venv/bin/activate", "npm install --prefix examples/ui_elements", "make ui-elements")
 # A run of one epoch ends before it could be interrupted, so that resuming it is refused with this message.
-REFUSED = {"lineage train --resume runs/ui-elements": "it is finished"}
+REFUSED = {"lineage train --resume runs/ui-elements": "a finished run cannot be resumed"}
 TIMEOUT = 60.0
 
 pytestmark = [
