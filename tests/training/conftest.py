@@ -1,7 +1,7 @@
-"""What all tests of training share."""
+"""Fixtures and settings of all training tests."""
 
 from __future__ import annotations
 
 import torch
 
-torch.set_num_threads(1)  # tests run side by side, and threads that wait for one another keep their cores busy
+torch.set_num_threads(1)  # tests run in parallel, and idle threads of one would take cores from another

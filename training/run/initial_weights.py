@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ from torch import nn
 
 from model_zoo.contract.errors import LineageError
 from model_zoo.detector import Detector
+from model_zoo.export.log import Log
 from model_zoo.heads.anchor import AnchorHead
 from model_zoo.registry import build
 from model_zoo.weights.importers import load_checkpoint
@@ -27,7 +27,6 @@ from training.run.anchors import (
 )
 from training.run.run_folder import weights_in
 
-Log = Callable[[str], object]
 MAX_LISTED = 4
 MIN_CLASS_RECALL = 0.95  # a lower best possible recall of a class is logged
 

@@ -10,6 +10,7 @@ from typing import Any
 from model_zoo.contract.errors import LineageError
 from model_zoo.detector import Detector
 from model_zoo.export.card import build_card
+from model_zoo.export.log import Log
 from training.config import TrainConfig, resume_config
 from training.data.dataset import Dataset
 from training.data.loading.loader import TrainingLoader
@@ -28,7 +29,7 @@ from training.recipe import Recipe
 from training.recipes import recipe_of
 from training.run import checkpoint
 from training.run.checkpoint import TrainingState
-from training.run.initial_weights import Log, create_detector, frozen_modules, initialize_weights
+from training.run.initial_weights import create_detector, frozen_modules, initialize_weights
 from training.run.resolve_options import default_workers, resolve_recipe
 from training.run.run_folder import (
     CHECKPOINT,

@@ -9,13 +9,13 @@ import gc
 from dataclasses import dataclass
 from pathlib import Path
 
+from model_zoo.export.log import Log, silent
 from model_zoo.weights import store
 from training.config import TrainConfig, check_config
 from training.evaluate.coco import Metrics
 from training.loop.distributed import process_group
 from training.loop.precision import choose_device
 from training.report.run import write_report
-from training.run.initial_weights import Log
 from training.run.run_folder import weights_in
 from training.run.session import Session, resume_run, start_run
 from training.run.trainer import EARLY_STOPPED, FINISHED, INTERRUPTED, OUT_OF_TIME
@@ -37,10 +37,10 @@ class TrainResult:
     stop_reason: str
     """One of the reasons of `training.run.trainer`. OUT_OF_TIME and INTERRUPTED runs can be resumed."""
     metrics: Metrics | None
-    """Metrics of the best weights; None if interrupted, without a validation split, and on ranks other than 0."""
+    """Metrics of the best weights. None if interrupted, without a validation split, and on ranks other than 0."""
 
 
-def train(config: TrainConfig, log: Log = lambda _: None) -> TrainResult:
+def train(config: TrainConfig, log: Log = silent) -> TrainResult:
     """Train a run to its end, or until SIGTERM or SIGINT. Under `torchrun`, all ranks share every batch.
 
     Args:
@@ -52,7 +52,7 @@ def train(config: TrainConfig, log: Log = lambda _: None) -> TrainResult:
     """
     check_config(config)
     with process_group(choose_device(config.device).type == "cuda") as group:
-        log = log if group.is_main else lambda _: None
+        log = log if group.is_main else silent
         session = (resume_run if config.resume else start_run)(config, group, log)
         log(_introduction(session))
         gc.freeze()  # objects made so far live to the end: garbage collection need not scan them
@@ -87,7 +87,7 @@ def _conclude(session: Session, stop_reason: str, log: Log) -> Metrics | None:
         log(f"best epoch: {trainer.state.best_epoch}, ap {metrics.ap:.3f}, ap50 {metrics.ap50:.3f}")
         log(f"report: {write_report(folder, session.dataset, evaluation)}")
     if stop_reason in (INTERRUPTED, OUT_OF_TIME):
-        log(f"resume it: lineage train --resume {folder}")
+        log(f"resume with: lineage train --resume {folder}")
     elif trainer.state.epoch:
-        log(f"publish it: lineage export {folder} --name {folder.name}")
+        log(f"export with: lineage export {folder} --name {folder.name}")
     return metrics

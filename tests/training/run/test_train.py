@@ -1,0 +1,204 @@
+"""Full runs on a small dataset: their files, exact resume after a signal, and errors on resume."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from model_zoo.contract.errors import LineageError
+from model_zoo.weights import store
+from tests.conftest import ROOT
+from tests.training.write_data import write_data
+from training.config import TrainConfig
+from training.run import checkpoint
+from training.run.checkpoint import TrainingState
+from training.run.train import train
+from training.run.trainer import EARLY_STOPPED, FINISHED, OUT_OF_TIME
+
+OPTIONS = ["--model", "yolox-test", "--image-size", "64", "--batch", "4", "--device", "cpu"]
+TIMES = ("seconds", "images_per_second", "memory_gib")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_data(tmp_path_factory.mktemp("data") / "toy", train=16)
+
+
+def build_config(data: Path, runs: Path, **options: Any) -> TrainConfig:
+    fixed = {"model": "yolox-test", "image_size": (64,), "batch": 4, "device": "cpu", "workers": 0}
+    return TrainConfig(**fixed, data=data, runs=runs, **options)
+
+
+def resume(folder: Path, **options: Any) -> str:
+    """Resume a run and return its stop reason."""
+    return train(TrainConfig(resume=folder, device="cpu", **options)).stop_reason
+
+
+@pytest.fixture(scope="module")
+def messages() -> list[str]:
+    """Messages of the finished run."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def finished(data: Path, messages: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a finished run of three epochs of four batches."""
+    result = train(build_config(data, tmp_path_factory.mktemp("runs"), epochs=3), messages.append)
+    assert result.stop_reason == FINISHED
+    assert result.metrics is not None
+    return result.folder
+
+
+def test_run_writes_its_files(finished: Path) -> None:
+    names = {path.name for path in finished.iterdir()}
+    assert {"config.json", "best.safetensors", "last.safetensors", "checkpoint.safetensors", "report.html"} <= names
+    assert {"results.csv", "metrics.jsonl", "batches"} <= names
+    assert store.load(finished / "best.safetensors").class_names == ("square", "bar")
+
+
+def test_config_file_describes_the_run(finished: Path) -> None:
+    document = json.loads((finished / "config.json").read_text(encoding="utf-8"))
+    config, recipe = document["config"], document["recipe"]
+    assert (config["model"], config["seed"], config["batch"], config["image_size"]) == ("yolox-test", 0, 4, [64, 64])
+    assert config["precision"] in ("fp32", "bf16")
+    assert (recipe["epochs"], recipe["optimizer"]["name"], recipe["source"][:6]) == (3, "sgd", "YOLOX ")
+    assert document["data"]["class_names"] == ["square", "bar"]
+    assert {name: split["images"] for name, split in document["data"]["splits"].items()} == {"train": 16, "val": 4}
+    assert all(len(split["sha256"]) == 64 for split in document["data"]["splits"].values())
+    assert document["world_size"] == 1
+    assert document["versions"]["torch"] == torch.__version__
+
+
+def test_messages_describe_the_run_and_the_next_command(finished: Path, messages: list[str]) -> None:
+    text = "\n".join(messages)
+    assert "yolox-test on cpu" in text
+    assert f"run: {finished}" in text
+    assert "finished, after 3 of 3 epochs" in text
+    assert messages[-1] == f"export with: lineage export {finished} --name {finished.name}"
+
+
+def load_run(folder: Path) -> tuple[dict[str, torch.Tensor], TrainingState]:
+    """Return the tensors and the state of a run's checkpoint without its times."""
+    tensors, state = checkpoint.read(folder / "checkpoint.safetensors")
+    for row in state.history:
+        for name in TIMES:
+            del row[name]
+    state.seconds = 0.0
+    return dict(tensors), state
+
+
+def assert_same_runs(first: Path, second: Path) -> None:
+    (first_tensors, first_state), (second_tensors, second_state) = load_run(first), load_run(second)
+    assert first_state == second_state
+    assert first_tensors.keys() == second_tensors.keys()
+    assert [key for key, value in first_tensors.items() if not torch.equal(value, second_tensors[key])] == []
+    for name in ("best.safetensors", "last.safetensors"):
+        assert (first / name).read_bytes() == (second / name).read_bytes(), name
+
+
+def train_until_signal(number: int, batch: int, data: Path, runs: Path) -> tuple[int, list[str]]:
+    """Train in a process that gets a signal in a given batch. Return its exit code and output lines."""
+    flags = ["--epochs", "3", "--workers", "1", "--save-minutes", "1e-9", "--data", str(data), "--runs", str(runs)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    script = [sys.executable, "-m", "tests.training.killed_run", str(int(number)), str(batch)]
+    command = [*script, "train", *OPTIONS, *flags]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+    return done.returncode, done.stdout.splitlines()
+
+
+def test_killed_run_resumes_exactly(data: Path, finished: Path, tmp_path: Path) -> None:
+    """Killed in the third batch of the second epoch. No loader process survives, or the command would not return."""
+    code, _ = train_until_signal(signal.SIGKILL, 7, data, tmp_path)
+    folder = tmp_path / "yolox-test"
+    state = checkpoint.read(folder / "checkpoint.safetensors")[1]
+    assert (code, state.epoch, state.batch) == (-signal.SIGKILL, 1, 2)
+    assert resume(folder, workers=0) == FINISHED
+    assert_same_runs(finished, folder)
+
+
+def test_sigterm_saves_a_checkpoint_and_prints_the_resume_command(data: Path, finished: Path, tmp_path: Path) -> None:
+    code, lines = train_until_signal(signal.SIGTERM, 2, data, tmp_path)
+    folder = tmp_path / "yolox-test"
+    assert code == 130
+    assert lines[-1] == f"resume with: lineage train --resume {folder}"
+    assert checkpoint.read(folder / "checkpoint.safetensors")[1].batch == 2
+    assert resume(folder, workers=0) == FINISHED
+    assert_same_runs(finished, folder)
+
+
+def test_finished_run_cannot_be_resumed(finished: Path) -> None:
+    with pytest.raises(LineageError, match="a finished run cannot be resumed; its 3 epochs are done") as caught:
+        resume(finished)
+    assert f"--weights {finished}" in str(caught.value)
+
+
+def test_epochs_cannot_change_on_resume(finished: Path) -> None:
+    with pytest.raises(LineageError, match="--epochs cannot change on resume"):
+        resume(finished, epochs=9)
+
+
+def test_early_stopped_run_resumes_with_more_patience(data: Path, tmp_path: Path) -> None:
+    config = build_config(data, tmp_path, epochs=5, patience=1, lr=1e-12, close_mosaic=5)  # learns nothing
+    messages: list[str] = []
+    result = train(config, messages.append)
+    assert result.stop_reason == EARLY_STOPPED
+    assert any("early stopping: no improvement for 1 epoch" in message for message in messages)
+    assert checkpoint.read(result.folder / "checkpoint.safetensors")[1].epoch == 2
+    with pytest.raises(LineageError, match="early stopping ended the run after epoch 2; the best was epoch 1"):
+        resume(result.folder)
+    assert resume(result.folder, patience=9) == FINISHED
+    assert checkpoint.read(result.folder / "checkpoint.safetensors")[1].epoch == 5
+
+
+def test_resume_accepts_moved_data_but_not_changed_data(data: Path, tmp_path: Path) -> None:
+    result = train(build_config(data, tmp_path, epochs=2, hours=1e-9))
+    assert result.stop_reason == OUT_OF_TIME
+    changed = write_data(tmp_path / "changed", train=15)
+    with pytest.raises(LineageError, match="split 'train' has changed since the run started"):
+        resume(result.folder, data=changed)
+    moved = write_data(tmp_path / "moved", train=16)
+    assert resume(result.folder, data=moved, hours=1.0) == FINISHED
+
+
+def test_folder_without_a_valid_config_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(LineageError, match=r"expected the folder of a run; there is no config\.json"):
+        resume(tmp_path)
+    (tmp_path / "config.json").write_text('{"config": {"model": 3}}')
+    with pytest.raises(LineageError, match="expected the config of a run, but the file is damaged"):
+        resume(tmp_path)
+
+
+def test_run_starts_from_the_weights_of_another(finished: Path, data: Path, tmp_path: Path) -> None:
+    messages: list[str] = []
+    result = train(build_config(data, tmp_path, epochs=1, weights=finished, freeze="backbone"), messages.append)
+    assert re.search(r"best\.safetensors: loaded (\d+) of \1 tensors", "\n".join(messages))
+    source, trained = (store.load(folder / "best.safetensors") for folder in (finished, result.folder))
+    for key, value in source.backbone.state_dict().items():
+        assert torch.equal(value, trained.backbone.state_dict()[key]), key
+
+
+def read_rows(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.mark.slow
+def test_two_ranks_train_under_torchrun(data: Path, tmp_path: Path) -> None:
+    """Real loss and real loader. The learning rate is tiny, so that rounding does not add up."""
+    train(build_config(data, tmp_path, epochs=2, precision="fp32", lr=1e-12, name="one"))
+    flags = ["--epochs", "2", "--precision", "fp32", "--lr", "1e-12", "--runs", str(tmp_path), "--data", str(data)]
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "lineage", "train"]
+    command = [sys.executable, *torchrun, *OPTIONS, *flags, "--name", "two"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("epoch 1/2") == 1
+    for one, two in zip(read_rows(tmp_path / "one"), read_rows(tmp_path / "two"), strict=True):
+        assert one["loss"] == pytest.approx(two["loss"], rel=1e-4)
