@@ -1,4 +1,4 @@
-"""A ninth generation, made up, comes in one new file and one import line, and everything works."""
+"""A new generation takes one file and one import line: it is listed, built, deployed, exported and served."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from service.settings import Settings
 Image = NDArray[Any]
 SCORE = 0.4
 PAGE = '''
-"""YOLOv9000 (made up): one map, a block with a gain of its own, and a head that nobody has."""
+"""YOLOv9000 (made up): one map, a block with a gain of its own, and a head of its own."""
 
 import torch
 from torch import nn
@@ -98,8 +98,8 @@ def yolov9000(variant, class_names):
 
 
 @pytest.fixture
-def newcomer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The new file, and the one line that a newcomer adds to `model_zoo/families/__init__.py`."""
+def new_variant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Import the new file, as a line in `model_zoo/families/__init__.py` would."""
     (tmp_path / "yolov9000.py").write_text(PAGE, encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(registry, "_VARIANTS", dict(registry._entries()))  # restored afterwards
@@ -108,21 +108,21 @@ def newcomer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     return "yolov9000-toy"
 
 
-def test_a_new_generation_is_listed_built_deployed_exported_published_and_served(
-    newcomer: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_new_generation_works_from_registry_to_server(
+    new_variant: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     torch.manual_seed(0)
-    detector = registry.build(newcomer).eval()
+    detector = registry.build(new_variant).eval()
     deployed = detector.deploy()
     x = torch.rand(2, 3, 64, 96)
     torch.testing.assert_close(deployed.forward_decoded(x), detector.forward_decoded(x), atol=1e-4, rtol=1e-4)
-    whole, lean = (sum(p.numel() for p in model.parameters()) for model in (detector, deployed))
-    assert lean < whole
+    trained_params, deployed_params = (sum(p.numel() for p in model.parameters()) for model in (detector, deployed))
+    assert deployed_params < trained_params
 
     assert main(["models", "--architectures", "--json"]) == 0
     entry = json.loads(capsys.readouterr().out)["architectures"][-1]
-    assert (entry["variant"], entry["family"]) == (newcomer, "yolov9000")
-    assert (entry["input_size"], entry["params"]) == ([64, 96], lean)
+    assert (entry["variant"], entry["family"]) == (new_variant, "yolov9000")
+    assert (entry["input_size"], entry["params"]) == ([64, 96], deployed_params)
 
     weights, models = tmp_path / "mine.safetensors", tmp_path / "models"
     store.save(detector, weights)
@@ -130,13 +130,13 @@ def test_a_new_generation_is_listed_built_deployed_exported_published_and_served
     assert "published mine@1" in capsys.readouterr().out
 
     [image] = synthetic_images((64, 96), 1)
-    wanted = detect_with_torch(detector, image)
-    assert len(wanted) > 10
-    found = detect_over_http(models, image, score=SCORE)
-    assert {d["label"] for d in found} <= {"ant", "bee", "cat"}
-    rows = np.array([[*d["box"], d["score"], d["class_id"]] for d in found])
-    differences = np.abs(rows[:, None] - wanted).max(axis=2)  # equal scores may stand in either order
-    assert sorted(differences.argmin(axis=1)) == list(range(len(wanted)))
+    expected = detect_with_torch(detector, image)
+    assert len(expected) > 10
+    detections = detect_over_http(models, image, score=SCORE)
+    assert {d["label"] for d in detections} <= {"ant", "bee", "cat"}
+    rows = np.array([[*d["box"], d["score"], d["class_id"]] for d in detections])
+    differences = np.abs(rows[:, None] - expected).max(axis=2)  # equal scores have no fixed order
+    assert sorted(differences.argmin(axis=1)) == list(range(len(expected)))
     assert differences.min(axis=1).max() < 2e-3
 
 
@@ -152,11 +152,11 @@ def detect_with_torch(detector: Detector, image: Image) -> Image:
 def detect_over_http(models: Path, image: Image, **query: object) -> list[dict[str, Any]]:
     png = cv2.imencode(".png", image[..., ::-1])[1].tobytes()
     with TestClient(create_app(Settings(repository=models))) as client:
-        give_up = time.monotonic() + 60
+        deadline = time.monotonic() + 60
         while client.get("/health/ready").status_code != 200:
-            assert time.monotonic() < give_up
+            assert time.monotonic() < deadline
             time.sleep(0.05)
-        answer = client.post("/detect", params={"model": "mine", **query}, files={"file": ("a.png", png)})
-    assert answer.status_code == 200, answer.text
-    [result] = answer.json()["results"]
+        response = client.post("/detect", params={"model": "mine", **query}, files={"file": ("a.png", png)})
+    assert response.status_code == 200, response.text
+    [result] = response.json()["results"]
     return list(result["detections"])
