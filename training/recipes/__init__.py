@@ -1,4 +1,4 @@
-"""How each generation is trained: one module per family, whose `recipe(variant)` returns the recipe of a variant."""
+"""Recipes: one module per family, whose `recipe(variant)` returns the recipe of a variant."""
 
 from __future__ import annotations
 
@@ -11,10 +11,14 @@ from training.recipe import Recipe
 
 
 def recipe_of(variant: str) -> Recipe:
-    """Return the recipe of a variant; LineageError if its family cannot be trained."""
+    """Return the recipe of a variant.
+
+    Raises:
+        LineageError: There is no recipe for the family.
+    """
     family = registry.family_of(variant)
     module = f"{__name__}.{family}"
     if find_spec(module) is None:
-        raise LineageError(f"expected a variant that can be trained; there is no recipe for {family}")
+        raise LineageError(f"{variant}: expected a variant that can be trained; there is no recipe for {family}")
     recipe: Recipe = import_module(module).recipe(variant)
     return recipe

@@ -1,11 +1,11 @@
-"""How YOLOv1 is trained (arXiv:1506.02640, section 2.2), on VOC 2007 and 2012.
+"""Recipe of YOLOv1 (arXiv:1506.02640, section 2.2), on VOC 2007 and 2012.
 
-Darknet's lr is for the mean gradient over the images of a step, however many: 64 in all its papers. Steps of fewer, 16
-at the least, keep the lr here; weight decay is per image.
+Darknet's lr is for the mean gradient over the images of a step, whatever their number: 64 in all its papers. Steps of
+fewer images, at least 16, keep the lr here. Weight decay is per image.
 
-The paper's lr rises from 1e-3 to 1e-2 "for the first epochs" (we say three) and begins from convolutions that are
-pre-trained as a classifier. From random weights that diverges within a dozen steps, for the last layer is linear and
-sees 12,544 numbers at once; we take a tenth of it and clip gradients, which does not.
+The paper raises the lr from 1e-3 to 1e-2 "for the first epochs" (here three) and starts from convolutions pre-trained
+as a classifier. From random weights that diverges within a dozen steps, because the last layer is linear and has 12,544
+inputs. A tenth of that lr and clipped gradients do not diverge, so this recipe uses them.
 """
 
 from __future__ import annotations
@@ -36,6 +36,6 @@ RECIPE = Recipe(
 )
 
 
-def recipe(variant: str) -> Recipe:  # noqa: ARG001 - all variants learn alike
+def recipe(variant: str) -> Recipe:  # noqa: ARG001 - one recipe for all variants
     """Return the recipe of a variant of YOLOv1."""
     return RECIPE

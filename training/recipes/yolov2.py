@@ -1,6 +1,6 @@
-"""How YOLOv2 is trained (arXiv:1612.08242, section 3; `burn_in` and `jitter` from its configuration), on VOC.
+"""Recipe of YOLOv2 (arXiv:1612.08242, section 3), on VOC, with `burn_in` and `jitter` from its configuration.
 
-The classifier that it begins from, first trained at 224 and then at 448 pixels, is not part of it.
+Pre-training the classifier, first at 224 and then at 448 pixels, is not part of it.
 """
 
 from __future__ import annotations
@@ -24,6 +24,6 @@ RECIPE = replace(
 )
 
 
-def recipe(variant: str) -> Recipe:  # noqa: ARG001 - all variants learn alike
+def recipe(variant: str) -> Recipe:  # noqa: ARG001 - one recipe for all variants
     """Return the recipe of a variant of YOLOv2."""
     return RECIPE

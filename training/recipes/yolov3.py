@@ -1,11 +1,11 @@
-"""How YOLOv3 is trained on COCO: as Darknet does (arXiv:1804.02767 and its configuration), or as MMDetection does.
+"""Recipes of YOLOv3 on COCO: Darknet's (arXiv:1804.02767 and its configuration) and MMDetection's.
 
-Darknet's 500,200 batches of 64 are 271 epochs of COCO. Predictions are no negatives above an overlap of 0.7 there, of
-0.5 in the paper and for VOC.
+Darknet's 500,200 batches of 64 are 271 epochs of COCO. Darknet ignores predictions with an overlap above 0.7 as
+negatives on COCO, and above 0.5 on VOC, as in the paper.
 
-MMDetection sums its losses over the 8 images of a GPU and averages gradients over 8 GPUs: here lr and clip_norm are for
-the mean over images, so 8 times and an eighth of what its configuration has. Of its augmentation, pictures are placed
-on a canvas of up to twice their size, resized and mirrored as there; its choice of crops by overlap is left out.
+MMDetection sums its losses over the 8 images of a GPU and averages gradients over 8 GPUs. Here lr and clip_norm are for
+the mean over images: 8 times and an eighth of its configuration. Augmentation places images on a canvas of up to twice
+their size, then resizes and flips them, as MMDetection does. Its selection of crops by overlap is omitted.
 """
 
 from __future__ import annotations

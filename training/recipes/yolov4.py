@@ -1,10 +1,11 @@
-"""How YOLOv4 and Scaled-YOLOv4 are trained (arXiv:2004.10934, section 4, and Darknet's yolov4.cfg), on COCO.
+"""Recipe of YOLOv4 and Scaled-YOLOv4 (arXiv:2004.10934, section 4, and Darknet's yolov4.cfg), on COCO.
 
-500,500 batches of 64 are 271 epochs. The paper tries many more ways than its configuration uses: here is the latter.
+500,500 batches of 64 are 271 epochs. The paper tries many more techniques than its configuration uses; this is the
+configuration.
 
-Its gain of the box loss, 0.07, multiplies a derivative that lacks factors of decoding, which makes it larger than that
-of the loss: ten times on the reference case of 160 pixels (the median of its predictions), and in proportion to the
-image size. So 2 gives boxes the weight they have in Darknet.
+Darknet's gain of the box loss, 0.07, multiplies a derivative that lacks factors of decoding. That makes it larger than
+the derivative of the loss, in proportion to the image size: ten times at 160 pixels (median over the predictions of the
+reference case). A gain of 2 gives boxes the weight they have in Darknet.
 """
 
 from __future__ import annotations
@@ -27,6 +28,6 @@ RECIPE = replace(
 )
 
 
-def recipe(variant: str) -> Recipe:  # noqa: ARG001 - all variants learn alike
+def recipe(variant: str) -> Recipe:  # noqa: ARG001 - one recipe for all variants
     """Return the recipe of a variant of YOLOv4."""
     return RECIPE

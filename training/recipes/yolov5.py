@@ -1,6 +1,6 @@
-"""How YOLOv5 is trained (release 7.0; there is no paper): two sets of settings, for small and for larger networks.
+"""Recipes of YOLOv5 (release 7.0, without a paper): one for small networks, one for larger ones.
 
-Left out, for want of outlines of objects: the copied objects of the larger ones (`copy_paste`).
+Omitted because it needs object outlines: the larger networks' `copy_paste` augmentation.
 """
 
 from __future__ import annotations

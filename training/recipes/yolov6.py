@@ -1,10 +1,10 @@
-"""How YOLOv6 is trained (arXiv:2209.02976, sections 2.2 and 3.1; 3.0: arXiv:2301.05586).
+"""Recipes of YOLOv6 (arXiv:2209.02976, sections 2.2 and 3.1, and arXiv:2301.05586 for 3.0).
 
-Optimizer and schedule are YOLOv5's but for a longer warm-up and a cosine, and the lr is the same for any batch: losses
-are means here. Release 0.1.0 (`-v1`) learns as YOLOX did then, with SIoU. 2.0 begins with ATSS, 3.0 with TAL. N and T
-learn boxes by SIoU, S, M and L by GIoU.
+Optimizer and schedule are YOLOv5's with a longer warm-up and cosine decay. The lr is the same for any batch, because
+losses are means. Release 0.1.0 (`-v1`) trains as YOLOX did then, with SIoU. 2.0 starts with ATSS, 3.0 with TAL. N and T
+use the SIoU loss for boxes; S, M and L use GIoU.
 
-Left out: self-distillation, the branches that aid training in 3.0, and RepOptimizer.
+Omitted: self-distillation, the auxiliary branches of 3.0, and RepOptimizer.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ VERSION_1 = partial(YOLOXCriterion, assigner=FIRST_RELEASES, measure=partial(sio
 
 def recipe(variant: str) -> Recipe:
     """Return the recipe of a variant of YOLOv6."""
-    size = variant.removeprefix("yolov6")[0]  # a hyphen in the variants for tests
+    size = variant.removeprefix("yolov6")[0]  # test variants have a hyphen after the family
     return replace(LARGE if size in "ml" else SMALL, criterion=_criterion(variant, size))
 
 

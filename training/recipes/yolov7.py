@@ -1,6 +1,6 @@
-"""How YOLOv7 is trained (arXiv:2207.02696, section 5.1 and appendix; the release's settings).
+"""Recipes of YOLOv7 (arXiv:2207.02696, section 5.1 and appendix, and the release's settings).
 
-Left out, for want of outlines of objects: pasted objects (`paste_in`).
+Omitted because it needs object outlines: pasted objects (`paste_in`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ P5 = Recipe(
 )
 P6 = replace(
     P5,
-    criterion=partial(YOLOv7Criterion, gains=GAINS, lead_top_k=20),  # the paper says 10; the release trained with 20
+    criterion=partial(YOLOv7Criterion, gains=GAINS, lead_top_k=20),  # 10 in the paper, 20 in the release
     source="YOLOv7 (arXiv:2207.02696), settings `p6`",
     schedule=replace(P5.schedule, final=0.2),
 )

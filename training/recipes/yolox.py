@@ -1,6 +1,6 @@
-"""How YOLOX is trained (arXiv:2107.08430, sections 2.1 to 2.3, and the release's settings).
+"""Recipes of YOLOX (arXiv:2107.08430, sections 2.1 to 2.3, and the release's settings).
 
-The small networks learn from weaker mosaics and without mixup, as in section 2.3.
+Small networks train with weaker mosaics and without mixup, as in section 2.3.
 """
 
 from __future__ import annotations
