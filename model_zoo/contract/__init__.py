@@ -1,1 +1,1 @@
-"""What it takes to run a model file: images, letterbox, boxes, NMS, card, package. NumPy and OpenCV only."""
+"""The contract of a model file: card, package, pre- and postprocessing, NMS, images. Needs NumPy and OpenCV only."""

@@ -120,7 +120,7 @@ def _center_penalty(a: Floats, b: Floats) -> Floats:
 
 
 def _aspect_angle(boxes: Floats) -> Floats:
-    """Return the angle whose tangent is width / height; arctan2 handles flat boxes."""
+    """Return the angle whose tangent is width / height, defined also for flat boxes."""
     return np.arctan2(boxes[..., 2] - boxes[..., 0], boxes[..., 3] - boxes[..., 1])
 
 

@@ -35,7 +35,7 @@ class Thresholds:
     distance_weight: float = 1.0
     """Default NMS measure: 1 for DIoU, 0 for plain IoU."""
     score_floor: float = 0.001
-    """Min score that a request may set; the candidate limit drops no prediction above it."""
+    """Lowest min score of a request. The candidate limit drops no prediction above it."""
     multi_label_below: float = 0.0
     """Below this min score a box is reported for every class above it, otherwise only for its best class."""
 
@@ -81,11 +81,11 @@ class ModelCard:
     input_size: Size
     """Default input size (height, width) in pixels."""
     stride: int
-    """Largest stride; input sizes are multiples of it."""
+    """Largest stride. Input sizes are multiples of it."""
     dynamic_size: bool = True
     """Whether the graph accepts other input sizes than `input_size`."""
     letterbox: LetterboxPolicy = field(default_factory=LetterboxPolicy)
-    """How images are resized to the input size."""
+    """Resize policy of input images."""
     thresholds: Thresholds = Thresholds()
     """Default thresholds and their bounds."""
     output: Output = "detections"
@@ -99,7 +99,7 @@ class ModelCard:
     params: int = 0
     """Number of parameters of the deployed network."""
     gflops: float = 0.0
-    """Billions of operations of the convolutions at `input_size`; a multiply-add counts as two."""
+    """Billions of operations of the convolutions at `input_size`. A multiply-add counts as two."""
     weights: WeightsOrigin = WeightsOrigin()
     """Origin of the weights."""
     metrics: tuple[Metric, ...] = ()

@@ -52,7 +52,7 @@ class Detections:
         ]
 
     def to_coco(self, image_id: int, category_ids: Mapping[int, int]) -> list[dict[str, Any]]:
-        """Return the detections as COCO result entries; `category_ids` maps class ids to the dataset's categories.
+        """Return the detections as COCO result entries with the categories of `category_ids` by class id.
 
         Numbers are rounded as in `to_dict`, so that a client of the service gets the same metrics as an evaluation.
         """

@@ -1,18 +1,22 @@
 """Errors that the user can fix.
 
-LineageError            invalid input; the message says what was expected, what came and how to fix it
-├── ImageError          the bytes are not a usable image
-│   ├── UnsupportedImage    another format (GIF, PDF, animation, several pages, ...)
-│   └── ImageTooLarge       more bytes, pixels or decoding work than allowed
-├── QueryError          thresholds, classes or limits outside the model's bounds
-├── CardError           a missing or damaged model card, or one of another schema version
-└── PackageError        an unusable model package or repository
-    └── PackageNotFound     unknown model, version or alias
+`LineageError` is the base of all:
+
+- `ImageError`: the bytes are not a usable image.
+  - `UnsupportedImage`: another format (GIF, PDF, animation, several pages, ...).
+  - `ImageTooLarge`: more bytes, pixels or decoding work than allowed.
+- `QueryError`: thresholds, classes or limits outside the model's bounds.
+- `CardError`: a missing or damaged model card, or one of another schema version.
+- `PackageError`: an unusable model package or repository.
+  - `PackageNotFound`: unknown model, version or alias.
 """
 
 
 class LineageError(ValueError):
-    """Base class of all errors caused by user input; the message is shown to the user."""
+    """Base class of all errors caused by user input.
+
+    The message is shown to the user: what was expected, what came, how to fix it.
+    """
 
 
 class ImageError(LineageError):

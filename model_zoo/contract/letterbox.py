@@ -16,7 +16,7 @@ Size = tuple[int, int]  # (height, width)
 
 @dataclass(frozen=True)
 class LetterboxPolicy:
-    """How an image is resized to the network's input size."""
+    """Resize policy: placement, rounding and border of an image on the input canvas."""
 
     align: Literal["center", "top_left", "stretch"] = "center"
     """Placement: center (YOLOv3, v4, v5, v6, v7), top_left (YOLOX) or stretch (YOLOv1, v2)."""
@@ -30,7 +30,7 @@ class LetterboxPolicy:
 
 @dataclass(frozen=True)
 class Geometry:
-    """Placement of an image on its canvas; sizes are (height, width).
+    """Placement of an image on its canvas. Sizes are (height, width).
 
     Boxes map by canvas = image * scale + offset. With `rounding="round"` this is the exact map before rounding to whole
     pixels, as the YOLOv5 lineage defines it.
@@ -70,8 +70,8 @@ def smallest_canvas(policy: LetterboxPolicy, image: Size, limit: Size, stride: i
     """Return the canvas that remains of `limit` after removing whole strides from the image's border.
 
     The image keeps its size, and sides stay multiples of `stride` if those of `limit` are. This is the rectangular
-    inference of the YOLOv5 lineage, with one difference: a side keeps one more stride if the image's exact size, before
-    rounding, needs it. A stretched image has no border, so its canvas is `limit`.
+    inference of the YOLOv5 lineage with one difference. A side keeps one more stride if the exact size of the image,
+    before rounding, needs it. A stretched image has no border, so its canvas is `limit`.
     """
     if policy.align == "stretch":
         return limit

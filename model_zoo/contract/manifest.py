@@ -46,7 +46,7 @@ class Manifest:
 
 
 def read(folder: Path) -> Manifest:
-    """Read and check the manifest of a folder; the listed files are not read.
+    """Read and check the manifest of a folder without reading the listed files.
 
     Raises:
         PackageError: the manifest is missing or invalid.

@@ -47,7 +47,7 @@ def nms(
 def _greedy(
     boxes: Floats, order: NDArray[np.int64], threshold: float, distance_weight: float, limit: int
 ) -> NDArray[np.int64]:
-    """Return the kept candidates of one class; `order` lists all of them, best first.
+    """Return the kept candidates of one class from `order`, which lists all of them, best first.
 
     Blocks are processed until `limit` candidates are kept: later ones have lower scores.
     """

@@ -89,7 +89,7 @@ class Problem:
     name: str
     """Name of the model."""
     version: int | None
-    """Version number; None if the problem concerns the whole model."""
+    """Version number, or None if the problem concerns the whole model."""
     reason: str
     """Why it is unusable."""
 
@@ -288,7 +288,7 @@ class Repository:
 
     @contextmanager
     def _locked(self, name: str) -> Iterator[None]:
-        """Hold the lock for changes of aliases and versions; the lock of a dead process is released."""
+        """Hold the lock for changes of aliases and versions. The lock of a dead process is released."""
         self._require_name(name)
         try:
             with open(self.root / name / ".lock", "wb") as file:
@@ -299,7 +299,7 @@ class Repository:
 
 
 def _entries(folder: Path) -> list[Path]:
-    """List a folder without entries starting with a dot; a missing folder is empty."""
+    """List the entries of a folder that do not start with a dot. A missing folder is empty."""
     try:
         return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
     except (FileNotFoundError, NotADirectoryError):
@@ -328,7 +328,7 @@ def _package_errors(name: str, version: int) -> Iterator[None]:
 
 
 def _claim_next_version(home: Path, staging: Path) -> int:
-    """Rename a complete folder to the next free version; retry if another publisher was faster."""
+    """Rename a complete folder to the next free version. Retry if another publisher was faster."""
     while True:
         version = max((int(e.name) for e in _entries(home) if _VERSION.fullmatch(e.name)), default=0) + 1
         try:

@@ -1,9 +1,11 @@
 """Preprocessing and postprocessing around any `run(feeds)`, shared by the service and the evaluation.
 
-query = make_query(card, score=0.3)                   # checked against the card
-item = preprocess(card, image)                        # letterbox: image pixels -> canvas pixels
-rows, counts = run(collate([item, ...], [query, ...]))
-detections = postprocess(rows[0], counts[0], item.geometry, query)
+Usage:
+
+    query = make_query(card, score=0.3)                   # checked against the card
+    item = preprocess(card, image)                        # letterbox: image pixels -> canvas pixels
+    rows, counts = run(collate([item, ...], [query, ...]))
+    detections = postprocess(rows[0], counts[0], item.geometry, query)
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ DISTANCE_WEIGHTS: Final = {"diou": 1.0, "iou": 0.0}  # by the name of the NMS me
 
 @dataclass(frozen=True)
 class Query:
-    """Parameters of one request; `make_query` creates it and checks it against the card."""
+    """Parameters of one request, created and checked by `make_query`."""
 
     score: float
     """Min score, exclusive."""
@@ -37,7 +39,7 @@ class Query:
     distance_weight: float
     """1 for DIoU-NMS, 0 for plain IoU-NMS."""
     class_ids: frozenset[int] | None
-    """Classes to return; None for all."""
+    """Classes to return, or None for all."""
     max_detections: int
     """Max detections per image."""
 
@@ -61,7 +63,7 @@ def make_query(
     classes: Sequence[str | int] | None = None,
     max_detections: int | None = None,
 ) -> Query:
-    """Build a query; parameters that are None get the card's default.
+    """Build a query. Parameters that are None get the card's default.
 
     Raises:
         QueryError: a value is outside the card's bounds, or a class is unknown.

@@ -31,12 +31,12 @@ class EngineUnavailable(LineageError):
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """How to run a model. None means the default of the engine, which knows its device."""
+    """Options of an engine. None selects the engine's default, which depends on its device."""
 
     runtime: Runtime = "onnxruntime"
-    """Library that runs the model; tensorrt runs a serialized plan."""
+    """Library that runs the model. tensorrt runs a serialized plan."""
     provider: Provider = "auto"
-    """Execution provider of ONNX Runtime; auto uses CUDA where it works and the CPU otherwise."""
+    """Execution provider of ONNX Runtime. auto uses CUDA where it works and the CPU otherwise."""
     workers: int | None = None
     """Number of batches that run at the same time."""
     max_batch: int | None = None
@@ -44,7 +44,7 @@ class EngineOptions:
     shapes: Shapes = "square"
     """square: run all images at the card's input size. buckets: run wide and tall images on smaller canvases."""
     threads: int | None = None
-    """CPU threads of each run; None: all cores while nothing else runs, one thread otherwise."""
+    """CPU threads of each run. None: all cores while nothing else runs, one thread otherwise."""
     image_size: Size | None = None
     """Input size (height, width) to use instead of the card's."""
 
@@ -87,7 +87,7 @@ class Engine(Protocol):
         """Run every shape once, so that no request pays for the first run."""
 
     def close(self) -> None:
-        """Free the memory; `run` must not be called again."""
+        """Free the memory. `run` must not be called again."""
 
 
 OpenEngine = Callable[[Package, EngineOptions], Engine]

@@ -1,7 +1,7 @@
 """Switch the activations of an int8 file between signed and unsigned.
 
 Files store activations as int8 with a zero point of 0, as TensorRT requires. ONNX Runtime on x86 is fast with the same
-numbers as uint8 around 128; with int8 it falls back to float32 wherever an activation function reads its input twice,
+numbers as uint8 around 128. With int8 it falls back to float32 wherever an activation function reads its input twice,
 as SiLU does. The type of a tensor is that of its zero point. All activations share one zero point, so changing a few
 bytes switches them all.
 """
@@ -17,5 +17,5 @@ _SIGNED, _UNSIGNED = (
 
 
 def to_uint8_activations(model: bytes) -> bytes:
-    """Return an ONNX file with uint8 activations; bytes without this project's int8 zero point stay as they are."""
+    """Return an ONNX file with uint8 activations. Files without the zero point of `quantize` are returned unchanged."""
     return model.replace(_SIGNED, _UNSIGNED, 1)

@@ -12,7 +12,7 @@ from model_zoo.runtime import sessions
 
 @dataclass(frozen=True)
 class ModelFile(Package):
-    """A package of a single ONNX file; its version is 0, which no published package has."""
+    """A package of a single ONNX file. Its version is 0, which no published package has."""
 
     file: Path
     """Path of the ONNX file."""

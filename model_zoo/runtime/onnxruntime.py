@@ -69,7 +69,7 @@ class OnnxRuntimeEngine:
 
 
 def load(package: Package, options: EngineOptions) -> Engine:
-    """Load a package; provider `auto` uses CUDA where it works and the CPU otherwise.
+    """Load a package. Provider `auto` uses CUDA where it works and the CPU otherwise.
 
     `auto` never selects TensorRT, which takes minutes to build its engines.
 

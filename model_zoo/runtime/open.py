@@ -25,7 +25,7 @@ def open_engine(package: Package, options: EngineOptions = DEFAULT_OPTIONS) -> E
 
 
 def require_runtime(runtime: Runtime) -> Any:
-    """Import the module of a runtime and return it; a module has `load(package, options) -> Engine`.
+    """Import the module of a runtime, which has `load(package, options) -> Engine`.
 
     Raises:
         EngineUnavailable: the runtime's libraries are not installed.

@@ -147,7 +147,7 @@ def _load_libraries(provider: Provider) -> None:
 
 
 def _providers(provider: Provider, size: Size | None, max_batch: int | None) -> dict[str, Any]:
-    """Return the arguments that select the provider; each provider leaves unsupported nodes to the next one."""
+    """Return the arguments that select the provider. Each provider leaves unsupported nodes to the next one."""
     cuda = (PROVIDER_NAMES["cuda"], {"cudnn_conv_algo_search": "HEURISTIC"})  # a search would stall every new batch
     cpu: tuple[str, dict[str, str]] = (PROVIDER_NAMES["cpu"], {})
     profile = _tensorrt_profile(size, max_batch) if size and max_batch else {}

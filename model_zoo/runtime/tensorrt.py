@@ -55,7 +55,7 @@ class TensorRTEngine:
         return [self._canvas]
 
     def run(self, feeds: Feeds) -> Outputs:
-        """Run one batch; copies and inference are queued on one stream, which is synchronized once."""
+        """Run one batch. Copies and inference are queued on one stream, which is synchronized once."""
         self._set_shapes(feeds)
         to_device, to_host = cuda.cudaMemcpyKind.cudaMemcpyHostToDevice, cuda.cudaMemcpyKind.cudaMemcpyDeviceToHost
         for name, value in feeds.items():
@@ -96,7 +96,7 @@ class TensorRTEngine:
                 raise RuntimeError(f"{name}: the plan rejects shape {value.shape}; build it with a larger profile")
 
     def _empty(self, name: str) -> NDArray[Any]:
-        """Allocate host memory for an output; its shape follows from the input shapes."""
+        """Allocate host memory for an output, whose shape follows from the input shapes."""
         shape = tuple(self._context.get_tensor_shape(name))
         if any(side < 0 for side in shape):
             raise RuntimeError(f"{name}: expected a fixed output shape, as the graph contract defines; got {shape}")

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 class ThreadBudget:
-    """Lets an inference use all cores only if it and the previous one ran without overlap.
+    """Decides which inference may use all cores: one that, like the previous one, runs without overlap.
 
     Two runs that use all cores slow each other down. Under load, idle moments between runs are too short to use, so
     the first run after a busy period still gets one core.
@@ -21,7 +21,7 @@ class ThreadBudget:
 
     @contextmanager
     def run(self) -> Iterator[bool]:
-        """Count a run as in flight inside the block; yield True if it may use all cores."""
+        """Count a run as in flight inside the block and yield True if it may use all cores."""
         with self._lock:
             idle = self._in_flight == 0
             all_cores = idle and self._was_idle

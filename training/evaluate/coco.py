@@ -22,7 +22,7 @@ IOU_50: Final = 0
 
 @dataclass(frozen=True)
 class ClassMetrics:
-    """Metrics of one class; -1 where it has no object."""
+    """Metrics of one class, -1 without objects."""
 
     label: str
     """Name of the class."""
@@ -36,7 +36,7 @@ class ClassMetrics:
 
 @dataclass(frozen=True)
 class Metrics:
-    """COCO's twelve metrics and those of each class; -1 where there is no object."""
+    """COCO's twelve metrics and those of each class, -1 without objects."""
 
     ap: float
     """Average precision, mean over IoU 0.50 to 0.95."""

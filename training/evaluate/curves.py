@@ -22,7 +22,7 @@ SMOOTHING: Final = 101  # window of scores that mean F1 is averaged over before 
 
 @dataclass(frozen=True, eq=False)
 class Curves:
-    """Precision and recall over `SCORES` at one IoU; classes without objects or detections have zeros."""
+    """Precision and recall over `SCORES` at one IoU, 0 for classes without objects or detections."""
 
     precision: NDArray[np.float64]
     """Precision (classes, 1000)."""

@@ -1,8 +1,10 @@
 """Evaluate a model on a split: detect exactly as it is served, then compute COCO's metrics.
 
-images = EvaluationImages(split.records, card)        # decoded ahead of the network, cached if they fit
-evaluation = evaluate(card, run, dataset, images)     # `run` of an engine, or of a network in torch
-evaluation = evaluate_detector(detector, dataset, EvaluationImages(split.records, build_card(detector)))
+Usage:
+
+    images = EvaluationImages(split.records, card)        # decoded ahead of the network, cached if they fit
+    evaluation = evaluate(card, run, dataset, images)     # `run` of an engine, or of a network in torch
+    evaluation = evaluate_detector(detector, dataset, EvaluationImages(split.records, build_card(detector)))
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ Progress = Callable[[int], Any]
 
 @dataclass(frozen=True)
 class EvaluationProtocol:
-    """Thresholds of every image; COCO's evaluation needs low scores and, by convention, plain IoU-NMS."""
+    """Thresholds of all images. COCO's evaluation needs low scores and, by convention, plain IoU-NMS."""
 
     score: float = 0.001
     """Min score of a detection."""
@@ -60,7 +62,7 @@ class Evaluation:
 
 
 class EvaluationImages:
-    """Preprocessed images of a split, in batches; threads decode them ahead of the network."""
+    """Preprocessed images of a split in batches, decoded by threads ahead of the network."""
 
     def __init__(self, records: Sequence[Record], card: ModelCard, batch: int = 16) -> None:
         self.records, self._card, self._batch = records, card, batch

@@ -1,4 +1,4 @@
-"""Readers of PNG, WebP and BMP headers; JPEG and TIFF have their own modules.
+"""Readers of PNG, WebP and BMP headers. JPEG and TIFF have their own modules.
 
 A reader checks the structure of a file without decoding pixels. It returns an `EncodedImage`: the header, and a stream
 with only the parts that the pixels need. Metadata, thumbnails and trailing data, where exploits can hide, never reach

@@ -49,7 +49,7 @@ class EncodedImage:
     stream: bytes
     """File contents reduced to what the pixels need."""
     alpha: Literal["straight", "premultiplied"] | None = None
-    """How colors relate to the alpha channel; None if there is none."""
+    """Relation of the colors to the alpha channel, or None without alpha."""
     transparent_gray: int | None = None
     """Stored value of a gray image that stands for transparency."""
 
