@@ -56,7 +56,7 @@ def test_unreadable_onnx_files_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "message"), [((640, 640, 3), "one number, or height and width"), ((100,), "steps of 32")]
+    ("size", "message"), [((640, 640, 3), "one number, or height and width"), ((100,), "multiples of 32")]
 )
 def test_invalid_image_sizes_are_refused(size: tuple[int, ...], message: str, tmp_path: Path) -> None:
     with pytest.raises(LineageError, match=message):

@@ -8,7 +8,6 @@ from __future__ import annotations
 import datetime
 import json
 import tempfile
-from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Final, Literal
@@ -20,8 +19,9 @@ from model_zoo.contract.manifest import MODEL
 from model_zoo.contract.package import Package, Repository
 from model_zoo.detector import Detector
 from model_zoo.export.card import build_card, build_export_card
-from model_zoo.export.model_file import write_model
+from model_zoo.export.log import Log, silent
 from model_zoo.export.options import MAX_CANDIDATES
+from model_zoo.export.write_model import write_model
 from model_zoo.weights import store
 from training.data.dataset import Dataset
 from training.data.open import open_dataset
@@ -32,7 +32,6 @@ from training.run.run_folder import read_config, weights_in
 
 EVALUATION: Final = "evaluation.json"
 MAX_AP_DROP: Final = 0.005
-Log = Callable[[str], None]
 
 
 def publish_run(
@@ -45,7 +44,7 @@ def publish_run(
     largest_drop: float = MAX_AP_DROP,
     data: Path | None = None,
     license: str = "unknown",
-    log: Log = lambda _: None,
+    log: Log = silent,
 ) -> Package:
     """Export the best weights of a run, evaluate the file, and publish it as the next version of `name`.
 
