@@ -3,9 +3,9 @@
 500,500 batches of 64 are 271 epochs. The paper tries many more techniques than its configuration uses; this is the
 configuration.
 
-Darknet's gain of the box loss, 0.07, multiplies a derivative that lacks factors of decoding. That makes it larger than
-the derivative of the loss, in proportion to the image size: ten times at 160 pixels (median over the predictions of the
-reference case). A gain of 2 gives boxes the weight they have in Darknet.
+Darknet's gain of the box loss, 0.07, multiplies a derivative that lacks factors of decoding. It is larger
+than the derivative of the loss, in proportion to the image size. At 160 pixels it is ten times as large (median over
+the predictions of the reference case), so a gain of 2 gives boxes the weight they have in Darknet.
 """
 
 from __future__ import annotations
