@@ -1,4 +1,4 @@
-"""One page per generation; importing this package registers all of them."""
+"""One module per generation. Importing this package registers all of them."""
 
 from model_zoo.families import (
     yolov1,

@@ -52,9 +52,9 @@ def plain_conv(in_channels: int, out_channels: int, kernel: int = 1, stride: int
 
 
 class LocalConv(nn.Module):
-    """A convolution whose filters differ at every position, as does its bias; (B, C, S, S) -> (B, out_channels, S, S).
+    """A convolution with separate filters and bias at every position: (B, C, S, S) -> (B, out_channels, S, S).
 
-    The weight is (S * S, out_channels, C, kernel, kernel), positions row by row; the bias (out_channels, S, S).
+    The weight is (S * S, out_channels, C, kernel, kernel), with positions row by row. The bias is (out_channels, S, S).
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int = 3, side: int = CELLS) -> None:
@@ -67,13 +67,13 @@ class LocalConv(nn.Module):
         nn.init.uniform_(self.bias, -bound, bound)
 
     def forward(self, x: Tensor) -> Tensor:
-        seen = F.unfold(x, self.kernel, padding=self.kernel // 2)  # (B, C * kernel * kernel, S * S)
-        out = self.weight.flatten(2) @ seen.permute(2, 1, 0)  # (S * S, out_channels, B)
+        patches = F.unfold(x, self.kernel, padding=self.kernel // 2)  # (B, C * kernel * kernel, S * S)
+        out = self.weight.flatten(2) @ patches.permute(2, 1, 0)  # (S * S, out_channels, B)
         return out.permute(2, 1, 0).unflatten(2, self.bias.shape[1:]) + self.bias
 
 
 class YOLOv1Backbone(nn.Module):
-    """The 20 convolutions that are pre-trained as a classifier (figure 3): c5, of 16 times the width."""
+    """The 20 convolutions pre-trained as a classifier (figure 3). Returns c5, with 16 times the width."""
 
     def __init__(self, width: int, conv: ConvFactory) -> None:
         super().__init__()
@@ -93,12 +93,12 @@ class YOLOv1Backbone(nn.Module):
 
 
 def _squeeze(in_channels: int, squeezed: int, out_channels: int, conv: ConvFactory) -> nn.Sequential:
-    """Return a 1x1 convolution and the 3x3 that follows it."""
+    """Return a 1x1 convolution followed by a 3x3 convolution."""
     return nn.Sequential(conv(in_channels, squeezed, 1), conv(squeezed, out_channels, 3))
 
 
 class TinyBackbone(nn.Sequential):
-    """Seven 3x3 convolutions of 16 to 1024 channels, a pool after each of the first six."""
+    """Seven 3x3 convolutions of 16 to 1024 channels, with a pool after each of the first six."""
 
     def __init__(self, conv: ConvFactory) -> None:
         widths = [16 * 2**level for level in range(7)]
@@ -107,25 +107,25 @@ class TinyBackbone(nn.Sequential):
 
 
 def extra(channels: int, conv: ConvFactory) -> nn.Sequential:
-    """Return the four convolutions that detection adds to the classifier's."""
+    """Return the four convolutions that detection adds to those of the classifier."""
     return nn.Sequential(*(conv(channels, channels, 3, stride) for stride in (1, 2, 1, 1)))
 
 
 def connected(channels: int, features: int) -> nn.Sequential:
-    """Return the paper's mix: every feature sees every cell."""
+    """Return the paper's mix, in which every feature depends on every cell."""
     return nn.Sequential(nn.Flatten(), nn.Linear(channels * CELLS**2, features), leaky(), nn.Dropout())
 
 
 def local(channels: int, features: int) -> nn.Sequential:
-    """Return the mix of Darknet's later network: every feature sees the cells around its own."""
+    """Return the mix of Darknet's later network, in which a feature depends on the cells around its own."""
     return nn.Sequential(LocalConv(channels, features // CELLS**2), leaky(), nn.Dropout())
 
 
 def fast_neck() -> nn.Sequential:
-    """Return the end of Fast YOLO: the eighth and ninth convolution, a narrow linear layer, a wide one.
+    """Return the end of Fast YOLO: the eighth and ninth convolution, a narrow and a wide linear layer.
 
-    With the seven convolutions before and the prediction after it makes a file of 180,357,512 bytes, the size that the
-    authors' file is known to us by; the paper does not list the layers.
+    The paper does not list the layers. With the seven convolutions before and the prediction after, these give a file
+    of 180,357,512 bytes, the size of the authors' file.
     """
     convs = (plain_conv(1024, 1024, 3), plain_conv(1024, 1024, 3))
     narrow = nn.Linear(1024 * CELLS**2, 256)
@@ -134,13 +134,18 @@ def fast_neck() -> nn.Sequential:
 
 @dataclass(frozen=True)
 class YOLOv1Config:
-    """What makes convolutions and the mix, features that predictions are made of, boxes per cell, first channels."""
+    """Blocks and channels of a variant."""
 
     conv: ConvFactory
+    """Builds every convolution."""
     mix: Callable[[int, int], nn.Sequential]
+    """Builds the layer between the convolutions and the prediction, called with (channels, features)."""
     features: int
+    """Input features of the prediction."""
     boxes: int = 2
+    """Boxes per cell."""
     width: int = 64
+    """Channels of the first convolution."""
 
 
 VARIANTS = {
@@ -152,7 +157,7 @@ VARIANTS = {
 
 @register(FAMILY, VARIANTS, class_names=VOC_NAMES)
 def yolov1(variant: str, class_names: Sequence[str]) -> Detector:
-    """Build YOLOv1, of the paper or as Darknet has it."""
+    """Build YOLOv1, of the paper or of Darknet."""
     config = VARIANTS[variant]
     channels = 16 * config.width
     neck = nn.Sequential(extra(channels, config.conv), config.mix(channels, config.features))
@@ -162,7 +167,7 @@ def yolov1(variant: str, class_names: Sequence[str]) -> Detector:
 
 @register(FAMILY, ("yolov1-tiny",), class_names=VOC_NAMES)
 def yolov1_tiny(variant: str, class_names: Sequence[str]) -> Detector:
-    """Build tiny YOLOv1 as Darknet has it."""
+    """Build Darknet's tiny YOLOv1."""
     head = GridHead(256 * CELLS**2, len(class_names), boxes=2)
     neck = darknet_conv(1024, 256, 3)
     return Detector(FAMILY.name, variant, TinyBackbone(darknet_conv), neck, head, SPEC, class_names)

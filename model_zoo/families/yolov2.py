@@ -38,7 +38,7 @@ FAMILY = Family(
     ),
 )
 STRIDE = 32
-Cells = tuple[tuple[float, float], ...]  # (width, height) of anchors in cells of the map, as the paper has them
+Cells = tuple[tuple[float, float], ...]  # (width, height) of anchors in cells of the map, as in the paper
 
 COCO_CELLS: Cells = (
     *((0.57273, 0.677385), (1.87446, 2.06253), (3.33843, 5.47434)),
@@ -53,20 +53,26 @@ TINY_VOC_CELLS: Cells = ((1.08, 1.19), (3.42, 4.41), (6.63, 11.38), (9.42, 5.11)
 
 @dataclass(frozen=True)
 class YOLOv2Config:
-    """Channels of the first convolution and of the passthrough, anchors in cells, input size."""
+    """Channels and anchors of a variant on Darknet-19."""
 
     width: int = 32
+    """Channels of the first convolution."""
     squeeze: int = 64
+    """Channels of the passthrough."""
     cells: Cells = COCO_CELLS
+    """Anchors in cells."""
     size: Size = (416, 416)
+    """Input size."""
 
 
 @dataclass(frozen=True)
 class TinyConfig:
-    """Channels of the last convolution, anchors in cells."""
+    """Channels and anchors of a tiny variant."""
 
     last: int
+    """Channels of the last convolution."""
     cells: Cells
+    """Anchors in cells."""
 
 
 VARIANTS = {

@@ -60,13 +60,18 @@ MMDET_LETTERBOX = LetterboxPolicy(align="top_left", rounding="round", fill=0)
 
 @dataclass(frozen=True)
 class YOLOv3Config:
-    """Channels of the stem, residuals per stage, whether set5 pools, and what the network sees."""
+    """Channels, depth and input of a variant."""
 
     width: int = 32
+    """Channels of the stem."""
     repeats: tuple[int, ...] = (1, 2, 8, 8, 4)
+    """Residuals per stage."""
     spp: bool = False
+    """Whether set5 has pyramid pooling."""
     size: Size = (608, 608)
+    """Input size."""
     letterbox: LetterboxPolicy = DARKNET_LETTERBOX
+    """Preprocessing."""
 
 
 VARIANTS = {

@@ -8,9 +8,9 @@
                                   │                     ▲ 2x, reduce5            │ down5
                                  c5 /32 ───────────────── top5 (SPP) ────────── cat ── bottom5 ── out5 ─► predict
 
-A stage sends half of its channels through residual blocks and half around them. top and bottom are five alternating 1x1
-and 3x3 convolutions; top5 has six, with pyramid pooling in the middle. Activations are Mish in the backbone and leaky
-(0.1) in the neck.
+A stage sends half of its channels through residual blocks, and half around them. The groups top and bottom are five
+alternating 1x1 and 3x3 convolutions; top5 has six, with pyramid pooling in the middle. Activations are Mish in the
+backbone and leaky (0.1) in the neck.
 
 `-tiny` has three stages that split by channels, and the neck of YOLOv3-tiny. Scaled-YOLOv4 (`yolov4-csp` and others) is
 in `yolov4_csp.py`.
@@ -55,7 +55,7 @@ ANCHORS: Anchors = (
     ((36, 75), (76, 55), (72, 146)),
     ((142, 110), (192, 243), (459, 401)),
 )
-TINY_ANCHORS: Anchors = (  # the smallest, (10, 14), is in the original's list, but no level has it
+TINY_ANCHORS: Anchors = (  # without (10, 14), which is in the original's list but used by no level
     ((23, 27), (37, 58), (81, 82)),
     ((81, 82), (135, 169), (344, 319)),
 )
@@ -67,11 +67,14 @@ mish_conv = partial(darknet_conv, activation=nn.Mish)
 
 @dataclass(frozen=True)
 class YOLOv4Config:
-    """Channels of the stem, residuals per stage, input size."""
+    """Channels, depth and input of a variant."""
 
     width: int = 32
+    """Channels of the stem."""
     depths: tuple[int, ...] = (1, 2, 8, 8, 4)
+    """Residuals per stage."""
     size: Size = (608, 608)
+    """Input size."""
 
 
 VARIANTS = {
@@ -81,7 +84,7 @@ VARIANTS = {
 
 
 def backbone(config: YOLOv4Config) -> CSPDarknet53:
-    """Return CSPDarknet53, in whose first stage both paths are as wide as the stage."""
+    """Return CSPDarknet53. In its first stage, both paths have the channels of the stage."""
     widths = [config.width * 2**level for level in range(6)]
     c1 = CSPStage(widths[0], widths[1], config.depths[0], hidden=widths[1], inner=widths[0], conv=mish_conv)
     return CSPDarknet53(c1, widths, config.depths[1:], conv=mish_conv)

@@ -54,20 +54,24 @@ DARKNET_LETTERBOX = LetterboxPolicy(align="center", rounding="floor", fill=128)
 
 @dataclass(frozen=True)
 class CSPConfig:
-    """Channels and depths of a network.
-
-    channels: of the stem and the five stages. depths: residuals per stage. partial_start: whether the first stage is
-    cross-stage-partial. group: pairs of convolutions in each group of the neck. after: of those after the pools.
-    """
+    """Channels, depth and blocks of a variant."""
 
     channels: tuple[int, ...] = (32, 64, 128, 256, 512, 1024)
+    """Channels of the stem and the five stages."""
     depths: tuple[int, ...] = (1, 2, 8, 8, 4)
+    """Residuals per stage."""
     partial_start: bool = False
+    """Whether the first stage is cross-stage-partial."""
     group: int = 2
+    """Pairs of convolutions in each group of the neck."""
     after: int = 1
+    """Pairs of convolutions after the pools."""
     activation: Activation = nn.Mish
+    """Activation of the whole network."""
     anchors: Anchors = ANCHORS
+    """Anchors of each level."""
     size: Size = (640, 640)
+    """Input size."""
 
 
 X = CSPConfig(channels=(32, 80, 160, 320, 640, 1280), depths=(1, 3, 10, 10, 5), group=3, after=2)
@@ -82,7 +86,7 @@ VARIANTS = {
 
 
 class CSPGroup(nn.Module):
-    """Send the projected map through pairs of 1x1 and 3x3, and around them ("reversed" CSP: arXiv:2011.08036, 3.2)."""
+    """Send a projected map through pairs of 1x1 and 3x3 convolutions and a bypass (arXiv:2011.08036, section 3.2)."""
 
     def __init__(self, in_channels: int, channels: int, *, pairs: int, conv: ConvFactory) -> None:
         super().__init__()
@@ -97,7 +101,7 @@ class CSPGroup(nn.Module):
 
 
 class CSPSPP(nn.Module):
-    """A group with a pyramid of pools in its middle; `after` pairs of 1x1 and 3x3 follow the pools."""
+    """A group with pyramid pooling, followed by `after` pairs of 1x1 and 3x3 convolutions."""
 
     def __init__(self, in_channels: int, channels: int, *, after: int, conv: ConvFactory) -> None:
         super().__init__()
@@ -121,7 +125,7 @@ def _pairs(channels: int, count: int, conv: ConvFactory) -> nn.Sequential:
 
 
 def backbone(config: CSPConfig, conv: ConvFactory) -> CSPDarknet53:
-    """Return CSPDarknet53 with a first stage that is plain, or partial like the rest."""
+    """Return CSPDarknet53 with a plain or a cross-stage-partial first stage."""
     w0, w1, *_ = config.channels
     plain = nn.Sequential(conv(w0, w1, 3, 2), *(Residual(w1, conv=conv) for _ in range(config.depths[0])))
     c1 = CSPStage(w0, w1, config.depths[0], conv=conv) if config.partial_start else plain

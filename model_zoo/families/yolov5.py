@@ -1,4 +1,4 @@
-"""YOLOv5 (2020-2022; no paper).
+"""YOLOv5 (2020-2022, no paper).
 
       images ── stem /2 ── down2 ── c2 /4
                                     │
@@ -59,12 +59,16 @@ P6_ANCHORS: Anchors = (
 
 @dataclass(frozen=True)
 class YOLOv5Config:
-    """Factors on the table's repeats and channels, anchors in pixels, and whether the stem is v5.0's Focus."""
+    """Scale, anchors and stem of a variant."""
 
     depth: float
+    """Factor on the repeats of the table."""
     width: float
+    """Factor on the channels of the table."""
     anchors: Anchors = P5_ANCHORS
+    """Anchors of each level, in pixels."""
     focus: bool = False
+    """Whether to use the Focus stem and the SPP of v5.0."""
 
     @property
     def levels(self) -> int:
@@ -72,11 +76,11 @@ class YOLOv5Config:
         return len(self.anchors)
 
     def channels(self, *table: int) -> list[int]:
-        """Scale channels of the table."""
+        """Return channels of the table, scaled."""
         return [scaled_width(c, self.width) for c in table]
 
     def repeats(self, table: int) -> int:
-        """Scale a number of repeats of the table."""
+        """Return a number of repeats of the table, scaled."""
         return scaled_depth(table, self.depth)
 
 
@@ -90,7 +94,7 @@ VARIANTS = {
 
 
 class YOLOv5Backbone(nn.Module):
-    """Stem and stages of v6.x for three levels: returns c3, c4, c5."""
+    """Stem and stages of v6.x for three levels. Returns c3, c4, c5."""
 
     def __init__(self, config: YOLOv5Config) -> None:
         super().__init__()
@@ -115,7 +119,7 @@ class YOLOv5Backbone(nn.Module):
 
 
 class YOLOv5P6Backbone(nn.Module):
-    """Stem and stages of v6.x for four levels: returns c3, c4, c5, c6; c5 is narrower, the pyramid ends c6."""
+    """Stem and stages of v6.x for four levels. Returns c3, c4, c5 (narrower) and the pyramid over c6."""
 
     def __init__(self, config: YOLOv5Config) -> None:
         super().__init__()

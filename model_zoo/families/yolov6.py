@@ -1,4 +1,4 @@
-"""YOLOv6 0.1.0 and 2.0 (2022, arXiv:2209.02976); 3.0 is in `yolov6_v3.py`.
+"""YOLOv6 0.1.0 and 2.0 (2022, arXiv:2209.02976). 3.0 is in `yolov6_v3.py`.
 
       images ── stem /2 ── down2 ── c2 /4
                                     │
@@ -15,9 +15,9 @@ SiLU in L and in every head.
 2.0 is the paper's. The head of 0.1.0 (`-v1`) predicts objectness and boxes as YOLOX does. L trains with plain
 convolutions, `yolov6l-relu` with RepVGG blocks.
 
-Where we differ: the initial weights of the head are small random numbers where the original's are zero, so that
-untrained predictions are not all equal. `yolov6t` has the published size (depth 0.25, width 0.5; 15.0 M). The
-configuration file of that name in 2.0 has another (0.33, 0.375; 9.7 M).
+Where we differ: the initial weights of the head are small random numbers where the original's are zero. Untrained
+predictions are then not all equal. `yolov6t` has the published size (depth 0.25, width 0.5; 15.0 M). The configuration
+file of that name in 2.0 has another (0.33, 0.375; 9.7 M).
 """
 
 from __future__ import annotations
@@ -56,45 +56,53 @@ SimSPPF: Pyramid = partial(SPPF, conv=SimConv)
 
 @dataclass(frozen=True)
 class Blocks:
-    """What a network is built of: 3x3 convolutions, stages, the pyramid."""
+    """Blocks of a network."""
 
     spatial: SpatialBlock = RepVGGBlock
+    """Builds 3x3 convolutions."""
     stage: Stage = RepBlock
+    """Builds stages."""
     pyramid: Pyramid = SimSPPF
+    """Builds pyramid pooling."""
 
 
 def plain(in_channels: int, out_channels: int, stride: int = 1, *, bias: bool = False) -> nn.Module:
-    """Make the plain convolution that L has in place of RepVGG blocks."""
+    """Return the plain convolution that L uses instead of RepVGG blocks."""
     return Conv(in_channels, out_channels, 3, stride, bias=bias)
 
 
 def large(block: SpatialBlock) -> Blocks:
-    """Return the blocks of L, trained with `block`."""
+    """Return the blocks of L with `block` as 3x3 convolution."""
     return Blocks(block, partial(CSPStackRep, share=1 / 2, block=block, conv=Conv), SPPF)
 
 
 SMALL = Blocks()
 MEDIUM = Blocks(stage=partial(CSPStackRep, share=2 / 3))
-LARGE = large(partial(plain, bias=True))  # 2.0 gives these convolutions a bias before the normalization
+LARGE = large(partial(plain, bias=True))  # in 2.0 these convolutions have a bias before the normalization
 LARGE_RELU = Blocks(stage=partial(CSPStackRep, share=1 / 2))
 
 
 @dataclass(frozen=True)
 class YOLOv6Config:
-    """Factors on the table's repeats and channels, blocks, bins of a distance; whether the head is that of 0.1.0."""
+    """Scale, blocks and head of a variant."""
 
     depth: float
+    """Factor on the repeats of the table."""
     width: float
+    """Factor on the channels of the table."""
     blocks: Blocks = SMALL
+    """Blocks of the network."""
     bins: int = 1
+    """Bins of a distance: 1, or 17 for distributions."""
     objectness: bool = False
+    """Whether to use the head of 0.1.0."""
 
     def channels(self, *table: int) -> list[int]:
-        """Scale channels of the table."""
+        """Return channels of the table, scaled."""
         return [scaled_width(c, self.width) for c in table]
 
     def stage(self, in_channels: int, out_channels: int, repeats: int) -> nn.Module:
-        """Make a stage; `repeats` is the table's."""
+        """Return a stage, with the repeats of the table scaled."""
         return self.blocks.stage(in_channels, out_channels, scaled_depth(repeats, self.depth))
 
 
@@ -110,7 +118,7 @@ VARIANTS = {
 
 
 class EfficientRep(nn.Module):
-    """Stem and stages: returns c2, c3, c4 and the pyramid over c5."""
+    """Stem and stages. Returns c2, c3, c4 and the pyramid over c5."""
 
     def __init__(self, config: YOLOv6Config) -> None:
         super().__init__()
@@ -138,7 +146,7 @@ Up = Callable[[int, int, int, YOLOv6Config], nn.Module]  # (deep, same, finer ch
 
 
 class UpMerge(nn.Module):
-    """Enlarge a deep map, join it with the backbone's of that size, merge both; the finer one has no part in it."""
+    """Upsample a deep map, join it with the backbone's map of that size, and merge both. The finer map is not used."""
 
     def __init__(self, deep: int, same: int, _finer: int, config: YOLOv6Config) -> None:
         super().__init__()
@@ -150,7 +158,7 @@ class UpMerge(nn.Module):
 
 
 class DownMerge(nn.Module):
-    """Halve a shallow map, join it with the top-down map of that size, merge both."""
+    """Downsample a shallow map, join it with the top-down map of that size, and merge both."""
 
     def __init__(self, shallow: int, skip: int, out_channels: int, config: YOLOv6Config) -> None:
         super().__init__()
@@ -162,7 +170,7 @@ class DownMerge(nn.Module):
 
 
 class RepPAN(nn.Module):
-    """Top-down, then bottom-up: (c2, c3, c4, c5) -> (p3, p4, p5); `up` makes the fusions on the way down."""
+    """Top-down and bottom-up path: (c2, c3, c4, c5) -> (p3, p4, p5). `up` builds the top-down fusions."""
 
     def __init__(self, config: YOLOv6Config, up: Up = UpMerge) -> None:
         super().__init__()
@@ -186,7 +194,7 @@ class RepPAN(nn.Module):
 
 @register(FAMILY, VARIANTS)
 def yolov6(variant: str, class_names: Sequence[str], bins: int = 0) -> Detector:
-    """Build a variant of YOLOv6 0.1.0 or 2.0, by default with its own bins of a distance."""
+    """Build a variant of YOLOv6 0.1.0 or 2.0. `bins` overrides the bins of a distance if it is not 0."""
     config = VARIANTS[variant]
     config = replace(config, bins=bins or config.bins)
     backbone, neck, head = EfficientRep(config), RepPAN(config), _head(config, len(class_names))

@@ -1,4 +1,4 @@
-"""YOLOv6 3.0 (2023, arXiv:2301.05586; releases 3.0 and 4.0): every fusion of the neck joins three resolutions.
+"""YOLOv6 3.0 and 4.0 (2023, arXiv:2301.05586): every fusion of the neck joins three resolutions.
 
       images ── stem /2 ── down2 ── c2 /4 ───────────────────────────────────────┐
                                     │                                            ▼
@@ -56,11 +56,14 @@ ANCHORS: Anchors = (  # of anchor-aided training, in pixels
 
 @dataclass(frozen=True)
 class YOLOv6V3Config(YOLOv6Config):
-    """As in 2.0; levels; whether anchors aid the training; bins of distributions that are for distillation alone."""
+    """Variant of 3.0: that of 2.0, plus levels and branches for training."""
 
     levels: int = 3
-    aided: bool = False
+    """Number of output levels."""
+    anchor_aided: bool = False
+    """Whether training uses predictions on anchors."""
     taught_bins: int = 0
+    """Bins of the distillation branch, or 0 for none."""
 
 
 SMALL = Blocks(pyramid=SimCSPSPPF)
@@ -73,14 +76,14 @@ SIZES = {
 VARIANTS = {
     **{f"yolov6{size}-v3": config for size, config in SIZES.items()},
     "yolov6n6-v3": replace(SIZES["n"], levels=4),
-    **{f"yolov6{size}-v3-fuseab": replace(config, aided=True) for size, config in SIZES.items()},
+    **{f"yolov6{size}-v3-fuseab": replace(config, anchor_aided=True) for size, config in SIZES.items()},
     **{f"yolov6{size}-v3-distill": replace(SIZES[size], taught_bins=BINS) for size in "ns"},
-    "yolov6-v3-test": YOLOv6V3Config(0.33, 1 / 32, MEDIUM, BINS, aided=True),
+    "yolov6-v3-test": YOLOv6V3Config(0.33, 1 / 32, MEDIUM, BINS, anchor_aided=True),
 }
 
 
 class EfficientRep6(nn.Module):
-    """Stem and stages for four levels: returns c2, c3, c4, c5 and the pyramid over c6; c5 is narrower."""
+    """Stem and stages for four levels. Returns c2, c3, c4, c5 (narrower) and the pyramid over c6."""
 
     def __init__(self, config: YOLOv6Config) -> None:
         super().__init__()
@@ -108,7 +111,7 @@ class EfficientRep6(nn.Module):
 
 
 class BiUpMerge(nn.Module):
-    """Fuse three maps to the size of the middle one, then merge; channels are those of the deep map."""
+    """Fuse three maps to the size of the middle one and the channels of the deep one, then merge."""
 
     def __init__(self, deep: int, same: int, finer: int, config: YOLOv6Config) -> None:
         super().__init__()
@@ -120,7 +123,7 @@ class BiUpMerge(nn.Module):
 
 
 class RepBiPAN6(nn.Module):
-    """Top-down, then bottom-up over four levels: (c2, c3, c4, c5, c6) -> (p3, p4, p5, p6)."""
+    """Top-down and bottom-up path over four levels: (c2, c3, c4, c5, c6) -> (p3, p4, p5, p6)."""
 
     def __init__(self, config: YOLOv6Config) -> None:
         super().__init__()
@@ -149,7 +152,7 @@ class RepBiPAN6(nn.Module):
 
 @register(FAMILY, VARIANTS)
 def yolov6_v3(variant: str, class_names: Sequence[str], bins: int = 0, taught_bins: int = 0) -> Detector:
-    """Build a variant of YOLOv6 3.0, by default with its own bins of a distance and of one that is taught."""
+    """Build a variant of YOLOv6 3.0. `bins` and `taught_bins` override those of the variant if they are not 0."""
     config = VARIANTS[variant]
     config = replace(config, bins=bins or config.bins, taught_bins=taught_bins or config.taught_bins)
     backbone, neck = _body(config)
@@ -171,7 +174,7 @@ def _head(config: YOLOv6V3Config, num_classes: int) -> EfficientHead:
 
 
 def _added(config: YOLOv6V3Config, channels: int, num_classes: int) -> list[nn.Module]:
-    """Make what one level has for training alone: one module or none."""
-    if config.aided:
+    """Return the modules that one level has only in training: one or none."""
+    if config.anchor_aided:
         return [Prediction(channels, 4 * len(ANCHORS[0]), num_classes * len(ANCHORS[0]))]
     return [DistillationBranch(channels, config.taught_bins)] if config.taught_bins else []

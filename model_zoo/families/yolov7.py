@@ -1,4 +1,4 @@
-"""YOLOv7 for 640 px (2022, arXiv:2207.02696); the models for 1280 px are in `yolov7_p6.py`.
+"""YOLOv7 for 640 px (2022, arXiv:2207.02696). The models for 1280 px are in `yolov7_p6.py`.
 
       images ── stem ── c2 /4
                         │ down3
@@ -70,28 +70,36 @@ spatial_conv = partial(Conv, kernel=3)
 
 
 def max_pool(*_: int) -> nn.Module:
-    """Halve a map by its maxima; channels stay."""
+    """Return a 2x2 max pool, which keeps the channels."""
     return nn.MaxPool2d(2, 2)
 
 
 @dataclass(frozen=True)
 class YOLOv7Config:
-    """Channels, and which block stands in a place of the figure.
-
-    stem: (channels, stride) of its convolutions. backbone: (hidden, out) channels of c2 to c5. neck: of p3 to p5.
-    """
+    """Channels and blocks of a variant."""
 
     stem: Sequence[tuple[int, int]]
+    """(channels, stride) of the convolutions of the stem."""
     backbone: Sequence[tuple[int, int]]
+    """(hidden, output) channels of c2 to c5."""
     neck: Sequence[tuple[int, int]]
+    """(hidden, output) channels of p3 to p5."""
     elan: Aggregation = ELAN
+    """Builds the aggregations of the backbone."""
     neck_elan: Aggregation = narrow_elan
+    """Builds the aggregations of the neck."""
     conv: ConvFactory = Conv
+    """Builds single convolutions."""
     down: Stage = MPConv
+    """Builds the downsampling of the backbone."""
     neck_down: Stage = MPConv
+    """Builds the downsampling of the neck."""
     pyramid: Stage = SPPCSPC
+    """Builds pyramid pooling."""
     out: Stage = spatial_conv
+    """Builds the convolutions before the prediction."""
     anchors: Anchors = ANCHORS
+    """Anchors of each level."""
 
 
 VARIANTS = {
@@ -131,7 +139,7 @@ VARIANTS = {
 
 
 class YOLOv7Backbone(nn.Module):
-    """Stem and stages: returns c3, c4 and the pyramid over c5."""
+    """Stem and stages. Returns c3, c4 and the pyramid over c5."""
 
     def __init__(self, config: YOLOv7Config) -> None:
         super().__init__()
@@ -158,7 +166,7 @@ class YOLOv7Backbone(nn.Module):
 
 
 class YOLOv7Neck(nn.Module):
-    """Top-down, then bottom-up: (c3, c4, pyramid) -> out3, out4, out5, of twice the channels of p3, p4, p5."""
+    """Top-down and bottom-up path: (c3, c4, pyramid) -> out3, out4, out5 with twice the channels of p3, p4, p5."""
 
     def __init__(self, config: YOLOv7Config) -> None:
         super().__init__()

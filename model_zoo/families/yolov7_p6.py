@@ -49,24 +49,26 @@ STRIDES = (8, 16, 32, 64)
 
 
 def strided_conv(in_channels: int, out_channels: int) -> nn.Module:
-    """Halve a map by a 3x3 convolution."""
+    """Return a 3x3 convolution of stride 2."""
     return Conv(in_channels, out_channels, 3, 2)
 
 
 @dataclass(frozen=True)
 class YOLOv7P6Config:
-    """Units that channels are multiples of, between the ELANs (`width`) and inside them (`hidden`).
-
-    auxiliary: channels of the finest auxiliary head, in units of `width`. blocks: of the backbone's ELANs, two
-    convolutions in each; the neck's have twice as many, of one.
-    """
+    """Channels and blocks of a variant."""
 
     width: int
+    """Unit of the channels between the ELANs."""
     hidden: int = 64
+    """Unit of the channels inside the ELANs."""
     auxiliary: int = 4
+    """Channels of the finest auxiliary head, in units of `width`."""
     blocks: int = 2
+    """Blocks in the ELANs of the backbone, of two convolutions. Those of the neck have twice as many, of one."""
     elan: type[ELAN] | type[EELAN] = ELAN
+    """Block of all aggregations."""
     down: Stage = DownC
+    """Builds the downsampling."""
 
     @property
     def neck(self) -> list[int]:
@@ -74,11 +76,11 @@ class YOLOv7P6Config:
         return [self.width * k for k in (2, 4, 6, 8)]
 
     def aggregate(self, in_channels: int, hidden: int, out_channels: int) -> nn.Module:
-        """Return an aggregation of the backbone; `hidden` in units."""
+        """Return an aggregation of the backbone, with `hidden` in units."""
         return self.elan(in_channels, self.hidden * hidden, out_channels, blocks=self.blocks, depth=2)
 
     def merge(self, in_channels: int, hidden: int, out_channels: int) -> nn.Module:
-        """Return an aggregation of the neck, its blocks half as wide; `hidden` in units."""
+        """Return an aggregation of the neck, with `hidden` in units and blocks of half the width."""
         return self.elan(in_channels, self.hidden * hidden, out_channels, blocks=2 * self.blocks, depth=1, narrowing=2)
 
 
@@ -92,7 +94,7 @@ VARIANTS = {
 
 
 class YOLOv7P6Backbone(nn.Module):
-    """Stem and stages: returns c3, c4, c5 and the pyramid over c6."""
+    """Stem and stages. Returns c3, c4, c5 and the pyramid over c6."""
 
     def __init__(self, config: YOLOv7P6Config) -> None:
         super().__init__()
@@ -120,7 +122,7 @@ class YOLOv7P6Backbone(nn.Module):
 
 
 class YOLOv7P6Neck(nn.Module):
-    """Top-down, then bottom-up: (c3, c4, c5, pyramid) -> four maps for the lead heads, four for the auxiliary ones."""
+    """Top-down and bottom-up path: (c3, c4, c5, pyramid) -> four maps for lead heads, four for auxiliary heads."""
 
     def __init__(self, config: YOLOv7P6Config) -> None:
         super().__init__()
@@ -157,7 +159,7 @@ class YOLOv7P6Neck(nn.Module):
 
 @register(FAMILY, VARIANTS)
 def yolov7_p6(variant: str, class_names: Sequence[str], auxiliary: int = 1) -> Detector:
-    """Build a variant of YOLOv7 for 1280 px; its auxiliary heads are left out where `auxiliary` is 0."""
+    """Build a variant of YOLOv7 for 1280 px, without auxiliary heads if `auxiliary` is 0."""
     config = VARIANTS[variant]
     branches = [(p, config.width * config.auxiliary * k) for k, p in enumerate(config.neck, 1) if auxiliary]
     head = AuxiliaryHead([2 * p for p in config.neck], len(class_names), ANCHORS, STRIDES, branches)

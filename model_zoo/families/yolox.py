@@ -57,7 +57,7 @@ LETTERBOX = LetterboxPolicy(align="top_left", rounding="floor")
 
 
 class DepthwiseConv(nn.Module):
-    """Convolve every channel by itself, then mix them by a 1x1 convolution; both are normalized and activated."""
+    """Depthwise separable convolution: per channel, then 1x1. Both are normalized and activated."""
 
     def __init__(self, in_channels: int, out_channels: int, kernel: int, stride: int = 1) -> None:
         super().__init__()
@@ -70,20 +70,24 @@ class DepthwiseConv(nn.Module):
 
 @dataclass(frozen=True)
 class YOLOXConfig:
-    """Factors on the table's repeats and channels, input size, and what makes the convolutions larger than 1x1."""
+    """Scale, input and convolutions of a variant."""
 
     depth: float
+    """Factor on the repeats of the table."""
     width: float
+    """Factor on the channels of the table."""
     size: Size = (640, 640)
+    """Input size."""
     spatial: ConvFactory = Conv
+    """Builds the convolutions larger than 1x1."""
 
     @property
     def repeats(self) -> int:
-        """Bottlenecks of every merge of the neck, of c2 and of c5."""
+        """Bottlenecks in every merge of the neck, in c2 and in c5."""
         return scaled_depth(3, self.depth)
 
     def channels(self, *table: int) -> list[int]:
-        """Scale channels of the table, truncating as the original does (YOLOv5 rounds up to a multiple of 8)."""
+        """Return channels of the table, scaled and truncated (YOLOv5 rounds up to multiples of 8)."""
         return [int(c * self.width) for c in table]
 
 
@@ -113,7 +117,7 @@ def yolox(variant: str, class_names: Sequence[str]) -> Detector:
 class TopDown(nn.Module):
     """YOLOv3's top-down path: (c3, c4, c5) of 256, 512, 1024 channels -> (p3, p4, p5) of half as many each.
 
-    The set of the deepest map has a pyramid in its middle; the 3x3 convolutions that end YOLOv3's path are the head's.
+    The set of the deepest map includes pyramid pooling. The final 3x3 convolutions of YOLOv3's path are in the head.
     """
 
     def __init__(self, conv: ConvFactory) -> None:
@@ -137,7 +141,7 @@ class TopDown(nn.Module):
 
 @register(FAMILY, (DARKNET53,))
 def yolox_darknet53(variant: str, class_names: Sequence[str]) -> Detector:
-    """Build YOLOX on Darknet-53, leaky throughout."""
+    """Build YOLOX on Darknet-53, with leaky activations throughout."""
     conv = partial(Conv, activation=leaky)
     head = DecoupledHead((128, 256, 512), [256] * 3, len(class_names), conv=conv, spatial=conv)
     spec = _input_spec((640, 640))

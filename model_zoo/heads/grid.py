@@ -27,8 +27,8 @@ class GridHead(Head):
     """A fully connected layer predicts C class scores and n boxes with a confidence each for every one of S x S cells.
 
     The raw map is a vector (B, S * S * (C + 5n)). It has all class scores, cell by cell, then all confidences, then all
-    boxes (x, y, w, h). All are linear outputs. x and y are relative to the cell; w and h are square roots of fractions of the
-    image.
+    boxes (x, y, w, h). All are linear outputs. x and y are relative to the cell; w and h are square roots of
+    fractions of the image.
 
     Args:
         in_features: Number of input features.

@@ -1,9 +1,9 @@
 """YOLOv5's assigner: an anchor learns all objects of similar width and height, in the cells nearest to their center.
 
-There is no paper. An object may be learned by several anchors of several levels, and by up to three cells of each: its
-own, and neighbors whose border is less than half a cell from the center. Entries keep the order of the original: level,
-cell (own, left, upper, right, lower), anchor, object. If several entries share a prediction, its objectness learns the
-last one.
+There is no paper. An object may be learned by several anchors of several levels, and by up to three cells of each.
+These are its own cell and the neighbors whose border is less than half a cell from the center. Entries keep the order
+of the original: level, cell (own, left, upper, right, lower), anchor, object. If several entries share a prediction,
+its objectness learns the last one.
 """
 
 from __future__ import annotations
@@ -22,10 +22,16 @@ def assign_by_ratio(
 ) -> AnchorAssignment:
     """Assign objects to anchors whose width and height differ by a factor below `max_ratio`.
 
-    boxes: (T, 4) xyxy in pixels, of the images image_index (T,). offset: distance in cells within which a center also
-    counts for the neighboring cell: 0.5 gives two of the four neighbors, 1 all (YOLOv7's auxiliary heads). A center on
-    or beyond the border of the image counts for the nearest cell. A center on the line between two cells gives its own
-    cell twice, as in the original.
+    A center on or beyond the border of the image counts for the nearest cell. A center on the line between two cells
+    gives its own cell twice, as in the original.
+
+    Args:
+        boxes: Boxes (T, 4), xyxy in pixels.
+        image_index: Image of each box, (T,).
+        levels: Grids and anchors of the head.
+        max_ratio: Limit of the ratio of sides.
+        offset: Distance in cells within which a center also counts for the neighboring cell. 0.5 gives two of the four
+            neighbors, 1 all (YOLOv7's auxiliary heads).
     """
     sides = boxes[:, 2:] - boxes[:, :2]
     ratio = sides / levels.anchors[:, :, None]  # (L, A, T, 2)

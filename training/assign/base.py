@@ -2,17 +2,19 @@
 
 An assigner decides which predictions learn which objects. All assignments use the same words:
 
-image        index of an image in the batch
-target       index of an object in `Targets`
-row          index of a prediction among the N of its image, in the order of `Head.rows`
-level, anchor, y, x   the same prediction by its position in the raw maps of an anchor head
-cell, predictor       the same prediction in YOLOv1's grid: cell y * S + x, and its box of that cell
+    image                 index of an image in the batch
+    target                index of an object in `Targets`
+    row                   index of a prediction among the N of its image, in the order of `Head.rows`
+    level, anchor, y, x   the same prediction, by its position in the raw maps of an anchor head
+    cell, predictor       the same prediction, in YOLOv1's grid: cell y * S + x, and the box within the cell
 
-Kind               Generation   A prediction learns     Other predictions learn
-CellAssignment     v1           one object              that there is no object
-RowAssignment      v2, v3, v4   any number of objects   the same, unless they are ignored
-AnchorAssignment   v5, v7       any number of objects   that there is no object
-ScoredAssignment   X, v6        one object              that there is no object
+    Kind               Generation   Objects per prediction   Predictions without object
+    CellAssignment     v1           one                      negative
+    RowAssignment      v2, v3, v4   several                  negative or ignored
+    AnchorAssignment   v5, v7       several                  negative
+    ScoredAssignment   X, v6        one                      negative
+
+A negative prediction learns that there is no object.
 """
 
 from __future__ import annotations
@@ -57,7 +59,7 @@ class RowAssignment(NamedTuple):
     """Mask (B, N) of predictions whose objectness learns nothing unless they have an object."""
 
     def merge(self) -> tuple[RowAssignment, Tensor]:
-        """Keep the last entry of each prediction; return these, and for every entry the index (P,) of the kept one."""
+        """Return the last entry of each prediction, and for every entry the index (P,) of the one kept instead."""
         flat = self.image * self.ignored.shape[1] + self.row
         index = torch.arange(len(flat), device=flat.device)
         last = index.new_zeros(self.ignored.numel()).scatter_reduce_(0, flat, index, "amax")[flat]
@@ -135,13 +137,18 @@ def resolve_conflicts(
     shape: Sequence[int],
     measure: Callable[[Tensor, Tensor, Tensor], Tensor],
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Assign every claimed prediction to one object; return image, row and target (P,), sorted by image and row.
+    """Assign every claimed prediction to one object. Return image, row and target (P,), sorted by image and row.
 
     A prediction claimed once keeps its object. One claimed by several goes to the object of its image with the highest
     measure, even if that object did not claim it.
 
-    image, row, target: int64 (P,), the claims. shape: (B, N). measure(image, row, target): of predictions with objects,
-    index tensors that broadcast.
+    Args:
+        image: Image of each claim, int64 (P,).
+        row: Claimed prediction within the image, int64 (P,).
+        target: Object that claims it, int64 (P,).
+        targets: Objects of the batch.
+        shape: Images of the batch, and predictions of each.
+        measure: Called with image, row and target, index tensors that broadcast.
     """
     images, rows = shape
     flat = image * rows + row

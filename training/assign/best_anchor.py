@@ -43,7 +43,7 @@ class BestAnchor:
         )
 
     def _matching(self, predictions: AnchorPredictions, rows: Tensor, targets: Targets) -> Tensor:
-        """Return a (T, K) mask of the slots that learn an object; `rows` (T, K) are their predictions."""
+        """Return a (T, K) mask of the slots that learn an object. `rows` (T, K) are their predictions."""
         anchors, sizes = predictions.levels.anchors.flatten(0, 1), targets.boxes[:, 2:] - targets.boxes[:, :2]
         predicted = predictions.boxes[targets.image_index[:, None], rows]
         shapes = predicted[..., 2:] - predicted[..., :2] if self.by_prediction else anchors

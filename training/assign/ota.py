@@ -55,8 +55,12 @@ def assign_by_ota(
 ) -> AnchorAssignment:
     """Return the candidates that learn an object, sorted by level and image.
 
-    candidates: (R), whose targets are not used. boxes: (R, 4) predicted, xyxy in pixels. raw: (R, 1 + C) predicted
-    objectness and classes. top_k: number of IoUs that are summed to the number of candidates of an object.
+    Args:
+        candidates: R candidates, whose targets are not used.
+        boxes: Predicted boxes (R, 4), xyxy in pixels.
+        raw: Predicted objectness and classes (R, 1 + C).
+        targets: Objects of the batch.
+        top_k: Number of IoUs that are summed to the number of candidates of an object.
     """
     order = candidates.image.argsort(stable=True)
     predicted = Candidates.of(boxes[order], raw[order])
@@ -102,7 +106,7 @@ def _owners(candidates: Candidates, boxes: Tensor, class_ids: Tensor, top_k: int
 
 
 def _claims(cost: Tensor, overlap: Tensor, top_k: int) -> tuple[Tensor, Tensor]:
-    """Return the claimed candidates and the object of each claim; cost and overlap: (G, R)."""
+    """Return the claimed candidates and the object of each claim, from cost and IoU (G, R)."""
     count = cost.shape[1]
     sizes = overlap.topk(min(top_k, count), dim=1).values.sum(1).long().clamp(1, count)
     rows, objects = [], []

@@ -17,7 +17,7 @@ class ResponsiblePredictor:
     """
 
     def __call__(self, boxes: Tensor, cells: int, targets: Targets) -> CellAssignment:
-        """Assign objects to predicted boxes (B, S * S, n, 4), both xyxy relative to the canvas; `cells` is S."""
+        """Assign objects to predicted boxes (B, S * S, n, 4), both xyxy relative to the canvas. `cells` is S."""
         truth = xyxy_to_cxcywh(targets.boxes)
         column, row = (truth[:, :2] * cells).long().clamp(0, cells - 1).unbind(-1)  # a center may be on the border
         cell = row * cells + column

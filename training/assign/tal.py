@@ -56,7 +56,7 @@ class TAL:
 
 
 def _top_k(values: Tensor, groups: Tensor, count: int, k: int) -> Tensor:
-    """Return the indices of the `k` largest values of each of `count` groups; `groups` is sorted."""
+    """Return the indices of the `k` largest values of each of `count` groups. `groups` is sorted."""
     sizes = groups.bincount(minlength=count)
     starts = sizes.cumsum(0) - sizes
     columns = torch.arange(len(values), device=values.device) - starts[groups]

@@ -23,7 +23,7 @@ class StepContext:
     images_seen: int = 0
     """Images trained on before this batch, over all ranks."""
     close_mosaic: bool = False
-    """Whether this epoch trains without mosaic and mixup; YOLOX then adds its L1 loss."""
+    """Whether this epoch trains without mosaic and mixup, where YOLOX adds its L1 loss."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -55,7 +55,7 @@ def box_errors(raw: Tensor, goals: Tensor, error: Error) -> Tensor:
 
 
 def cross_entropy(raw: Tensor, goals: Tensor) -> Tensor:
-    """Return the binary cross-entropy of logits, element by element; its gradient is sigmoid minus goal."""
+    """Return the binary cross-entropy of logits, element by element. Its gradient is sigmoid minus goal."""
     return F.binary_cross_entropy_with_logits(raw, goals, reduction="none")
 
 

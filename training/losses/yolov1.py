@@ -20,7 +20,7 @@ from training.losses.criterion import Criterion, Losses, StepContext
 
 @dataclass(frozen=True)
 class Gains:
-    """Weights of half of each squared error. The paper has no half; Darknet's gradients have."""
+    """Weights of half of each squared error. The paper has no factor of 1/2, but Darknet's gradients have."""
 
     box: float = 5.0
     """Weight of boxes."""

@@ -21,7 +21,7 @@ MARGIN = 1e-6  # minimum distance of a center from the border of its cell, in ce
 
 @dataclass(frozen=True)
 class Gains:
-    """Weights of the losses; the defaults are those of MMDetection's COCO configurations."""
+    """Weights of the losses. The defaults are those of MMDetection's COCO configurations."""
 
     center: float = 2.0
     """Weight of x and y."""

@@ -41,11 +41,17 @@ class YOLOv4Criterion(Criterion):
     An object may be learned by several anchors. A prediction may learn several objects, and the classes of all. An
     unassigned prediction with a high IoU is ignored if the probability of any class is above `ignore_score`.
 
-    measure: of the IoU family, or None for YOLOv3's errors. The objectness of Scaled-YOLOv4's heads learns the IoU with
-    the object, as in its authors' PyTorch programs; with Darknet's rule these heads lose most objects.
+    The objectness of Scaled-YOLOv4's heads learns the IoU with the object, as in its authors' PyTorch programs. With
+    Darknet's rule these heads lose most objects.
 
     Where we differ: the gradient of a box is that of 1 - CIoU. Darknet's leaves out derivatives of the decoding and
     parts of those of CIoU, and clips the result.
+
+    Args:
+        detector: Detector to train.
+        assigner: Assigner.
+        gains: Weights of the losses.
+        measure: Measure of the IoU family, or None for YOLOv3's errors.
     """
 
     ignore_score = 0.25

@@ -1,4 +1,4 @@
-"""The criterion of YOLOv5 (release 7.0; there is no paper): CIoU, objectness that learns the CIoU, independent classes.
+"""The criterion of YOLOv5 (release 7.0, no paper): CIoU, objectness that learns the CIoU, independent classes.
 
 YOLOv7 has the same losses and another assigner.
 """
@@ -28,7 +28,7 @@ BALANCED_STRIDE = 16  # the level whose weight autobalance keeps at 1
 
 @dataclass(frozen=True)
 class Gains:
-    """Weights of the losses for 3 levels, 80 classes and 640 px; the criterion scales them to the network."""
+    """Weights of the losses for 3 levels, 80 classes and 640 px. The criterion scales them to the network."""
 
     box: float = 0.05
     """Weight of boxes."""
@@ -39,7 +39,7 @@ class Gains:
     smoothing: float = 0.0
     """Smoothing of class labels towards 1/2."""
     focal: float = 0.0
-    """Exponent of the focal loss (arXiv:1708.02002); 0 disables it."""
+    """Exponent of the focal loss (arXiv:1708.02002), or 0 to disable it."""
     positive_classes: float = 1.0
     """Weight of positive class labels."""
     positive_objectness: float = 1.0
@@ -105,7 +105,7 @@ class AnchorLosses(nn.Module):
         return ciou(boxes, targets.boxes[assigned.target] / stride - corner)
 
     def _objectness(self, maps: Sequence[Tensor], assigned: AnchorAssignment, overlap: Tensor, batch: Tensor) -> Tensor:
-        """Return the loss of the objectness (B, A, 1, h, w) of all cells; one with several entries learns the last."""
+        """Return the loss of the objectness (B, A, 1, h, w). A prediction with several entries learns the last."""
         raw = torch.cat([m.flatten() for m in maps])
         last = torch.zeros_like(raw, dtype=torch.int64)
         entries = torch.arange(1, len(overlap) + 1, device=raw.device)
@@ -121,7 +121,7 @@ class AnchorLosses(nn.Module):
         return total
 
     def _classes(self, raw: Tensor, class_ids: Tensor, share: Tensor) -> Tensor:
-        """Return the loss of class logits (P, C); 0 if there is only one class."""
+        """Return the loss of class logits (P, C), or 0 if there is only one class."""
         if self.num_classes == 1:
             return raw.new_zeros(())
         one_hot = F.one_hot(class_ids, self.num_classes).to(raw.dtype)
@@ -144,7 +144,7 @@ class AnchorLosses(nn.Module):
 
 
 class YOLOv5Criterion(Criterion):
-    """Losses with YOLOv5's assigner; with YOLOv7's gains, the plain loss of YOLOv7."""
+    """Losses with YOLOv5's assigner. With YOLOv7's gains they are the plain loss of YOLOv7."""
 
     def __init__(self, detector: Detector, gains: Gains | None = None) -> None:
         super().__init__()
@@ -158,7 +158,7 @@ class YOLOv5Criterion(Criterion):
 
 
 def gather(maps: Sequence[Tensor], assigned: AnchorAssignment) -> Tensor:
-    """Return the numbers (P, N) of assigned predictions in maps (B, A, N, h, w); entries must be sorted by level."""
+    """Return the numbers (P, N) of assigned predictions in maps (B, A, N, h, w). Entries must be sorted by level."""
     counts = torch.bincount(assigned.level, minlength=len(maps)).tolist()
     columns = (assigned.image, assigned.anchor, assigned.y, assigned.x)
     levels = zip(maps, *(column.split(counts) for column in columns), strict=True)

@@ -1,4 +1,4 @@
-"""The criterion of YOLOv6 from 2.0 on (arXiv:2209.02976, section 2.2): ATSS, then TAL; varifocal loss; no objectness.
+"""The criterion of YOLOv6 from 2.0 on (arXiv:2209.02976, section 2.2): ATSS, then TAL, and the varifocal loss.
 
 Branches that a head has only in training (anchor-aided predictions, distilled distances: arXiv:2301.05586, sections
 2.2 and 2.3) are not trained. The paper does not define the centers of the former, and the latter need a teacher.
@@ -34,7 +34,11 @@ class YOLOv6Criterion(Criterion):
 
     Box and DFL losses are weighted by the score that the class of their object learns. All losses are summed and
     divided by the sum of these scores if it exceeds 1.
-    measure: of the IoU family. warmup_epochs: number of epochs that use ATSS.
+
+    Args:
+        detector: Detector to train.
+        measure: Measure of the IoU family.
+        warmup_epochs: Number of epochs that use ATSS.
     """
 
     def __init__(
@@ -48,7 +52,7 @@ class YOLOv6Criterion(Criterion):
         self.measure, self.warmup_epochs = measure, warmup_epochs
 
     def forward(self, maps: Sequence[Tensor], targets: Targets, context: StepContext) -> Losses:
-        """Return the losses of raw maps (B, 4 * bins + C, h, w); parts: box, classes, and dfl if there are bins."""
+        """Return the losses of raw maps (B, 4 * bins + C, h, w): box, classes, and dfl if there are bins."""
         rows, priors = self.rows(maps), self.priors(maps).to(maps[0])
         raw, logits = rows.split([self.box_numbers, rows.shape[2] - self.box_numbers], dim=2)
         grids = make_grids(maps[: len(self.strides)], self.strides)

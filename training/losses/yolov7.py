@@ -23,8 +23,12 @@ class YOLOv7Criterion(Criterion):
     """Losses of the lead heads, plus a quarter of those of auxiliary heads if there are any (section 4.2).
 
     Both are assigned by the predictions of the lead. Candidates of auxiliary heads come from five cells around a
-    center, those of the lead from three, so that auxiliary heads learn coarser labels. lead_top_k: number of IoUs that
-    are summed to the number of the lead's predictions for an object.
+    center, those of the lead from three, so that auxiliary heads learn coarser labels.
+
+    Args:
+        detector: Detector to train.
+        gains: Weights of the losses.
+        lead_top_k: Number of IoUs that are summed to the number of the lead's predictions for an object.
     """
 
     def __init__(self, detector: Detector, gains: Gains | None = None, lead_top_k: int = 10) -> None:

@@ -34,7 +34,12 @@ class YOLOXCriterion(Criterion):
 
     Objectness is 1 for predictions with an object and 0 elsewhere. The class of the object learns the IoU. All losses
     are summed and divided by the number of predictions with an object.
-    measure: of the IoU family. always_l1: whether L1 is used in all epochs.
+
+    Args:
+        detector: Detector to train.
+        assigner: Assigner.
+        measure: Measure of the IoU family.
+        always_l1: Whether to use L1 in all epochs.
     """
 
     def __init__(
@@ -52,7 +57,7 @@ class YOLOXCriterion(Criterion):
         self.assigner, self.measure, self.always_l1 = assigner or SimOTA(), measure, always_l1
 
     def forward(self, maps: Sequence[Tensor], targets: Targets, context: StepContext) -> Losses:
-        """Return the losses of raw maps (B, 5 + C, h, w); parts: box, objectness, classes, l1."""
+        """Return the losses of raw maps (B, 5 + C, h, w): box, objectness, classes, l1."""
         raw, priors = self.rows(maps), self.priors(maps).to(maps[0])
         targets = targets._replace(boxes=targets.boxes.to(raw))
         predictions = CellPredictions(self.locate(raw[..., :4].detach(), priors), raw[..., 5:], raw[..., 4])

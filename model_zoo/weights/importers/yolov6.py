@@ -149,7 +149,7 @@ def _properties_of(config: YOLOv6Config) -> Properties:
         width=config.channels(64)[0],
         stages="CSPStackRep" if stack else "RepBlock",
         depth=scaled_depth(18, config.depth) // (2 if stack else 1),
-        training_branch=ANCHOR_AIDED if v3 and v3.aided else DISTILLED if v3 and v3.taught_bins else "",
+        training_branch=ANCHOR_AIDED if v3 and v3.anchor_aided else DISTILLED if v3 and v3.taught_bins else "",
     )
 
 
