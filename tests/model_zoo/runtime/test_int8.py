@@ -1,4 +1,4 @@
-"""An int8 file counted from 0 to 255 is the same model."""
+"""Files with uint8 activations compute the same numbers."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ SCALE = 0.1
 
 
 def rounding(kind: type[np.generic], zero_point: int, name: str = ZERO_POINT) -> bytes:
-    """Build y = DQ(Q(x)) with a zero point of that kind and value."""
-    onnx = pytest.importorskip("onnx", reason="building a graph takes onnx")
+    """Build y = DQ(Q(x)) with a zero point of this dtype and value."""
+    onnx = pytest.importorskip("onnx", reason="building a graph needs onnx")
     helper, floats = onnx.helper, onnx.TensorProto.FLOAT
     constants = {"scale": np.float32(SCALE), name: kind(zero_point)}
     graph = helper.make_graph(
@@ -30,11 +30,11 @@ def rounding(kind: type[np.generic], zero_point: int, name: str = ZERO_POINT) ->
     return bytes(model.SerializeToString(deterministic=True))
 
 
-def test_the_type_and_the_value_of_the_zero_point_are_all_that_changes() -> None:
+def test_only_dtype_and_value_of_the_zero_point_change() -> None:
     assert to_uint8_activations(rounding(np.int8, 0)) == rounding(np.uint8, 128)
 
 
-def test_numbers_are_rounded_as_before_and_end_where_they_did() -> None:
+def test_rounding_and_range_stay_the_same() -> None:
     signed = rounding(np.int8, 0)
     x = np.linspace(-20, 20, 4001, dtype=np.float32)
     before, after = (ort.InferenceSession(m).run(None, {"x": x})[0] for m in (signed, to_uint8_activations(signed)))
@@ -43,5 +43,5 @@ def test_numbers_are_rounded_as_before_and_end_where_they_did() -> None:
 
 
 @pytest.mark.parametrize("model", [rounding(np.int8, 3), rounding(np.int8, 0, "other"), b""], ids=["3", "name", "none"])
-def test_other_files_stay_as_they_are(model: bytes) -> None:
+def test_other_files_are_returned_unchanged(model: bytes) -> None:
     assert to_uint8_activations(model) == model

@@ -1,7 +1,7 @@
-"""The TensorRT engine against stand-ins for TensorRT and the CUDA runtime: addresses, shapes, copies, refusals.
+"""The TensorRT engine against stand-ins for TensorRT and the CUDA runtime.
 
-The stand-ins keep the device's memory in the host's, so that copies and addresses are real. That the calls exist is
-held against TensorRT-RTX, which shares this part of the interface and can be installed without a GPU.
+The stand-ins keep device memory in host memory, so that copies and addresses are real. TensorRT-RTX shares this part of
+the interface and installs without a GPU: it confirms that the called functions exist.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Logger:
 
 
 class Cuda(ModuleType):
-    """The CUDA runtime, its memory that of the host."""
+    """A stand-in for the CUDA runtime, with host memory."""
 
     cudaError_t = SimpleNamespace(cudaSuccess=0)  # noqa: N815 - as there
     cudaMemcpyKind = SimpleNamespace(cudaMemcpyHostToDevice=1, cudaMemcpyDeviceToHost=2)  # noqa: N815 - as there
@@ -47,29 +47,29 @@ class Cuda(ModuleType):
         self.streams = 0
         self.failing = False
 
-    def cudaStreamCreate(self) -> tuple[int, int]:  # noqa: N802 - as there
+    def cudaStreamCreate(self) -> tuple[int, int]:  # noqa: N802 - name in the CUDA runtime
         self.streams += 1
         return 0, 7
 
-    def cudaStreamDestroy(self, stream: int) -> tuple[int]:  # noqa: N802 - as there
+    def cudaStreamDestroy(self, stream: int) -> tuple[int]:  # noqa: N802 - name in the CUDA runtime
         assert stream == 7
         self.streams -= 1
         return (0,)
 
-    def cudaStreamSynchronize(self, stream: int) -> tuple[int]:  # noqa: N802 - as there
+    def cudaStreamSynchronize(self, stream: int) -> tuple[int]:  # noqa: N802 - name in the CUDA runtime
         assert stream == 7
         return (2 if self.failing else 0,)
 
-    def cudaMalloc(self, size: int) -> tuple[int, int]:  # noqa: N802 - as there
+    def cudaMalloc(self, size: int) -> tuple[int, int]:  # noqa: N802 - name in the CUDA runtime
         buffer = ctypes.create_string_buffer(size)
         self.memory[ctypes.addressof(buffer)] = buffer
         return 0, ctypes.addressof(buffer)
 
-    def cudaFree(self, address: int) -> tuple[int]:  # noqa: N802 - as there
+    def cudaFree(self, address: int) -> tuple[int]:  # noqa: N802 - name in the CUDA runtime
         del self.memory[address]
         return (0,)
 
-    def cudaMemcpyAsync(self, target: int, source: int, size: int, kind: int, stream: int) -> tuple[int]:  # noqa: N802 - as there
+    def cudaMemcpyAsync(self, target: int, source: int, size: int, kind: int, stream: int) -> tuple[int]:  # noqa: N802 - name in the CUDA runtime
         on_device = target if kind == 1 else source
         assert size <= len(self.memory[on_device]), "a copy must not pass the end of its buffer"
         ctypes.memmove(target, source, size)
@@ -77,7 +77,7 @@ class Cuda(ModuleType):
 
 
 class Plan:
-    """Engine and execution context of a plan for 1 to 4 images of 64 x 64; computes what `FakeEngine` does."""
+    """Engine and execution context of a plan for 1 to 4 images of 64 x 64. Computes the results of `FakeEngine`."""
 
     def __init__(self) -> None:
         self.shapes: dict[str, tuple[int, ...]] = {}
@@ -126,7 +126,7 @@ def cuda() -> Cuda:
 
 @pytest.fixture
 def tensorrt(monkeypatch: pytest.MonkeyPatch, plan: Plan, cuda: Cuda) -> Iterator[ModuleType]:
-    """The engine's module, imported with the stand-ins in place."""
+    """The engine module, imported with the stand-ins."""
     library, bindings = ModuleType("tensorrt"), ModuleType("cuda.bindings")
     read = {b"plan": plan, b"of another machine": None}
     library.Logger = Logger
@@ -154,9 +154,7 @@ def run(engine: Any, *reds: int) -> Outputs:
     return outputs
 
 
-def test_batches_go_to_the_device_and_come_back(
-    tensorrt: ModuleType, cuda: Cuda, repository: Repository, tmp_path: Path
-) -> None:
+def test_batches_run_on_the_device(tensorrt: ModuleType, cuda: Cuda, repository: Repository, tmp_path: Path) -> None:
     engine = tensorrt.load(publish(repository, tmp_path), EngineOptions())
     assert (engine.workers, engine.max_batch, list(engine.canvases)) == (1, 4, [(64, 64)])
     engine.warm_up()
@@ -170,9 +168,7 @@ def test_batches_go_to_the_device_and_come_back(
     assert (cuda.memory, cuda.streams) == ({}, 0)
 
 
-def test_the_batch_may_be_smaller_than_the_plan_allows_and_not_larger(
-    tensorrt: ModuleType, repository: Repository, tmp_path: Path
-) -> None:
+def test_batch_is_limited_by_the_plan(tensorrt: ModuleType, repository: Repository, tmp_path: Path) -> None:
     package = publish(repository, tmp_path)
     assert tensorrt.load(package, EngineOptions(max_batch=2)).max_batch == 2
     assert tensorrt.load(package, EngineOptions(max_batch=64)).max_batch == 4
@@ -180,7 +176,7 @@ def test_the_batch_may_be_smaller_than_the_plan_allows_and_not_larger(
         run(tensorrt.load(package, EngineOptions()), 1, 2, 3, 4, 5)
 
 
-def test_what_the_libraries_report_is_told(
+def test_library_errors_are_raised(
     tensorrt: ModuleType, cuda: Cuda, plan: Plan, repository: Repository, tmp_path: Path
 ) -> None:
     engine = tensorrt.load(publish(repository, tmp_path), EngineOptions())
@@ -193,21 +189,21 @@ def test_what_the_libraries_report_is_told(
         run(engine, 1)
 
 
-def test_a_missing_or_foreign_plan_is_refused(tensorrt: ModuleType, repository: Repository, tmp_path: Path) -> None:
+def test_missing_or_incompatible_plan_is_refused(tensorrt: ModuleType, repository: Repository, tmp_path: Path) -> None:
     with pytest.raises(PackageError, match=r"has no model\.engine"):
         tensorrt.load(publish(repository, tmp_path, None), EngineOptions())
     with pytest.raises(PackageError, match="built for another GPU"):
         tensorrt.load(publish(repository, tmp_path, b"of another machine"), EngineOptions())
 
 
-def test_without_the_libraries_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_libraries_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cuda", None)
     monkeypatch.delitem(sys.modules, "model_zoo.runtime.tensorrt", raising=False)
     with pytest.raises(EngineUnavailable, match=r"yolo-lineage\[gpu\]"):
         importlib.import_module("model_zoo.runtime.tensorrt")
 
 
-def test_the_calls_exist_in_tensorrt() -> None:
+def test_tensorrt_has_the_called_functions() -> None:
     real = pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is not installed")
     for owner, name in (
         (real.Runtime, "deserialize_cuda_engine"),

@@ -1,0 +1,97 @@
+"""ONNX Runtime sessions: providers, libraries, fixed shapes and the form of int8 files."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from pathlib import Path
+
+import onnxruntime as ort
+import pytest
+
+from model_zoo.contract.errors import PackageError
+from model_zoo.contract.package import Package
+from model_zoo.runtime import sessions
+from model_zoo.runtime.base import EngineUnavailable, Provider
+from model_zoo.runtime.sessions import PROVIDER_NAMES, make_session, read_card, session_card
+from tests.model_zoo.runtime.conftest import PublishFile
+from tests.tiny_onnx import toy_card, toy_onnx
+
+
+def test_session_has_the_requested_threads_and_shapes(toy: Package) -> None:
+    session = make_session(toy.model_path, threads=2, size=(64, 96), max_batch=1)
+    assert session.get_session_options().intra_op_num_threads == 2
+    assert session.get_inputs()[0].shape == [1, 64, 96, 3]
+    dynamic = make_session(toy.model_path.read_bytes())
+    assert dynamic.get_inputs()[0].shape == ["batch", "height", "width", 3]
+    assert session_card(session) == session_card(dynamic) == toy.card
+
+
+def test_invalid_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(PackageError, match="tiny: ONNX Runtime cannot load it"):
+        make_session(b"not a model", label="tiny")
+    (tmp_path / "model.onnx").write_bytes(b"not a model")
+    with pytest.raises(PackageError, match=r"model\.onnx: ONNX Runtime cannot load it"):
+        read_card(tmp_path / "model.onnx")
+
+
+def test_read_card_returns_the_card_in_the_file(toy: Package) -> None:
+    assert read_card(toy.model_path) == toy.card
+
+
+@pytest.mark.parametrize("provider", ["cuda", "tensorrt", "openvino"])
+def test_missing_provider_is_reported(toy: Package, provider: str) -> None:
+    if PROVIDER_NAMES[provider] in ort.get_available_providers():
+        pytest.skip(f"{provider} is available")
+    with pytest.raises(EngineUnavailable, match=f"provider {provider}"):
+        make_session(toy.model_path, provider=provider)
+
+
+@pytest.mark.parametrize(
+    ("provider", "expected"), [("cpu", []), ("cuda", ["CUDA"]), ("tensorrt", ["CUDA", "TensorRT"])]
+)
+def test_gpu_libraries_are_loaded_from_their_wheels(
+    provider: str,
+    expected: list[str],
+    toy: Package,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Both loaders are replaced by stand-ins. Errors that follow on a machine without a GPU are ignored."""
+    (tmp_path / "tensorrt.py").write_text("import sys; print('TensorRT', file=sys.stderr)")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "tensorrt", raising=False)
+    monkeypatch.setattr(ort, "preload_dlls", lambda: sys.stdout.write("CUDA\n"))
+    with contextlib.suppress(EngineUnavailable):
+        make_session(toy.model_path, provider=provider)
+    sys.modules.pop("tensorrt", None)
+    printed = capsys.readouterr()
+    assert [line for line in printed.err.splitlines() if line in ("CUDA", "TensorRT")] == expected
+    assert not printed.out
+
+
+@pytest.mark.parametrize(
+    ("precision", "provider", "vnni", "adapted"),
+    [
+        ("int8", "cpu", True, True),
+        ("int8", "cpu", False, False),
+        ("int8", "openvino", False, True),
+        ("int8", "tensorrt", True, False),
+        ("fp32", "cpu", True, False),
+    ],
+)
+def test_int8_files_get_uint8_activations_where_that_is_faster_or_correct(
+    publish_file: PublishFile,
+    monkeypatch: pytest.MonkeyPatch,
+    precision: str,
+    provider: Provider,
+    vnni: bool,
+    adapted: bool,
+) -> None:
+    monkeypatch.setattr(sessions, "_has_vnni", lambda: vnni)
+    monkeypatch.setattr(sessions, "to_uint8_activations", lambda model: b"adapted" + model)
+    card = toy_card(precision=precision)
+    package = publish_file(card, toy_onnx(card))
+    expected = b"adapted" + package.model_path.read_bytes() if adapted else package.model_path
+    assert sessions._adapt(package.model_path, provider, precision) == expected
