@@ -65,7 +65,7 @@ def _readable_function(function: Callable[..., Any]) -> Callable[..., Any]:
 
     signature, hints = inspect.signature(function), get_type_hints(function, include_extras=True)
     types = {name: _readable(hints[name], p.default) for name, p in signature.parameters.items()}
-    del call.__wrapped__  # type: ignore[attr-defined]  # or tyro reads the original annotations
+    del call.__wrapped__  # through which tyro would read the original annotations
     call.__signature__ = signature  # type: ignore[attr-defined]
     call.__annotations__ = types
     return call
@@ -77,7 +77,7 @@ def _readable(annotation: Any, default: object) -> Any:
     added: list[Any] = [tyro.conf.arg(help_behavior_hint=_default_hint)]
     if default is False:
         added.append(tyro.conf.FlagCreatePairsOff)
-    return Annotated[(base, *added, *metadata)]  # type: ignore[return-value]  # built at run time; the option's own wins
+    return Annotated[(base, *added, *metadata)]  # the option's own configuration takes precedence
 
 
 def _default_hint(default: str) -> str:

@@ -55,8 +55,8 @@ def _check(path: Path, as_json: bool, output: Path | None) -> int:
     findings = check_dataset(path)
     counts = Counter(finding.severity for finding in findings)
     if as_json:
-        totals = {severity: counts[severity] for severity in SEVERITIES}
-        print(json.dumps({"data": str(path), **totals, "findings": [f.to_dict() for f in findings]}, indent=2))
+        by_severity = {severity: counts[severity] for severity in SEVERITIES}
+        print(json.dumps({"data": str(path), **by_severity, "findings": [f.to_dict() for f in findings]}, indent=2))
     else:
         totals = [f"{counts[severity]:,} {severity}{'' if counts[severity] == 1 else 's'}" for severity in SEVERITIES]
         print("\n".join([*_lines(findings), f"{path}: {', '.join(totals)}"]))

@@ -98,7 +98,7 @@ def _print_results(
     results: Iterable[FileResult | FileError], total: int, class_names: Sequence[str] | None
 ) -> list[FileResult | FileError]:
     """Print errors to stderr, and detections too if class names are given, as they arrive. Return all results."""
-    from tqdm import tqdm  # type: ignore[import-untyped]
+    from tqdm import tqdm
 
     from model_zoo.runtime.detect_files import FileError
 

@@ -45,7 +45,7 @@ def evaluate(
         output: Write evaluation.json and detections.json (COCO results) to this folder.
         as_json: Print JSON instead of tables.
     """
-    from tqdm import tqdm  # type: ignore[import-untyped]
+    from tqdm import tqdm
 
     from model_zoo.contract.pipeline import DISTANCE_WEIGHTS
     from training.data.open import open_dataset

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lineage.cli.main import main
+from tests.tiny_onnx import toy_card, toy_onnx
+from tests.training.write_data import write_data
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """An ONNX file whose classes are those of the dataset."""
+    path = tmp_path / "toy.onnx"
+    path.write_bytes(toy_onnx(replace(toy_card(), class_names=("square", "bar", "other"))))
+    return path
+
+
+def test_json_and_files_have_metrics_protocol_and_detections(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, output = write_data(tmp_path / "data"), tmp_path / "out"
+    flags = ["--data", str(data), "--output", str(output), "--json", "--score", "0.01", "--nms", "diou"]
+    assert main(["evaluate", str(model), *flags]) == 0
+    text, _, last = capsys.readouterr().out.rstrip().rpartition("\n")
+    document = json.loads(text)
+    assert last == f"wrote {output}/evaluation.json and detections.json"
+    assert (document["model"], document["images"], document["split"]) == ("toy", 4, "val")
+    assert document["protocol"] == {"score": 0.01, "iou": 0.6, "distance_weight": 1.0}
+    assert {"ap", "ap50", "ar100", "voc2007", "voc2010"} <= document["metrics"].keys()
+    assert [entry["label"] for entry in document["metrics"]["classes"]] == ["square", "bar"]
+    assert document["latency_ms"] > 0
+    assert json.loads((output / "evaluation.json").read_text()) == document
+    assert {"image_id", "category_id", "bbox", "score"} == json.loads((output / "detections.json").read_text())[
+        0
+    ].keys()
+
+
+def test_tables_have_a_row_per_class(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", str(model), "--data", str(write_data(tmp_path / "data"))]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "toy at 64 x 64 on 4 images of val"
+    assert lines[4].split() == ["class", "objects", "ap", "ap50", "voc2007"]
+    assert [line.split()[0] for line in lines[5:7]] == ["square", "bar"]
+    assert lines[-1].endswith("ms for one image, without decoding the file")

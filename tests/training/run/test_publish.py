@@ -1,0 +1,90 @@
+"""Publishing a run: dataset, AP check and package. The export itself is replaced; tests/e2e runs all of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from model_zoo.contract.errors import LineageError
+from model_zoo.contract.package import Repository
+from model_zoo.registry import build
+from model_zoo.weights import store
+from tests.training.write_data import write_data
+from training.config import TrainConfig
+from training.data.open import open_dataset
+from training.evaluate.coco import Metrics
+from training.recipes import recipe_of
+from training.run import publish
+from training.run.publish import EVALUATION, publish_run
+from training.run.run_folder import BEST, describe_run, write_config
+
+METRICS = Metrics(0.5, 0.7, 0.6, *(0.4,) * 9, ())
+
+
+@pytest.fixture
+def run_folder(tmp_path: Path) -> Path:
+    """A run folder with untrained weights."""
+    data, folder = write_data(tmp_path / "toy"), tmp_path / "runs" / "mine"
+    folder.mkdir(parents=True)
+    config = TrainConfig(model="yolox-test", data=data, image_size=(64, 64))
+    write_config(folder, describe_run(config, recipe_of("yolox-test"), open_dataset(data), 1))
+    detector = build("yolox-test", class_names=["square", "bar"]).eval()
+    detector.resize((64, 64))
+    store.save(detector, folder / BEST)
+    return folder
+
+
+@pytest.fixture
+def set_file_ap(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Replace export and evaluations: the model has an AP of 0.5, the file the given one."""
+
+    def set_ap(ap: float) -> None:
+        def export(_: Any, card: object, model: Path, *rest: object) -> Metrics:
+            model.write_bytes(b"model")
+            return replace(METRICS, ap=ap)
+
+        class Evaluated:
+            metrics = METRICS
+
+        monkeypatch.setattr(publish, "_export_and_evaluate", export)
+        monkeypatch.setattr(publish, "evaluate_detector", lambda *_: Evaluated)
+
+    return set_ap
+
+
+def test_package_has_metrics_origin_and_evaluation(
+    run_folder: Path, tmp_path: Path, set_file_ap: Callable[[float], None]
+) -> None:
+    set_file_ap(0.497)
+    messages: list[str] = []
+    package = publish_run(run_folder, Repository(tmp_path / "models"), license="MIT", log=messages.append)
+    assert (package.name, package.version) == ("mine", 1)
+    assert [(m.name, m.value, m.dataset) for m in package.card.metrics] == [
+        ("AP", 0.5, "toy val"),
+        ("AP50", 0.7, "toy val"),
+    ]
+    assert (package.card.weights.license, package.card.weights.origin) == ("MIT", "run mine")
+    assert json.loads((package.path / EVALUATION).read_text())["ap"] == 0.497
+    assert messages[0] == f"evaluating {BEST} on val"
+
+
+def test_lower_ap_of_the_file_is_refused(
+    run_folder: Path, tmp_path: Path, set_file_ap: Callable[[float], None]
+) -> None:
+    set_file_ap(0.4)
+    repository = Repository(tmp_path / "models")
+    with pytest.raises(LineageError, match=r"within 0\.005 of the model's 0\.5000; got 0\.4000"):
+        publish_run(run_folder, repository)
+    assert repository.names() == []
+    assert publish_run(run_folder, repository, "other", largest_drop=0.2).name == "other"
+
+
+def test_missing_dataset_is_refused(run_folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "toy").rename(tmp_path / "moved")
+    with pytest.raises(LineageError, match="does not exist; give its path with --data"):
+        publish_run(run_folder, Repository(tmp_path / "models"))
