@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm  # type: ignore[import-untyped]  # it has no types
+from tqdm import tqdm
 
 from model_zoo.cache_folder import cache_folder
 from model_zoo.contract.files import write_atomic

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
-import psutil  # type: ignore[import-untyped]  # it has no types
+import psutil
 
 
 class CgroupFiles(NamedTuple):
