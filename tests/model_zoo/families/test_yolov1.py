@@ -10,7 +10,6 @@ from model_zoo.class_names import VOC_NAMES
 from model_zoo.contract.errors import LineageError
 from model_zoo.detector import Detector
 from model_zoo.families.yolov1 import LocalConv
-from model_zoo.heads.grid import GridHead
 from model_zoo.profile import profile
 from model_zoo.registry import build, variants
 from model_zoo.weights.importers.darknet.file_sizes import file_size
@@ -79,34 +78,3 @@ def test_every_position_of_a_local_layer_has_filters_of_its_own() -> None:
         layer.weight.copy_(torch.tensor([10.0, 20.0, 30.0, 40.0]).view(4, 1, 1, 1, 1))
         layer.bias.copy_(torch.tensor([[[0.1, 0.2], [0.3, 0.4]]]))
     torch.testing.assert_close(layer(x), torch.tensor([[[[10.1, 40.2], [90.3, 160.4]]]]))
-
-
-@pytest.fixture
-def head() -> GridHead:
-    """Two cells a side of 64 pixels, three classes, two boxes: 4 * (3 + 10) = 52 numbers."""
-    return GridHead(6, 3, boxes=2, cells=2)
-
-
-def test_the_vector_is_classes_then_confidences_then_boxes(head: GridHead) -> None:
-    vector = torch.arange(52.0)[None]
-    rows = head.rows([vector])
-    assert rows.shape == (1, 8, 8)
-    cell, box = 2, 1
-    confidence = 12 + cell * 2 + box
-    first = 20 + (cell * 2 + box) * 4
-    assert rows[0, cell * 2 + box].tolist() == [first, first + 1, first + 2, first + 3, confidence, 6, 7, 8]
-
-
-def test_sizes_are_squares_and_scores_products_held_to_one(head: GridHead) -> None:
-    rows = torch.tensor([[[0.25, 0.5, 0.5, -0.25, 0.5, 0.5, -0.5, 4.0]]]).expand(1, 8, 8)
-    boxes, scores = head.decode(rows, head.priors([rows]))
-    x, y, width, height = (1 + 0.25) * 64, (0 + 0.5) * 64, 0.25 * 128, 0.0625 * 128
-    assert boxes[0, 3].tolist() == [x - width / 2, y - height / 2, x + width / 2, y + height / 2]
-    assert scores[0, 3].tolist() == [0.25, 0, 1]
-
-
-def test_the_ranking_is_the_best_score(head: GridHead) -> None:
-    torch.manual_seed(0)
-    rows = torch.rand(2, 8, 8)
-    _, scores = head.decode(rows, head.priors([rows]))
-    torch.testing.assert_close(head.ranking(rows), scores.amax(-1))

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 import torch
 from torch import Tensor, nn
 
 from model_zoo.blocks.darknet import Residual
 from model_zoo.detector import Detector
-from model_zoo.heads.anchor import AnchorHead
 from model_zoo.profile import profile
 from model_zoo.registry import build, variants
 from model_zoo.weights.importers.darknet.file_sizes import file_size
@@ -25,8 +22,6 @@ PUBLISHED = {
     "yolov4-csp-x-mish": (99_751_053, 99_847_037, 221.99),
     "yolov4-p5": (70_830_684, 70_917_468, 326.81),
 }
-RAW = 0.7
-LOGISTIC = 1 / (1 + math.exp(-RAW))
 
 
 def on_meta(variant: str) -> Detector:
@@ -71,36 +66,6 @@ def test_batch_norm_has_darknets_eps(variant: str) -> None:
 def test_images_are_stretched_for_yolov4_and_letterboxed_for_scaled_yolov4() -> None:
     aligned = {variant: on_meta(variant).input_spec.letterbox.align for variant in PUBLISHED}
     assert aligned == {name: "stretch" if name in ("yolov4", "yolov4-tiny") else "center" for name in PUBLISHED}
-
-
-@pytest.mark.parametrize(("level", "reach"), [(0, 1.2), (1, 1.1), (2, 1.05)])
-def test_centers_of_yolov4_reach_beyond_their_cell(level: int, reach: float) -> None:
-    """x = (column + s p - (s - 1) / 2) * stride, with p the logistic of the raw number; w = anchor * exp(raw)."""
-    head, maps, at = one_raw_number("yolov4-test", level)
-    boxes, _ = head.decode(head.rows(maps), head.priors(maps))
-    stride, anchor = head.strides[level], head.anchors[level, 1]
-    center = (2 + reach * LOGISTIC - (reach - 1) / 2) * stride
-    width = anchor[0] * math.exp(RAW)
-    assert boxes[0, at, [0, 2]].tolist() == pytest.approx([float(center - width / 2), float(center + width / 2)])
-
-
-@pytest.mark.parametrize("level", [0, 1, 2])
-def test_scaled_yolov4_decodes_as_yolov5_does(level: int) -> None:
-    """x = (column + 2p - 1/2) * stride, w = (2p)^2 * anchor, with p the logistic of the raw number."""
-    head, maps, at = one_raw_number("yolov4-csp-test", level)
-    boxes, _ = head.decode(head.rows(maps), head.priors(maps))
-    stride, anchor = head.strides[level], head.anchors[level, 1]
-    center, width = (2 + 2 * LOGISTIC - 0.5) * stride, (2 * LOGISTIC) ** 2 * anchor[0]
-    assert boxes[0, at, [0, 2]].tolist() == pytest.approx([float(center - width / 2), float(center + width / 2)])
-
-
-def one_raw_number(variant: str, level: int) -> tuple[AnchorHead, list[Tensor], int]:
-    """Raw maps, zero but for x and w of the second anchor of `level` in column 2, row 1; and the index of that row."""
-    head = build(variant).head
-    assert isinstance(head, AnchorHead)
-    maps = [torch.zeros(1, 3, 3, 4, 85) for _ in head.strides]
-    maps[level][0, 1, 1, 2, [0, 2]] = RAW
-    return head, maps, level * 36 + 12 + 4 + 2
 
 
 def test_the_levels_of_tiny_share_an_anchor() -> None:

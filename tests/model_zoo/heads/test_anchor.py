@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
 from model_zoo.heads.anchor import AnchorHead
+from model_zoo.registry import build
 
 ANCHORS = (((10, 20), (30, 40)), ((50, 60), (70, 80)))
 
@@ -51,3 +54,13 @@ def test_priors_stay_exact_where_the_network_is_half_precision(head, maps):
 
 def test_fitted_anchors_travel_with_the_weights(head):
     assert head.state_dict()["anchors"].tolist() == [[list(a) for a in level] for level in ANCHORS]
+
+
+def test_initial_biases():
+    """8 objects per 640 px image, class probability near 0.6 / C: biases after the default draw of +-1 / sqrt(fan)."""
+    head = build("yolov5n", 10).head
+    for conv, stride in zip(head.predict, head.strides, strict=True):
+        bias, noise = conv.bias.view(3, 15), 1 / math.sqrt(conv.in_channels)
+        assert bias[:, :4].abs().max() <= noise
+        assert (bias[:, 4] - math.log(8 / (640 / stride) ** 2)).abs().max() <= noise
+        assert (bias[:, 5:] - math.log(0.6 / 9.00001)).abs().max() <= noise

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from model_zoo.heads.decoupled import DecoupledHead
+from model_zoo.registry import build
 
 
 @pytest.fixture
@@ -61,3 +62,10 @@ def test_an_untrained_head_expects_nothing_with_99_percent(head):
     for level in head.levels:
         for prediction in (level.classes, level.objectness):
             torch.testing.assert_close(prediction.bias, torch.full_like(prediction.bias, -math.log(99)))
+
+
+def test_initial_probability_of_the_head_of_yolov6_0_1_0() -> None:
+    head = build("yolov6n-v1").head
+    for level in head.levels:
+        for prediction in (level.objectness, level.classes):
+            torch.testing.assert_close(prediction.bias.sigmoid(), torch.full_like(prediction.bias, 0.01))

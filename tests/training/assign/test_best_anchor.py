@@ -10,8 +10,7 @@ from model_zoo.families.yolov3 import ANCHORS
 from model_zoo.heads.darknet import YOLOHead
 from tests.training.cell_cases import SCENES, targets_of
 from tests.training.losses.darknet_cases import STRIDES, bare, of_image, random_maps
-from training.assign import anchor_slots
-from training.assign.anchor_slots import AnchorPredictions, max_overlaps, slot_rows
+from training.assign.anchor_slots import AnchorPredictions, slot_rows
 from training.assign.base import RowAssignment
 from training.assign.best_anchor import BestAnchor
 from training.boxes import pairwise_iou
@@ -32,25 +31,6 @@ def box_about(x: float, y: float, width: float, height: float) -> list[float]:
 def places(assigned: RowAssignment, priors: Tensor) -> list[list[float]]:
     """Cell x, cell y, stride, anchor width, anchor height of the entries."""
     return priors[assigned.row].tolist()
-
-
-@pytest.mark.parametrize("size", [(160, 160), (96, 160), (160, 64)])
-def test_rows_are_those_of_the_head(size: tuple[int, int]) -> None:
-    predictions = predictions_of(size=size)
-    boxes = torch.tensor([[40.0, 50.0, 44.0, 58.0], [0.0, 0.0, 2.0, 2.0], [30.0, 80.0, 50.0, 82.0]])
-    rows = slot_rows(predictions.levels, boxes)
-    found = predictions.priors[rows]
-    centers = (boxes[:, None, :2] + boxes[:, None, 2:]) / 2
-    assert torch.equal(found[..., :2], (centers / found[..., 2:3]).floor())
-    assert found[0, :, 3:].tolist() == [list(anchor) for anchor in FLAT]
-
-
-def test_a_center_on_or_beyond_the_border_counts_to_the_nearest_cell() -> None:
-    predictions = predictions_of(size=(96, 160))
-    boxes = torch.tensor([[150.0, 86.0, 170.0, 106.0], [-30.0, -30.0, 10.0, 10.0]])
-    cells = predictions.priors[slot_rows(predictions.levels, boxes), :2]
-    assert cells[0, ::3].tolist() == [[19, 11], [9, 5], [4, 2]]
-    assert not cells[1].any()
 
 
 @pytest.mark.parametrize("slot", range(9))
@@ -103,23 +83,6 @@ def test_shapes_may_be_those_that_are_predicted() -> None:
     predictions.boxes[0, row] = targets.boxes[0] + 300
     assert BestAnchor(by_prediction=True)(predictions, targets).row.tolist() == [row]
     assert BestAnchor()(predictions, targets).row.tolist() != [row]
-
-
-def test_of_entries_of_one_prediction_the_last_is_kept() -> None:
-    image, row = torch.tensor([0, 0, 1, 0, 0]), torch.tensor([5, 6, 5, 5, 2])
-    every = RowAssignment(image, row, torch.arange(5), torch.zeros(2, 10, dtype=torch.bool))
-    kept, entry = every.merge()
-    assert kept.target.tolist() == [1, 2, 3, 4]
-    assert [kept.target[i].item() for i in entry] == [3, 1, 2, 3, 4]
-
-
-def test_crowds_are_compared_a_few_at_a_time_with_the_same_result(monkeypatch: pytest.MonkeyPatch) -> None:
-    predictions, targets = predictions_of(images=2), targets_of(SCENES["crowded"])
-    monkeypatch.setattr(anchor_slots, "CHUNK_OBJECTS", 7)
-    best = max_overlaps(predictions.boxes, targets)
-    for image in range(2):
-        own = of_image(targets, image).boxes
-        torch.testing.assert_close(best[image], pairwise_iou(own, predictions.boxes[image]).amax(0))
 
 
 @pytest.mark.parametrize("scene", SCENES)

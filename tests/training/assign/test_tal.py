@@ -71,7 +71,10 @@ def test_assignments_are_the_originals(shared: Path, name: str, kind: str, dtype
 def test_any_scene_is_assigned_as_the_rule_written_out(objects: int, classes: int, seed: int) -> None:
     boxes, logits, targets = random_case(objects, classes, seed)
     found = TAL()(boxes, logits, GRIDS, targets)
-    owners, scores = object_of_cells(found), torch.zeros(1050).index_put((found.image * 525 + found.row,), found.score).view(2, -1)
+    owners, scores = (
+        object_of_cells(found),
+        torch.zeros(1050).index_put((found.image * 525 + found.row,), found.score).view(2, -1),
+    )
     for image in range(2):
         mine = targets.image_index == image
         expected, expected_scores = written_out(

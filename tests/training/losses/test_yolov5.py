@@ -3,10 +3,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from model_zoo.families.yolov5 import P5_ANCHORS, P6_ANCHORS, VARIANTS
+from model_zoo.families.yolov5 import P6_ANCHORS, VARIANTS
 from tests.training.losses.anchor_cases import Case, bare_detector, close, finite, overfit, scene
-from training.assign.anchor_ratio import assign_by_ratio
-from training.assign.base import AnchorAssignment, AnchorLevels
+from training.assign.base import AnchorAssignment
 from training.batch import Targets
 from training.losses import yolov5
 from training.losses.criterion import StepContext
@@ -24,33 +23,6 @@ KINDS = {
 CASES = [("basic_nc3", kind) for kind in KINDS] + [("basic_nc80", "low"), ("basic_nc80", "med_high")]
 
 
-def match(boxes: list[list[float]], size: tuple[int, int] = (160, 160), offset: float = 0.5) -> list[tuple[int, ...]]:
-    """Rows (level, anchor, y, x, target) for boxes (cx, cy, w, h) of one image."""
-    maps = [torch.zeros(1, 3, size[0] // s, size[1] // s, 8) for s in (8, 16, 32)]
-    b = torch.tensor(boxes).reshape(-1, 4)
-    xyxy = torch.cat([b[:, :2] - b[:, 2:] / 2, b[:, :2] + b[:, 2:] / 2], dim=1)
-    levels = AnchorLevels.of(maps, torch.tensor(P5_ANCHORS), (8, 16, 32))
-    m = assign_by_ratio(xyxy, torch.zeros(len(b), dtype=torch.int64), levels, offset=offset)
-    return list(zip(*(column.tolist() for column in (m.level, m.anchor, m.y, m.x, m.target)), strict=True))
-
-
-def cells(rows: list[tuple[int, ...]]) -> list[tuple[int, int]]:
-    """(x, y) of the rows of the first level's first anchor."""
-    return [(x, y) for level, anchor, y, x, _ in rows if (level, anchor) == (0, 0)]
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("name", ["basic_nc3", "basic_nc80"])
-def test_matches_are_the_original_ones_in_its_order(shared, name, dtype):
-    case = Case(shared, "yolov5", name)
-    targets = case.targets(dtype)
-    levels = AnchorLevels.of(case.maps(dtype), case.detector.head.anchors, (8, 16, 32))
-    matches = assign_by_ratio(targets.boxes, targets.image_index, levels)
-    for i in range(3):
-        rows = torch.stack(matches.pick(matches.level == i)[1:], dim=1)
-        assert rows.tolist() == case.arrays[f"match{i}"].tolist()
-
-
 @pytest.mark.parametrize(("dtype", "rtol", "grad_tol"), [(torch.float32, 1e-6, 2e-6), (torch.float64, 2e-7, 2e-6)])
 @pytest.mark.parametrize(("name", "kind"), CASES)
 def test_losses_and_gradients_are_the_original_ones(shared, name, kind, dtype, rtol, grad_tol):
@@ -60,50 +32,6 @@ def test_losses_and_gradients_are_the_original_ones(shared, name, kind, dtype, r
     case.check(kind, criterion(maps, case.targets(dtype), StepContext()), maps, rtol, grad_tol)
     if kind == "low_autobalance":
         close(criterion.losses.balance, case.arrays[f"{kind}__balance_after"], 1e-8)
-
-
-def test_a_side_four_times_the_anchor_is_too_much():
-    anchor = {(level, a) for level, a, *_ in match([[20, 20, 39.9, 52]])}
-    assert (0, 0) not in anchor  # 52 = 4 * 13
-    assert (0, 0) in {(level, a) for level, a, *_ in match([[20, 20, 39.9, 51.9]])}
-    assert (0, 0) not in {(level, a) for level, a, *_ in match([[20, 20, 2.5, 13]])}  # 2.5 = 10 / 4
-
-
-@pytest.mark.parametrize(
-    ("center", "expected"),
-    [
-        ((19, 19), [(2, 2), (1, 2), (2, 1)]),  # 0.375 of a cell past the corner: left and upper
-        ((22, 22), [(2, 2), (3, 2), (2, 3)]),
-        ((20, 20), [(2, 2)]),  # exactly in the middle of the cell
-        ((2, 2), [(0, 0)]),  # no cell beyond the image
-        ((158, 158), [(19, 19)]),
-        ((160, 160), [(19, 19), (19, 19), (19, 19)]),  # on the border: the nearest cells, however often
-        ((0, 0), [(0, 0), (0, 0), (0, 0)]),
-    ],
-)
-def test_the_two_nearest_neighbors_learn_too(center, expected):
-    assert cells(match([[*center, 10, 13]])) == expected
-
-
-def test_a_wide_reach_takes_all_four_neighbors():
-    assert cells(match([[19, 19, 10, 13]], offset=1.0)) == [(2, 2), (1, 2), (2, 1), (3, 2), (2, 3)]
-
-
-def test_rows_and_columns_keep_apart_in_an_oblong_image():
-    rows = match([[150, 30, 30, 61]], size=(64, 160))
-    assert {(x, y) for level, _, y, x, _ in rows if level == 1} == {(9, 1), (8, 1), (9, 2)}
-
-
-def test_a_batch_matches_as_its_images_do():
-    maps, targets = scene([5, 0, 7])
-    levels = AnchorLevels.of(maps, torch.tensor(P5_ANCHORS), (8, 16, 32))
-    together = assign_by_ratio(targets.boxes, targets.image_index, levels)
-    for image in range(3):
-        mine = targets.image_index == image
-        alone = assign_by_ratio(targets.boxes[mine], targets.image_index[mine], levels)
-        ours = together.pick(together.image == image)
-        offset = int((targets.image_index < image).sum())
-        assert all(torch.equal(a, b) for a, b in zip(alone._replace(target=alone.target + offset), ours, strict=True))
 
 
 @pytest.mark.parametrize("objects", [[0, 0], [4, 0], [100, 100], [1]])
@@ -191,9 +119,7 @@ def test_raw_rows_are_read_where_matches_say():
     columns = [[0, 0, 2], [1, 0, 1], [2, 0, 1], [19, 0, 3], [4, 0, 0], [0, 0, 0]]
     matches = AnchorAssignment(*(torch.tensor(column) for column in columns))
     expected = torch.stack([maps[0][1, 2, 19, 4], maps[0][0, 0, 0, 0], maps[2][1, 1, 3, 0]])
-    torch.testing.assert_close(
-        yolov5.raw_rows([yolov5.as_convolved(m) for m in maps], matches), expected, rtol=0, atol=0
-    )
+    torch.testing.assert_close(yolov5.gather([yolov5.as_convolved(m) for m in maps], matches), expected, rtol=0, atol=0)
 
 
 def test_every_variant_has_a_recipe():

@@ -1,0 +1,119 @@
+"""YOLOv7's assigner: the original's entries, a reference implementation, and special cases."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.training.losses.anchor_cases import Case, bare_detector, finite, scene
+from training.assign import ota
+from training.assign.base import AnchorAssignment
+from training.batch import Targets
+from training.boxes import pairwise_iou
+from training.losses.yolov5 import Gains
+from training.losses.yolov7 import YOLOv7Criterion
+
+GAINS = Gains(classes=0.3, objectness=0.7)
+
+
+KINDS = [
+    ("basic_nc3", "ota", 10),
+    ("basic_nc3", "aux", 20),
+    ("basic_nc3", "auxlead10", 10),
+    ("basic_nc80", "ota", 10),
+    ("basic_nc80", "aux", 20),
+]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("name", "kind", "lead_top_k"), KINDS)
+def test_entries_and_their_order_match_the_original(shared, name, kind, lead_top_k, dtype):
+    case = Case(shared, "yolov7", name)
+    criterion = YOLOv7Criterion(case.detector, GAINS, lead_top_k)
+    heads = {"match": (0.5, lead_top_k), **({"matchaux": (1.0, 20)} if kind != "ota" else {})}
+    for key, (offset, top) in heads.items():
+        assigned = criterion.assign(case.maps(dtype), case.targets(dtype), offset, top)
+        for i in range(3):
+            rows = torch.stack(assigned.select(assigned.level == i)[1:], dim=1)
+            assert rows.tolist() == case.arrays[f"{kind}__{key}{i}"].tolist()
+
+
+def reference_ota(boxes: Tensor, raw: Tensor, objects: Tensor, class_ids: Tensor, top: int) -> list[int]:
+    """The rule for one image, object by object and class by class: which object each candidate learns, -1 for none."""
+    overlap = pairwise_iou(objects, boxes)
+    score = (raw[:, 1:].sigmoid() * raw[:, :1].sigmoid()).sqrt()
+    cost = torch.empty_like(overlap)
+    for g, class_id in enumerate(class_ids.tolist()):
+        wanted = torch.zeros_like(score)
+        wanted[:, class_id] = 1
+        errors = -(wanted * score.log() + (1 - wanted) * (1 - score).log()).sum(1)
+        cost[g] = errors - 3 * (overlap[g] + 1e-8).log()
+    chosen = torch.zeros_like(cost, dtype=torch.bool)
+    for g in range(len(objects)):
+        best = overlap[g].topk(min(top, overlap.shape[1])).values
+        chosen[g, cost[g].topk(max(1, int(best.sum())), largest=False).indices] = True
+    owners = []
+    for r in range(cost.shape[1]):
+        claims = int(chosen[:, r].sum())
+        owners.append(-1 if claims == 0 else int((chosen if claims == 1 else -cost)[:, r].to(cost).argmax()))
+    return owners
+
+
+@pytest.mark.parametrize("objects", [[3], [12, 0, 1, 7], [60, 40]])
+@pytest.mark.parametrize("pairs", [1 << 20, 1000])
+def test_crowded_scenes_match_the_reference(monkeypatch, objects, pairs):
+    monkeypatch.setattr(ota, "MAX_PAIRS", pairs)
+    maps, targets = scene(objects, seed=3)
+    maps = [m.detach().double() for m in maps]
+    targets = targets._replace(boxes=targets.boxes.double())
+    criterion = YOLOv7Criterion(bare_detector(3), GAINS)
+    calls = []
+    monkeypatch.setattr("training.losses.yolov7.assign_by_ota", lambda *a: calls.append(a) or ota.assign_by_ota(*a))
+    assigned = criterion.assign(maps, targets, 0.5, 10)
+    candidates, boxes, raw, *_ = calls[0]
+    expected = torch.full_like(candidates.target, -1)
+    for image in range(len(objects)):
+        rows = (candidates.image == image).nonzero()[:, 0]
+        mine = (targets.image_index == image).nonzero()[:, 0]
+        if len(mine) and len(rows):
+            owners = reference_ota(boxes[rows], raw[rows], targets.boxes[mine], targets.class_ids[mine], 10)
+            expected[rows] = torch.tensor([mine[g] if g >= 0 else -1 for g in owners])
+    kept = candidates._replace(target=expected).select(expected >= 0)
+    assert sorted(zip(*(c.tolist() for c in assigned), strict=True)) == sorted(
+        zip(*(c.tolist() for c in kept), strict=True)
+    )
+
+
+def test_costs_of_certain_predictions_are_finite():
+    raw = torch.tensor([[60.0, 200.0, -200.0], [-300.0, 0.0, 0.0], [0.0, 0.0, 0.0]])
+    candidates = ota.Candidates.of(torch.zeros(3, 4), raw)
+    cost = candidates.background[:, None] - candidates.odds
+    assert bool(torch.isfinite(cost).all())
+    assert cost[0, 0] < 100 < cost[0, 1]
+    torch.testing.assert_close(cost[2], torch.full((2,), 2 * torch.tensor(2.0).log().item()))
+
+
+def test_candidate_with_two_claims_goes_to_the_cheaper_object():
+    column = torch.zeros(1, dtype=torch.int64)
+    candidate = AnchorAssignment(*(column for _ in range(6)))
+    targets = Targets(torch.zeros(2).long(), torch.tensor([0, 0]), torch.tensor([[0.0, 0, 10, 10], [0, 0, 20, 20]]))
+    assigned = ota.assign_by_ota(candidate, torch.tensor([[0.0, 0, 20, 19]]), torch.zeros(1, 2), targets, 10)
+    assert assigned.target.tolist() == [1]
+
+
+def test_duplicate_objects_are_assigned():
+    maps, targets = scene([1])
+    twice = Targets(*(part.repeat_interleave(2, dim=0) for part in targets))
+    assigned = YOLOv7Criterion(bare_detector(3)).assign(maps, twice, 0.5, 10)
+    assert set(assigned.target.tolist()) <= {0, 1}
+    finite(YOLOv7Criterion(bare_detector(3)), maps, twice)
+
+
+def test_predictions_of_an_oblong_image():
+    """An object at the right end of a wide image goes to the predictions there that fit it."""
+    maps, _ = scene([1], size=(64, 320))
+    target = Targets(torch.tensor([0]), torch.tensor([0]), torch.tensor([[280.0, 20, 310, 50]]))
+    assigned = YOLOv7Criterion(bare_detector(3)).assign(maps, target, 0.5, 10)
+    assert len(assigned.x) > 0
+    assert bool(((assigned.x + 2) * torch.tensor([8, 16, 32])[assigned.level] > 280).all())
