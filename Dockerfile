@@ -1,10 +1,10 @@
-# Three images from one file:
+# Build one of three images:
 #
-#   docker build --target cpu -t yolo-lineage:cpu .              serves on a CPU; no torch
-#   docker build --target gpu -t yolo-lineage:gpu .              serves on an NVIDIA GPU (driver 580 or newer: CUDA 13)
-#   docker build --target training -t yolo-lineage:training .    imports, exports and trains
+#   docker build --target cpu -t yolo-lineage:cpu .              server on CPU, without torch
+#   docker build --target gpu -t yolo-lineage:gpu .              server on an NVIDIA GPU (CUDA 13, driver 580 or newer)
+#   docker build --target training -t yolo-lineage:training .    import, export and training
 #
-# --build-arg PIP_INDEX_URL=... or PIP_EXTRA_INDEX_URL=... names another package index, e.g. PyTorch's for the CPU.
+# To use another package index, such as PyTorch's for CPU, add --build-arg PIP_INDEX_URL=... or PIP_EXTRA_INDEX_URL=...
 
 FROM python:3.11-slim-bookworm AS base
 RUN useradd --create-home --uid 10001 lineage \
@@ -15,7 +15,7 @@ ENV PATH=/opt/venv/bin:$PATH \
     LINEAGE_HOST=0.0.0.0 \
     LINEAGE_PORT=8000
 
-# Packages first, from the project's metadata alone, so that a change of the code does not install them again.
+# Dependencies are installed from pyproject.toml first, so that this layer stays cached when the code changes.
 FROM base AS build
 ARG PIP_INDEX_URL
 ARG PIP_EXTRA_INDEX_URL
@@ -26,8 +26,8 @@ COPY pyproject.toml LICENSE ./
 COPY requirements/*.txt requirements/
 RUN touch README.md
 
-# Alive, not ready, is what counts: a server whose repository is still empty waits for a model and should not be restarted.
-# It works where ./models is /models, so that it serves the model it comes with until there is another.
+# The health check asks for liveness, not readiness: a server without models must not be restarted.
+# In the working directory, ./models is /models: while that is empty, the bundled model is served.
 FROM base AS serve
 COPY docker/lineage-health /usr/local/bin/
 USER lineage
@@ -67,11 +67,11 @@ COPY . /src
 RUN pip --python /opt/venv/bin/python install --no-deps --force-reinstall /src
 
 FROM serve AS gpu
-# The wheels of CUDA, cuDNN and TensorRT keep their libraries to themselves; ONNX Runtime's providers link them by name.
+# ONNX Runtime's providers link the libraries of the CUDA, cuDNN and TensorRT wheels by name only.
 ENV LD_LIBRARY_PATH=/opt/venv/lib/python3.11/site-packages/nvidia/cu13/lib:/opt/venv/lib/python3.11/site-packages/nvidia/cudnn/lib:/opt/venv/lib/python3.11/site-packages/tensorrt_libs \
     NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility
 COPY --from=build-gpu /opt/venv /opt/venv
 
-# What a plain `docker build .` makes.
+# Default target of `docker build .`.
 FROM cpu
