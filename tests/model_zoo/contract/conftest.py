@@ -1,12 +1,15 @@
-"""A model card to start from, and property tests that no clock can fail."""
+"""A model card, a repository, and a Hypothesis profile without deadlines."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
 from model_zoo.contract.card import Metric, ModelCard, WeightsOrigin
 from model_zoo.contract.letterbox import LetterboxPolicy
+from model_zoo.contract.package import Package, Repository
 
 settings.register_profile("no clock", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("no clock")
@@ -14,7 +17,7 @@ settings.load_profile("no clock")
 
 @pytest.fixture(scope="session")
 def card() -> ModelCard:
-    """A card that fills every field with something other than its default."""
+    """A card without default values."""
     return ModelCard(
         name="tiny",
         family="yolov5",
@@ -32,3 +35,20 @@ def card() -> ModelCard:
         metrics=(Metric(name="AP", value=0.449, dataset="coco_mini val2017", date="2026-01-31"),),
         tools={"onnx": "1.19", "numpy": "2.4"},
     )
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    path = tmp_path / "source.onnx"
+    path.write_bytes(b"weights" * 1000)
+    return path
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    return Repository(tmp_path / "models")
+
+
+@pytest.fixture
+def package(repository: Repository, card: ModelCard, model: Path) -> Package:
+    return repository.publish(card, {"model.onnx": model})

@@ -1,4 +1,4 @@
-"""Boxes against the published formulas, and what must hold for any box."""
+"""Boxes against the published formulas, and properties of any box."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ sides = st.sampled_from([0.0, 1e-30, 1e-6]) | st.floats(0, 1e4, width=32)
 
 @st.composite
 def box_pairs(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
-    """Two float64 arrays (8, 4) of boxes whose width and height may be nothing at all; some are equal."""
+    """Two float64 arrays (8, 4) of boxes, some equal and some with zero width or height."""
     low = draw(arrays(np.float64, (2, 8, 2), elements=coordinates))
     size = draw(arrays(np.float64, (2, 8, 2), elements=sides))
     first, second = np.concatenate([low, low + size], axis=-1)
@@ -36,7 +36,7 @@ def pairs(shared: Path) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("measure", MEASURES)
-def test_float64_equals_the_published_formulas(pairs: dict[str, np.ndarray], measure: str) -> None:
+def test_float64_matches_the_published_formulas(pairs: dict[str, np.ndarray], measure: str) -> None:
     truth = pairs[f"paper.{measure}"]
     came = getattr(b, f"aligned_{measure}")(*_as_xyxy(pairs, np.float64))
     defined = ~np.isnan(truth)
@@ -46,7 +46,7 @@ def test_float64_equals_the_published_formulas(pairs: dict[str, np.ndarray], mea
 
 
 @pytest.mark.parametrize("measure", MEASURES)
-def test_float32_is_as_good_as_its_rounding(pairs: dict[str, np.ndarray], measure: str) -> None:
+def test_float32_is_within_rounding_error(pairs: dict[str, np.ndarray], measure: str) -> None:
     truth = pairs[f"paper.{measure}"]
     came = getattr(b, f"aligned_{measure}")(*_as_xyxy(pairs, np.float32))
     tolerance = np.where(pairs["category"] == TINY, 5e-3, 5e-6)
@@ -58,7 +58,7 @@ def test_float32_is_as_good_as_its_rounding(pairs: dict[str, np.ndarray], measur
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @given(pair=box_pairs())
-def test_any_box_has_a_finite_measure_in_bounds(dtype: type, pair: tuple[np.ndarray, np.ndarray]) -> None:
+def test_measures_are_finite_and_bounded(dtype: type, pair: tuple[np.ndarray, np.ndarray]) -> None:
     first, second = (boxes.astype(dtype) for boxes in pair)
     with np.errstate(divide="raise", invalid="raise", over="raise"):
         for measure, lowest in [("iou", 0), ("giou", -1), ("diou", -1), ("ciou", -2)]:
@@ -70,7 +70,7 @@ def test_any_box_has_a_finite_measure_in_bounds(dtype: type, pair: tuple[np.ndar
 
 
 @given(pair=box_pairs())
-def test_pairwise_is_aligned_of_every_pair_and_symmetric(pair: tuple[np.ndarray, np.ndarray]) -> None:
+def test_pairwise_matches_aligned_and_is_symmetric(pair: tuple[np.ndarray, np.ndarray]) -> None:
     first, second = pair
     for measure in MEASURES:
         pairwise, aligned = getattr(b, f"pairwise_{measure}"), getattr(b, f"aligned_{measure}")
@@ -89,21 +89,21 @@ def test_known_values() -> None:
     assert b.aligned_iou(first, first) == 1
 
 
-def test_empty_lists_of_boxes_are_fine() -> None:
+def test_empty_inputs() -> None:
     nothing, one = np.empty((0, 4), np.float32), np.asarray([[0, 0, 1, 1]], np.float32)
     assert b.pairwise_ciou(nothing, one).shape == (0, 1)
     assert b.pairwise_diou(one, nothing).shape == (1, 0)
 
 
 @given(arrays(np.float64, (5, 4), elements=coordinates))
-def test_formats_return_to_where_they_came_from(boxes: np.ndarray) -> None:
+def test_format_conversions_are_inverse(boxes: np.ndarray) -> None:
     np.testing.assert_allclose(b.cxcywh_to_xyxy(b.xyxy_to_cxcywh(boxes)), boxes, atol=1e-9)
     width_height = b.xyxy_to_xywh(boxes)
     np.testing.assert_array_equal(width_height[:, :2], boxes[:, :2])
     np.testing.assert_allclose(width_height[:, :2] + width_height[:, 2:], boxes[:, 2:], atol=1e-9)
 
 
-def test_clip_keeps_boxes_inside_height_and_width() -> None:
+def test_clip_limits_boxes_to_the_image() -> None:
     boxes = np.asarray([[-5, -5, 200, 200], [1, 2, 3, 4]], np.float32)
     clipped = b.clip(boxes, (50, 100))
     np.testing.assert_array_equal(clipped, [[0, 0, 100, 50], [1, 2, 3, 4]])

@@ -1,4 +1,4 @@
-"""The model card: what is refused and how it says so, and the way through JSON and a real ONNX file."""
+"""The model card: validation errors, and round trips through JSON and an ONNX file."""
 
 from __future__ import annotations
 
@@ -42,7 +42,10 @@ WRONG: dict[str, tuple[Change, str]] = {
     "number for a bool": (lambda d: d.update(dynamic_size=1), "dynamic_size: expected true or false; got 1"),
     "float for a whole number": (lambda d: d["letterbox"].update(fill=1.0), "letterbox.fill: expected an integer"),
     "number for text": (lambda d: d["class_names"].append(5), "class_names[4]: expected a string; got 5"),
-    "text for a list": (lambda d: d.update(class_names="person"), "class_names: expected a list of strings; got 'person'"),
+    "text for a list": (
+        lambda d: d.update(class_names="person"),
+        "class_names: expected a list of strings; got 'person'",
+    ),
     "short list": (lambda d: d.update(input_size=[640]), "input_size: expected a list of 2; got [640]"),
     "text for an object": (lambda d: d.update(weights="mine"), "weights: expected an object; got 'mine'"),
     "list for an object": (lambda d: d.update(tools=["onnx"]), "tools: expected an object; got ['onnx']"),
@@ -109,7 +112,7 @@ def test_file_round_trip(card: ModelCard, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("case", WRONG)
-def test_what_is_wrong_is_named(card: ModelCard, case: str) -> None:
+def test_invalid_field_is_named(card: ModelCard, case: str) -> None:
     change, expected = WRONG[case]
     document = json.loads(card.to_json())
     change(document)
@@ -120,19 +123,19 @@ def test_what_is_wrong_is_named(card: ModelCard, case: str) -> None:
 
 
 @pytest.mark.parametrize("document", ["", "{", "[" * 100_000, "[]", "null", '"card"', "{}", '{"schema_version": 1}'])
-def test_what_is_no_card_is_refused(document: str) -> None:
+def test_invalid_document_is_refused(document: str) -> None:
     with pytest.raises(CardError, match="model card: "):
         ModelCard.from_json(document)
 
 
-def test_a_card_that_cannot_be_read_back_cannot_be_made(card: ModelCard) -> None:
+def test_constructor_checks_fields(card: ModelCard) -> None:
     with pytest.raises(CardError, match=r"params: expected an integer; got np\.int64\(5\)"):
         replace(card, params=np.int64(5))
     with pytest.raises(CardError, match=r"metrics\[0\]\.value: expected a finite number; got nan"):
         replace(card, metrics=(Metric("AP", float("nan"), "coco", "2026-01-31"),))
 
 
-def test_lists_and_whole_numbers_take_the_form_they_are_read_back_in(card: ModelCard) -> None:
+def test_constructor_converts_lists_and_integers(card: ModelCard) -> None:
     loose = replace(card, class_names=["a", "b"], gflops=4, thresholds=Thresholds(score=1))
     assert loose.class_names == ("a", "b")
     assert isinstance(loose.gflops, float)
@@ -140,7 +143,7 @@ def test_lists_and_whole_numbers_take_the_form_they_are_read_back_in(card: Model
     assert ModelCard.from_json(loose.to_json()) == loose
 
 
-def test_unreadable_files_are_refused(tmp_path: Path) -> None:
+def test_unreadable_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CardError, match="cannot be read"):
         ModelCard.read(tmp_path / "none.json")
     (tmp_path / "bytes.json").write_bytes(b"\xff\xfe\x00")
@@ -148,7 +151,7 @@ def test_unreadable_files_are_refused(tmp_path: Path) -> None:
         ModelCard.read(tmp_path / "bytes.json")
 
 
-def test_a_model_without_a_card_is_refused() -> None:
+def test_missing_card_is_refused() -> None:
     with pytest.raises(CardError, match=METADATA_KEY):
         ModelCard.from_metadata({"author": "someone"})
 

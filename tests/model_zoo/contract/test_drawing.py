@@ -1,4 +1,4 @@
-"""Drawn pictures: legible labels inside the image, stable colors, untouched input."""
+"""Drawn images: legible labels inside the image, stable colors, unchanged input."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from model_zoo.contract.drawing import Color, class_color, draw, draw_boxes, tex
 NAMES = ("person", "a very long class name indeed", "naïve 人 кот", "")
 
 
-def found(*rows: Sequence[float]) -> Detections:
+def detections_of(*rows: Sequence[float]) -> Detections:
     table = np.asarray(rows, dtype=np.float32).reshape(-1, 6)
     return Detections(table[:, :4], table[:, 4], table[:, 5].astype(np.int64))
 
@@ -23,7 +23,7 @@ def gray(height: int, width: int) -> np.ndarray:
     return np.full((height, width, 3), 128, dtype=np.uint8)
 
 
-def touched(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+def changed(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     return (before != after).any(axis=-1)
 
 
@@ -36,69 +36,69 @@ def contrast(a: Color, b: Color) -> float:
     return (high + 0.05) / (low + 0.05)
 
 
-def test_the_box_is_outlined_where_it_lies_in_the_class_color() -> None:
+def test_box_is_outlined_in_the_class_color() -> None:
     image = gray(480, 640)
-    drawn = draw(image, found([100, 200, 300, 400, 0.9, 0]), NAMES)
+    drawn = draw(image, detections_of([100, 200, 300, 400, 0.9, 0]), NAMES)
     for y, x in ((300, 100), (300, 300), (400, 200)):
         assert tuple(drawn[y, x]) == class_color(0)
     assert tuple(drawn[300, 200]) == (128, 128, 128), "the inside of a box stays visible"
     assert (image == 128).all(), "draw works on a copy"
 
 
-def test_nothing_found_leaves_the_picture_as_it_is() -> None:
+def test_no_detections_leave_the_image_unchanged() -> None:
     image = gray(50, 60)
-    drawn = draw(image, found(), NAMES)
+    drawn = draw(image, detections_of(), NAMES)
     assert (drawn == image).all()
     assert drawn is not image
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 300), (300, 1), (20, 20), (120, 160), (480, 640), (3000, 2000)])
 @pytest.mark.parametrize("class_id", range(len(NAMES)))
-def test_every_size_and_name_can_be_drawn(size: tuple[int, int], class_id: int) -> None:
+def test_any_size_and_label_can_be_drawn(size: tuple[int, int], class_id: int) -> None:
     height, width = size
-    drawn = draw(gray(*size), found([0, 0, width, height, 0.5, class_id]), NAMES)
+    drawn = draw(gray(*size), detections_of([0, 0, width, height, 0.5, class_id]), NAMES)
     assert drawn.shape == (height, width, 3)
-    assert touched(gray(*size), drawn).any()
+    assert changed(gray(*size), drawn).any()
 
 
 @pytest.mark.parametrize("box", [(600, 0, 640, 30), (0, 0, 20, 20), (620, 460, 640, 480), (-50, -50, 5, 5)])
-def test_a_label_at_the_border_moves_into_the_picture(box: tuple[float, ...]) -> None:
+def test_label_at_the_border_moves_into_the_image(box: tuple[float, ...]) -> None:
     left, top, right, bottom = box
     middle, image = (300, 200, 300 + right - left, 200 + bottom - top), gray(480, 640)
-    whole, at_border = (touched(image, draw(image, found([*b, 0.5, 0]), NAMES)) for b in (middle, box))
-    columns = [int(area.any(axis=0).sum()) for area in (whole, at_border)]
-    assert columns[1] >= columns[0] - 5, "the plate of the label is as wide as anywhere else"
+    centered, at_border = (changed(image, draw(image, detections_of([*b, 0.5, 0]), NAMES)) for b in (middle, box))
+    columns = [int(area.any(axis=0).sum()) for area in (centered, at_border)]
+    assert columns[1] >= columns[0] - 5, "the label keeps its width"
 
 
-def test_small_objects_get_finer_lines_and_letters() -> None:
+def test_small_objects_get_thinner_lines_and_smaller_letters() -> None:
     image, rows = gray(1000, 1000), [[x, 500, x + 20, 520, 0.5, 0] for x in range(0, 1000, 200)]
-    small = touched(image, draw(image, found(*rows), NAMES))
-    large = touched(image, draw(image, found(*[[x, 500, x + 150, 650, 0.5, 0] for x, *_ in rows]), NAMES))
-    assert small[:500].sum() < large[:500].sum() / 2, "the plates of the labels"
+    small = changed(image, draw(image, detections_of(*rows), NAMES))
+    large = changed(image, draw(image, detections_of(*[[x, 500, x + 150, 650, 0.5, 0] for x, *_ in rows]), NAMES))
+    assert small[:500].sum() < large[:500].sum() / 2, "the labels are smaller"
 
 
-def test_the_best_detection_lies_on_top() -> None:
-    drawn = draw(gray(480, 640), found([50, 50, 200, 200, 0.9, 0], [50, 50, 200, 200, 0.3, 1]), NAMES)
+def test_best_detection_is_drawn_on_top() -> None:
+    drawn = draw(gray(480, 640), detections_of([50, 50, 200, 200, 0.9, 0], [50, 50, 200, 200, 0.3, 1]), NAMES)
     assert tuple(drawn[125, 50]) == class_color(0)
 
 
-def test_boxes_can_be_drawn_with_any_text() -> None:
-    detections = found([50, 50, 200, 200, 0.9, 0], [60, 250, 300, 300, 0.25, 3])
+def test_draw_boxes_draws_any_text() -> None:
+    detections = detections_of([50, 50, 200, 200, 0.9, 0], [60, 250, 300, 300, 0.25, 3])
     texts = ["person 0.90", " 0.25"]
     drawn = draw_boxes(gray(480, 640), detections.boxes, detections.class_ids, texts)
     assert (drawn == draw(gray(480, 640), detections, NAMES)).all()
 
 
-def test_lines_and_letters_grow_with_the_picture() -> None:
+def test_lines_and_letters_scale_with_the_image() -> None:
     small, large = gray(240, 320), gray(2400, 3200)
     areas = [
-        touched(im, draw(im, found([40 * k, 60 * k, 200 * k, 200 * k, 0.9, 0]), NAMES)).mean()
+        changed(im, draw(im, detections_of([40 * k, 60 * k, 200 * k, 200 * k, 0.9, 0]), NAMES)).mean()
         for im, k in ((small, 1), (large, 10))
     ]
-    assert areas[1] > areas[0] / 4, "the mark would cover a hundredth if it stayed the same in pixels"
+    assert areas[1] > areas[0] / 4, "with constant sizes in pixels the area would shrink to a hundredth"
 
 
-def test_labels_have_contrast_on_every_class_color() -> None:
+def test_labels_have_enough_contrast_on_all_class_colors() -> None:
     assert min(contrast(class_color(i), text_color(class_color(i))) for i in range(1000)) >= 4.5
 
 

@@ -10,7 +10,7 @@ import pytest
 from model_zoo.contract.files import file_sha256, write_atomic
 
 
-def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
+def test_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "new" / "plan"
     write_atomic(path, b"old")
 
@@ -23,7 +23,7 @@ def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None
     assert [p.read_bytes() for p in path.parent.iterdir()] == [b"old"]
 
 
-def test_files_have_the_permissions_of_the_umask(tmp_path: Path) -> None:
+def test_files_get_umask_permissions(tmp_path: Path) -> None:
     before = os.umask(0o027)
     try:
         write_atomic(tmp_path / "file", b"")
@@ -32,6 +32,6 @@ def test_files_have_the_permissions_of_the_umask(tmp_path: Path) -> None:
     assert (tmp_path / "file").stat().st_mode & 0o777 == 0o640
 
 
-def test_digest_of_a_file(tmp_path: Path) -> None:
+def test_file_sha256(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"contents")
     assert file_sha256(tmp_path / "file") == hashlib.sha256(b"contents").hexdigest()

@@ -1,4 +1,4 @@
-"""Letterbox against the original programs, and the properties of its geometry."""
+"""Letterbox against the original programs, and properties of its geometry."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def originals(shared: Path) -> dict[str, np.ndarray]:
         return {key: file[key] for key in file.files if key.startswith(("letterbox_", "scale_boxes_", "yolox_preproc"))}
 
 
-def test_every_case_of_the_v5_lineage(originals: dict[str, np.ndarray]) -> None:
+def test_geometry_matches_the_v5_lineage(originals: dict[str, np.ndarray]) -> None:
     cases = zip(originals["letterbox_in"].tolist(), originals["letterbox_out"], strict=True)
     for (height, width, rows, columns, auto, stretched, scale_up, stride), expected in cases:
         policy = LetterboxPolicy(align="stretch" if stretched else "center", scale_up=bool(scale_up))
@@ -47,7 +47,7 @@ def test_every_case_of_the_v5_lineage(originals: dict[str, np.ndarray]) -> None:
     assert len(originals["letterbox_in"]) == 280
 
 
-def test_pixels_of_the_v5_lineage(originals: dict[str, np.ndarray]) -> None:
+def test_pixels_match_the_v5_lineage(originals: dict[str, np.ndarray]) -> None:
     image = originals["letterbox_image"]
     for auto in (0, 1):
         size = (image.shape[0], image.shape[1])
@@ -56,12 +56,12 @@ def test_pixels_of_the_v5_lineage(originals: dict[str, np.ndarray]) -> None:
         _assert_pixels(came, originals[f"letterbox_image_64_auto{auto}"])
 
 
-def test_boxes_return_as_in_the_v5_lineage(originals: dict[str, np.ndarray]) -> None:
+def test_undo_matches_the_v5_lineage(originals: dict[str, np.ndarray]) -> None:
     came = letterbox.undo(originals["scale_boxes_in"], letterbox.plan(V5, (37, 53), (64, 64)))
     np.testing.assert_allclose(came, originals["scale_boxes_out"], rtol=0, atol=1e-6)
 
 
-def test_every_case_of_yolox(originals: dict[str, np.ndarray]) -> None:
+def test_geometry_matches_yolox(originals: dict[str, np.ndarray]) -> None:
     cases = zip(originals["yolox_preproc_in"].tolist(), originals["yolox_preproc_out"], strict=True)
     for (height, width, rows, columns), (ratio, filled_rows, filled_columns) in cases:
         came = letterbox.plan(YOLOX, (height, width), (rows, columns))
@@ -70,14 +70,14 @@ def test_every_case_of_yolox(originals: dict[str, np.ndarray]) -> None:
         assert came.corner == (0, 0)
 
 
-def test_pixels_of_yolox(originals: dict[str, np.ndarray]) -> None:
+def test_pixels_match_yolox(originals: dict[str, np.ndarray]) -> None:
     came = letterbox.apply(originals["letterbox_image"], letterbox.plan(YOLOX, (37, 53), (64, 64)), YOLOX.fill)
     _assert_pixels(came.transpose(2, 0, 1), originals["yolox_preproc_64"])
 
 
 @pytest.mark.parametrize("size", [(480, 640), (640, 480), (333, 500), (97, 31)])
 @pytest.mark.parametrize("case", ["pj letterbox", "ab letterbox", "ab stretch"])
-def test_boxes_return_as_in_darknet(shared: Path, size: Size, case: str) -> None:
+def test_undo_matches_darknet(shared: Path, size: Size, case: str) -> None:
     (height, width), (program, kind) = size, case.split()
     with np.load(shared / "parity/boxes/resize.npz") as file:
         canvas_height, canvas_width = file["correct.net_hw"].tolist()
@@ -92,7 +92,7 @@ def test_boxes_return_as_in_darknet(shared: Path, size: Size, case: str) -> None
 
 
 @pytest.mark.parametrize("case", range(7))
-def test_darknet_lays_the_image_on_these_pixels(shared: Path, case: int) -> None:
+def test_placement_matches_darknet(shared: Path, case: int) -> None:
     with np.load(shared / "parity/boxes/resize.npz") as file:
         image, expected = file[f"{case}.input_u8"], file[f"{case}.letterbox"]
     geometry = letterbox.plan(DARKNET, image.shape[1:], expected.shape[1:])
@@ -103,13 +103,13 @@ def test_darknet_lays_the_image_on_these_pixels(shared: Path, case: int) -> None
     np.testing.assert_array_equal(gray, border)
 
 
-def test_darknet_divides_whole_numbers() -> None:
+def test_darknet_uses_integer_division() -> None:
     assert int(92 * (416 / 92)) == 415, "the trap this is about"
     assert letterbox.plan(DARKNET, (1, 92), (416, 416)).resized == (4, 416)
 
 
 @given(policies, sizes, canvases)
-def test_the_image_lies_inside_the_canvas(policy: LetterboxPolicy, image: Size, canvas: Size) -> None:
+def test_image_is_inside_the_canvas(policy: LetterboxPolicy, image: Size, canvas: Size) -> None:
     came = letterbox.plan(policy, image, canvas)
     assert came.canvas == canvas
     for axis in (0, 1):
@@ -122,7 +122,7 @@ def test_the_image_lies_inside_the_canvas(policy: LetterboxPolicy, image: Size, 
 
 
 @given(policies, sizes, canvases, st.lists(st.floats(0, 1), min_size=4, max_size=4))
-def test_boxes_there_and_back(policy: LetterboxPolicy, image: Size, canvas: Size, parts: list[float]) -> None:
+def test_undo_restores_boxes(policy: LetterboxPolicy, image: Size, canvas: Size, parts: list[float]) -> None:
     geometry = letterbox.plan(policy, image, canvas)
     box = np.asarray(parts) * ([image[1], image[0]] * 2)
     on_canvas = box * (geometry.scale[::-1] * 2) + np.asarray(geometry.offset[::-1] * 2)
@@ -134,7 +134,7 @@ def test_boxes_there_and_back(policy: LetterboxPolicy, image: Size, canvas: Size
 
 @given(policies, sizes, canvases)
 @example(V5, (340, 1678), (64, 160))  # 32.4 pixels are rounded to 32, but 32 would make the image narrower
-def test_the_smallest_canvas_keeps_the_size_of_the_image(policy: LetterboxPolicy, image: Size, limit: Size) -> None:
+def test_smallest_canvas_keeps_the_image_size(policy: LetterboxPolicy, image: Size, limit: Size) -> None:
     canvas = letterbox.smallest_canvas(policy, image, limit, 32)
     whole = letterbox.plan(policy, image, limit)
     assert letterbox.plan(policy, image, canvas).resized == whole.resized
@@ -149,7 +149,7 @@ def test_undo_clips_to_the_image() -> None:
     np.testing.assert_array_equal(came, [[0, 0, 640, 480]])
 
 
-def test_apply_fills_the_border_and_leaves_the_image_alone() -> None:
+def test_apply_fills_the_border_and_keeps_the_pixels() -> None:
     image = np.random.default_rng(0).integers(0, 256, (30, 60, 3), dtype=np.uint8)
     before = image.copy()
     came = letterbox.apply(image, letterbox.plan(V5, (30, 60), (128, 128)), 7)

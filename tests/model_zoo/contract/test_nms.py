@@ -1,4 +1,4 @@
-"""NMS against the scenes of the original programs, and the properties of a greedy pass."""
+"""NMS against scenes of the original programs, and properties of a greedy pass."""
 
 from __future__ import annotations
 
@@ -41,7 +41,9 @@ weights = st.sampled_from([0.0, 0.5, 1.0])
 
 @pytest.mark.parametrize("scene", SCENES)
 @pytest.mark.parametrize(("program", "kind", "distance_weight"), REFERENCES)
-def test_scenes(shared: Path, scene: str, program: str, kind: str, distance_weight: float) -> None:
+def test_matches_the_original_programs(
+    shared: Path, scene: str, program: str, kind: str, distance_weight: float
+) -> None:
     with np.load(shared / "parity/boxes/nms_scenes.npz") as file:
         boxes, prob = cxcywh_to_xyxy(file[f"{scene}.boxes"]), file[f"{scene}.prob"]
         takes_part = (prob > 0) & (file[f"{scene}.objectness"] > 0)[:, None]
@@ -54,7 +56,7 @@ def test_scenes(shared: Path, scene: str, program: str, kind: str, distance_weig
 
 
 @given(crowds(), thresholds, weights)
-def test_kept_is_the_fixed_point_of_its_definition(scene: Scene, threshold: float, weight: float) -> None:
+def test_result_satisfies_the_definition(scene: Scene, threshold: float, weight: float) -> None:
     boxes, scores, class_ids = scene
     kept = nms(boxes, scores, class_ids, threshold, weight)
     assert (np.diff(scores[kept]) < 0).all()
@@ -66,7 +68,7 @@ def test_kept_is_the_fixed_point_of_its_definition(scene: Scene, threshold: floa
 
 
 @given(crowds(), thresholds, weights, st.randoms(use_true_random=False))
-def test_order_of_candidates_does_not_matter(scene: Scene, threshold: float, weight: float, random: object) -> None:
+def test_candidate_order_does_not_matter(scene: Scene, threshold: float, weight: float, random: object) -> None:
     boxes, scores, class_ids = scene
     shuffled = np.arange(len(scores))
     random.shuffle(shuffled)
@@ -75,7 +77,7 @@ def test_order_of_candidates_does_not_matter(scene: Scene, threshold: float, wei
 
 
 @given(crowds(), thresholds, weights)
-def test_classes_do_not_see_each_other(scene: Scene, threshold: float, weight: float) -> None:
+def test_classes_are_independent(scene: Scene, threshold: float, weight: float) -> None:
     boxes, scores, class_ids = scene
     alone = [np.empty(0, np.int64)]
     for class_id in np.unique(class_ids):
@@ -86,7 +88,7 @@ def test_classes_do_not_see_each_other(scene: Scene, threshold: float, weight: f
 
 
 @given(crowds(), thresholds, weights)
-def test_suppressing_again_changes_nothing(scene: Scene, threshold: float, weight: float) -> None:
+def test_nms_is_idempotent(scene: Scene, threshold: float, weight: float) -> None:
     boxes, scores, class_ids = scene
     kept = nms(boxes, scores, class_ids, threshold, weight)
     again = nms(boxes[kept], scores[kept], class_ids[kept], threshold, weight)
@@ -94,20 +96,20 @@ def test_suppressing_again_changes_nothing(scene: Scene, threshold: float, weigh
 
 
 @given(crowds(), thresholds, weights, st.integers(1, 70))
-def test_a_limit_takes_the_first_of_what_is_kept(scene: Scene, threshold: float, weight: float, limit: int) -> None:
+def test_limit_truncates_the_result(scene: Scene, threshold: float, weight: float, limit: int) -> None:
     boxes, scores, class_ids = scene
     everything = nms(boxes, scores, class_ids, threshold, weight)
     np.testing.assert_array_equal(nms(boxes, scores, class_ids, threshold, weight, limit), everything[:limit])
 
 
-def test_equal_scores_go_by_index() -> None:
+def test_equal_scores_are_ordered_by_index() -> None:
     boxes = np.asarray([[0, 0, 10, 10], [1, 0, 11, 10], [50, 50, 60, 60]], np.float32)
     kept = nms(boxes, np.full(3, 0.5, np.float32), np.zeros(3, np.int64), 0.5)
     np.testing.assert_array_equal(kept, [0, 2])
 
 
 @pytest.mark.parametrize("kind", [float, np.float32, np.float64])
-def test_a_measure_equal_to_the_threshold_is_kept(kind: type) -> None:
+def test_measure_equal_to_the_threshold_is_kept(kind: type) -> None:
     boxes = np.asarray([[0, 0, 10, 10], [3, 0, 13, 10]], np.float32)
     scores, class_ids = np.asarray([0.9, 0.8], np.float32), np.zeros(2, np.int64)
     exact = pairwise_iou(boxes, boxes)[0, 1]
@@ -115,12 +117,12 @@ def test_a_measure_equal_to_the_threshold_is_kept(kind: type) -> None:
     assert len(nms(boxes, scores, class_ids, kind(np.nextafter(exact, np.float32(0))), 0.0)) == 1
 
 
-def test_boxes_without_size_do_not_suppress() -> None:
+def test_empty_boxes_do_not_suppress() -> None:
     points = np.zeros((3, 4), np.float32)
     assert len(nms(points, np.asarray([0.3, 0.2, 0.1], np.float32), np.zeros(3, np.int64), 0.45)) == 3
 
 
-def test_nothing_in_nothing_out() -> None:
+def test_empty_input() -> None:
     kept = nms(np.empty((0, 4), np.float32), np.empty(0, np.float32), np.empty(0, np.int64), 0.45)
     assert kept.shape == (0,)
     assert kept.dtype == np.int64

@@ -1,4 +1,4 @@
-"""The pipeline around a fake graph: what goes in, what comes out, on which canvas."""
+"""The pipeline around a fake graph: inputs, outputs and canvases."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SQUARE = ModelCard("square", "yolov5", "yolov5n", tuple("abcdefghij"), (640, 640
 
 
 class FakeRun:
-    """A graph that always finds the same rows on the canvas and remembers what it was fed."""
+    """A graph that always returns the same rows and records its inputs."""
 
     def __init__(self, rows: list[list[float]]) -> None:
         self.rows = np.asarray(rows, np.float32).reshape(-1, 6)
@@ -32,13 +32,15 @@ class FakeRun:
         return padded, np.full(batch, count, np.int32)
 
 
-def photo(height: int, width: int) -> np.ndarray:
+def random_image(height: int, width: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
-def test_boxes_come_back_in_pixels_of_their_own_image() -> None:
+def test_boxes_are_in_pixels_of_their_image() -> None:
     run = FakeRun([[0, 80, 640, 560, 0.9, 3], [320, 320, 640, 400, 0.8, 1]])
-    wide, tall = pipeline.detect(SQUARE, run, [photo(480, 640), photo(1280, 960)], pipeline.make_query(SQUARE))
+    wide, tall = pipeline.detect(
+        SQUARE, run, [random_image(480, 640), random_image(1280, 960)], pipeline.make_query(SQUARE)
+    )
     np.testing.assert_allclose(wide.boxes, [[0, 0, 640, 480], [320, 240, 640, 320]])
     np.testing.assert_allclose(tall.boxes, [[0, 160, 960, 1120], [480, 640, 960, 800]])
     assert wide.scores.tolist() == pytest.approx([0.9, 0.8])
@@ -46,9 +48,9 @@ def test_boxes_come_back_in_pixels_of_their_own_image() -> None:
     assert (wide.boxes.dtype, wide.scores.dtype, wide.class_ids.dtype) == (np.float32, np.float32, np.int64)
 
 
-def test_the_graph_is_fed_as_the_contract_says() -> None:
+def test_feeds_follow_the_contract() -> None:
     run = FakeRun([])
-    image = photo(480, 640)
+    image = random_image(480, 640)
     query = pipeline.make_query(SQUARE, score=0.3, iou=0.6, distance_weight=0)
     found = pipeline.detect(SQUARE, run, [image, image], query)
     assert [len(d) for d in found] == [0, 0]
@@ -63,8 +65,8 @@ def test_the_graph_is_fed_as_the_contract_says() -> None:
     assert run.feeds["score_threshold"].tolist() == pytest.approx([0.3, 0.3])
 
 
-def test_one_batch_carries_the_thresholds_of_each_request() -> None:
-    items = [pipeline.preprocess(SQUARE, photo(64, 64))] * 2
+def test_thresholds_are_per_image() -> None:
+    items = [pipeline.preprocess(SQUARE, random_image(64, 64))] * 2
     queries = [pipeline.make_query(SQUARE, score=0.1), pipeline.make_query(SQUARE, iou=0.9, distance_weight=0.0)]
     feeds = pipeline.collate(items, queries)
     assert feeds["score_threshold"].tolist() == pytest.approx([0.1, 0.25])
@@ -72,31 +74,32 @@ def test_one_batch_carries_the_thresholds_of_each_request() -> None:
     assert feeds["distance_weight"].tolist() == [1.0, 0.0]
 
 
-def test_classes_are_filtered_before_the_number_is_limited() -> None:
+def test_class_filter_applies_before_max_detections() -> None:
     run = FakeRun([[0, 0, 9, 9, 0.9 - 0.1 * i, i % 3] for i in range(8)])
     query = pipeline.make_query(SQUARE, classes=["b", 2], max_detections=3)
-    (found,) = pipeline.detect(SQUARE, run, [photo(64, 64)], query)
+    (found,) = pipeline.detect(SQUARE, run, [random_image(64, 64)], query)
     assert found.class_ids.tolist() == [1, 2, 1]
     assert found.scores.tolist() == pytest.approx([0.8, 0.7, 0.5])
 
 
-def test_results_do_not_change_with_the_buffers_of_the_engine() -> None:
+def test_results_are_copies_of_the_engine_buffers() -> None:
     rows = np.asarray([[0, 0, 9, 9, 0.9, 1]], np.float32)
-    found = pipeline.postprocess(rows, 1, letterbox.plan(SQUARE.letterbox, (64, 64), (64, 64)), pipeline.make_query(SQUARE))
+    geometry = letterbox.plan(SQUARE.letterbox, (64, 64), (64, 64))
+    found = pipeline.postprocess(rows, 1, geometry, pipeline.make_query(SQUARE))
     rows[:] = 0
     assert found.scores.tolist() == pytest.approx([0.9])
     assert found.boxes.tolist() == [[0, 0, 9, 9]]
     assert found.class_ids.tolist() == [1]
 
 
-def test_a_query_takes_the_defaults_of_the_card(card: ModelCard) -> None:
+def test_query_defaults_come_from_the_card(card: ModelCard) -> None:
     query = pipeline.make_query(card)
     assert query == pipeline.Query(0.25, 0.45, 1.0, None, 100)
     assert pipeline.make_query(card, max_detections=500).max_detections == 500
 
 
 @pytest.mark.parametrize(
-    ("asked", "expected"),
+    ("requested", "expected"),
     [
         ({"score": 0.0}, "score: expected a number from 0.001 to 1; got 0"),
         ({"score": 1.1}, "score: expected a number from 0.001 to 1; got 1.1"),
@@ -111,24 +114,24 @@ def test_a_query_takes_the_defaults_of_the_card(card: ModelCard) -> None:
         ({"classes": ["9" * 5000]}, "has no class '999"),
     ],
 )
-def test_what_a_model_cannot_do_is_refused(card: ModelCard, asked: dict[str, object], expected: str) -> None:
+def test_query_outside_the_bounds_is_refused(card: ModelCard, requested: dict[str, object], expected: str) -> None:
     with pytest.raises(QueryError) as caught:
-        pipeline.make_query(card, **asked)
+        pipeline.make_query(card, **requested)
     assert expected in str(caught.value)
 
 
-def test_a_class_may_be_named_by_name_or_index(card: ModelCard) -> None:
+def test_classes_are_given_by_label_or_index(card: ModelCard) -> None:
     assert pipeline.make_query(card, classes=["bicycle", "0", 2]).class_ids == {0, 1, 2}
-    assert pipeline.make_query(card, classes=["7"]).class_ids == {3}, "a name wins over an index"
+    assert pipeline.make_query(card, classes=["7"]).class_ids == {3}, "a label takes precedence over an index"
     assert pipeline.make_query(card, classes=[]).class_ids == frozenset()
 
 
-def test_canvases_are_the_own_size_the_wide_ones_and_their_portraits() -> None:
+def test_canvases_are_square_wide_and_tall() -> None:
     assert pipeline.canvases(SQUARE) == [(640, 640), (480, 640), (384, 640), (640, 480), (640, 384)]
 
 
 @pytest.mark.parametrize("change", [{"dynamic_size": False}, {"letterbox": LetterboxPolicy(align="stretch")}])
-def test_a_fixed_or_stretched_model_has_its_own_canvas_only(change: dict[str, object]) -> None:
+def test_fixed_or_stretched_model_has_one_canvas(change: dict[str, object]) -> None:
     fixed = replace(SQUARE, **change)
     assert pipeline.canvases(fixed) == [(640, 640)]
     assert pipeline.choose_canvas(fixed, (1080, 1920), pipeline.canvases(fixed)) == (640, 640)
@@ -146,11 +149,11 @@ def test_a_fixed_or_stretched_model_has_its_own_canvas_only(change: dict[str, ob
         ((700, 640), (640, 640)),
     ],
 )
-def test_photos_go_to_the_smallest_canvas_that_fits(image: Size, expected: Size) -> None:
+def test_smallest_fitting_canvas_is_chosen(image: Size, expected: Size) -> None:
     assert pipeline.choose_canvas(SQUARE, image, pipeline.canvases(SQUARE)) == expected
 
 
-def test_without_a_fitting_canvas_it_is_the_own_size() -> None:
+def test_input_size_is_used_without_a_fitting_canvas() -> None:
     assert pipeline.choose_canvas(SQUARE, (1920, 1080), [(384, 640)]) == (640, 640)
 
 
@@ -169,9 +172,9 @@ cards = st.builds(
 
 
 @given(cards, sizes)
-def test_every_canvas_shows_the_image_at_the_same_size(card: ModelCard, image: Size) -> None:
+def test_image_size_does_not_depend_on_the_canvas(card: ModelCard, image: Size) -> None:
     canvas = pipeline.choose_canvas(card, image, pipeline.canvases(card))
-    here, own = (letterbox.plan(card.letterbox, image, size) for size in (canvas, card.input_size))
-    assert here.resized == own.resized
+    chosen, default = (letterbox.plan(card.letterbox, image, size) for size in (canvas, card.input_size))
+    assert chosen.resized == default.resized
     assert canvas[0] * canvas[1] <= card.input_size[0] * card.input_size[1]
     assert canvas[0] % card.stride == canvas[1] % card.stride == 0

@@ -19,6 +19,7 @@ from model_zoo.export.onnx import write_onnx
 from model_zoo.export.quantize import layers_to_quantize, measure_peaks, quantize
 from tests.exports import ExportedModel, make_once, tiny_export
 from tests.repositories import publish, repository, toy
+from tests.training.evaluate.scene import Scene
 from training.data.dataset import Dataset
 from training.data.open import open_dataset
 from training.evaluate.network import network_run
@@ -30,10 +31,15 @@ IMAGES, OBJECTS = 12, 6
 
 
 def draw_image(seed: int) -> np.ndarray:
-    """Draw smooth random colors; the size changes with the seed."""
+    """Draw smooth random colors. The size depends on the seed."""
     height, width = SIZES[seed % len(SIZES)]
     colors = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
     return cv2.resize(colors, (width, height), interpolation=cv2.INTER_CUBIC)
+
+
+@pytest.fixture(scope="session")
+def scene(shared: Path) -> Scene:
+    return Scene(shared / "parity" / "training" / "coco_eval")
 
 
 @pytest.fixture(scope="session")
