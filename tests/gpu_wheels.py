@@ -1,9 +1,9 @@
-"""Read what the GPU wheels say of themselves: the libraries they bring, the ones they link, the packages they ask for.
+"""Read the metadata of the GPU wheels: libraries, linked libraries and required packages.
 
     python -m tests.gpu_wheels        # downloads every wheel of requirements/gpu.txt and writes tests/gpu_wheels.json
 
-No machine without a GPU can build and try the `gpu` image; these facts can be checked anywhere. The wheel of
-`tensorrt-cu13-libs` is not on the common index, so it is left out: its version is bound by `tensorrt-cu13`.
+The `gpu` image can only be tried on a machine with a GPU. These facts can be checked anywhere. The wheel of
+`tensorrt-cu13-libs` is not on the default index, so it is skipped. `tensorrt-cu13` pins its version.
 """
 
 from __future__ import annotations
@@ -55,11 +55,11 @@ def read_wheel(path: Path) -> dict[str, Any]:
 
 
 def needed(elf: bytes) -> list[str]:
-    """Return the sonames a 64-bit little-endian shared library links (DT_NEEDED; System V ABI, chapter 5)."""
+    """Return the sonames that a 64-bit little-endian shared library links (DT_NEEDED, System V ABI, chapter 5)."""
     sections_at, count = struct.unpack_from("<Q", elf, 40)[0], struct.unpack_from("<H", elf, 60)[0]
     sections = [struct.unpack_from("<IIQQQQIIQQ", elf, sections_at + 64 * i) for i in range(count)]
     dynamic = next(section for section in sections if section[1] == SECTION_DYNAMIC)
-    strings = sections[dynamic[6]][4]  # sh_link: the section of the names, and where it begins
+    strings = sections[dynamic[6]][4]  # offset of the section in sh_link, which has the names
     entries = struct.iter_unpack("<QQ", elf[dynamic[4] : dynamic[4] + dynamic[5]])
     starts = [strings + value for tag, value in entries if tag == DT_NEEDED]
     return sorted(elf[start : elf.index(b"\0", start)].decode() for start in starts)

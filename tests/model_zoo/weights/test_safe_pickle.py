@@ -1,4 +1,4 @@
-"""A zoo of hostile pickles: none may run anything, none may cost more than its size."""
+"""Malicious pickles execute nothing, and take no more time and memory than their size allows."""
 
 from __future__ import annotations
 
@@ -44,16 +44,16 @@ def python_touch(canary: Path) -> bytes:
 
 
 class Exploit:
-    """What most attacks are: an object that asks to be rebuilt by a call."""
+    """An object that is rebuilt by a call, as in most attacks."""
 
     def __init__(self, function: Callable[..., object], *arguments: object) -> None:
-        self.plan = function, arguments
+        self.reduction = function, arguments
 
     def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
-        return self.plan
+        return self.reduction
 
 
-# Attacks that succeed on Python's own unpickler (the test proves it) and must be refused here.
+# Attacks that succeed on Python's unpickler, as a test proves, and must be refused here.
 LIVE: dict[str, Callable[[Path], bytes]] = {
     "os.system": lambda c: PROTO + call(name("os", "system"), text(touch(c))) + b".",
     "posix.system": lambda c: PROTO + call(name("posix", "system"), text(touch(c))) + b".",
@@ -131,11 +131,11 @@ LIVE: dict[str, Callable[[Path], bytes]] = {
     "extension registry, two bytes": lambda c: PROTO + b"\x83\xf0\x00(" + text(touch(c)) + b"tR.",
     "extension registry, four bytes": lambda c: PROTO + b"\x84\xf0\x00\x00\x00(" + text(touch(c)) + b"tR.",
 }
-INERT = {"NEWOBJ"}  # names a class that does harm and only makes an object; stays a record of the name
+INERT = {"NEWOBJ"}  # creates an object of a harmful class, which stays an inert record
 
-# Pickles that ask for what no checkpoint needs, are damaged, or are bombs.
+# Pickles that are damaged, too large, or contain something that no checkpoint needs.
 REFUSED: dict[str, bytes] = {
-    "nothing": b"",
+    "empty file": b"",
     "only a header": PROTO,
     "no STOP": PROTO + b"}",
     "empty stack": PROTO + b".",
@@ -143,8 +143,8 @@ REFUSED: dict[str, bytes] = {
     "reduce of text": PROTO + text("os.system") + b")R.",
     "reduce of a stub": PROTO + name("models.yolo", "Model") + b")\x81)R.",
     "reduce without tuple": PROTO + name("collections", "OrderedDict") + b"]R.",
-    "mark that is not there": PROTO + b"t.",
-    "memo that is not there": PROTO + b"h\x07.",
+    "missing mark": PROTO + b"t.",
+    "missing memo entry": PROTO + b"h\x07.",
     "unknown opcode": PROTO + b"\xff.",
     "truncated text": PROTO + b"X\xff\x00\x00\x00abc",
     "text of a terabyte": PROTO + b"\x8d" + struct.pack("<Q", 1 << 40) + b".",
@@ -168,14 +168,14 @@ REFUSED: dict[str, bytes] = {
     "out-of-band buffer": b"\x80\x05\x97.",
     "bytearray": b"\x80\x05\x96" + struct.pack("<Q", 1) + b"x.",
     "copyreg.__newobj__": PROTO + call(name("copyreg", "__newobj__"), name("subprocess", "Popen")) + b".",
-    "torch.load by another name": PROTO + call(name("torch.storage", "_load_from_bytes"), text("x")) + b".",
+    "torch.load under another name": PROTO + call(name("torch.storage", "_load_from_bytes"), text("x")) + b".",
     "tensor without storage": PROTO
     + call(name("torch._utils", "_rebuild_tensor_v2"), N := b"N", b"K\x00", b")", b")")
     + b".",
     "marshal": PROTO + call(name("marshal", "loads"), text("x")) + b".",
     "ctypes": PROTO + call(name("ctypes", "CDLL"), text("libc.so.6")) + b".",
     "more steps than any checkpoint": PROTO + b"N0" * (MAX_STEPS // 2 + 1) + b"N.",
-    "few steps, much copying": (
+    "few steps, many copies": (
         PROTO + b"](" + b"N" * 50_000 + b"eq\x00" + (name("builtins", "set") + b"h\x00\x85R0") * 100 + b"."
     ),
 }
@@ -196,17 +196,17 @@ def _extension():
 
 @pytest.mark.usefixtures("_extension")
 @pytest.mark.parametrize("attack", sorted(LIVE.keys() - INERT))
-def test_the_attacks_are_real(attack, canary):
+def test_attacks_succeed_on_pickle(attack, canary):
     try:
         result = pickle.loads(LIVE[attack](canary))
     except Exception:
         result = None
-    assert canary.exists(), f"this attack would prove nothing; it gave {result!r}"
+    assert canary.exists(), f"the attack had no effect and returned {result!r}"
 
 
 @pytest.mark.usefixtures("_extension")
 @pytest.mark.parametrize("attack", LIVE)
-def test_an_attack_runs_nothing(attack, canary):
+def test_attack_executes_nothing(attack, canary):
     stream = io.BytesIO(LIVE[attack](canary))
     if attack in INERT:
         assert isinstance(read(stream), Stub)
@@ -218,7 +218,7 @@ def test_an_attack_runs_nothing(attack, canary):
 
 @pytest.mark.usefixtures("_extension")
 @pytest.mark.parametrize("attack", LIVE)
-def test_an_attack_in_a_checkpoint_runs_nothing(attack, canary, tmp_path):
+def test_attack_in_a_checkpoint_executes_nothing(attack, canary, tmp_path):
     path = tmp_path / "weights.pt"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("weights/data.pkl", LIVE[attack](canary))
@@ -228,48 +228,48 @@ def test_an_attack_in_a_checkpoint_runs_nothing(attack, canary, tmp_path):
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_no_checkpoint_needs_is_refused(case):
+def test_invalid_pickle_is_refused(case):
     with pytest.raises(LineageError, match=r"expected|refused"):
         read(io.BytesIO(REFUSED[case]))
 
 
-def test_the_refusal_names_the_call():
+def test_error_names_the_call():
     with pytest.raises(LineageError, match=r"would call posix\.system, which no checkpoint needs"):
         read(io.BytesIO(pickle.dumps(Exploit(os.system, "true"), protocol=2)))
 
 
-def test_a_name_cannot_smuggle_control_codes_into_the_message():
+def test_control_characters_are_escaped_in_messages():
     with pytest.raises(LineageError) as refusal:
         read(io.BytesIO(PROTO + call(name("\x1b[2Jos", "s" * 10_000)) + b"."))
     assert "\x1b" not in str(refusal.value)
     assert len(str(refusal.value)) < 400
 
 
-def test_names_and_objects_stay_records():
+def test_names_and_objects_stay_inert():
     value = read(io.BytesIO(PROTO + name("models.yolo", "Model") + b")\x81}" + text("nc") + b"K\x02sb."))
     assert isinstance(value, Stub)
     assert (value.kind, value.state) == ("models.yolo.Model", {"nc": 2})
     assert read(io.BytesIO(PROTO + name("os", "system") + b".")) == Global("os.system")
 
 
-def test_a_huge_memo_index_costs_nothing():
+def test_huge_memo_index_uses_no_memory():
     assert read(io.BytesIO(PROTO + b"Nr\xff\xff\xff\xff.")) is None
 
 
-def test_deep_nesting_is_no_recursion():
+def test_deep_nesting_does_not_recurse():
     depth = 200_000
     value = read(io.BytesIO(PROTO + b"]" * depth + b"a" * (depth - 1) + b"."))
     assert isinstance(value, list)
 
 
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])
-def test_plain_values_are_those_of_pickle(protocol):
+def test_plain_values_equal_those_of_pickle(protocol):
     value = {
         "text": "é\U0001f600", "numbers": [0, -1, 255, 65_536, -(2**40), 2**63 - 1, 0.5, float("inf")], "none": None,
         "flags": (True, False), "one": (1,), "two": (1, 2), "four": (1, 2, 3, 4), "empty": [(), [], {}, ""],
         "set": {"a", "b"}, "ordered": OrderedDict(a=1, b=[2]), 3: "integer key", "long": "x" * 70_000,
     }  # fmt: skip
     value["again"] = value["numbers"]
-    found = read(io.BytesIO(pickle.dumps(value, protocol)))
-    assert found == value
-    assert found["again"] is found["numbers"]
+    result = read(io.BytesIO(pickle.dumps(value, protocol)))
+    assert result == value
+    assert result["again"] is result["numbers"]

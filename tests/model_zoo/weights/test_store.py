@@ -1,3 +1,5 @@
+"""Saved detectors are restored with their weights, names, options and letterbox."""
+
 from __future__ import annotations
 
 import json
@@ -21,57 +23,57 @@ def path(tmp_path):
     return tmp_path / "best.safetensors"
 
 
-def test_a_detector_comes_back_with_names_size_and_numbers(path):
+def test_saved_detector_is_restored(path):
     detector = randomized()
     detector.class_names = ("ant", "bée")
     detector.input_spec = replace(detector.input_spec, size=(320, 480))
     store.save(detector, path)
-    found = store.load(path)
-    assert (found.variant, found.class_names, found.input_spec) == (
+    loaded = store.load(path)
+    assert (loaded.variant, loaded.class_names, loaded.input_spec) == (
         *("yolov5-test", ("ant", "bée")),
         detector.input_spec,
     )
-    assert not found.training
-    for key, value in found.state_dict().items():
+    assert not loaded.training
+    for key, value in loaded.state_dict().items():
         torch.testing.assert_close(value, detector.state_dict()[key], rtol=0, atol=0)
     assert [entry.name for entry in path.parent.iterdir()] == [path.name]
 
 
-def test_import_takes_our_own_file_as_it_is(path):
+def test_load_checkpoint_reads_saved_detectors(path):
     store.save(randomized(), path)
-    found = load_checkpoint(path)
-    assert found.notes == ("yolov5-test: according to its card",)
-    assert found.sha256 == file_sha256(path)
+    loaded = load_checkpoint(path)
+    assert loaded.notes == ("yolov5-test: according to its card",)
+    assert loaded.sha256 == file_sha256(path)
 
 
-def test_import_recognizes_original_keys_without_a_card(path):
+def test_load_checkpoint_identifies_original_keys(path):
     save_file(original_state(randomized()), path)
-    found = load_checkpoint(path)
-    assert (found.variant, found.class_names) == ("yolov5-test", ("class0", "class1"))
+    loaded = load_checkpoint(path)
+    assert (loaded.variant, loaded.class_names) == ("yolov5-test", ("class0", "class1"))
 
 
-def test_import_takes_the_card_beside_the_file(path):
+def test_load_checkpoint_reads_a_separate_card(path):
     save_file(original_state(randomized()), path)
     card = {"variant": "yolov5-test", "class_names": ["ant", "bee"], "input_size": [320, 320]}
     path.with_name(path.name + ".json").write_text(json.dumps(card))
-    found = load_checkpoint(path)
-    assert (found.class_names, found.detector.input_spec.size) == (("ant", "bee"), (320, 320))
+    loaded = load_checkpoint(path)
+    assert (loaded.class_names, loaded.detector.input_spec.size) == (("ant", "bee"), (320, 320))
 
 
-def test_a_variant_that_contradicts_the_card_is_refused(path):
+def test_variant_that_contradicts_the_card_is_refused(path):
     store.save(randomized(), path)
     with pytest.raises(LineageError, match="expected yolov5n; its card says yolov5-test"):
         load_checkpoint(path, "yolov5n")
 
 
-def test_weights_may_be_read_by_whom_new_files_may_be_read_by(path, tmp_path):
-    """A container writes them as root into a folder of the host."""
+def test_file_has_default_permissions(path, tmp_path):
+    """A container writes it as root into a folder of the host."""
     store.save(randomized(), path)
     (other := tmp_path / "other").touch()
     assert path.stat().st_mode == other.stat().st_mode
 
 
-def test_a_deployed_detector_is_not_saved(path):
+def test_deployed_detector_is_refused(path):
     with pytest.raises(LineageError, match="expected a detector in its training form"):
         store.save(randomized().deploy(), path)
     assert not path.exists()
@@ -94,7 +96,7 @@ def test_a_deployed_detector_is_not_saved(path):
         ({"cfg": "[net]\nwidth=64\nheight=64\n[gru]\n"}, r"yolov5-test\.cfg: .*expected detection layers"),
     ],
 )
-def test_a_card_that_does_not_fit_is_refused(path, change, message):
+def test_mismatching_card_is_refused(path, change, message):
     detector = randomized()
     card = {"variant": "yolov5-test", "class_names": ["ant", "bee"], "input_size": [64, 64], **change}
     save_file(detector.state_dict(), path, metadata={store.METADATA_KEY: json.dumps(card)})
@@ -102,27 +104,27 @@ def test_a_card_that_does_not_fit_is_refused(path, change, message):
         store.load(path)
 
 
-def test_a_damaged_file_is_refused(path):
+def test_damaged_file_is_refused(path):
     store.save(randomized(), path)
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(LineageError, match="expected a complete safetensors file"):
         store.load(path)
 
 
-def test_weights_without_card_are_not_ours(path):
+def test_weights_without_card_are_refused(path):
     save_file({"a": torch.zeros(1)}, path)
     with pytest.raises(LineageError, match="expected weights with a card"):
         store.load(path)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float8_e4m3fn])
-def test_floats_that_numpy_lacks_are_read_as_float32(path, dtype):
+def test_float_types_missing_in_numpy_become_float32(path, dtype):
     save_file({"a": torch.tensor([1.5]).to(dtype)}, path)
     state, card = store.read(path)
     assert card is None
     np.testing.assert_array_equal(state["a"], np.float32([1.5]))
 
 
-def test_training_mode_is_no_part_of_the_file(path):
+def test_loaded_detector_is_in_evaluation_mode(path):
     store.save(build("yolov5-test").train(), path)
     assert not store.load(path).training

@@ -1,4 +1,4 @@
-"""Damaged files, archives that claim more than they hold, and files that are something else."""
+"""Files of torch.save are read. Damaged ones and those that claim more data than they have are refused."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def text(value: str) -> bytes:
 
 
 def storage(kind: str = "FloatStorage", key: str = "0", length: int = 4, module: str = "torch") -> bytes:
-    """Write a persistent id; `length` must be under 256."""
+    """Return a persistent id. `length` must be less than 256."""
     return (
         b"(" + text("storage") + f"c{module}\n{kind}\n".encode() + text(key) + text("cpu") + bytes([75, length]) + b"tQ"
     )
@@ -59,12 +59,12 @@ def saved(path: Path, content: object, **how: bool) -> bytes:
 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "int64", "int32", "int16", "int8", "uint8", "bool"])
 @pytest.mark.parametrize("zipped", [True, False])
-def test_every_dtype_reads_back(path, dtype, zipped):
+def test_every_dtype_is_read(path, dtype, zipped):
     value = torch.arange(12).view(3, 4).to(getattr(torch, dtype)).t()
     torch.save(value, path, _use_new_zipfile_serialization=zipped)
-    found = read_array(path)
-    assert str(found.dtype) == dtype
-    np.testing.assert_array_equal(found, value.numpy())
+    array = read_array(path)
+    assert str(array.dtype) == dtype
+    np.testing.assert_array_equal(array, value.numpy())
 
 
 def test_bfloat16_becomes_float32(path):
@@ -73,7 +73,7 @@ def test_bfloat16_becomes_float32(path):
     np.testing.assert_array_equal(read_array(path), value.float().numpy())
 
 
-def test_tensors_without_numbers_and_without_axes(path):
+def test_scalars_and_empty_tensors(path):
     torch.save(torch.tensor(7.0), path)
     assert read_array(path).shape == ()
     torch.save(torch.zeros(0, 3), path)
@@ -92,25 +92,25 @@ def test_tensors_without_numbers_and_without_axes(path):
         (b"PK\x03\x04 and then nothing", "it is damaged"),
     ],
 )
-def test_files_of_another_kind_are_named(path, content, message):
+def test_other_files_are_named_in_the_error(path, content, message):
     path.write_bytes(content)
     with pytest.raises(LineageError, match=rf"^weights\.pt: .*{message}"), open_torch_file(path):
         pass
 
 
 @pytest.mark.parametrize("zipped", [True, False])
-def test_a_file_cut_short_anywhere_is_refused(path, zipped):
-    whole = saved(path, torch.arange(100), _use_new_zipfile_serialization=zipped)
-    for length in range(1, len(whole), 37):
-        path.write_bytes(whole[:length])
+def test_truncated_file_is_refused(path, zipped):
+    contents = saved(path, torch.arange(100), _use_new_zipfile_serialization=zipped)
+    for length in range(1, len(contents), 37):
+        path.write_bytes(contents[:length])
         with pytest.raises(LineageError):
             read_array(path)
 
 
-def test_a_flipped_bit_among_the_numbers_is_noticed(path):
-    whole = bytearray(saved(path, torch.zeros(1000)))
-    whole[whole.index(bytes(500)) + 100] ^= 1
-    path.write_bytes(whole)
+def test_flipped_bit_is_detected(path):
+    contents = bytearray(saved(path, torch.zeros(1000)))
+    contents[contents.index(bytes(500)) + 100] ^= 1
+    path.write_bytes(contents)
     with pytest.raises(LineageError, match="damaged"):
         read_array(path)
 
@@ -140,7 +140,7 @@ def test_tensors_outside_their_storage_are_refused(path, pickle):
         read_array(path)
 
 
-def test_the_same_archive_without_a_fault_is_read(path):
+def test_valid_archive_is_read(path):
     archive(path, {"archive/data.pkl": tensor(storage()), "archive/data/0": bytes(16)})
     assert read_array(path).tolist() == [0, 0, 0, 0]
 
@@ -161,14 +161,14 @@ def test_other_archives_are_refused(path, entries, message):
         pass
 
 
-def test_compressed_archives_are_refused_before_they_are_unpacked(path):
+def test_compressed_archives_are_refused(path):
     archive(path, {"a/data.pkl": PROTO + b"N.", "a/data/0": bytes(10_000_000)}, zipfile.ZIP_DEFLATED)
     with pytest.raises(LineageError, match="compressed"), open_torch_file(path):
         pass
 
 
-@pytest.mark.filterwarnings("ignore:Duplicate name:UserWarning")  # the fault under test
-def test_two_entries_of_one_name_are_refused(path):
+@pytest.mark.filterwarnings("ignore:Duplicate name:UserWarning")  # the error under test
+def test_duplicate_entries_are_refused(path):
     with zipfile.ZipFile(path, "w") as file:
         file.writestr("a/data.pkl", PROTO + b"N.")
         file.writestr("a/data.pkl", PROTO + b"cos\nsystem\n.")
@@ -176,8 +176,8 @@ def test_two_entries_of_one_name_are_refused(path):
         pass
 
 
-def test_entries_that_overlap_are_refused(path):
-    """A directory that lists the same million bytes many times claims more than the file has."""
+def test_overlapping_entries_are_refused(path):
+    """The directory lists the same million bytes many times, so it claims more than the file has."""
     blob, directory, count = bytes(1_000_000), io.BytesIO(), 50
     names = [b"a/data.pkl", *(b"a/data/%d" % i for i in range(count - 1))]
     with path.open("wb") as file:
@@ -192,7 +192,7 @@ def test_entries_that_overlap_are_refused(path):
         pass
 
 
-def test_a_pickle_larger_than_any_is_refused(path):
+def test_huge_pickle_is_refused(path):
     archive(path, {"a/data.pkl": bytes(MAX_PICKLE_BYTES + 1)})
     with pytest.raises(LineageError, match="its pickle has 67108865 bytes"), open_torch_file(path):
         pass

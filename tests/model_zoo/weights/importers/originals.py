@@ -1,4 +1,4 @@
-"""Checkpoints as the original programs write them, made here: whole pickled modules under the original class names."""
+"""Build checkpoints like those of the original programs: pickled modules under the original class names."""
 
 from __future__ import annotations
 
@@ -16,14 +16,13 @@ from torch import nn
 from model_zoo.detector import Detector
 from model_zoo.registry import build
 from model_zoo.weights import store
-from model_zoo.weights.importers import load_checkpoint
-from model_zoo.weights.importers import yolov5 as keys
+from model_zoo.weights.importers import load_checkpoint, yolov5
 
 SILU = nn.SiLU()
 
 
 class Originals:
-    """Stand-ins for the classes of the original program, importable only while a checkpoint is written."""
+    """Fakes of the original classes, importable only while a checkpoint is saved."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.monkeypatch = monkeypatch
@@ -31,14 +30,14 @@ class Originals:
             monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
 
     def make(self, kind: str) -> nn.Module:
-        """Make an empty module of the class `kind`, as `models.common.Conv`."""
+        """Return an empty module of the class `kind`, such as `models.common.Conv`."""
         module, name = kind.rsplit(".", 1)
         if not hasattr(sys.modules[module], name):
             setattr(sys.modules[module], name, type(name, (nn.Module,), {"__module__": module}))
         return getattr(sys.modules[module], name)()
 
     def network(self, state: dict[str, torch.Tensor], root: str) -> nn.Module:
-        """Nest modules as the dots of the keys say, with the tensors in their places."""
+        """Return a module tree with the tensors of a state dict."""
         tree = self.make(root)
         for key, value in state.items():
             *path, leaf = key.split(".")
@@ -66,23 +65,23 @@ class Originals:
 
 
 def original_state(detector: Detector) -> dict[str, torch.Tensor]:
-    """Return our weights under the original keys, fp16, anchors in cells."""
-    config = keys.VARIANTS[detector.variant]
-    backbone = keys.FOCUS_BACKBONE if config.focus else keys.BACKBONE
-    places = {f"backbone.{stage}.": f"model.{i}." for i, stage in enumerate(backbone)}
-    places |= {f"neck.{stage}.": f"model.{i}." for i, stage in keys.NECK.items()}
-    places |= {"head.predict.": "model.24.m.", "head.anchors": "model.24.anchors"}
+    """Return weights under the original keys, in fp16 and with anchors in cells."""
+    config = yolov5.VARIANTS[detector.variant]
+    backbone = yolov5.FOCUS_BACKBONE if config.focus else yolov5.BACKBONE
+    prefixes = {f"backbone.{stage}.": f"model.{i}." for i, stage in enumerate(backbone)}
+    prefixes |= {f"neck.{stage}.": f"model.{i}." for i, stage in yolov5.NECK.items()}
+    prefixes |= {"head.predict.": "model.24.m.", "head.anchors": "model.24.anchors"}
     state = {}
     for key, value in detector.state_dict().items():
-        ours = next(place for place in places if key.startswith(place))
-        name = places[ours] + re.sub(r"\bconv([123])\.", r"cv\1.", key.removeprefix(ours)).replace("blocks.", "m.")
+        ours = next(prefix for prefix in prefixes if key.startswith(prefix))
+        name = prefixes[ours] + re.sub(r"\bconv([123])\.", r"cv\1.", key.removeprefix(ours)).replace("blocks.", "m.")
         state[name] = value.half() if value.is_floating_point() else value
     state["model.24.anchors"] = (detector.head.anchors / torch.tensor([8.0, 16, 32])[:, None, None]).half()
     return state
 
 
 def randomized(variant: str = "yolov5-test", num_classes: int = 2, seed: int = 0) -> Detector:
-    """Build a detector whose every number matters; a multiple of 1/1024, so that fp16 keeps it."""
+    """Return a detector with random weights and statistics. All are multiples of 1/1024, which fp16 represents."""
     torch.manual_seed(seed)
     detector = build(variant, num_classes)
     with torch.no_grad():
@@ -100,9 +99,9 @@ def network(
     *,
     activation: nn.Module = SILU,
 ) -> nn.Module:
-    """Make the whole module that a version pickles."""
+    """Return the module that a version pickles."""
     state = original_state(detector)
-    if version == "v5.0":  # later versions do not keep this buffer
+    if version == "v5.0":  # absent in later versions
         state["model.24.anchor_grid"] = state["model.24.anchors"].view(3, 1, -1, 1, 1, 2)
     net = originals.network(state, "models.yolo.DetectionModel" if version == "v7.0" else "models.yolo.Model")
     net.stride = torch.tensor([8.0, 16.0, 32.0])
@@ -112,22 +111,22 @@ def network(
     return net
 
 
-def assert_kept(detector: Detector, folder: Path) -> None:
-    """Keep a detector as safetensors: read again, as by `lineage import`, it is the same in all that counts."""
-    path = folder / "kept.safetensors"
+def assert_survives_saving(detector: Detector, folder: Path) -> None:
+    """Save a detector as safetensors, load it like `lineage import`, and compare weights, options and outputs."""
+    path = folder / "saved.safetensors"
     store.save(detector, path)
-    found = load_checkpoint(path).detector
+    loaded = load_checkpoint(path).detector
     for name in ("family", "variant", "class_names", "input_spec", "options"):
-        assert getattr(found, name) == getattr(detector, name), name
+        assert getattr(loaded, name) == getattr(detector, name), name
     state = detector.state_dict()
-    assert found.state_dict().keys() == state.keys()
-    assert [key for key, value in found.state_dict().items() if not torch.equal(value, state[key])] == []
+    assert loaded.state_dict().keys() == state.keys()
+    assert [key for key, value in loaded.state_dict().items() if not torch.equal(value, state[key])] == []
     images = torch.rand(1, 3, *detector.input_spec.size)
-    torch.testing.assert_close(found.forward_decoded(images), detector.forward_decoded(images), rtol=0, atol=0)
+    torch.testing.assert_close(loaded.forward_decoded(images), detector.forward_decoded(images), rtol=0, atol=0)
 
 
 def checkpoint(version: str, model: object, ema: object = None) -> dict[str, Any]:
-    """Make the dict that a version writes around a network."""
+    """Return the dict that a version saves with a network."""
     optimizer = {"state": {0: {"momentum_buffer": torch.zeros(3)}}, "param_groups": [{"lr": 0.01, "params": [0]}]}
     common = {"epoch": 3, "best_fitness": np.array([0.5]), "model": model, "ema": ema, "updates": 7}
     extra: dict[str, dict[str, Any]] = {
@@ -137,3 +136,11 @@ def checkpoint(version: str, model: object, ema: object = None) -> dict[str, Any
         "v7.0": {"optimizer": None, "opt": {"save_dir": Path("runs")}, "git": {"branch": "master"}, "date": "x"},
     }
     return {**common, **extra[version]}
+
+
+def assert_equal_weights(actual: Detector, expected: Detector, anchor_tolerance: float = 0.0) -> None:
+    """Compare all weights exactly, anchors within a tolerance in pixels."""
+    state = expected.state_dict()
+    assert actual.state_dict().keys() == state.keys()
+    for key, value in actual.state_dict().items():
+        torch.testing.assert_close(value, state[key], rtol=0, atol=anchor_tolerance if "anchors" in key else 0)

@@ -1,4 +1,4 @@
-"""YOLOv6's official files in: key names of every release, whole pickled modules, states that do not fit."""
+"""YOLOv6 state dicts of every release and pickled modules are imported, and mismatches described."""
 
 from __future__ import annotations
 
@@ -18,7 +18,12 @@ from model_zoo.registry import build, variants
 from model_zoo.weights.importers import from_state_dict, load_checkpoint
 from model_zoo.weights.importers.renaming import rename
 from model_zoo.weights.importers.yolov6 import identify, rename_table
-from tests.model_zoo.weights.importers.originals import Originals, assert_kept, randomized
+from tests.model_zoo.weights.importers.originals import (
+    Originals,
+    assert_equal_weights,
+    assert_survives_saving,
+    randomized,
+)
 
 REP = ((r"\.dense\.", ".rbr_dense."), (r"\.pointwise\.", ".rbr_1x1."), (r"\.identity\.", ".rbr_identity."))
 STAGES = (
@@ -59,21 +64,21 @@ HEAD = (
 
 
 def original_state(detector: Detector) -> dict[str, torch.Tensor]:
-    """Return our weights under the original keys."""
-    late, large = "-v3" in detector.variant, detector.variant in ("yolov6l", "yolov6l-v3")
-    fused, aided = "n6" in detector.variant, any("added.0.classes" in key for key in detector.state_dict())
-    pyramid = "cspsppf." if re.search(r"6[ns]6?-v3", detector.variant) else "sppf." if late else ""
+    """Return weights under the original keys."""
+    v3, large = "-v3" in detector.variant, detector.variant in ("yolov6l", "yolov6l-v3")
+    p6, aided = "n6" in detector.variant, any("added.0.classes" in key for key in detector.state_dict())
+    pyramid = "cspsppf." if re.search(r"6[ns]6?-v3", detector.variant) else "sppf." if v3 else ""
     added = ((r"^head\.added\.(\d)\.classes\.", r"detect.cls_preds_ab.\1."),)
     added += ((r"^head\.added\.(\d)\.box\.", rf"detect.reg_preds_{'ab' if aided else 'dist'}.\1."),)
-    neck = tuple((rf"^neck\.{ours}\.", f"neck.{its}.") for ours, its in (NECK6 if fused else NECK).items())
-    last = ((r"^backbone\.pyramid\.", rf"backbone.ERBlock_{6 if fused else 5}.2.{pyramid}"),)
+    neck = tuple((rf"^neck\.{ours}\.", f"neck.{original}.") for ours, original in (NECK6 if p6 else NECK).items())
+    last = ((r"^backbone\.pyramid\.", rf"backbone.ERBlock_{6 if p6 else 5}.2.{pyramid}"),)
     state = {}
     for key, value in detector.state_dict().items():
         name = key
         for pattern, replacement in (*REP, *STAGES, *last, *neck, *HEAD, *added):
             name = re.sub(pattern, replacement, name)
         wrapped = large and re.search(r"^backbone\.(stem|ERBlock_\d\.0)\.|\.conv[12]\.(conv|bn)\.", name)
-        if wrapped or (late and ".rbr_" not in name):
+        if wrapped or (v3 and ".rbr_" not in name):
             name = re.sub(r"\.(conv|bn)\.(\w+)$", r".block.\1.\2", name)
         state[name] = value
     if "head.bins" in state:
@@ -86,21 +91,15 @@ def arrays(state: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
     return {key: value.numpy() for key, value in state.items()}
 
 
-def randomly(variant: str, num_classes: int = 2) -> Detector:
+def randomized_with_bins(variant: str, num_classes: int = 2) -> Detector:
     detector = randomized(variant, num_classes)
     if hasattr(detector.head, "bins"):
         detector.head.bins.copy_(torch.arange(17.0).repeat(2, 1))
     return detector
 
 
-def assert_same(found: Detector, expected: Detector) -> None:
-    assert found.state_dict().keys() == expected.state_dict().keys()
-    for key, value in found.state_dict().items():
-        torch.testing.assert_close(value, expected.state_dict()[key], rtol=0, atol=0)
-
-
-def facts_of_the_reference() -> dict[str, tuple[str, ...]]:
-    """Keys that are known of variants without reference numbers."""
+def known_original_keys() -> dict[str, tuple[str, ...]]:
+    """Return known keys of variants without reference numbers."""
     return {
         "yolov6m": (
             "backbone.stem.rbr_dense.conv.weight",
@@ -129,58 +128,58 @@ def facts_of_the_reference() -> dict[str, tuple[str, ...]]:
     }
 
 
-@pytest.mark.parametrize("variant", facts_of_the_reference())
-def test_the_originals_names_are_what_is_known_of_them(variant: str) -> None:
+@pytest.mark.parametrize("variant", known_original_keys())
+def test_original_state_has_the_known_keys(variant: str) -> None:
     with torch.device("meta"):
         state = original_state(build(variant))
-    assert set(facts_of_the_reference()[variant]) <= set(state)
+    assert set(known_original_keys()[variant]) <= set(state)
 
 
 @pytest.mark.parametrize("variant", variants("yolov6"))
-def test_every_variant_is_recognized_and_every_name_known(variant: str) -> None:
+def test_every_variant_is_identified_and_every_key_renamed(variant: str) -> None:
     with torch.device("meta"):
         detector = build(variant, 3)
-    state = original_state(detector)  # shapes are enough
-    found = identify(state)
-    assert found
-    assert found.variant == variant
+    state = original_state(detector)
+    identification = identify(state)
+    assert identification
+    assert identification.variant == variant
     constants = {"detect.proj", "detect.proj_conv.weight"}
     assert rename(state, rename_table(state)).keys() - constants == detector.state_dict().keys() - {"head.bins"}
 
 
 @pytest.mark.parametrize("variant", ["yolov6-test", "yolov6-v3-test"])
-def test_states_come_in_whole(variant: str) -> None:
-    detector = randomly(variant)
-    assert_same(from_state_dict(variant, arrays(original_state(detector))), detector)
+def test_all_weights_are_imported(variant: str) -> None:
+    detector = randomized_with_bins(variant)
+    assert_equal_weights(from_state_dict(variant, arrays(original_state(detector))), detector)
 
 
 @torch.inference_mode()
-def test_a_small_variant_may_learn_distances_as_distributions(tmp_path: Path) -> None:
-    """As the original's configuration does before a distillation."""
+def test_small_variant_may_have_distance_bins(tmp_path: Path) -> None:
+    """The original program trains it so before a distillation."""
     state = arrays(original_state(build("yolov6-test").eval().requires_grad_(False)))
     for level, channels in enumerate((8, 8, 16)):
         state[f"detect.reg_preds.{level}.weight"] = np.ones((68, channels, 1, 1), np.float32)
         state[f"detect.reg_preds.{level}.bias"] = np.ones(68, np.float32)
     detector = from_state_dict("yolov6-test", state)
     boxes, _ = detector.forward_decoded(torch.rand(1, 3, 64, 64))
-    assert_kept(detector, tmp_path)
-    expected = torch.tensor([8.0] * 64 + [16.0] * 16 + [32.0] * 4) * 16  # even distributions: 8 cells to each side
+    assert_survives_saving(detector, tmp_path)
+    expected = torch.tensor([8.0] * 64 + [16.0] * 16 + [32.0] * 4) * 16  # 8 cells to each side
     torch.testing.assert_close(boxes[0, :, 2] - boxes[0, :, 0], expected)
 
 
-def test_states_that_do_not_fit_are_described() -> None:
-    state = arrays(original_state(randomly("yolov6-test")))
+def test_mismatching_state_dicts_are_described() -> None:
+    state = arrays(original_state(randomized_with_bins("yolov6-test")))
     with pytest.raises(LineageError, match=r"Checkpoint does not match yolov6s .* Is it a different variant"):
         from_state_dict("yolov6s", state)
     with pytest.raises(LineageError, match=r"1 missing: head\.bins"):
         from_state_dict("yolov6-test", {key: value for key, value in state.items() if "proj" not in key})
     state["detect.reg_preds.0.bias"] = np.ones(20, np.float32)
-    with pytest.raises(LineageError, match="expected 1 or 17 bins of a distance; got 5"):
+    with pytest.raises(LineageError, match="expected 1 or 17 bins; got 5"):
         from_state_dict("yolov6-test", state)
 
 
-def test_networks_of_another_size_are_described() -> None:
-    state = arrays(original_state(randomly("yolov6-test")))
+def test_unpublished_sizes_are_described() -> None:
+    state = arrays(original_state(randomized_with_bins("yolov6-test")))
     state["backbone.stem.rbr_dense.conv.weight"] = np.zeros((24, 3, 3, 3), np.float32)
     with pytest.raises(LineageError, match=r"published size of YOLOv6; got release 2\.0, RepVGG stem of 24 channels"):
         identify(state)
@@ -190,11 +189,11 @@ def test_networks_of_another_size_are_described() -> None:
     assert identify({"head.cls_preds.0.bias": np.zeros(3)}) is None
 
 
-# --- whole modules, as the original program pickles them -------------------------------------------------------------
+# --- pickled modules -------------------------------------------------------------
 
 
 class YOLOv6Originals(Originals):
-    """Stand-ins under the original module names."""
+    """Fakes of the original classes."""
 
     MODULES = ("yolov6", "yolov6.models", "yolov6.models.yolo", "yolov6.layers", "yolov6.layers.common")
 
@@ -211,15 +210,15 @@ class YOLOv6Originals(Originals):
         return block
 
 
-def test_pickled_modules_come_in(tmp_path, monkeypatch) -> None:
-    detector = randomly("yolov6-test")
+def test_pickled_modules_are_imported(tmp_path, monkeypatch) -> None:
+    detector = randomized_with_bins("yolov6-test")
     originals = YOLOv6Originals(monkeypatch)
     net = originals.network(original_state(detector), "yolov6.models.yolo.Model").half()
     net.stride = torch.tensor([8.0, 16.0, 32.0])
     torch.save({"model": net, "ema": None, "updates": 7, "optimizer": None, "epoch": -1}, tmp_path / "weights.pt")
     for name in YOLOv6Originals.MODULES:
         monkeypatch.delitem(sys.modules, name)
-    found = load_checkpoint(tmp_path / "weights.pt")
-    assert found.variant == "yolov6-test"
-    assert found.notes[1] == "2 classes; the file has no names for them, so the default names are used: class0, ..."
-    assert_same(found.detector, detector)
+    imported = load_checkpoint(tmp_path / "weights.pt")
+    assert imported.variant == "yolov6-test"
+    assert imported.notes[1] == "2 classes; the file has no names for them, so the default names are used: class0, ..."
+    assert_equal_weights(imported.detector, detector)

@@ -1,4 +1,4 @@
-"""YOLOv7's official files in: both forms of every network, state dicts and whole pickled modules."""
+"""YOLOv7 state dicts of both forms and pickled modules are imported."""
 
 from __future__ import annotations
 
@@ -16,7 +16,13 @@ from model_zoo.detector import Detector
 from model_zoo.registry import build
 from model_zoo.weights.importers import from_state_dict, load_checkpoint
 from model_zoo.weights.importers.yolov7 import HEAD_INDICES, identify, original_layers
-from tests.model_zoo.weights.importers.originals import Originals, assert_kept, checkpoint, randomized
+from tests.model_zoo.weights.importers.originals import (
+    Originals,
+    assert_equal_weights,
+    assert_survives_saving,
+    checkpoint,
+    randomized,
+)
 
 BLOCKS = (
     (r"(model\.\d+)\.conv([1-7])\.", r"\1.cv\2."),
@@ -28,10 +34,10 @@ BLOCKS = (
 
 
 def original_state(detector: Detector) -> dict[str, torch.Tensor]:
-    """Return our weights under the original keys, anchors in cells and, as the original does, in pixels too."""
+    """Return weights under the original keys, with anchors in cells and again in pixels."""
     layers = original_layers(detector)
     head = f"model.{len(layers)}"
-    prefixes = {f"{place}.": f"model.{i}." for i, place in enumerate(layers) if place}
+    prefixes = {f"{layer}.": f"model.{i}." for i, layer in enumerate(layers) if layer}
     state = {}
     for key, value in detector.state_dict().items():
         name = re.sub(r"^head\.predict\.(\d)\.add$", rf"{head}.ia.\1.implicit", key)
@@ -49,7 +55,7 @@ def original_state(detector: Detector) -> dict[str, torch.Tensor]:
 
 
 def deployment_state(detector: Detector) -> dict[str, torch.Tensor]:
-    """Return the state of the deployment list: implicit knowledge folded in, no auxiliary layers, head moved up."""
+    """Return the state dict of the deployment form: fused implicit knowledge, no auxiliary layers, lower head index."""
     lead = randomized(detector.variant, detector.head.num_classes)
     lead.load_state_dict(detector.state_dict())
     for i, conv in enumerate(lead.head.predict):
@@ -63,15 +69,8 @@ def arrays(state: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
     return {key: value.numpy() for key, value in state.items()}
 
 
-def assert_same(found: Detector, expected: Detector) -> None:
-    state = expected.state_dict()
-    assert found.state_dict().keys() == state.keys()
-    for key, value in found.state_dict().items():
-        torch.testing.assert_close(value, state[key], rtol=0, atol=0 if "anchors" not in key else 1e-4)
-
-
 @pytest.mark.parametrize("variant", HEAD_INDICES)
-def test_the_prediction_layer_has_the_originals_index_in_both_forms(variant: str) -> None:
+def test_prediction_layer_has_the_original_index_in_both_forms(variant: str) -> None:
     with torch.device("meta"):
         detector = build(variant)
     training, deployment = HEAD_INDICES[variant]
@@ -81,7 +80,7 @@ def test_the_prediction_layer_has_the_originals_index_in_both_forms(variant: str
     assert len(original_layers(detector)) == deployment
 
 
-def test_the_maps_of_the_auxiliary_heads_have_the_originals_indices() -> None:
+def test_maps_of_auxiliary_heads_have_the_original_indices() -> None:
     with torch.device("meta"):
         layers = original_layers(build("yolov7-w6"))
     assert [layers[i] for i in (83, 71, 59, 47)] == [
@@ -93,33 +92,33 @@ def test_the_maps_of_the_auxiliary_heads_have_the_originals_indices() -> None:
 
 
 @pytest.mark.parametrize("variant", ["yolov7-tiny", "yolov7-test", "yolov7-p6-test"])
-def test_training_states_come_in_whole(variant: str) -> None:
+def test_training_form_is_imported(variant: str) -> None:
     detector = randomized(variant, 2)
     state = arrays(original_state(detector))
-    found = identify(state)
-    assert found
-    assert found.variant == variant
-    assert f"training form, prediction at {HEAD_INDICES[variant][0]}" in found.reason
-    assert_same(from_state_dict(variant, state), detector)
+    identification = identify(state)
+    assert identification
+    assert identification.variant == variant
+    assert f"training form, prediction at {HEAD_INDICES[variant][0]}" in identification.reason
+    assert_equal_weights(from_state_dict(variant, state), detector, 1e-4)
 
 
 @pytest.mark.parametrize("variant", ["yolov7-test", "yolov7-p6-test"])
 @torch.inference_mode()
-def test_deployment_states_give_the_same_predictions(variant: str, tmp_path: Path) -> None:
+def test_deployment_form_gives_the_same_predictions(variant: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     detector = build(variant, 2).eval()
     state = arrays(deployment_state(detector))
     assert not any(re.search(r"\.(ia|im|m2)\.", key) for key in state)
     assert f"{identify(state)}".startswith(f"{variant}: deployment form, prediction at {HEAD_INDICES[variant][1]}")
-    found = from_state_dict(variant, state)
-    assert_kept(found, tmp_path)
+    imported = from_state_dict(variant, state)
+    assert_survives_saving(imported, tmp_path)
     x = torch.rand(1, 3, 64, 128)
-    found.head.train()
-    assert len(found(x)) == len(detector.head.strides)
-    torch.testing.assert_close(found.forward_decoded(x), detector.forward_decoded(x), rtol=1e-4, atol=1e-3)
+    imported.head.train()
+    assert len(imported(x)) == len(detector.head.strides)
+    torch.testing.assert_close(imported.forward_decoded(x), detector.forward_decoded(x), rtol=1e-4, atol=1e-3)
 
 
-def test_a_state_of_another_size_is_described() -> None:
+def test_unpublished_size_is_described() -> None:
     state = arrays(original_state(randomized("yolov7-test", 2)))
     with pytest.raises(LineageError, match=r"Checkpoint does not match yolov7x .* Is it a different variant"):
         from_state_dict("yolov7x", state)
@@ -128,24 +127,24 @@ def test_a_state_of_another_size_is_described() -> None:
         identify(state)
 
 
-def test_a_state_without_prediction_layer_is_refused() -> None:
+def test_missing_prediction_layer_is_refused() -> None:
     state = {k: v for k, v in arrays(original_state(randomized("yolov7-test", 2))).items() if "anchors" not in k}
     assert identify(state) is None
     with pytest.raises(LineageError, match=r"1 missing: model\.105\.anchors"):
         from_state_dict("yolov7-test", state)
 
 
-def test_half_of_the_implicit_knowledge_is_not_enough() -> None:
+def test_incomplete_implicit_knowledge_is_refused() -> None:
     state = {k: v for k, v in arrays(original_state(randomized("yolov7-test", 2))).items() if ".im." not in k}
     with pytest.raises(LineageError, match=r"3 missing: head\.predict\.0\.multiply"):
         from_state_dict("yolov7-test", state)
 
 
-# --- whole modules, as the original program pickles them -------------------------------------------------------------
+# --- pickled modules -------------------------------------------------------------
 
 
 class YOLOv7Originals(Originals):
-    """The module names are YOLOv5's; the classes that tell YOLOv7 apart are not."""
+    """Fakes of the original classes, whose modules have the names of YOLOv5's."""
 
     def _child(self, part: str, depth: int) -> nn.Module:
         if part in ("ia", "im", "m2"):
@@ -156,7 +155,7 @@ class YOLOv7Originals(Originals):
 
 
 @pytest.mark.parametrize("variant", ["yolov7-test", "yolov7-p6-test"])
-def test_pickled_modules_come_in(variant: str, tmp_path, monkeypatch) -> None:
+def test_pickled_modules_are_imported(variant: str, tmp_path, monkeypatch) -> None:
     detector = randomized(variant, 2)
     originals = YOLOv7Originals(monkeypatch)
     net = originals.network(original_state(detector), "models.yolo.Model").half()
@@ -164,6 +163,6 @@ def test_pickled_modules_come_in(variant: str, tmp_path, monkeypatch) -> None:
     torch.save(checkpoint("v5.0", net), tmp_path / "weights.pt")
     for name in ("models", "models.yolo", "models.common"):
         monkeypatch.delitem(sys.modules, name)
-    found = load_checkpoint(tmp_path / "weights.pt")
-    assert (found.variant, found.class_names) == (variant, ("ant", "bee"))
-    assert_same(found.detector, detector)
+    imported = load_checkpoint(tmp_path / "weights.pt")
+    assert (imported.variant, imported.class_names) == (variant, ("ant", "bee"))
+    assert_equal_weights(imported.detector, detector, 1e-4)

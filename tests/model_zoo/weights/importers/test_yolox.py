@@ -1,4 +1,4 @@
-"""YOLOX state dicts in: the original program's and MMDetection's key names, and the file the original writes."""
+"""YOLOX state dicts of the original program and of MMDetection are imported."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from model_zoo.detector import Detector
 from model_zoo.registry import build
 from model_zoo.weights.importers import from_state_dict, load_checkpoint
 from model_zoo.weights.importers.yolox import identify
-from tests.model_zoo.weights.importers.originals import assert_kept
+from tests.model_zoo.weights.importers.originals import assert_equal_weights, assert_survives_saving
 
-# The original's modules and ours.
+# Modules of the original program and of this project.
 MODULES = {
     **{"backbone.backbone.stem": "backbone.stem", "backbone.backbone.dark5.1": "backbone.spp"},
     **{f"backbone.backbone.dark{i}.0": f"backbone.down{i}" for i in (2, 3, 4, 5)},
@@ -35,7 +35,7 @@ MODULES = {
     **{f"head.reg_preds.{i}": f"head.levels.{i}.box" for i in range(3)},
     **{f"head.obj_preds.{i}": f"head.levels.{i}.objectness" for i in range(3)},
 }
-# The original's modules and MMDetection's.
+# Modules of the original program and of MMDetection.
 MMDET_MODULES = {
     "backbone.backbone.stem.": "backbone.stem.",
     **{f"backbone.backbone.dark{i}.": f"backbone.stage{i - 1}." for i in (2, 3, 4, 5)},
@@ -48,11 +48,11 @@ MMDET_MODULES = {
     **{f"head.{kind}_preds.": f"bbox_head.multi_level_conv_{kind}." for kind in ("cls", "reg", "obj")},
 }
 CSP_BLOCK = r"(stage[123]\.1|stage4\.2|top_down_blocks\.\d|bottom_up_blocks\.\d)"
-State = dict[str, np.ndarray]
+Arrays = dict[str, np.ndarray]
 
 
-def original_state(detector: Detector) -> State:
-    """Return our weights under the original's keys."""
+def original_state(detector: Detector) -> Arrays:
+    """Return weights under the original keys."""
     return {original_key(key): value.numpy() for key, value in detector.state_dict().items()}
 
 
@@ -62,16 +62,16 @@ def original_key(key: str) -> str:
     return original + inner.replace(".depthwise.", ".dconv.").replace(".pointwise.", ".pconv.")
 
 
-def mmdet_state(state: State) -> State:
-    """Rename the original's keys to MMDetection's."""
+def mmdet_state(state: Arrays) -> Arrays:
+    """Rename original keys to those of MMDetection."""
     return {mmdet_key(key): value for key, value in state.items()}
 
 
 def mmdet_key(key: str) -> str:
     original, mmdet = next(pair for pair in MMDET_MODULES.items() if key.startswith(pair[0]))
     key = (mmdet + key.removeprefix(original)).replace(".m.", ".blocks.")
-    for ours, theirs in (("conv1", "main_conv"), ("conv2", "short_conv"), ("conv3", "final_conv")):
-        key = re.sub(rf"\.{CSP_BLOCK}\.{ours}\.", rf".\1.{theirs}.", key)
+    for original_name, mmdet_name in (("conv1", "main_conv"), ("conv2", "short_conv"), ("conv3", "final_conv")):
+        key = re.sub(rf"\.{CSP_BLOCK}\.{original_name}\.", rf".\1.{mmdet_name}.", key)
     return key.replace(".dconv.", ".depthwise_conv.").replace(".pconv.", ".pointwise_conv.")
 
 
@@ -84,53 +84,47 @@ def randomized(variant: str, num_classes: int = 2) -> Detector:
     return detector.eval()
 
 
-def assert_same(found: Detector, expected: Detector) -> None:
-    state = found.state_dict()
-    assert state.keys() == expected.state_dict().keys()
-    assert [key for key, value in expected.state_dict().items() if not torch.equal(state[key], value)] == []
-
-
 @pytest.mark.parametrize("mmdet", [False, True], ids=["original", "mmdetection"])
 @pytest.mark.parametrize("variant", ["yolox-nano", "yolox-tiny", "yolox-m", "yolox-test"])
-def test_both_layouts_are_recognized_and_read(variant: str, mmdet: bool) -> None:
+def test_both_layouts_are_identified_and_imported(variant: str, mmdet: bool) -> None:
     detector = randomized(variant)
     state = mmdet_state(original_state(detector)) if mmdet else original_state(detector)
-    recognition = identify(state)
-    assert recognition
-    assert recognition.variant == variant
-    assert ("MMDetection" in recognition.reason) == mmdet
-    found = from_state_dict(variant, state)
-    assert found.class_names == ("class0", "class1")
-    assert_same(found, detector)
+    identification = identify(state)
+    assert identification
+    assert identification.variant == variant
+    assert ("MMDetection" in identification.reason) == mmdet
+    imported = from_state_dict(variant, state)
+    assert imported.class_names == ("class0", "class1")
+    assert_equal_weights(imported, detector)
 
 
 @torch.inference_mode()
-def test_mmdetections_way_of_resizing_is_kept_with_its_weights(tmp_path: Path) -> None:
+def test_mmdetection_rounding_survives_saving(tmp_path: Path) -> None:
     detector = from_state_dict("yolox-test", mmdet_state(original_state(build("yolox-test").eval())))
     assert detector.input_spec.letterbox.rounding == "round"
-    assert_kept(detector, tmp_path)
+    assert_survives_saving(detector, tmp_path)
 
 
-def test_original_keys_with_a_card_are_told_from_ours_though_both_have_a_head(tmp_path: Path) -> None:
+def test_original_keys_with_a_card_are_identified(tmp_path: Path) -> None:
     detector = randomized("yolox-test")
     path = tmp_path / "original.safetensors"
     save_file({key: torch.from_numpy(value) for key, value in original_state(detector).items()}, path)
     card = {"variant": "yolox-test", "class_names": ["ant", "bee"], "input_size": [320, 320]}
     path.with_name(f"{path.name}.json").write_text(json.dumps(card))
-    found = load_checkpoint(path)
-    assert (found.class_names, found.detector.input_spec.size) == (("ant", "bee"), (320, 320))
-    assert_same(found.detector, detector)
+    imported = load_checkpoint(path)
+    assert (imported.class_names, imported.detector.input_spec.size) == (("ant", "bee"), (320, 320))
+    assert_equal_weights(imported.detector, detector)
 
 
 @pytest.mark.parametrize(("variant", "shape"), [("yolox-l", (64, 3)), ("yolox-x", (80, 4))])
-def test_the_large_ones_are_told_by_width_and_depth(variant: str, shape: tuple[int, int]) -> None:
+def test_large_variants_are_identified_by_width_and_depth(variant: str, shape: tuple[int, int]) -> None:
     blocks = (f"backbone.backbone.dark2.1.m.{i}.conv1.conv.weight" for i in range(shape[1]))
     state = dict.fromkeys(["head.cls_preds.0.bias", *blocks], np.zeros(1))
     state["backbone.backbone.stem.conv.conv.weight"] = np.zeros((shape[0], 12, 3, 3))
     assert identify(state).variant == variant
 
 
-def test_mmdetection_rounds_the_resized_size() -> None:
+def test_mmdetection_rounds_resized_images() -> None:
     state = original_state(randomized("yolox-test"))
     assert from_state_dict("yolox-test", state).input_spec.letterbox.rounding == "floor"
     spec = from_state_dict("yolox-test", mmdet_state(state)).input_spec
@@ -139,7 +133,7 @@ def test_mmdetection_rounds_the_resized_size() -> None:
 
 
 def darknet53_modules() -> list[str]:
-    """List the convolutions of the original on Darknet-53, in its order."""
+    """List the convolutions of the original network on Darknet-53, in its order."""
     backbone = ["stem.0", "stem.1", *residuals("stem", 2, 1)]
     for stage, count in ((2, 2), (3, 8), (4, 8), (5, 4)):
         backbone += [f"dark{stage}.0", *residuals(f"dark{stage}", 1, count)]
@@ -152,8 +146,8 @@ def residuals(stage: str, first: int, count: int) -> list[str]:
     return [f"{stage}.{first + i}.{layer}" for i in range(count) for layer in ("layer1", "layer2")]
 
 
-def test_the_body_on_darknet53() -> None:
-    """Its modules in their order are ours in ours, but that the set of the neck lies in the backbone's last stage."""
+def test_darknet53_variant() -> None:
+    """Both orders of modules match, except that the neck's set is part of the original backbone's last stage."""
     detector = build("yolox-darknet53", 2)
     ours = [key for key in detector.state_dict() if not key.startswith("head.")]
     modules = list(dict.fromkeys(re.sub(r"\.(conv\.weight|bn\.\w+)$", "", key) for key in ours))
@@ -164,36 +158,36 @@ def test_the_body_on_darknet53() -> None:
         shape = detector.state_dict()[key].shape
         state[originals[module] + key.removeprefix(module)] = np.broadcast_to(np.float32(number), shape)
     assert identify(state).variant == "yolox-darknet53"
-    found = from_state_dict("yolox-darknet53", state).state_dict()
-    assert [key for number, key in enumerate(ours) if bool((found[key] != number).any())] == []
+    renamed = from_state_dict("yolox-darknet53", state).state_dict()
+    assert [key for number, key in enumerate(ours) if bool((renamed[key] != number).any())] == []
 
 
-def test_the_file_that_the_original_writes(tmp_path: Path) -> None:
+def test_checkpoint_of_the_original_program(tmp_path: Path) -> None:
     detector = randomized("yolox-test")
     state = {original_key(key): value for key, value in detector.state_dict().items()}
     optimizer = {"state": {0: {"momentum_buffer": torch.zeros(3)}}, "param_groups": [{"lr": 0.01, "params": [0]}]}
     content = {"start_epoch": 300, "model": state, "optimizer": optimizer}
     torch.save({**content, "best_ap": np.float64(0.405), "curr_ap": 0.4}, tmp_path / "yolox.pth")
-    found = load_checkpoint(tmp_path / "yolox.pth")
-    assert found.variant == "yolox-test"
-    assert found.notes[0].startswith("yolox-test: Focus stem of 4 channels, 1 bottlenecks in c2, depthwise 3x3")
-    assert "weights loaded from 'model'" in found.notes
-    assert_same(found.detector, detector)
+    imported = load_checkpoint(tmp_path / "yolox.pth")
+    assert imported.variant == "yolox-test"
+    assert imported.notes[0].startswith("yolox-test: Focus stem of 4 channels, 1 bottlenecks in c2, depthwise 3x3")
+    assert "weights loaded from 'model'" in imported.notes
+    assert_equal_weights(imported.detector, detector)
 
 
-def test_a_size_that_nobody_published_is_refused_unless_named() -> None:
+def test_unpublished_size_is_refused() -> None:
     state = original_state(randomized("yolox-test"))
     state["backbone.backbone.stem.conv.conv.weight"] = np.zeros((5, 12, 3, 3), np.float32)
     with pytest.raises(LineageError, match="got Focus stem of 5 channels"):
         identify(state)
 
 
-def test_what_is_not_a_yolox_is_left_to_others() -> None:
+def test_other_families_are_not_identified() -> None:
     assert identify({"model.0.conv.weight": np.zeros(1)}) is None
     assert identify({"head.cls_preds.0.bias": np.zeros(2)}) is None
 
 
-def test_another_variant_is_refused() -> None:
+def test_mismatching_variant_is_refused() -> None:
     state = original_state(randomized("yolox-test"))
     with pytest.raises(LineageError, match=r"Checkpoint does not match yolox-s .*dconv"):
         from_state_dict("yolox-s", state)
