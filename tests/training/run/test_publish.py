@@ -1,4 +1,4 @@
-"""Publishing a run: dataset, AP check and package. The export itself is replaced; tests/e2e runs all of it."""
+"""Publishing a run: dataset, AP check and package. The export is replaced by a stub, and tested by tests/e2e."""
 
 from __future__ import annotations
 
