@@ -30,7 +30,15 @@ PACKAGES = ("lineage", "model_zoo", "service", "training")
 SCRIPTS = ("tests", "examples", "benchmarks")
 # What the diagram draws as one box: packages whose parts belong together, and the modules beside them.
 FOLDED = {"training": "training", "lineage": "lineage.cli", "model_zoo": "model_zoo networks"}
-APART = {"lineage.client", "model_zoo.contract", "model_zoo.runtime", "model_zoo.weights", "model_zoo.export"}
+APART = {
+    "lineage.client",
+    "model_zoo.convert",
+    "model_zoo.pull",
+    "model_zoo.contract",
+    "model_zoo.runtime",
+    "model_zoo.weights",
+    "model_zoo.export",
+}
 NOT_CODE = {
     *(tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE),
     *(tokenize.INDENT, tokenize.DEDENT, tokenize.ENCODING, tokenize.ENDMARKER),
