@@ -136,7 +136,9 @@ def _plan(source: str, repository: Path, file: FileOptions, plan: PlanOptions) -
     if is_file:
         export_plan(Path(source), _target(source, file), plan, print)
     elif file.output:
-        export_plan(Repository(repository).resolve(source).model_path, file.output, plan, print)
+        package = Repository(repository).resolve(source)
+        package.verify()
+        export_plan(package.model_path, file.output, plan, print)
     else:
         package = publish_plan(Repository(repository), source, plan, print)
         print(f"published {package.name}@{package.version} in {package.path}")

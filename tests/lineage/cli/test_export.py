@@ -10,12 +10,14 @@ from typing import Any
 import onnxruntime as ort
 import pytest
 
+from lineage.cli.export import RUN_CONFIG
 from lineage.cli.main import main
 from model_zoo import convert
 from model_zoo.contract.card import ModelCard
 from model_zoo.contract.package import Package, Repository
 from tests.tiny_onnx import toy_card
 from training.run import publish
+from training.run.run_folder import CONFIG
 
 Calls = list[tuple[tuple[Any, ...], dict[str, Any]]]
 
@@ -89,6 +91,22 @@ def test_onnx_file_and_package_get_a_plan(calls: Calls, capsys: pytest.CaptureFi
     assert plan[:3] == ("export_plan", Path("in/a.onnx"), Path("a.engine"))
     assert package[:3] == ("publish_plan", Repository(Path("other")), "toy")
     assert "published mine@3" in capsys.readouterr().out
+
+
+def test_plan_of_a_package_is_written_to_a_file(calls: Calls, tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(b"model")
+    package = Repository(tmp_path / "models").publish(toy_card("toy"), {"model.onnx": tmp_path / "model.onnx"})
+    flags = ["--format", "tensorrt", "--output", "a.engine"]
+    assert main(["export", "toy", *flags]) == 0
+    [(arguments, _)] = calls
+    assert arguments[1:3] == (Path("models") / package.model_path.relative_to(tmp_path / "models"), Path("a.engine"))
+    package.model_path.write_bytes(b"damaged")
+    assert main(["export", "toy", *flags]) == 2
+    assert len(calls) == 1
+
+
+def test_config_file_name_is_that_of_runs() -> None:
+    assert RUN_CONFIG == CONFIG
 
 
 @pytest.mark.parametrize(
