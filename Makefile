@@ -1,10 +1,10 @@
-# `make` creates .venv, the full working environment (zoo, training, tools) with the `lineage` command in it.
-# `make serve` needs none of that: its own environment has no torch and is ready in seconds.
+# `make` creates .venv, the development environment with all extras and the `lineage` command.
+# `make serve` does not need it: it has an environment of its own, without torch, which is ready in seconds.
 #
-# PYTHON=python3.12 make          another interpreter (3.11 or newer)
-# PIP_EXTRA_INDEX_URL=... make    another package index, e.g. PyTorch's for the CPU: the default build of torch on
-#                                 Linux brings several GB of CUDA libraries
-# ARGS='--port 9000' make serve   flags of `lineage serve`; `ARGS=-x make test` those of pytest
+# PYTHON=python3.12 make          use another interpreter (3.11 or newer)
+# PIP_EXTRA_INDEX_URL=... make    use another package index, such as PyTorch's for CPUs: the default build of torch on
+#                                 Linux installs several GB of CUDA libraries
+# ARGS='--port 9000' make serve   pass flags to `lineage serve`; `ARGS=-x make test` passes them to pytest
 
 PYTHON ?= python3
 LOCK := requirements/lock.txt
@@ -20,13 +20,13 @@ install: $(WORK)/.ready
 serve: $(SERVE)/.ready
 	$(SERVE)/bin/lineage serve $(ARGS)
 
-# The playground is tested in a browser, which only the system can install.
+# Tests of the playground need a browser, which only the system can install.
 browser:
 	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
 	    apt-get update -qq && apt-get install -qq --yes --no-install-recommends chromium >/dev/null; } || \
 	    echo "without Chromium the playground's tests are skipped; on Debian and Ubuntu: apt install chromium" >&2
 
-# The service and the contract run first where torch is not installed, as in production.
+# Tests of contract, runtime and service run first without torch, as in production.
 test: browser $(SERVE_TEST)/.ready $(WORK)/.ready
 	$(SERVE_TEST)/bin/python -m pytest $(PYTEST_ARGS) -m "not slow" tests/model_zoo/contract tests/model_zoo/runtime tests/service
 	$(WORK)/bin/python -m pytest $(PYTEST_ARGS) -m "not slow"
@@ -47,8 +47,8 @@ check: lint test
 bench: $(WORK)/.ready
 	$(WORK)/bin/python benchmarks/serve.py $(ARGS)
 
-# The model that comes with the service, from rendered pages to a package in build/ui-elements/models. It takes two hours; a
-# second call goes on where the first stopped. ARGS='--seed 1' make ui-elements
+# Make the bundled model, from rendered pages to a package in build/ui-elements/models. It takes two hours. A second call
+# continues an interrupted one. ARGS='--seed 1' make ui-elements
 ui-elements: $(WORK)/.ready examples/ui_elements/node_modules/.package-lock.json
 	$(WORK)/bin/python -m examples.ui_elements.make --output build/ui-elements $(ARGS)
 
@@ -56,7 +56,7 @@ ui-elements: $(WORK)/.ready examples/ui_elements/node_modules/.package-lock.json
 	npm install --prefix $*
 	touch $@
 
-# One lock for every environment: what is tested is what is served. A build of torch (`+cpu`) is the machine's choice.
+# One lock for every environment, so that tested versions are served. The build of torch (`+cpu`) depends on the machine.
 lock:
 	rm -rf .venv-lock
 	$(PYTHON) -m venv .venv-lock

@@ -1,4 +1,4 @@
-"""What the documents promise is compared with the code, and their commands are run in small form."""
+"""Documents, compared with the code. Their commands are run on small inputs."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ import pytest
 from lineage.cli import main as cli
 from lineage.cli.main import main
 from model_zoo.contract import card, letterbox
+from model_zoo.contract.detections import Detections
 from model_zoo.contract.package import Repository
 from model_zoo.runtime.open import open_engine
 from service.api import problems
@@ -44,7 +45,7 @@ def blocks(name: str, language: str) -> list[str]:
 
 
 def table(name: str, heading: str) -> list[list[str]]:
-    """Rows of the first table below a heading, without its head, cells stripped of backquotes."""
+    """Return the rows of the first table below a heading, without its head and without backquotes."""
     section = text(name).split(f"# {heading}\n", 1)[1]
     lines = re.search(r"(?:^\|.*\n)+", section, re.MULTILINE)
     assert lines, f"{name}: no table below {heading!r}"
@@ -52,7 +53,7 @@ def table(name: str, heading: str) -> list[list[str]]:
 
 
 def commands(program: str) -> list[tuple[str, list[str]]]:
-    """Every line of code in a document that calls `program`: (document, words)."""
+    """Return every line of code in a document that calls `program`: (document, words)."""
     found = []
     for path in DOCUMENTS:
         source = path.read_text(encoding="utf-8")
@@ -66,7 +67,7 @@ def commands(program: str) -> list[tuple[str, list[str]]]:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """A folder in which the documents' commands make sense: a model named yolov5n, pictures, and the samples."""
+    """Return a folder with the files that commands in documents use: a model yolov5n, images, the samples."""
     graph = tmp_path / "yolov5n.onnx"
     small = dataclasses.replace(toy_card("yolov5n"), class_names=("person", "car", "button"))
     graph.write_bytes(toy_onnx(small))
@@ -82,29 +83,29 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def server(home: Path) -> Iterator[str]:
-    """A server on that folder: its address without the scheme."""
+    """Run a server on that folder and yield its address without the scheme."""
     with Server(None, home) as server:
         yield f"127.0.0.1:{server.wait_until_ready().port}"
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda p: p.name)
-def test_links_lead_somewhere(path: Path) -> None:
+def test_link_targets_exist(path: Path) -> None:
     for link in re.findall(r"\]\((?!https?:)([^)]+)\)", path.read_text(encoding="utf-8")):
         target, _, anchor = link.partition("#")
-        there = path.parent / target if target else path
-        assert there.exists(), link
-        headings = re.findall(r"^#+ (.+)$", there.read_text(encoding="utf-8"), re.MULTILINE) if anchor else []
+        file = path.parent / target if target else path
+        assert file.exists(), link
+        headings = re.findall(r"^#+ (.+)$", file.read_text(encoding="utf-8"), re.MULTILINE) if anchor else []
         assert not anchor or anchor in [h.lower().replace(" ", "-") for h in headings], link
 
 
-def test_the_readme_fits_a_screen_and_lists_the_commands_there_are() -> None:
-    assert len(text("README.md").splitlines()) <= 50
-    [listed] = [row[1] for row in table("README.md", "What is there") if row[0] == "Commands"]
+def test_readme_fits_two_screens_and_lists_all_commands() -> None:
+    assert len(text("README.md").splitlines()) <= 100
+    [listed] = [row[1] for row in table("README.md", "Features") if row[0] == "Commands"]
     assert listed.split(", ") == [command.name for command in cli.COMMANDS]
 
 
 @pytest.mark.parametrize(("document", "words"), commands("lineage"), ids=lambda v: v if isinstance(v, str) else v[0])
-def test_commands_in_documents_have_the_flags_they_use(
+def test_commands_in_documents_use_known_flags(
     document: str, words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     if words[0].startswith("-"):
@@ -117,11 +118,11 @@ def test_commands_in_documents_have_the_flags_they_use(
         assert re.search(rf"{flag}\b", known), f"{document}: lineage {' '.join(words)}"
 
 
-def test_commands_that_need_no_weights_run(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_commands_without_weights_run(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(home)
-    light = [words for _, words in commands("lineage") if words[0] in ("detect", "models")]
-    assert len(light) >= 5
-    for words in light:
+    runnable = [words for _, words in commands("lineage") if words[0] in ("detect", "models")]
+    assert len(runnable) >= 5
+    for words in runnable:
         assert main(words[: words.index(">")] if ">" in words else words) == 0, words
     assert (home / "drawn" / "wizard.jpg").is_file()
 
@@ -145,11 +146,12 @@ def test_python_in_documents_runs(name: str, home: Path, capsys: pytest.CaptureF
     scope: dict[str, Any] = {"package": package, "engine": engine, "repository_path": home / "models"}
     [source] = blocks(name, "python")
     exec(compile(source, name, "exec"), scope)
-    assert scope["found"].boxes.shape == (len(scope["found"]), 4)
+    [detections] = [value for value in scope.values() if isinstance(value, Detections)]
+    assert detections.boxes.shape == (len(detections), 4)
     capsys.readouterr()
 
 
-def test_the_answer_in_the_document_has_the_shape_of_the_service() -> None:
+def test_documented_answer_has_the_schema_of_the_service() -> None:
     [example] = blocks("docs/serving.md", "json")
     DetectAnswer.model_validate(json.loads(example))
 
@@ -186,14 +188,14 @@ def test_every_address_is_documented() -> None:
     assert documented == served | {"GET /docs"}
 
 
-def test_make_targets_in_documents_exist() -> None:
+def test_documented_make_targets_exist() -> None:
     targets = set(re.findall(r"^([a-z-]+):", text("Makefile"), re.MULTILINE))
-    named = {words[0] for _, words in commands("make") if words}
-    assert named
-    assert named <= targets
+    targets_in_documents = {words[0] for _, words in commands("make") if words}
+    assert targets_in_documents
+    assert targets_in_documents <= targets
 
 
-def test_the_words_of_the_glossary_are_in_order_and_explained_once() -> None:
+def test_glossary_is_sorted_without_duplicates() -> None:
     words = [row[0].lower() for row in table("docs/glossary.md", "Glossary")]
     assert words == sorted(set(words))
 
