@@ -21,7 +21,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
-from tqdm import tqdm  # type: ignore[import-untyped]  # it has no types
+from tqdm import tqdm
 
 from model_zoo.contract.errors import LineageError
 from model_zoo.contract.files import file_sha256

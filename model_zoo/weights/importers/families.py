@@ -16,7 +16,7 @@ from model_zoo.weights.state_dict import StateDict
 def from_state_dict(variant: str, state: StateDict) -> Detector:
     """Build `variant` in evaluation mode from a state dict with the original key names.
 
-    Class count and anchors are taken from the state dict. Weights are converted to float32.
+    Class count and anchors come from the state dict. Weights are converted to float32.
 
     Raises:
         LineageError: Keys are missing, unknown or of another shape, or the family has no importer.

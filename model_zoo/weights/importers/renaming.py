@@ -23,9 +23,11 @@ def rename(state: StateDict, table: RenameTable) -> dict[str, NDArray[np.generic
     return {_renamed(key, table): value for key, value in state.items()}
 
 
-def by_level(original: str, ours: str, names: Mapping[str, str]) -> RenameTable:
-    """Return rules from `<original>.<name>.<level>.` to `<ours>.<level>.<our name>.` for each pair in `names`."""
-    return tuple((rf"^{original}\.{name}\.(\d)\.", rf"{ours}.\1.{our}.") for name, our in names.items())
+def by_level(original: str, native: str, names: Mapping[str, str]) -> RenameTable:
+    """Return rules from `<original>.<name>.<level>.` to `<native>.<level>.<native name>.` for each pair in `names`."""
+    return tuple(
+        (rf"^{original}\.{name}\.(\d)\.", rf"{native}.\1.{native_name}.") for name, native_name in names.items()
+    )
 
 
 def load(detector: Detector, state: StateDict, table: RenameTable) -> Detector:

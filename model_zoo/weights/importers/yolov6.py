@@ -163,6 +163,6 @@ def _with_bins(state: StateDict) -> dict[str, NDArray[np.generic]]:
 def rename_table(state: StateDict) -> RenameTable:
     """Return the rename table for the release and number of levels of a state dict."""
     neck = NECK6 if any(key.startswith("neck.Bifusion2.") for key in state) else NECK
-    renames = tuple((rf"^neck\.{original}\.", f"neck.{ours}.") for original, ours in neck.items())
+    renames = tuple((rf"^neck\.{original}\.", f"neck.{native}.") for original, native in neck.items())
     head = HEAD_V1 if any(key.startswith("detect.obj_preds.") for key in state) else HEAD
     return (*BLOCKS, *BACKBONE, *renames, *head)

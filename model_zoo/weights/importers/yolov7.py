@@ -1,6 +1,6 @@
 """Import YOLOv7 state dicts in training and deployment form, with keys `model.<index>....`.
 
-The original network is a flat list of layers. `original_layers` expands our blocks in that order. The deployment form
+The original network is a flat list of layers. `original_layers` expands the blocks in that order. The deployment form
 has no auxiliary heads, so its prediction layer has another index. Its implicit knowledge is fused.
 """
 
@@ -25,7 +25,7 @@ from model_zoo.weights.importers.renaming import RenameTable, load, require
 from model_zoo.weights.importers.yolov5 import anchors_in_pixels
 from model_zoo.weights.state_dict import StateDict
 
-Layers = list[str | None]  # our module at each index of the original list; None for layers without weights
+Layers = list[str | None]  # native module at each index of the original list, None for layers without weights
 
 HEAD_INDICES = {  # of the prediction layer: in training form, in deployment form
     "yolov7-tiny": (77, 77),

@@ -64,8 +64,8 @@ FPN53: RenameTable = (
     *HEAD,
 )
 MMDET_HEAD = {"multi_level_cls_convs": "class_branch", "multi_level_reg_convs": "box_branch"} | {
-    f"multi_level_conv_{original}": ours
-    for original, ours in (("cls", "classes"), ("reg", "box"), ("obj", "objectness"))
+    f"multi_level_conv_{original}": native
+    for original, native in (("cls", "classes"), ("reg", "box"), ("obj", "objectness"))
 }
 MMDET: RenameTable = (  # neck levels are numbered from the coarsest top-down and from the finest bottom-up
     *((rf"^backbone\.stage{i}\.0\.", f"backbone.down{i + 1}.") for i in range(1, 5)),

@@ -1,4 +1,4 @@
-"""Typed parsing of JSON; test_card.py covers the types of all fields."""
+"""Typed parsing of JSON. The tests of the card cover all field types."""
 
 from __future__ import annotations
 

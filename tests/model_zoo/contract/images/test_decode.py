@@ -18,8 +18,8 @@ from tests.images import (
     exif,
     flat_jpeg,
     flat_png,
+    gradient_image,
     ihdr,
-    photo,
     png,
     png_of,
     riff_chunk,
@@ -46,13 +46,13 @@ UPRIGHT: dict[int, Callable[[Pixels], Pixels]] = {
 
 
 def with_alpha(mode: str) -> Image.Image:
-    image = photo().convert(mode)
+    image = gradient_image().convert(mode)
     image.putalpha(ALPHA)
     return image
 
 
 def pillow_files() -> dict[str, bytes]:
-    image, palette = photo(), photo().quantize(16)
+    image, palette = gradient_image(), gradient_image().quantize(16)
     cmyk = encode(image.convert("CMYK"), "JPEG")
     files = {
         "jpeg 4:4:4": encode(image, "JPEG", subsampling=0),
@@ -61,8 +61,8 @@ def pillow_files() -> dict[str, bytes]:
         "jpeg gray progressive": encode(image.convert("L"), "JPEG", progressive=True),
         "jpeg cmyk progressive": encode(image.convert("CMYK"), "JPEG", progressive=True),
         "jpeg ycck": cmyk.replace(b"Adobe\0d\0\0\0\0\0", b"Adobe\0d\0\0\0\0\2"),
-        "jpeg tiny": encode(photo(1, 1), "JPEG"),
-        "jpeg mpo": encode(image, "MPO", save_all=True, append_images=[photo(9, 9)]),
+        "jpeg tiny": encode(gradient_image(1, 1), "JPEG"),
+        "jpeg mpo": encode(image, "MPO", save_all=True, append_images=[gradient_image(9, 9)]),
         "png 1 bit": encode(image.convert("1"), "PNG"),
         "png gray": encode(image.convert("L"), "PNG"),
         "png gray and alpha": encode(with_alpha("L"), "PNG"),
@@ -95,7 +95,7 @@ def test_ycck_file_differs_from_cmyk_file() -> None:
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("kind", ["jpeg", "png", "webp", "tiff <", "tiff >", "tiff 16 bits"])
 def test_orientation_is_applied(kind: str, orientation: int) -> None:
-    image = photo(16, 24)
+    image = gradient_image(16, 24)
     block, pixels = exif(orientation, "<" if orientation % 2 else ">"), np.asarray(image)
     tag = [(274, 3, [orientation])]
     data = {
@@ -128,7 +128,7 @@ def test_decoding_matches_plain_opencv(shared: Path) -> None:
 def test_bytes_bytearray_and_memoryview_are_accepted() -> None:
     data = ordinary_files()["png"]
     for kind in (bytes, bytearray, memoryview):
-        assert_close(decode_image(kind(data)), np.asarray(photo()), 0)
+        assert_close(decode_image(kind(data)), np.asarray(gradient_image()), 0)
 
 
 @pytest.mark.parametrize(
@@ -160,10 +160,10 @@ def test_probe_does_not_decode(name: str, header: ImageHeader, monkeypatch: pyte
     ("data", "colors", "depth"),
     [
         *((data, "cmyk" if name == "jpeg cmyk" else "rgb", 8) for name, data in ordinary_files().items()),
-        *((encode(photo().convert("L"), kind), "gray", 8) for kind in ("JPEG", "PNG", "TIFF")),
-        (encode(photo().convert("LA"), "PNG"), "gray", 8),
-        (encode(photo().convert("1"), "PNG"), "gray", 1),
-        (encode(photo().convert("CMYK"), "TIFF"), "cmyk", 8),
+        *((encode(gradient_image().convert("L"), kind), "gray", 8) for kind in ("JPEG", "PNG", "TIFF")),
+        (encode(gradient_image().convert("LA"), "PNG"), "gray", 8),
+        (encode(gradient_image().convert("1"), "PNG"), "gray", 1),
+        (encode(gradient_image().convert("CMYK"), "TIFF"), "cmyk", 8),
         (png(np.zeros((3, 4, 3), np.uint16), 2), "rgb", 16),
         (tiff(np.zeros((3, 4), np.uint16)), "gray", 16),
     ],
@@ -216,7 +216,7 @@ def test_decoded_size_must_match_the_header(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize("extra", [{}, {"loop": 0}])
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF", "GIF"])
 def test_several_images_in_one_file_are_refused(kind: str, extra: dict[str, int]) -> None:
-    frames = [photo(9, 9), photo(9, 9).rotate(90)]
+    frames = [gradient_image(9, 9), gradient_image(9, 9).rotate(90)]
     data = encode(frames[0], kind, save_all=True, append_images=frames[1:], **extra)
     with pytest.raises(UnsupportedImage, match=r"one image; got 2 pages or frames|got a GIF"):
         decode_image(data)

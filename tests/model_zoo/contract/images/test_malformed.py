@@ -15,19 +15,19 @@ from hypothesis import strategies as st
 from model_zoo.contract.errors import ImageError, ImageTooLarge
 from model_zoo.contract.images import ImageLimits, decode_image, probe
 from tests.images import repaired_png
-from tests.malformed_images import HostileFile, hostile_files, ordinary_files
+from tests.malformed_images import MalformedFile, malformed_files, ordinary_files
 
 ORDINARY = ordinary_files()
 SMALL = ImageLimits(max_pixels=2**20, max_work=2**22)
 
 
 def test_files_are_many_and_have_unique_names() -> None:
-    assert len(hostile_files()) >= 200
-    assert len({file.name for file in hostile_files()}) == len(hostile_files())
+    assert len(malformed_files()) >= 200
+    assert len({file.name for file in malformed_files()}) == len(malformed_files())
 
 
-@pytest.mark.parametrize("file", hostile_files(), ids=lambda file: file.name)
-def test_malformed_files_are_refused_and_unusual_ones_accepted(file: HostileFile) -> None:
+@pytest.mark.parametrize("file", malformed_files(), ids=lambda file: file.name)
+def test_malformed_files_are_refused_and_unusual_ones_accepted(file: MalformedFile) -> None:
     if file.refused:
         with pytest.raises(ImageError, match=r"expected .*; got .*; "):
             decode_image(file.data)
@@ -37,7 +37,7 @@ def test_malformed_files_are_refused_and_unusual_ones_accepted(file: HostileFile
 
 def test_memory_is_freed() -> None:
     def memory_after_all_files() -> int:
-        for file in hostile_files():
+        for file in malformed_files():
             check(file.data)
         gc.collect()
         return psutil.Process().memory_info().rss
@@ -47,7 +47,7 @@ def test_memory_is_freed() -> None:
 
 
 def test_scan_bombs_are_refused_before_decoding() -> None:
-    bombs = [file for file in hostile_files() if "bomb" in file.name and file.name.startswith("jpeg")]
+    bombs = [file for file in malformed_files() if "bomb" in file.name and file.name.startswith("jpeg")]
     assert len(bombs) >= 3
     for bomb in bombs:
         with pytest.raises(ImageTooLarge, match="scans"):
@@ -88,7 +88,7 @@ def test_any_damage_gives_an_error_or_an_image(name: str, draw: st.DataObject) -
 
 
 def test_opencv_logs_nothing() -> None:
-    """Its messages would fill the server log; the client gets an ImageError."""
+    """Its messages would fill the server log. The client gets an ImageError."""
     data = bytearray(ORDINARY["tiff deflate"])
     data[8:40] = bytes(32)  # the stream of the first strip
     script = "import sys; from model_zoo.contract.images import decode_image; decode_image(sys.stdin.buffer.read())"

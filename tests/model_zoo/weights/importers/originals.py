@@ -73,8 +73,10 @@ def original_state(detector: Detector) -> dict[str, torch.Tensor]:
     prefixes |= {"head.predict.": "model.24.m.", "head.anchors": "model.24.anchors"}
     state = {}
     for key, value in detector.state_dict().items():
-        ours = next(prefix for prefix in prefixes if key.startswith(prefix))
-        name = prefixes[ours] + re.sub(r"\bconv([123])\.", r"cv\1.", key.removeprefix(ours)).replace("blocks.", "m.")
+        native = next(prefix for prefix in prefixes if key.startswith(prefix))
+        name = prefixes[native] + re.sub(r"\bconv([123])\.", r"cv\1.", key.removeprefix(native)).replace(
+            "blocks.", "m."
+        )
         state[name] = value.half() if value.is_floating_point() else value
     state["model.24.anchors"] = (detector.head.anchors / torch.tensor([8.0, 16, 32])[:, None, None]).half()
     return state

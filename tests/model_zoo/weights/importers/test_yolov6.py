@@ -70,7 +70,7 @@ def original_state(detector: Detector) -> dict[str, torch.Tensor]:
     pyramid = "cspsppf." if re.search(r"6[ns]6?-v3", detector.variant) else "sppf." if v3 else ""
     added = ((r"^head\.added\.(\d)\.classes\.", r"detect.cls_preds_ab.\1."),)
     added += ((r"^head\.added\.(\d)\.box\.", rf"detect.reg_preds_{'ab' if aided else 'dist'}.\1."),)
-    neck = tuple((rf"^neck\.{ours}\.", f"neck.{original}.") for ours, original in (NECK6 if p6 else NECK).items())
+    neck = tuple((rf"^neck\.{native}\.", f"neck.{original}.") for native, original in (NECK6 if p6 else NECK).items())
     last = ((r"^backbone\.pyramid\.", rf"backbone.ERBlock_{6 if p6 else 5}.2.{pyramid}"),)
     state = {}
     for key, value in detector.state_dict().items():

@@ -57,8 +57,8 @@ def original_state(detector: Detector) -> Arrays:
 
 
 def original_key(key: str) -> str:
-    original, ours = next(pair for pair in MODULES.items() if key.startswith(f"{pair[1]}."))
-    inner = key.removeprefix(ours).replace(".blocks.", ".m.")
+    original, native = next(pair for pair in MODULES.items() if key.startswith(f"{pair[1]}."))
+    inner = key.removeprefix(native).replace(".blocks.", ".m.")
     return original + inner.replace(".depthwise.", ".dconv.").replace(".pointwise.", ".pconv.")
 
 
@@ -149,17 +149,17 @@ def residuals(stage: str, first: int, count: int) -> list[str]:
 def test_darknet53_variant() -> None:
     """Both orders of modules match, except that the neck's set is part of the original backbone's last stage."""
     detector = build("yolox-darknet53", 2)
-    ours = [key for key in detector.state_dict() if not key.startswith("head.")]
-    modules = list(dict.fromkeys(re.sub(r"\.(conv\.weight|bn\.\w+)$", "", key) for key in ours))
+    native = [key for key in detector.state_dict() if not key.startswith("head.")]
+    modules = list(dict.fromkeys(re.sub(r"\.(conv\.weight|bn\.\w+)$", "", key) for key in native))
     originals = dict(zip(modules, darknet53_modules(), strict=True))
     state = {original_key(k): v.numpy() for k, v in detector.state_dict().items() if k.startswith("head.")}
-    for number, key in enumerate(ours):
+    for number, key in enumerate(native):
         module = next(m for m in modules if key.startswith((f"{m}.conv.", f"{m}.bn.")))
         shape = detector.state_dict()[key].shape
         state[originals[module] + key.removeprefix(module)] = np.broadcast_to(np.float32(number), shape)
     assert identify(state).variant == "yolox-darknet53"
     renamed = from_state_dict("yolox-darknet53", state).state_dict()
-    assert [key for number, key in enumerate(ours) if bool((renamed[key] != number).any())] == []
+    assert [key for number, key in enumerate(native) if bool((renamed[key] != number).any())] == []
 
 
 def test_checkpoint_of_the_original_program(tmp_path: Path) -> None:
