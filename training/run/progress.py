@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from torch.utils.tensorboard import SummaryWriter
-from tqdm import tqdm  # type: ignore[import-untyped]  # tqdm has no types
+from tqdm import tqdm
 
 from model_zoo.contract.files import write_atomic
 from training.evaluate.coco import METRIC_NAMES, Metrics

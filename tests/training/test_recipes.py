@@ -1,4 +1,4 @@
-"""Every generation overfits eight images: network, assigner and losses work together."""
+"""Every variant has a recipe, and every generation overfits eight images with its network, assigner and losses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from model_zoo.contract import letterbox
 from model_zoo.contract.images import decode_image
 from model_zoo.detector import Detector
 from model_zoo.export.card import build_card
-from model_zoo.registry import build
+from model_zoo.registry import build, variants
 from tests.training.tiny_models import ONE_RANK
 from training.batch import Batch, Sample, collate
 from training.data.dataset import Dataset, Record, Split
@@ -61,6 +61,13 @@ def letterboxed(record: Record, detector: Detector) -> Sample:
     scale, offset = (torch.tensor(pair[::-1] * 2).numpy() for pair in (geometry.scale, geometry.offset))
     boxes = (record.boxes * scale + offset).astype("float32")
     return Sample(letterbox.apply(image, geometry, policy.fill), boxes, record.class_ids)
+
+
+def test_every_variant_has_a_recipe() -> None:
+    for variant in variants():
+        recipe = recipe_of(variant)
+        assert recipe.source
+        assert recipe.epochs > recipe.augmentation.close_mosaic
 
 
 @pytest.mark.slow
