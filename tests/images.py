@@ -1,4 +1,4 @@
-"""Picture files made by hand, byte by byte: what no library writes, or not in all its variants."""
+"""Image files built byte by byte, in variants that no library writes."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def encode(image: Image.Image, kind: str, **options: Any) -> bytes:
     return buffer.getvalue()
 
 
-def photo(height: int = 37, width: int = 53) -> Image.Image:
-    """A picture with a different color at every place, so that any turn or mix-up shows."""
+def gradient_image(height: int = 37, width: int = 53) -> Image.Image:
+    """An image with a different color at every position, so that any rotation or swap shows."""
     y, x = np.mgrid[0:height, 0:width]
     channels = [x * 255 // max(width - 1, 1), y * 255 // max(height - 1, 1), x * y % 256]
     return Image.fromarray(np.stack(channels, axis=-1).astype(np.uint8))
@@ -62,7 +62,7 @@ def flat_png(height: int, width: int, depth: int = 8, color: int = 2) -> bytes:
 
 
 def repaired_png(data: bytes) -> bytes:
-    """The same bytes, with checksums that agree with the chunks; other files as they are."""
+    """The same bytes with valid chunk checksums. Other files are returned unchanged."""
     repaired, position = bytearray(data), len(PNG_SIGNATURE)
     while data.startswith(PNG_SIGNATURE) and position + 12 <= len(data):
         end = position + 12 + int.from_bytes(data[position : position + 4])
@@ -89,14 +89,14 @@ def scan(coded: bytes, components: Iterable[int] = (1,), band: tuple[int, int] =
 
 
 def jpeg_tables() -> bytes:
-    """Quantization by one, and Huffman codes of two bits: DC 0; AC end of 2**14 blocks, and one coefficient."""
+    """Quantization by one, and two-bit Huffman codes: DC 0, AC end of 2**14 blocks, and one coefficient."""
     codes = [(0x00, [0]), (0x10, [0xE0, 0x01])]
     huffman = b"".join(segment(0xC4, bytes([k, 0, len(s), *[0] * 14, *s])) for k, s in codes)
     return segment(0xDB, b"\0" + b"\1" * 64) + huffman
 
 
 def scan_bomb(height: int, width: int, scans: int, band: tuple[int, int] = (1, 63), refine: int = 0x10) -> bytes:
-    """A progressive JPEG whose scans cost the sender some bytes and the decoder a visit of every coefficient."""
+    """A progressive JPEG whose scans are a few bytes each but make the decoder visit every coefficient."""
     blocks = -(-height // 8) * -(-width // 8)
     run = ("00" + "1" * 14) * -(-blocks // 32767)
     coded = int(run, 2).to_bytes(len(run) // 8).replace(b"\xff", b"\xff\0")
@@ -118,7 +118,7 @@ def flat_jpeg(height: int, width: int) -> bytes:
 
 
 def exif(orientation: int, order: str = "<") -> bytes:
-    """A TIFF directory with the orientation alone, as EXIF blocks hold it."""
+    """A TIFF directory with only the orientation, as in EXIF blocks."""
     head = struct.pack(order + "2sHI", b"II" if order == "<" else b"MM", 42, 8)
     return head + struct.pack(order + "HHHIHHI", 1, 274, 3, 1, orientation, 0, 0)
 
@@ -151,7 +151,7 @@ Entry = tuple[int, int, Sequence[int]]  # tag, type (3 short, 4 long), values
 
 
 def tiff_of(entries: Iterable[Entry], data: bytes = b"", order: str = "<", following: int = 0) -> bytes:
-    """A TIFF of one directory: eight bytes of header, `data`, the directory, its long values."""
+    """A TIFF of one directory: header of eight bytes, `data`, the directory, its long values."""
     entries = sorted(entries)
     at = 8 + len(data) + len(data) % 2
     values_at, values, fields = at + 2 + 12 * len(entries) + 4, b"", b""
@@ -166,7 +166,7 @@ def tiff_of(entries: Iterable[Entry], data: bytes = b"", order: str = "<", follo
 
 
 def tiff_entries(height: int, width: int, **changes: Entry) -> dict[int, Entry]:
-    """Entries of an 8-bit gray picture of one strip; `changes` replace or add some by tag (`t259=...`)."""
+    """Entries of an 8-bit gray image of one strip. `changes` replaces or adds entries by tag (`t259=...`)."""
     plain: list[Entry] = [
         (256, 4, [width]),
         (257, 4, [height]),
@@ -246,5 +246,5 @@ def bmp(
 
 
 def bmp_rows(pixels: Pixels) -> bytes:
-    """Rows from the bottom, each filled up to four bytes."""
+    """Bottom-up rows, each padded to four bytes."""
     return b"".join(row.tobytes() + bytes(-row.nbytes % 4) for row in pixels[::-1])

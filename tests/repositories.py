@@ -20,7 +20,7 @@ def repository(tmp_path: Path) -> Repository:
 
 @pytest.fixture
 def publish(repository: Repository, tmp_path: Path) -> Publish:
-    """Publish the next version of a model whose file is of no matter (for the fake engine)."""
+    """Publish the next version of a model with any file contents, for the fake engine."""
 
     def publish(name: str = "toy", contents: bytes = b"model") -> Package:
         source = tmp_path / "source.onnx"

@@ -21,7 +21,7 @@ from httpx2 import Response
 
 from model_zoo.contract.package import Repository
 from tests.e2e.server import ROOT, TIMEOUT, Server
-from tests.malformed_images import hostile_files
+from tests.malformed_images import malformed_files
 from tests.tiny_onnx import toy_card, toy_onnx
 
 MEBIBYTE = 1 << 20
@@ -205,7 +205,7 @@ def test_slow_clients_time_out_and_do_not_block_others(publish: Publish) -> None
 def bad_requests() -> Iterator[tuple[str, dict[str, object]]]:
     """Requests that must be refused: (name, arguments of `Client.request`)."""
     good = {"file": ("a.png", image_of(1))}
-    for n, file in enumerate(file for file in hostile_files() if file.refused):
+    for n, file in enumerate(file for file in malformed_files() if file.refused):
         raw = {"content": file.data, "headers": {"Content-Type": "image/jpeg"}}
         yield f"file {file.name}", raw if n % 2 else {"files": {"file": ("a.jpg", file.data)}}
     for name, values in {

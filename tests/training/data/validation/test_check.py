@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.images import encode, exif, photo, with_exif
+from tests.images import encode, exif, gradient_image, with_exif
 from tests.training.data.tiny_datasets import (
     Documents,
     make_coco,
@@ -271,7 +271,9 @@ CASES = (
     ),
     Case("image-gray", image(lambda path: write_image(path, noise(1)[:, :, 0])), "train_0.jpg"),
     Case(
-        "image-cmyk", image(lambda path: path.write_bytes(encode(photo(48, 64).convert("CMYK"), "jpeg"))), "train_0.jpg"
+        "image-cmyk",
+        image(lambda path: path.write_bytes(encode(gradient_image(48, 64).convert("CMYK"), "jpeg"))),
+        "train_0.jpg",
     ),
     Case(
         "image-duplicate",
