@@ -15,7 +15,7 @@
 class LineageError(ValueError):
     """Base class of all errors caused by user input.
 
-    The message is shown to the user: what was expected, what came, how to fix it.
+    The message is shown to the user: the expected input, the actual one and the fix.
     """
 
 

@@ -38,22 +38,22 @@ def pairs(shared: Path) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("measure", MEASURES)
 def test_float64_matches_the_published_formulas(pairs: dict[str, np.ndarray], measure: str) -> None:
     truth = pairs[f"paper.{measure}"]
-    came = getattr(b, f"aligned_{measure}")(*_as_xyxy(pairs, np.float64))
+    actual = getattr(b, f"aligned_{measure}")(*_as_xyxy(pairs, np.float64))
     defined = ~np.isnan(truth)
-    np.testing.assert_allclose(came[defined], truth[defined], rtol=0, atol=1e-9)
+    np.testing.assert_allclose(actual[defined], truth[defined], rtol=0, atol=1e-9)
     assert defined.sum() >= 1900
-    assert np.isfinite(came).all()
+    assert np.isfinite(actual).all()
 
 
 @pytest.mark.parametrize("measure", MEASURES)
 def test_float32_is_within_rounding_error(pairs: dict[str, np.ndarray], measure: str) -> None:
     truth = pairs[f"paper.{measure}"]
-    came = getattr(b, f"aligned_{measure}")(*_as_xyxy(pairs, np.float32))
+    actual = getattr(b, f"aligned_{measure}")(*_as_xyxy(pairs, np.float32))
     tolerance = np.where(pairs["category"] == TINY, 5e-3, 5e-6)
     defined = ~np.isnan(truth)
-    assert came.dtype == np.float32
-    assert (np.abs(came - truth) <= tolerance)[defined].all()
-    assert np.isfinite(came).all()
+    assert actual.dtype == np.float32
+    assert (np.abs(actual - truth) <= tolerance)[defined].all()
+    assert np.isfinite(actual).all()
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -62,11 +62,11 @@ def test_measures_are_finite_and_bounded(dtype: type, pair: tuple[np.ndarray, np
     first, second = (boxes.astype(dtype) for boxes in pair)
     with np.errstate(divide="raise", invalid="raise", over="raise"):
         for measure, lowest in [("iou", 0), ("giou", -1), ("diou", -1), ("ciou", -2)]:
-            came = getattr(b, f"pairwise_{measure}")(first, second)
-            assert came.dtype == dtype
-            assert np.isfinite(came).all(), measure
-            assert (came >= lowest - 1e-3).all(), measure
-            assert (came <= 1 + 1e-3).all(), measure
+            actual = getattr(b, f"pairwise_{measure}")(first, second)
+            assert actual.dtype == dtype
+            assert np.isfinite(actual).all(), measure
+            assert (actual >= lowest - 1e-3).all(), measure
+            assert (actual <= 1 + 1e-3).all(), measure
 
 
 @given(pair=box_pairs())

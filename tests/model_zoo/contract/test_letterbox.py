@@ -42,8 +42,8 @@ def test_geometry_matches_the_v5_lineage(originals: dict[str, np.ndarray]) -> No
         canvas = (rows, columns)
         if auto:
             canvas = letterbox.smallest_canvas(policy, (height, width), canvas, stride)
-        came = letterbox.plan(policy, (height, width), canvas)
-        np.testing.assert_allclose(_as_reference(came), expected, rtol=0, atol=1e-6)
+        actual = letterbox.plan(policy, (height, width), canvas)
+        np.testing.assert_allclose(_as_reference(actual), expected, rtol=0, atol=1e-6)
     assert len(originals["letterbox_in"]) == 280
 
 
@@ -52,27 +52,27 @@ def test_pixels_match_the_v5_lineage(originals: dict[str, np.ndarray]) -> None:
     for auto in (0, 1):
         size = (image.shape[0], image.shape[1])
         canvas = letterbox.smallest_canvas(V5, size, (64, 64), 32) if auto else (64, 64)
-        came = letterbox.apply(image, letterbox.plan(V5, size, canvas), V5.fill)
-        _assert_pixels(came, originals[f"letterbox_image_64_auto{auto}"])
+        actual = letterbox.apply(image, letterbox.plan(V5, size, canvas), V5.fill)
+        _assert_pixels(actual, originals[f"letterbox_image_64_auto{auto}"])
 
 
 def test_undo_matches_the_v5_lineage(originals: dict[str, np.ndarray]) -> None:
-    came = letterbox.undo(originals["scale_boxes_in"], letterbox.plan(V5, (37, 53), (64, 64)))
-    np.testing.assert_allclose(came, originals["scale_boxes_out"], rtol=0, atol=1e-6)
+    actual = letterbox.undo(originals["scale_boxes_in"], letterbox.plan(V5, (37, 53), (64, 64)))
+    np.testing.assert_allclose(actual, originals["scale_boxes_out"], rtol=0, atol=1e-6)
 
 
 def test_geometry_matches_yolox(originals: dict[str, np.ndarray]) -> None:
     cases = zip(originals["yolox_preproc_in"].tolist(), originals["yolox_preproc_out"], strict=True)
     for (height, width, rows, columns), (ratio, filled_rows, filled_columns) in cases:
-        came = letterbox.plan(YOLOX, (height, width), (rows, columns))
-        assert came.resized == (filled_rows, filled_columns)
-        assert came.scale == pytest.approx((ratio, ratio), abs=1e-9)
-        assert came.corner == (0, 0)
+        actual = letterbox.plan(YOLOX, (height, width), (rows, columns))
+        assert actual.resized == (filled_rows, filled_columns)
+        assert actual.scale == pytest.approx((ratio, ratio), abs=1e-9)
+        assert actual.corner == (0, 0)
 
 
 def test_pixels_match_yolox(originals: dict[str, np.ndarray]) -> None:
-    came = letterbox.apply(originals["letterbox_image"], letterbox.plan(YOLOX, (37, 53), (64, 64)), YOLOX.fill)
-    _assert_pixels(came.transpose(2, 0, 1), originals["yolox_preproc_64"])
+    actual = letterbox.apply(originals["letterbox_image"], letterbox.plan(YOLOX, (37, 53), (64, 64)), YOLOX.fill)
+    _assert_pixels(actual.transpose(2, 0, 1), originals["yolox_preproc_64"])
 
 
 @pytest.mark.parametrize("size", [(480, 640), (640, 480), (333, 500), (97, 31)])
@@ -85,10 +85,10 @@ def test_undo_matches_darknet(shared: Path, size: Size, case: str) -> None:
         expected = cxcywh_to_xyxy(file[f"correct.{program}.{height}x{width}.{kind}"]).astype(np.float64)
     policy = DARKNET if kind == "letterbox" else STRETCH
     geometry = letterbox.plan(policy, size, (canvas_height, canvas_width))
-    came = letterbox.undo(on_canvas * ([canvas_width, canvas_height] * 2), geometry)
+    actual = letterbox.undo(on_canvas * ([canvas_width, canvas_height] * 2), geometry)
     expected = np.clip(expected * ([width, height] * 2), 0, [width, height] * 2)
-    np.testing.assert_allclose(came, expected, rtol=0, atol=1e-3)
-    assert (came[:, 2:] > came[:, :2]).any()
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-3)
+    assert (actual[:, 2:] > actual[:, :2]).any()
 
 
 @pytest.mark.parametrize("case", range(7))
@@ -110,15 +110,15 @@ def test_darknet_uses_integer_division() -> None:
 
 @given(policies, sizes, canvases)
 def test_image_is_inside_the_canvas(policy: LetterboxPolicy, image: Size, canvas: Size) -> None:
-    came = letterbox.plan(policy, image, canvas)
-    assert came.canvas == canvas
+    actual = letterbox.plan(policy, image, canvas)
+    assert actual.canvas == canvas
     for axis in (0, 1):
-        assert 0 <= came.corner[axis] <= came.corner[axis] + came.resized[axis] <= canvas[axis]
-        assert came.resized[axis] >= 1
-        assert abs(came.corner[axis] - came.offset[axis]) <= 1
-        assert abs(came.resized[axis] - image[axis] * came.scale[axis]) <= 1
+        assert 0 <= actual.corner[axis] <= actual.corner[axis] + actual.resized[axis] <= canvas[axis]
+        assert actual.resized[axis] >= 1
+        assert abs(actual.corner[axis] - actual.offset[axis]) <= 1
+        assert abs(actual.resized[axis] - image[axis] * actual.scale[axis]) <= 1
     if policy.align != "stretch" and not policy.scale_up:
-        assert came.resized[0] <= max(image[0], 1)
+        assert actual.resized[0] <= max(image[0], 1)
 
 
 @given(policies, sizes, canvases, st.lists(st.floats(0, 1), min_size=4, max_size=4))
@@ -136,26 +136,26 @@ def test_undo_restores_boxes(policy: LetterboxPolicy, image: Size, canvas: Size,
 @example(V5, (340, 1678), (64, 160))  # 32.4 pixels are rounded to 32, but 32 would make the image narrower
 def test_smallest_canvas_keeps_the_image_size(policy: LetterboxPolicy, image: Size, limit: Size) -> None:
     canvas = letterbox.smallest_canvas(policy, image, limit, 32)
-    whole = letterbox.plan(policy, image, limit)
-    assert letterbox.plan(policy, image, canvas).resized == whole.resized
+    full = letterbox.plan(policy, image, limit)
+    assert letterbox.plan(policy, image, canvas).resized == full.resized
     for axis in (0, 1):
         assert canvas[axis] % 32 == 0
-        assert whole.resized[axis] <= canvas[axis] <= min(limit[axis], whole.resized[axis] + 32)
+        assert full.resized[axis] <= canvas[axis] <= min(limit[axis], full.resized[axis] + 32)
 
 
 def test_undo_clips_to_the_image() -> None:
     geometry = letterbox.plan(V5, (480, 640), (640, 640))
-    came = letterbox.undo(np.asarray([[-50, 0, 700, 640]], np.float32), geometry)
-    np.testing.assert_array_equal(came, [[0, 0, 640, 480]])
+    actual = letterbox.undo(np.asarray([[-50, 0, 700, 640]], np.float32), geometry)
+    np.testing.assert_array_equal(actual, [[0, 0, 640, 480]])
 
 
 def test_apply_fills_the_border_and_keeps_the_pixels() -> None:
     image = np.random.default_rng(0).integers(0, 256, (30, 60, 3), dtype=np.uint8)
     before = image.copy()
-    came = letterbox.apply(image, letterbox.plan(V5, (30, 60), (128, 128)), 7)
-    assert (came[:32] == 7).all()
-    assert (came[96:] == 7).all()
-    np.testing.assert_array_equal(came[32:96], cv2.resize(image, (128, 64), interpolation=cv2.INTER_LINEAR))
+    actual = letterbox.apply(image, letterbox.plan(V5, (30, 60), (128, 128)), 7)
+    assert (actual[:32] == 7).all()
+    assert (actual[96:] == 7).all()
+    np.testing.assert_array_equal(actual[32:96], cv2.resize(image, (128, 64), interpolation=cv2.INTER_LINEAR))
     np.testing.assert_array_equal(image, before)
 
 
@@ -165,7 +165,7 @@ def _as_reference(geometry: Geometry) -> list[float]:
     return [rows, columns, *geometry.scale[::-1], *half_border, top, left, top + height, left + width]
 
 
-def _assert_pixels(came: np.ndarray, expected: np.ndarray) -> None:
-    assert came.shape == expected.shape
-    assert came.dtype == np.uint8
-    assert np.abs(came.astype(int) - expected).max() <= 1  # OpenCV's builds round differently
+def _assert_pixels(actual: np.ndarray, expected: np.ndarray) -> None:
+    assert actual.shape == expected.shape
+    assert actual.dtype == np.uint8
+    assert np.abs(actual.astype(int) - expected).max() <= 1  # OpenCV's builds round differently

@@ -81,8 +81,8 @@ def test_classes_are_independent(scene: Scene, threshold: float, weight: float) 
     boxes, scores, class_ids = scene
     alone = [np.empty(0, np.int64)]
     for class_id in np.unique(class_ids):
-        mine = np.flatnonzero(class_ids == class_id)
-        alone.append(mine[nms(boxes[mine], scores[mine], class_ids[mine], threshold, weight)])
+        selected = np.flatnonzero(class_ids == class_id)
+        alone.append(selected[nms(boxes[selected], scores[selected], class_ids[selected], threshold, weight)])
     together = nms(boxes, scores, class_ids, threshold, weight)
     np.testing.assert_array_equal(np.sort(together), np.sort(np.concatenate(alone)))
 
