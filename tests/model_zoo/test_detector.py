@@ -1,4 +1,4 @@
-"""What holds for every family: tiny variants (`<family>-test`) keep it quick."""
+"""Properties of every family, checked on its tiny variants (`<family>-test`)."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def images_for(detector: Detector) -> torch.Tensor:
     return torch.rand(2, 3, *size) / (255 * spec.scale)
 
 
-def test_tiny_variants_are_tiny(detector):
+def test_test_variants_are_tiny(detector):
     assert profile(detector).params < 150_000
 
 
 @torch.inference_mode()
-def test_boxes_and_scores_have_the_promised_shapes(detector):
+def test_shapes_of_boxes_and_scores(detector):
     boxes, scores = detector.forward_decoded(images_for(detector))
     assert boxes.shape == (2, scores.shape[1], 4)
     assert scores.shape[2] == 3
@@ -46,7 +46,7 @@ def test_boxes_and_scores_have_the_promised_shapes(detector):
 
 
 @torch.inference_mode()
-def test_the_deployed_form_gives_the_same_numbers(detector):
+def test_deployed_form_is_equivalent(detector):
     x = images_for(detector)
     before, deployed = detector.forward_decoded(x), detector.deploy()
     assert not any(isinstance(m, nn.BatchNorm2d) for m in deployed.modules())
@@ -54,30 +54,30 @@ def test_the_deployed_form_gives_the_same_numbers(detector):
         torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-3)
 
 
-def test_deploying_leaves_the_original_as_it_was(detector):
+def test_deploy_does_not_change_the_detector(detector):
     state = {key: value.clone() for key, value in detector.train().state_dict().items()}
-    learning = [p.requires_grad for p in detector.parameters()]
+    trainable = [p.requires_grad for p in detector.parameters()]
     deployed = detector.deploy()
     assert detector.training
     assert not deployed.training
     assert not any(p.requires_grad for p in deployed.parameters())
-    assert [p.requires_grad for p in detector.parameters()] == learning
-    assert any(learning)
+    assert [p.requires_grad for p in detector.parameters()] == trainable
+    assert any(trainable)
     for key, value in detector.state_dict().items():
         torch.testing.assert_close(value, state[key], rtol=0, atol=0)
 
 
-def test_every_parameter_learns(detector):
+def test_every_parameter_has_a_gradient(detector):
     maps = detector.train()(images_for(detector))
     sum((m.float() ** 2).mean() for m in maps).backward()
-    idle = [name for name, p in detector.named_parameters() if p.requires_grad and p.grad is None]
-    assert idle == []
+    unused = [name for name, p in detector.named_parameters() if p.requires_grad and p.grad is None]
+    assert unused == []
 
 
 @pytest.mark.slow
-def test_one_exported_program_serves_every_size(detector):
+def test_exported_program_accepts_all_sizes(detector):
     if not detector.input_spec.dynamic:
-        pytest.skip("the network takes one size")
+        pytest.skip("the network has a fixed size")
 
     class Decoded(nn.Module):
         def __init__(self) -> None:
@@ -97,7 +97,7 @@ def test_one_exported_program_serves_every_size(detector):
             torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-3)
 
 
-def test_an_input_size_is_checked(detector):
+def test_resize_checks_the_size(detector):
     step, spec = detector.stride, detector.input_spec
     with pytest.raises(LineageError, match="expected"):
         detector.resize((step + 1, step))

@@ -1,4 +1,4 @@
-"""Size and work of every variant of YOLOv4, how its boxes are decoded, and what its networks see."""
+"""Size of every variant of YOLOv4 and Scaled-YOLOv4, their input and anchors."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def on_meta(variant: str) -> Detector:
         return build(variant)
 
 
-def test_no_variant_goes_uncounted() -> None:
+def test_published_sizes_cover_all_variants() -> None:
     assert {*PUBLISHED, "yolov4-test", "yolov4-csp-test"} == set(variants("yolov4"))
 
 
 @pytest.mark.parametrize("variant", PUBLISHED)
-def test_parameters_are_the_published_ones(variant: str) -> None:
+def test_parameters_match_published_ones(variant: str) -> None:
     params, floats, _ = PUBLISHED[variant]
     detector = on_meta(variant)
     normalized = sum(m.num_features for m in detector.modules() if isinstance(m, nn.BatchNorm2d))
@@ -44,30 +44,30 @@ def test_parameters_are_the_published_ones(variant: str) -> None:
 
 
 @pytest.mark.parametrize("variant", PUBLISHED)
-def test_work_is_the_published_one(variant: str) -> None:
-    """Darknet's total is more than convolutions: one operation per number that a pool sees or a shortcut adds."""
-    detector, small = on_meta(variant), 0
+def test_gflops_match_published_ones(variant: str) -> None:
+    """Darknet's total includes one operation per input of a pool and per sum of a shortcut."""
+    detector, extra = on_meta(variant), 0
 
     def count(module: nn.Module, _: tuple[Tensor, ...], output: Tensor) -> None:
-        nonlocal small
-        small += output.numel() * (module.kernel_size**2 if isinstance(module, nn.MaxPool2d) else 1)
+        nonlocal extra
+        extra += output.numel() * (module.kernel_size**2 if isinstance(module, nn.MaxPool2d) else 1)
 
     for module in detector.modules():
         if isinstance(module, nn.MaxPool2d | Residual):
             module.register_forward_hook(count)
-    assert profile(detector).gflops + small / 1e9 == pytest.approx(PUBLISHED[variant][2], abs=0.005)
+    assert profile(detector).gflops + extra / 1e9 == pytest.approx(PUBLISHED[variant][2], abs=0.005)
 
 
 @pytest.mark.parametrize("variant", PUBLISHED)
-def test_batch_norm_has_darknets_eps(variant: str) -> None:
+def test_batch_norm_has_eps_of_darknet(variant: str) -> None:
     assert {m.eps for m in on_meta(variant).modules() if isinstance(m, nn.BatchNorm2d)} == {1e-5}
 
 
-def test_images_are_stretched_for_yolov4_and_letterboxed_for_scaled_yolov4() -> None:
+def test_letterbox_of_each_variant() -> None:
     aligned = {variant: on_meta(variant).input_spec.letterbox.align for variant in PUBLISHED}
     assert aligned == {name: "stretch" if name in ("yolov4", "yolov4-tiny") else "center" for name in PUBLISHED}
 
 
-def test_the_levels_of_tiny_share_an_anchor() -> None:
+def test_levels_of_tiny_share_an_anchor() -> None:
     anchors = build("yolov4-tiny").head.anchors.tolist()
     assert anchors == [[[23, 27], [37, 58], [81, 82]], [[81, 82], [135, 169], [344, 319]]]

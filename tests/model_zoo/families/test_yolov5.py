@@ -1,4 +1,4 @@
-"""Size and work of every variant of YOLOv5, counted on the meta device (no memory, no arithmetic)."""
+"""Size of every variant of YOLOv5, computed on the meta device."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PUBLISHED = {
     "yolov5n6": (3_246_940, 3_239_884, 18.24),
     "yolov5s-focus": (7_276_605, 7_266_973, 16.96),
 }
-MILLIONS = {  # of the release notes, where no exact figure is known
+MILLIONS = {  # from the release notes, if no exact number is known
     **{"yolov5s6": 12.6, "yolov5m6": 35.7, "yolov5l6": 76.8, "yolov5x6": 140.7},
     **{"yolov5m-focus": 21.4, "yolov5l-focus": 47.0, "yolov5x-focus": 87.7},
 }
@@ -29,12 +29,12 @@ def on_meta(variant, num_classes=None):
         return build(variant, num_classes)
 
 
-def test_no_variant_goes_uncounted():
+def test_published_sizes_cover_all_variants():
     assert {*PUBLISHED, *MILLIONS, "yolov5-test"} == set(variants("yolov5"))
 
 
 @pytest.mark.parametrize("variant", PUBLISHED)
-def test_parameters_and_gflops_are_the_published_ones(variant):
+def test_parameters_and_gflops_match_published_ones(variant):
     params, deployed_params, gflops = PUBLISHED[variant]
     detector = on_meta(variant)
     training, deployed = profile(detector), profile(detector.deploy())
@@ -43,18 +43,18 @@ def test_parameters_and_gflops_are_the_published_ones(variant):
 
 
 @pytest.mark.parametrize("variant", MILLIONS)
-def test_parameters_are_those_of_the_release_notes(variant):
+def test_parameters_match_the_release_notes(variant):
     assert profile(on_meta(variant).deploy()).params / 1e6 == pytest.approx(MILLIONS[variant], abs=0.08)
 
 
 @pytest.mark.parametrize("variant", ["yolov5n", "yolov5n6"])
-def test_anchors_and_strides_rise_together(variant):
+def test_anchors_and_strides_are_ascending(variant):
     head = build(variant).head
     areas = head.anchors.prod(-1).mean(-1)
     assert areas.tolist() == sorted(areas.tolist())
     assert head.strides == (8, 16, 32, 64)[: len(areas)]
 
 
-def test_work_grows_with_the_area():
+def test_gflops_are_proportional_to_the_area():
     detector = on_meta("yolov5-test")
     assert profile(detector, (320, 640)).gflops == pytest.approx(profile(detector, (640, 640)).gflops / 2)

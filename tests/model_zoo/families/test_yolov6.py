@@ -1,4 +1,4 @@
-"""YOLOv6: size and work of every variant, blocks that fold, and what is there in training alone."""
+"""Size and structure of every variant of YOLOv6."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PUBLISHED = {
     "yolov6m": (37_170_358, 34_286_486, 81.47, 88.73),
     "yolov6l": (58_589_195, 58_541_067, 142.76, 142.76),
     "yolov6l-relu": (63_539_723, 58_541_067, 142.76, 155.80),
-    # The original of 0.1.0 has 4,318,015 when deployed: it leaves six normalizations, 576 numbers, unfolded.
+    # The deployed original of 0.1.0 has 4,318,015: it does not fold six normalizations with 576 numbers.
     "yolov6n-v1": (4_737_759, 4_317_439, 11.04, 12.15),
     "yolov6n-v3": (5_058_270, 4_646_974, 11.32, 12.37),
     "yolov6s-v3": (20_147_358, 18_537_310, 44.97, 49.18),
@@ -30,8 +30,8 @@ PUBLISHED = {
     "yolov6l-v3": (59_638_731, 59_607_563, 149.47, 149.47),
     "yolov6n6-v3": (11_239_346, 10_373_970, 49.33, 53.92),
 }
-# What the other forms have beyond a variant: 0.1.0 predicts objectness and has no constants, 3.0 adds to the head.
-BEYOND = {
+# Additional parameters of other forms: 0.1.0 predicts objectness and has no bins, 3.0 adds branches to the head.
+ADDITIONAL = {
     **{f"yolov6{size}-v1": (f"yolov6{size}", 64 + 128 + 256 + 3 - 2 * BINS) for size in "ts"},
     **{
         f"yolov6{size}-v3-fuseab": (f"yolov6{size}-v3", 3 * 84 * (3 + channels))
@@ -43,17 +43,17 @@ BEYOND = {
 
 @functools.cache
 def on_meta(variant: str) -> Detector:
-    """Build a detector without memory; tests share it and leave it as it is."""
+    """Return a detector on the meta device, shared by tests, which must not change it."""
     with torch.device("meta"):
         return build(variant).eval()
 
 
-def test_no_variant_goes_uncounted() -> None:
-    assert {*PUBLISHED, *BEYOND, "yolov6-test", "yolov6-v3-test"} == set(variants("yolov6"))
+def test_published_sizes_cover_all_variants() -> None:
+    assert {*PUBLISHED, *ADDITIONAL, "yolov6-test", "yolov6-v3-test"} == set(variants("yolov6"))
 
 
 @pytest.mark.parametrize("variant", PUBLISHED)
-def test_parameters_and_gflops_are_the_published_ones(variant: str) -> None:
+def test_parameters_and_gflops_match_published_ones(variant: str) -> None:
     params, deployed_params, gflops, training_gflops = PUBLISHED[variant]
     detector = on_meta(variant)
     training, deployed = profile(detector), profile(detector.deploy())
@@ -62,18 +62,18 @@ def test_parameters_and_gflops_are_the_published_ones(variant: str) -> None:
     assert deployed.gflops == pytest.approx(gflops, abs=0.006)
 
 
-@pytest.mark.parametrize("variant", BEYOND)
-def test_other_forms_differ_in_the_head_alone(variant: str) -> None:
-    plain, more = BEYOND[variant]
+@pytest.mark.parametrize("variant", ADDITIONAL)
+def test_other_forms_differ_only_in_the_head(variant: str) -> None:
+    plain, additional = ADDITIONAL[variant]
     detector = on_meta(variant)
-    assert profile(detector).params == PUBLISHED[plain][0] + more
+    assert profile(detector).params == PUBLISHED[plain][0] + additional
     if "-v3" in variant:
         added = sum(p.numel() for p in detector.head.added.parameters())
-        assert added == more
+        assert added == additional
 
 
 @pytest.mark.parametrize("variant", PUBLISHED)
-def test_activations_and_normalization_are_the_generations(variant: str) -> None:
+def test_activations_and_batch_norm_constants(variant: str) -> None:
     detector = on_meta(variant)
     norms = {(m.eps, m.momentum) for m in detector.modules() if isinstance(m, nn.BatchNorm2d)}
     assert norms == {(1e-3, 0.03)}
@@ -87,7 +87,7 @@ def activations(module: nn.Module) -> set[type[nn.Module]]:
     return {type(m) for m in module.modules() if isinstance(m, nn.SiLU | nn.ReLU)}
 
 
-def test_plain_convolutions_of_the_second_release_alone_have_a_bias() -> None:
+def test_only_plain_convolutions_of_2_0_have_a_bias() -> None:
     def biased(variant: str) -> set[str]:
         return {key for key in on_meta(variant).backbone.state_dict() if key.endswith("conv.bias")}
 
@@ -105,7 +105,7 @@ def test_plain_convolutions_of_the_second_release_alone_have_a_bias() -> None:
         ("yolov6l", [3, 6, 9, 3], [6, 6, 6, 6]),
     ],
 )
-def test_stages_are_as_deep_as_published(variant: str, backbone: list[int], neck: list[int]) -> None:
+def test_depths_match_published_ones(variant: str, backbone: list[int], neck: list[int]) -> None:
     def depths(part: nn.Module) -> list[int]:
         stages = [m for m in part.modules() if isinstance(m, RepBlock | CSPStackRep)]
         return [len(stage.blocks if isinstance(stage, CSPStackRep) else stage) for stage in stages]

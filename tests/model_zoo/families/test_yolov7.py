@@ -1,4 +1,4 @@
-"""YOLOv7: size and work of every variant, blocks that fold, and heads that are there in training alone."""
+"""Size and structure of every variant of YOLOv7."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def on_meta(variant: str, num_classes: int | None = None) -> Detector:
         return build(variant, num_classes)
 
 
-def test_no_variant_goes_uncounted() -> None:
+def test_published_sizes_cover_all_variants() -> None:
     assert {*PUBLISHED, "yolov7-test", "yolov7-p6-test"} == set(variants("yolov7"))
 
 
 @pytest.mark.parametrize("variant", PUBLISHED)
-def test_parameters_and_gflops_are_the_published_ones(variant: str) -> None:
+def test_parameters_and_gflops_match_published_ones(variant: str) -> None:
     params, deployed_params, gflops, training_gflops = PUBLISHED[variant]
     detector = on_meta(variant)
     training, deployed = profile(detector), profile(detector.deploy())
@@ -45,7 +45,7 @@ def test_parameters_and_gflops_are_the_published_ones(variant: str) -> None:
 
 
 @pytest.mark.parametrize("variant", PUBLISHED)
-def test_activations_and_normalization_are_the_generations(variant: str) -> None:
+def test_activations_and_batch_norm_constants(variant: str) -> None:
     modules = list(on_meta(variant).modules())
     assert {(m.eps, m.momentum) for m in modules if isinstance(m, nn.BatchNorm2d)} == {(1e-3, 0.03)}
     activations = {repr(m) for m in modules if isinstance(m, nn.SiLU | nn.LeakyReLU | nn.ReLU)}
@@ -53,7 +53,7 @@ def test_activations_and_normalization_are_the_generations(variant: str) -> None
 
 
 @pytest.mark.parametrize("variant", PUBLISHED)
-def test_re_parameterized_convolutions_are_yolov7s_alone(variant: str) -> None:
+def test_only_yolov7_has_rep_convs(variant: str) -> None:
     rep_convs = [m for m in on_meta(variant).modules() if isinstance(m, RepConv)]
     assert len(rep_convs) == (3 if variant == "yolov7" else 0)
     assert all(block.identity is None for block in rep_convs)

@@ -1,4 +1,4 @@
-"""Size and work of every variant of YOLOX, what its networks see, and where they differ from one another."""
+"""Size of every variant of YOLOX, their input and structure."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def on_meta(variant: str):
         return build(variant)
 
 
-def test_no_variant_goes_uncounted() -> None:
+def test_published_sizes_cover_all_variants() -> None:
     assert {*PUBLISHED, "yolox-test"} == set(variants("yolox"))
 
 
 @pytest.mark.parametrize("variant", PUBLISHED)
-def test_parameters_and_gflops_are_the_published_ones(variant: str) -> None:
+def test_parameters_and_gflops_match_published_ones(variant: str) -> None:
     params, deployed_params, gflops = PUBLISHED[variant]
     detector = on_meta(variant)
     training, deployed = profile(detector), profile(detector.deploy())
@@ -42,7 +42,7 @@ def test_parameters_and_gflops_are_the_published_ones(variant: str) -> None:
 
 
 @pytest.mark.parametrize("variant", PUBLISHED)
-def test_the_input_is_bgr_of_full_range_at_the_top_left(variant: str) -> None:
+def test_input_is_bgr_of_full_range_at_the_top_left(variant: str) -> None:
     spec = on_meta(variant).input_spec
     assert (spec.color, spec.scale) == ("BGR", 1.0)
     assert spec.letterbox == LetterboxPolicy(align="top_left", rounding="floor", fill=114, scale_up=True)
@@ -50,7 +50,7 @@ def test_the_input_is_bgr_of_full_range_at_the_top_left(variant: str) -> None:
 
 
 @pytest.mark.parametrize("variant", PUBLISHED)
-def test_every_normalization_has_the_lineages_constants(variant: str) -> None:
+def test_batch_norm_constants(variant: str) -> None:
     norms = [m for m in on_meta(variant).modules() if isinstance(m, nn.BatchNorm2d)]
     assert {(m.eps, m.momentum) for m in norms} == {(1e-3, 0.03)}
 
@@ -59,7 +59,7 @@ def test_widths_are_truncated() -> None:
     assert YOLOXConfig(0.33, 0.3).channels(64, 256) == [19, 76]
 
 
-def test_nano_alone_is_depthwise_in_all_that_is_larger_than_1x1_but_the_stem() -> None:
+def test_only_nano_has_depthwise_convolutions() -> None:
     for variant in PUBLISHED:
         spatial = {
             name: m.groups
@@ -70,13 +70,13 @@ def test_nano_alone_is_depthwise_in_all_that_is_larger_than_1x1_but_the_stem() -
         assert full == (["backbone.stem.conv.conv"] if variant == "yolox-nano" else list(spatial))
 
 
-def test_on_darknet53_every_activation_is_leaky() -> None:
+def test_darknet53_has_leaky_activations() -> None:
     activations = [m for m in on_meta("yolox-darknet53").modules() if isinstance(m, nn.SiLU | nn.LeakyReLU)]
     assert {repr(m) for m in activations} == {"LeakyReLU(negative_slope=0.1)"}
 
 
 @torch.inference_mode()
-def test_on_darknet53_the_deepest_map_goes_to_the_head_as_it_is() -> None:
+def test_darknet53_has_no_bottom_up_path() -> None:
     detector = build("yolox-darknet53", num_classes=1).eval()
     c3, c4, c5 = detector.backbone(torch.rand(1, 3, 64, 96))
     p3, p4, p5 = detector.neck((c3, c4, c5))

@@ -1,3 +1,5 @@
+"""Anchor head: order of rows, priors, decoding, initialization."""
+
 from __future__ import annotations
 
 import math
@@ -22,7 +24,7 @@ def maps(head) -> list[torch.Tensor]:
     return head([torch.randn(2, 4, 4, 6), torch.randn(2, 8, 2, 3)])
 
 
-def test_maps_and_rows_agree_on_the_order(head, maps):
+def test_order_of_rows(head, maps):
     assert [tuple(m.shape) for m in maps] == [(2, 2, 4, 6, 8), (2, 2, 2, 3, 8)]
     rows = head.rows(maps)
     assert rows.shape == (2, 2 * 24 + 2 * 6, 8)
@@ -30,34 +32,34 @@ def test_maps_and_rows_agree_on_the_order(head, maps):
     torch.testing.assert_close(rows[1, 48 + 6 + 3 * 1 + 2], maps[1][1, 1, 1, 2], rtol=0, atol=0)
 
 
-def test_priors_name_cell_stride_and_anchor(head, maps):
+def test_priors_are_cell_stride_and_anchor(head, maps):
     priors = head.priors(maps)
     assert priors[24 + 6 * 3 + 5].tolist() == [5, 3, 8, 30, 40]
     assert priors[48 + 6 + 3 * 1 + 2].tolist() == [2, 1, 16, 70, 80]
 
 
-def test_raw_zeros_decode_to_the_anchor_in_the_middle_of_the_cell(head, maps):
+def test_zeros_decode_to_the_anchor_at_the_center_of_the_cell(head, maps):
     boxes, scores = head.decode(torch.zeros_like(head.rows(maps)), head.priors(maps))
     assert boxes[0, 24 + 6 * 3 + 5].tolist() == [44 - 15, 28 - 20, 44 + 15, 28 + 20]
     assert scores.unique().tolist() == [0.25]
 
 
-def test_no_score_exceeds_what_the_ranking_says(head, maps):
+def test_ranking_is_an_upper_bound_of_the_scores(head, maps):
     rows = head.rows(maps)
     _, scores = head.decode(rows, head.priors(maps))
     assert bool((scores.amax(-1) <= head.ranking(rows).sigmoid()).all())
 
 
-def test_priors_stay_exact_where_the_network_is_half_precision(head, maps):
+def test_priors_of_half_precision_networks_are_float32(head, maps):
     assert head.half().priors([m.half() for m in maps]).dtype == torch.float32
 
 
-def test_fitted_anchors_travel_with_the_weights(head):
+def test_anchors_are_part_of_the_state(head):
     assert head.state_dict()["anchors"].tolist() == [[list(a) for a in level] for level in ANCHORS]
 
 
 def test_initial_biases():
-    """8 objects per 640 px image, class probability near 0.6 / C: biases after the default draw of +-1 / sqrt(fan)."""
+    """8 objects per 640 px image and class probability near 0.6 / C, within the default noise of +-1 / sqrt(fan)."""
     head = build("yolov5n", 10).head
     for conv, stride in zip(head.predict, head.strides, strict=True):
         bias, noise = conv.bias.view(3, 15), 1 / math.sqrt(conv.in_channels)

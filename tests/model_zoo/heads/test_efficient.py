@@ -13,8 +13,8 @@ from model_zoo.registry import build
 from tests.model_zoo.batch_norms import randomize
 
 
-def assert_equal(found: object, expected: object) -> None:
-    torch.testing.assert_close(tuple(found), tuple(expected), rtol=0, atol=0)
+def assert_equal(actual: object, expected: object) -> None:
+    torch.testing.assert_close(tuple(actual), tuple(expected), rtol=0, atol=0)
 
 
 def test_distances_start_at_the_center_of_the_cell() -> None:
@@ -28,10 +28,10 @@ def test_distances_start_at_the_center_of_the_cell() -> None:
 @given(st.lists(st.integers(0, BINS - 1), min_size=4, max_size=4))
 def test_distance_is_the_mean_of_its_distribution(bins: list[int]) -> None:
     head = EfficientHead([4], 2, (8,), BINS)
-    certain = 50 * nn.functional.one_hot(torch.tensor(bins), BINS).float()
-    torch.testing.assert_close(head.distances(certain.view(1, 1, -1)), torch.tensor(bins).float().view(1, 1, 4))
-    even = head.distances(torch.zeros(1, 1, 4 * BINS))
-    torch.testing.assert_close(even, torch.full((1, 1, 4), (BINS - 1) / 2))
+    one_hot = 50 * nn.functional.one_hot(torch.tensor(bins), BINS).float()
+    torch.testing.assert_close(head.distances(one_hot.view(1, 1, -1)), torch.tensor(bins).float().view(1, 1, 4))
+    uniform = head.distances(torch.zeros(1, 1, 4 * BINS))
+    torch.testing.assert_close(uniform, torch.full((1, 1, 4), (BINS - 1) / 2))
 
 
 def test_bins_are_constant() -> None:
@@ -43,7 +43,7 @@ def test_bins_are_constant() -> None:
 @pytest.mark.parametrize(("variant", "cells"), [("yolov6-test", 2.0), ("yolov6-v3-test", BINS - 1.0)])
 @torch.inference_mode()
 def test_initial_boxes_and_scores(variant: str, cells: float) -> None:
-    """Boxes reach a cell to each side, or as far as even distributions say."""
+    """Sides are one cell from the center, or the mean of a uniform distribution."""
     torch.manual_seed(0)
     detector = randomize(build(variant, 3))
     boxes, scores = detector.forward_decoded(torch.rand(1, 3, 64, 64))

@@ -10,7 +10,7 @@ from model_zoo.heads.grid import GridHead
 
 @pytest.fixture
 def head() -> GridHead:
-    """Two cells a side of 64 pixels, three classes, two boxes: 4 * (3 + 10) = 52 numbers."""
+    """Return a head of 2 x 2 cells of 64 pixels, three classes and two boxes: 4 * (3 + 10) = 52 numbers."""
     return GridHead(6, 3, boxes=2, cells=2)
 
 

@@ -59,7 +59,7 @@ def test_decoding_uses_the_lead_in_both_modes(p6: Detector) -> None:
     x = torch.rand(1, 3, 64, 128)
     maps = p6(x)
     boxes, scores = p6.forward_decoded(x)
-    p6.head.train()  # the normalizations below stay as they are
+    p6.head.train()  # batch normalization stays in evaluation mode
     both = p6(x)
     assert (len(maps), len(both)) == (4, 8)
     for expected, lead, auxiliary in zip(maps, both, both[4:], strict=False):
@@ -90,7 +90,7 @@ def test_auxiliary_heads_use_the_top_down_maps() -> None:
 
 
 def test_initial_biases() -> None:
-    """Biases after the default draw of +-1 / sqrt(fan); with one class YOLOv5's margin would give log(60000)."""
+    """Biases have the default noise of +-1 / sqrt(fan). With one class, YOLOv5's margin would give log(60000)."""
     head = build("yolov7-p6-test", num_classes=1).requires_grad_(False).head
     for convs in (head.predict, [branch[1] for branch in head.auxiliary]):
         for conv, stride in zip(convs, head.strides, strict=True):

@@ -12,7 +12,7 @@ from training.assign.base import AnchorLevels
 
 
 def assign(boxes: list[list[float]], size: tuple[int, int] = (160, 160), offset: float = 0.5) -> list[tuple[int, ...]]:
-    """Rows (level, anchor, y, x, target) for boxes (cx, cy, w, h) of one image."""
+    """Return the entries (level, anchor, y, x, target) of boxes (cx, cy, w, h) of one image."""
     maps = [torch.zeros(1, 3, size[0] // s, size[1] // s, 8) for s in (8, 16, 32)]
     b = torch.tensor(boxes).reshape(-1, 4)
     xyxy = torch.cat([b[:, :2] - b[:, 2:] / 2, b[:, :2] + b[:, 2:] / 2], dim=1)
@@ -22,7 +22,7 @@ def assign(boxes: list[list[float]], size: tuple[int, int] = (160, 160), offset:
 
 
 def cells_of_first_anchor(rows: list[tuple[int, ...]]) -> list[tuple[int, int]]:
-    """(x, y) of the rows of the first level's first anchor."""
+    """Return (x, y) of the entries of the first anchor of the first level."""
     return [(x, y) for level, anchor, y, x, _ in rows if (level, anchor) == (0, 0)]
 
 
@@ -39,8 +39,7 @@ def test_entries_and_their_order_match_the_original(shared, name, dtype):
 
 
 def test_max_ratio_is_exclusive():
-    anchor = {(level, a) for level, a, *_ in assign([[20, 20, 39.9, 52]])}
-    assert (0, 0) not in anchor  # 52 = 4 * 13
+    assert (0, 0) not in {(level, a) for level, a, *_ in assign([[20, 20, 39.9, 52]])}  # 52 = 4 * 13
     assert (0, 0) in {(level, a) for level, a, *_ in assign([[20, 20, 39.9, 51.9]])}
     assert (0, 0) not in {(level, a) for level, a, *_ in assign([[20, 20, 2.5, 13]])}  # 2.5 = 10 / 4
 
@@ -50,10 +49,10 @@ def test_max_ratio_is_exclusive():
     [
         ((19, 19), [(2, 2), (1, 2), (2, 1)]),  # 0.375 of a cell past the corner: left and upper
         ((22, 22), [(2, 2), (3, 2), (2, 3)]),
-        ((20, 20), [(2, 2)]),  # exactly in the middle of the cell
+        ((20, 20), [(2, 2)]),  # exactly in the center of the cell
         ((2, 2), [(0, 0)]),  # no cell beyond the image
         ((158, 158), [(19, 19)]),
-        ((160, 160), [(19, 19), (19, 19), (19, 19)]),  # on the border: the nearest cells, however often
+        ((160, 160), [(19, 19), (19, 19), (19, 19)]),  # on the border: the nearest cell, several times
         ((0, 0), [(0, 0), (0, 0), (0, 0)]),
     ],
 )
@@ -75,8 +74,10 @@ def test_batch_equals_single_images():
     levels = AnchorLevels.of(maps, torch.tensor(P5_ANCHORS), (8, 16, 32))
     together = assign_by_ratio(targets.boxes, targets.image_index, levels)
     for image in range(3):
-        mine = targets.image_index == image
-        alone = assign_by_ratio(targets.boxes[mine], targets.image_index[mine], levels)
-        ours = together.select(together.image == image)
+        in_image = targets.image_index == image
+        alone = assign_by_ratio(targets.boxes[in_image], targets.image_index[in_image], levels)
+        selected = together.select(together.image == image)
         offset = int((targets.image_index < image).sum())
-        assert all(torch.equal(a, b) for a, b in zip(alone._replace(target=alone.target + offset), ours, strict=True))
+        assert all(
+            torch.equal(a, b) for a, b in zip(alone._replace(target=alone.target + offset), selected, strict=True)
+        )

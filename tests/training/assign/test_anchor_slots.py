@@ -8,7 +8,7 @@ import torch
 from model_zoo.families.yolov3 import ANCHORS
 from model_zoo.heads.darknet import YOLOHead
 from tests.training.cell_cases import SCENES, targets_of
-from tests.training.losses.darknet_cases import STRIDES, bare, of_image, random_maps
+from tests.training.losses.darknet_cases import STRIDES, head_only, of_image, random_maps
 from training.assign import anchor_slots
 from training.assign.anchor_slots import AnchorPredictions, max_overlaps, slot_rows
 from training.boxes import pairwise_iou
@@ -19,7 +19,7 @@ FLAT = [size for level in ANCHORS for size in level]
 
 def predictions_of(images: int = 1, size: tuple[int, int] = (160, 160), seed: int = 0) -> AnchorPredictions:
     head = YOLOHead((1, 1, 1), 3, ANCHORS, STRIDES)
-    return Reader(bare(head))(random_maps(head, images, size, seed))
+    return Reader(head_only(head))(random_maps(head, images, size, seed))
 
 
 @pytest.mark.parametrize("size", [(160, 160), (96, 160), (160, 64)])

@@ -1,4 +1,4 @@
-"""MMDetection's assigner for YOLOv3: who learns what in scenes made by hand (its own numbers: test_yolov3_mmdet)."""
+"""MMDetection's assigner for YOLOv3: assignments in hand-made scenes. See test_yolov3_mmdet for the original's."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 from model_zoo.families.yolov3 import ANCHORS
 from model_zoo.heads.darknet import YOLOHead
 from tests.training.cell_cases import SCENES, targets_of
-from tests.training.losses.darknet_cases import STRIDES, bare, of_image, random_maps
+from tests.training.losses.darknet_cases import STRIDES, head_only, of_image, random_maps
 from training.assign.anchor_slots import AnchorPredictions, slot_rows
 from training.assign.max_iou_grid import MaxIoUGrid
 from training.boxes import cxcywh_to_xyxy, pairwise_iou
@@ -18,7 +18,7 @@ from training.losses.darknet import Reader
 
 def predictions_of(images: int = 1) -> AnchorPredictions:
     head = YOLOHead((1, 1, 1), 3, ANCHORS, STRIDES)
-    return Reader(bare(head))(random_maps(head, images))
+    return Reader(head_only(head))(random_maps(head, images))
 
 
 def anchor_boxes(predictions: AnchorPredictions) -> Tensor:
@@ -30,7 +30,7 @@ def row_of(predictions: AnchorPredictions, *prior: float) -> int:
     return int((predictions.priors == torch.tensor(prior)).all(1).nonzero())
 
 
-def test_an_object_in_an_anchors_place_is_learned_by_it() -> None:
+def test_object_equal_to_an_anchor_box_is_assigned_to_it() -> None:
     predictions = predictions_of()
     row = row_of(predictions, 4, 5, 16, 59, 119)
     box = anchor_boxes(predictions)[row]
@@ -42,7 +42,7 @@ def test_an_object_in_an_anchors_place_is_learned_by_it() -> None:
     assert set(assigned.row.tolist()) == {r for r in in_cell if overlap[r] > 0.5}
 
 
-def test_an_object_unlike_any_anchor_is_learned_by_the_best_of_its_cells() -> None:
+def test_object_unlike_any_anchor_is_assigned_to_the_best_of_its_cells() -> None:
     predictions = predictions_of()
     targets = targets_of([[0, 0, 20, 79, 140, 82]])
     assigned = MaxIoUGrid()(predictions, targets)
@@ -53,7 +53,7 @@ def test_an_object_unlike_any_anchor_is_learned_by_the_best_of_its_cells() -> No
     assert not assigned.ignored.any()
 
 
-def test_anchors_that_overlap_an_object_equally_all_learn_it() -> None:
+def test_anchors_with_equal_iou_are_all_assigned() -> None:
     predictions = predictions_of()
     twin = predictions.priors.clone()
     twin[twin[:, 3] == 16, 3:] = torch.tensor([10.0, 13.0])  # two anchors of one size
@@ -63,13 +63,13 @@ def test_anchors_that_overlap_an_object_equally_all_learn_it() -> None:
     assert predictions.priors[assigned.row, 3:].tolist() == [[10, 13]] * 2
 
 
-def test_the_last_of_objects_with_one_best_anchor_has_it() -> None:
+def test_last_object_wins_a_shared_best_anchor() -> None:
     predictions = predictions_of()
     assigned = MaxIoUGrid()(predictions, targets_of([[0, 0, 20, 79, 140, 82], [0, 1, 21, 79, 139, 82]]))
     assert assigned.target.tolist() == [1]
 
 
-def test_negatives_are_by_the_anchors_not_by_what_is_predicted() -> None:
+def test_predicted_boxes_do_not_matter() -> None:
     predictions, targets = predictions_of(images=2), targets_of(SCENES["crowded"])
     moved = predictions._replace(boxes=predictions.boxes + 50)
     assert all(
@@ -78,14 +78,14 @@ def test_negatives_are_by_the_anchors_not_by_what_is_predicted() -> None:
 
 
 @pytest.mark.parametrize("scene", SCENES)
-def test_a_batch_is_assigned_as_its_images_are(scene: str) -> None:
+def test_batch_equals_single_images(scene: str) -> None:
     predictions, targets = predictions_of(images=2), targets_of(SCENES[scene])
     together = MaxIoUGrid()(predictions, targets)
     for image in range(2):
         alone = MaxIoUGrid()(predictions._replace(boxes=predictions.boxes[:1]), of_image(targets, image))
-        mine = together.image == image
+        in_image = together.image == image
         before = int((targets.image_index < image).sum())
-        assert torch.equal(together.row[mine], alone.row)
-        assert torch.equal(together.target[mine] - before, alone.target)
+        assert torch.equal(together.row[in_image], alone.row)
+        assert torch.equal(together.target[in_image] - before, alone.target)
         assert torch.equal(together.ignored[image], alone.ignored[0])
     assert len(together.row) == len(set(zip(together.image.tolist(), together.row.tolist(), strict=True)))

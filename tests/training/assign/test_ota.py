@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.training.losses.anchor_cases import Case, bare_detector, finite, scene
+from tests.training.losses.anchor_cases import Case, check_finite, head_only_detector, scene
 from training.assign import ota
 from training.assign.base import AnchorAssignment
 from training.batch import Targets
@@ -40,34 +40,34 @@ def test_entries_and_their_order_match_the_original(shared, name, kind, lead_top
 
 
 def reference_ota(boxes: Tensor, raw: Tensor, objects: Tensor, class_ids: Tensor, top: int) -> list[int]:
-    """The rule for one image, object by object and class by class: which object each candidate learns, -1 for none."""
+    """Apply the rule to one image, object by object and class by class. Return the object of each candidate, or -1."""
     overlap = pairwise_iou(objects, boxes)
     score = (raw[:, 1:].sigmoid() * raw[:, :1].sigmoid()).sqrt()
     cost = torch.empty_like(overlap)
     for g, class_id in enumerate(class_ids.tolist()):
-        wanted = torch.zeros_like(score)
-        wanted[:, class_id] = 1
-        errors = -(wanted * score.log() + (1 - wanted) * (1 - score).log()).sum(1)
+        one_hot = torch.zeros_like(score)
+        one_hot[:, class_id] = 1
+        errors = -(one_hot * score.log() + (1 - one_hot) * (1 - score).log()).sum(1)
         cost[g] = errors - 3 * (overlap[g] + 1e-8).log()
-    chosen = torch.zeros_like(cost, dtype=torch.bool)
+    claimed = torch.zeros_like(cost, dtype=torch.bool)
     for g in range(len(objects)):
         best = overlap[g].topk(min(top, overlap.shape[1])).values
-        chosen[g, cost[g].topk(max(1, int(best.sum())), largest=False).indices] = True
+        claimed[g, cost[g].topk(max(1, int(best.sum())), largest=False).indices] = True
     owners = []
     for r in range(cost.shape[1]):
-        claims = int(chosen[:, r].sum())
-        owners.append(-1 if claims == 0 else int((chosen if claims == 1 else -cost)[:, r].to(cost).argmax()))
+        claims = int(claimed[:, r].sum())
+        owners.append(-1 if claims == 0 else int((claimed if claims == 1 else -cost)[:, r].to(cost).argmax()))
     return owners
 
 
 @pytest.mark.parametrize("objects", [[3], [12, 0, 1, 7], [60, 40]])
-@pytest.mark.parametrize("pairs", [1 << 20, 1000])
-def test_crowded_scenes_match_the_reference(monkeypatch, objects, pairs):
-    monkeypatch.setattr(ota, "MAX_PAIRS", pairs)
+@pytest.mark.parametrize("max_pairs", [1 << 20, 1000])
+def test_crowded_scenes_match_the_reference(monkeypatch, objects, max_pairs):
+    monkeypatch.setattr(ota, "MAX_PAIRS", max_pairs)
     maps, targets = scene(objects, seed=3)
     maps = [m.detach().double() for m in maps]
     targets = targets._replace(boxes=targets.boxes.double())
-    criterion = YOLOv7Criterion(bare_detector(3), GAINS)
+    criterion = YOLOv7Criterion(head_only_detector(3), GAINS)
     calls = []
     monkeypatch.setattr("training.losses.yolov7.assign_by_ota", lambda *a: calls.append(a) or ota.assign_by_ota(*a))
     assigned = criterion.assign(maps, targets, 0.5, 10)
@@ -75,10 +75,10 @@ def test_crowded_scenes_match_the_reference(monkeypatch, objects, pairs):
     expected = torch.full_like(candidates.target, -1)
     for image in range(len(objects)):
         rows = (candidates.image == image).nonzero()[:, 0]
-        mine = (targets.image_index == image).nonzero()[:, 0]
-        if len(mine) and len(rows):
-            owners = reference_ota(boxes[rows], raw[rows], targets.boxes[mine], targets.class_ids[mine], 10)
-            expected[rows] = torch.tensor([mine[g] if g >= 0 else -1 for g in owners])
+        in_image = (targets.image_index == image).nonzero()[:, 0]
+        if len(in_image) and len(rows):
+            owners = reference_ota(boxes[rows], raw[rows], targets.boxes[in_image], targets.class_ids[in_image], 10)
+            expected[rows] = torch.tensor([in_image[g] if g >= 0 else -1 for g in owners])
     kept = candidates._replace(target=expected).select(expected >= 0)
     assert sorted(zip(*(c.tolist() for c in assigned), strict=True)) == sorted(
         zip(*(c.tolist() for c in kept), strict=True)
@@ -105,15 +105,15 @@ def test_candidate_with_two_claims_goes_to_the_cheaper_object():
 def test_duplicate_objects_are_assigned():
     maps, targets = scene([1])
     twice = Targets(*(part.repeat_interleave(2, dim=0) for part in targets))
-    assigned = YOLOv7Criterion(bare_detector(3)).assign(maps, twice, 0.5, 10)
+    assigned = YOLOv7Criterion(head_only_detector(3)).assign(maps, twice, 0.5, 10)
     assert set(assigned.target.tolist()) <= {0, 1}
-    finite(YOLOv7Criterion(bare_detector(3)), maps, twice)
+    check_finite(YOLOv7Criterion(head_only_detector(3)), maps, twice)
 
 
 def test_predictions_of_an_oblong_image():
-    """An object at the right end of a wide image goes to the predictions there that fit it."""
+    """An object at the right end of a wide image is assigned to predictions there."""
     maps, _ = scene([1], size=(64, 320))
     target = Targets(torch.tensor([0]), torch.tensor([0]), torch.tensor([[280.0, 20, 310, 50]]))
-    assigned = YOLOv7Criterion(bare_detector(3)).assign(maps, target, 0.5, 10)
+    assigned = YOLOv7Criterion(head_only_detector(3)).assign(maps, target, 0.5, 10)
     assert len(assigned.x) > 0
     assert bool(((assigned.x + 2) * torch.tensor([8, 16, 32])[assigned.level] > 280).all())

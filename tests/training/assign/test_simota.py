@@ -1,4 +1,4 @@
-"""SimOTA: the originals' assignments, the rule written out, and scenes that no reference has."""
+"""SimOTA: the originals' assignments, a reference implementation, and unusual scenes."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def predictions_of(case: Case, dtype: torch.dtype) -> CellPredictions:
 
 
 def random_case(objects: int, classes: int, seed: int) -> tuple[CellPredictions, Targets]:
-    """Two images with so many objects each, a few of them at the borders, and predictions of all kinds."""
+    """Return random predictions of two images, and `objects` objects in each, some of them at the borders."""
     g = torch.Generator().manual_seed(seed)
     centers, strides = cell_centers(GRIDS, torch.zeros(1)), cell_strides(GRIDS, torch.zeros(1))
     sides = torch.exp(torch.randn(2, len(centers), 2, generator=g)) * strides * 2
@@ -64,77 +64,79 @@ def random_case(objects: int, classes: int, seed: int) -> tuple[CellPredictions,
     return CellPredictions(predicted, logits[..., 1:], logits[..., 0]), targets
 
 
-def written_out(rule: SimOTA, predictions: CellPredictions, image: int, boxes: Tensor, class_ids: Tensor) -> Tensor:
-    """Follow the rule for one image, object by object, with all classes in the cost; the owner of each cell or -1."""
+def reference_owners(
+    rule: SimOTA, predictions: CellPredictions, image: int, boxes: Tensor, class_ids: Tensor
+) -> Tensor:
+    """Apply the rule to one image, object by object, with all classes in the cost. Return each cell's owner or -1."""
     boxes, predicted = boxes.double(), predictions.boxes[image].double()
     scores = predictions.classes[image].double().sigmoid() * predictions.objectness[image].double().sigmoid()[:, None]
     points, strides = cell_centers(GRIDS, boxes), cell_strides(GRIDS, boxes)
     near = torch.stack([((points - (b[:2] + b[2:]) / 2).abs() < rule.radius * strides).all(1) for b in boxes])
     inside = torch.stack([((points > b[:2]) & (points < b[2:])).all(1) for b in boxes])
-    wanted, own = (near | inside, near & inside) if rule.or_inside else (near, near)
-    candidates = wanted.any(0).nonzero()[:, 0]
+    eligible, preferred = (near | inside, near & inside) if rule.or_inside else (near, near)
+    candidates = eligible.any(0).nonzero()[:, 0]
     overlaps = pairwise_iou(boxes, predicted[candidates])
     one_hot = torch.nn.functional.one_hot(class_ids, scores.shape[1]).double()[:, None].expand(-1, len(candidates), -1)
-    chance = scores[candidates].sqrt().expand_as(one_hot)
-    costs = torch.nn.functional.binary_cross_entropy(chance, one_hot, reduction="none").sum(2)
-    costs = costs - 3 * (overlaps + rule.iou_floor).log() + rule.penalty * ~own[:, candidates]
-    taken = torch.zeros_like(costs, dtype=torch.bool)
+    probability = scores[candidates].sqrt().expand_as(one_hot)
+    costs = torch.nn.functional.binary_cross_entropy(probability, one_hot, reduction="none").sum(2)
+    costs = costs - 3 * (overlaps + rule.iou_floor).log() + rule.penalty * ~preferred[:, candidates]
+    claimed = torch.zeros_like(costs, dtype=torch.bool)
     for i, row in enumerate(costs):
         count = max(int(overlaps[i].sort(descending=True).values[:10].sum()), 1)
-        taken[i, row.argsort()[:count]] = True
-    owners = torch.where(taken.sum(0) > 1, costs.argmin(0), taken.int().argmax(0))
+        claimed[i, row.argsort()[:count]] = True
+    owners = torch.where(claimed.sum(0) > 1, costs.argmin(0), claimed.int().argmax(0))
     table = torch.full((len(points),), -1)
-    table[candidates[taken.any(0)]] = owners[taken.any(0)]
+    table[candidates[claimed.any(0)]] = owners[claimed.any(0)]
     return table
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("folder", "name", "key", "rule"), REFERENCES)
-def test_assignments_are_the_originals(
+def test_assignments_match_the_originals(
     shared: Path, folder: str, name: str, key: str, rule: SimOTA, dtype: torch.dtype
 ) -> None:
     case = Case(shared, folder, name)
     targets = case.targets(dtype)
-    found = rule(predictions_of(case, dtype), GRIDS, targets)
+    assigned = rule(predictions_of(case, dtype), GRIDS, targets)
     expected = case.arrays[key] - (key == "gt_inds")  # MMDetection counts from 1
-    assert within_image(object_of_cells(found), targets).tolist() == expected.tolist()
+    assert within_image(object_of_cells(assigned), targets).tolist() == expected.tolist()
     if f"{key}_iou" in case.arrays:
-        overlaps = case.get(f"{key}_iou", dtype)[found.image, found.row]
-        torch.testing.assert_close(found.score, overlaps, rtol=1e-5 if dtype == torch.float32 else 1e-12, atol=0)
+        overlaps = case.get(f"{key}_iou", dtype)[assigned.image, assigned.row]
+        torch.testing.assert_close(assigned.score, overlaps, rtol=1e-5 if dtype == torch.float32 else 1e-12, atol=0)
 
 
 @RULES
 @pytest.mark.parametrize(("objects", "classes", "seed"), [(1, 1, 0), (6, 3, 1), (40, 5, 2), (120, 1, 3)])
-def test_any_scene_is_assigned_as_the_rule_written_out(rule: SimOTA, objects: int, classes: int, seed: int) -> None:
+def test_random_scenes_match_the_reference(rule: SimOTA, objects: int, classes: int, seed: int) -> None:
     predictions, targets = random_case(objects, classes, seed)
-    found = within_image(object_of_cells(rule(predictions, GRIDS, targets)), targets)
+    assigned = within_image(object_of_cells(rule(predictions, GRIDS, targets)), targets)
     for image in range(2):
-        mine = targets.image_index == image
-        expected = written_out(rule, predictions, image, targets.boxes[mine], targets.class_ids[mine])
-        assert found[image].tolist() == expected.tolist()
+        in_image = targets.image_index == image
+        expected = reference_owners(rule, predictions, image, targets.boxes[in_image], targets.class_ids[in_image])
+        assert assigned[image].tolist() == expected.tolist()
 
 
 @RULES
-def test_many_pairs_are_taken_in_parts_without_a_difference(rule: SimOTA, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_result_does_not_depend_on_the_chunk_size(rule: SimOTA, monkeypatch: pytest.MonkeyPatch) -> None:
     predictions, targets = random_case(50, 2, 4)
-    whole = rule(predictions, GRIDS, targets)
+    expected = rule(predictions, GRIDS, targets)
     monkeypatch.setattr(simota, "MAX_PAIRS", 1000)
     monkeypatch.setattr(base, "MAX_PAIRS", 100)
-    for ours, theirs in zip(rule(predictions, GRIDS, targets), whole, strict=True):
-        assert torch.equal(ours, theirs)
+    for pair in zip(rule(predictions, GRIDS, targets), expected, strict=True):
+        assert torch.equal(*pair)
 
 
 @RULES
 @pytest.mark.parametrize("scene", SCENES)
-def test_unusual_scenes_are_assigned(rule: SimOTA, scene: str) -> None:
+def test_unusual_scenes(rule: SimOTA, scene: str) -> None:
     targets = targets_of(SCENES[scene])
-    found = rule(square_predictions(images=2), GRIDS, targets)
-    assert ((found.image * 525 + found.row).diff() > 0).all()
-    assert (found.image == targets.image_index[found.target]).all()
-    assert bool(len(found.row)) == (scene not in ("no objects", "outside"))
+    assigned = rule(square_predictions(images=2), GRIDS, targets)
+    assert ((assigned.image * 525 + assigned.row).diff() > 0).all()
+    assert (assigned.image == targets.image_index[assigned.target]).all()
+    assert bool(len(assigned.row)) == (scene not in ("no objects", "outside"))
 
 
-def test_an_object_takes_as_many_as_its_best_overlaps_sum_to() -> None:
+def test_number_of_predictions_is_the_sum_of_the_highest_ious() -> None:
     targets = targets_of([[0, 0, 60, 60, 100, 100]])  # equal to a prediction of stride 8 but for a shift of 4
     predictions = square_predictions()
     own = pairwise_iou(targets.boxes, predictions.boxes[0])[0]
@@ -144,13 +146,13 @@ def test_an_object_takes_as_many_as_its_best_overlaps_sum_to() -> None:
     assert len(SimOTA()(predictions, GRIDS, targets).row) == count
 
 
-def test_what_the_penalty_makes_dear_is_still_ranked_by_cost() -> None:
+def test_penalized_candidates_are_ranked_by_cost() -> None:
     """In float32, 1e6 + 3.00 and 1e6 + 3.02 are one number."""
     targets = targets_of([[0, 0, -14, -14, -6, -6], [0, 0, 0, 0, 160, 160]])
     predictions = square_predictions()
-    predictions.boxes[0] = targets.boxes[0]  # so that the first object wants ten cells, but is near two alone
+    predictions.boxes[0] = targets.boxes[0]  # the first object claims ten cells but is near only two
     points, strides = cell_centers(GRIDS, predictions.boxes), cell_strides(GRIDS, predictions.boxes)
-    dear = ((points - 80).abs() < 1.5 * strides).all(1).nonzero()[:, 0]  # near the second object
-    predictions.classes[0, dear, 0] = torch.linspace(1, 0.9, len(dear))
-    owners = object_of_cells(SimOTA()(predictions, GRIDS, targets), images=1)[0, dear].tolist()
-    assert owners == [1] + [0] * 7 + [-1] * (len(dear) - 8)  # the cheapest is cheaper still for the second object
+    penalized = ((points - 80).abs() < 1.5 * strides).all(1).nonzero()[:, 0]  # near the second object
+    predictions.classes[0, penalized, 0] = torch.linspace(1, 0.9, len(penalized))
+    owners = object_of_cells(SimOTA()(predictions, GRIDS, targets), images=1)[0, penalized].tolist()
+    assert owners == [1] + [0] * 7 + [-1] * (len(penalized) - 8)  # the second object has a lower cost for the cheapest

@@ -1,4 +1,4 @@
-"""What the tests of YOLOv5's and YOLOv7's criteria share: reference cases, made-up scenes, a short training."""
+"""Reference cases, random scenes and a short training for the criteria of YOLOv5 and YOLOv7."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from training.recipe import Recipe
 PARTS = ("box", "objectness", "classes")
 
 
-def bare_detector(num_classes: int, anchors: Anchors = P5_ANCHORS, size: int = 160) -> Detector:
-    """A detector that is no more than its head: what a criterion needs."""
+def head_only_detector(num_classes: int, anchors: Anchors = P5_ANCHORS, size: int = 160) -> Detector:
+    """Return a detector that consists of its head only, as a criterion needs it."""
     strides = (8, 16, 32, 64)[: len(anchors)]
     head = AnchorHead((1,) * len(anchors), num_classes, anchors, strides)
     names = [str(i) for i in range(num_classes)]
-    return Detector("yolov5", "bare", nn.Identity(), nn.Identity(), head, InputSpec((size, size)), names)
+    return Detector("yolov5", "head_only", nn.Identity(), nn.Identity(), head, InputSpec((size, size)), names)
 
 
 class Case:
-    """A reference case: inputs and what the original made of them."""
+    """A reference case: inputs and outputs of the original program."""
 
     def __init__(self, shared: Path, family: str, name: str) -> None:
         self.arrays = np.load(shared / "parity/training" / f"{family}_loss" / f"{name}.npz")
         self.num_classes = int(name.removeprefix("basic_nc"))
         anchors = tuple(tuple((w, h) for w, h in level) for level in self.arrays["anchors_px"].tolist())
-        self.detector = bare_detector(self.num_classes, anchors)
+        self.detector = head_only_detector(self.num_classes, anchors)
 
     def maps(self, dtype: torch.dtype, auxiliary: bool = False) -> list[Tensor]:
         names = [f"{kind}{i}" for kind in ("pred", "predaux")[: 1 + auxiliary] for i in range(3)]
@@ -49,11 +49,11 @@ class Case:
 
     def check(self, kind: str, losses: Losses, maps: Sequence[Tensor], rtol: float, grad_tol: float) -> None:
         """Compare total, parts and gradients."""
-        close(losses.total.detach(), self.arrays[f"{kind}__loss"], rtol)
+        assert_close(losses.total.detach(), self.arrays[f"{kind}__loss"], rtol)
         batch = len(maps[0])
         for name, expected in zip(PARTS, self.arrays[f"{kind}__items"], strict=False):
-            ours = sum(part for key, part in losses.parts.items() if key.endswith(name))
-            close(torch.as_tensor(ours) / batch, expected, rtol)
+            actual = sum(part for key, part in losses.parts.items() if key.endswith(name))
+            assert_close(torch.as_tensor(actual) / batch, expected, rtol)
         losses.total.backward()
         names = [f"{kind}__grad{aux}{i}" for aux in ("", "aux") for i in range(3)]
         for m, name in zip(maps, names, strict=False):
@@ -62,14 +62,14 @@ class Case:
             assert np.abs(m.grad.numpy() - expected).max() <= grad_tol * np.abs(expected).max()
 
 
-def close(ours: Tensor, expected: np.ndarray, rtol: float) -> None:
-    torch.testing.assert_close(ours.double(), torch.as_tensor(expected).double(), rtol=rtol, atol=0)
+def assert_close(actual: Tensor, expected: np.ndarray, rtol: float) -> None:
+    torch.testing.assert_close(actual.double(), torch.as_tensor(expected).double(), rtol=rtol, atol=0)
 
 
 def scene(
     objects: Sequence[int], num_classes: int = 3, size: tuple[int, int] = (160, 160), seed: int = 0, auxiliary: int = 1
 ) -> tuple[list[Tensor], Targets]:
-    """Random maps of three levels, `auxiliary` times, and so many random objects in each image, of all sizes."""
+    """Return random maps of three levels, `auxiliary` times, and random objects of all sizes: objects[i] in image i."""
     generator = torch.Generator().manual_seed(seed)
     height, width = size
     maps = [
@@ -85,8 +85,8 @@ def scene(
     return maps, Targets(image, torch.randint(num_classes, (count,), generator=generator), boxes)
 
 
-def finite(criterion: Criterion, maps: Sequence[Tensor], targets: Targets) -> Losses:
-    """Run a criterion there and back; losses and gradients must be finite."""
+def check_finite(criterion: Criterion, maps: Sequence[Tensor], targets: Targets) -> Losses:
+    """Run a criterion forward and backward. Losses and gradients must be finite."""
     losses = criterion(maps, targets, StepContext())
     losses.total.backward()
     assert torch.isfinite(losses.total)
@@ -97,7 +97,7 @@ def finite(criterion: Criterion, maps: Sequence[Tensor], targets: Targets) -> Lo
 
 
 def overfit(variant: str, recipe: Recipe, size: int, steps: int, lr: float) -> None:
-    """Learn one made-up image of two objects by heart: it must be detected as it is, and nothing else."""
+    """Overfit one image of two rectangles. Both must be detected, and nothing else."""
     torch.manual_seed(0)
     detector = build(variant, num_classes=3).train()
     image = torch.full((1, size, size, 3), 114, dtype=torch.uint8)
@@ -113,9 +113,9 @@ def overfit(variant: str, recipe: Recipe, size: int, steps: int, lr: float) -> N
         losses.total.backward()
         optimizer.step()
     with torch.no_grad():
-        found, scores = detector.head.decode(detector.head.rows(maps := detector(x)), detector.head.priors(maps))
+        predicted, scores = detector.head.decode(detector.head.rows(maps := detector(x)), detector.head.priors(maps))
     for box, class_id in zip(boxes, targets.class_ids, strict=True):
-        best = found[0, scores[0, :, class_id].argmax()]
+        best = predicted[0, scores[0, :, class_id].argmax()]
         assert aligned_iou(best.numpy(), box.numpy()) > 0.8
         assert scores[0, :, class_id].max() > 0.5
     assert scores[0, :, 1].max() < 0.2

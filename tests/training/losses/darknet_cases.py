@@ -1,4 +1,4 @@
-"""What the tests of Darknet's criteria share: layers that the programs ran, detectors that are no more than a head."""
+"""Reference layers of Darknet's programs, and detectors that consist of a head only."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ from training.batch import Targets
 from training.losses.criterion import Criterion, StepContext
 
 DTYPES = [torch.float32, torch.float64]
-TOLERANCE = 5e-6  # of the largest number; the programs compute in float32
+TOLERANCE = 5e-6  # relative to the largest number, as the programs compute in float32
 STRIDES = (8, 16, 32)
-FAR_TOO_SMALL = -9.0  # raw size of predictions that overlap nothing
+TINY_RAW_SIZE = -9.0  # raw size of predictions without overlap
 
 
 def random_maps(head: AnchorHead, images: int = 2, size: tuple[int, int] = (160, 160), seed: int = 0) -> list[Tensor]:
-    """Raw maps of a head, as it gives them, that learn."""
+    """Return random raw maps of a head, with gradients."""
     generator = torch.Generator().manual_seed(seed)
     count, numbers = head.anchors.shape[1], 5 + head.num_classes
     shapes = [(images, count, size[0] // s, size[1] // s, numbers) for s in head.strides]
     return [torch.randn(*shape, generator=generator).requires_grad_() for shape in shapes]
 
 
-def bare(head: Head, size: tuple[int, int] = (160, 160)) -> Detector:
-    """A detector that is no more than its head: what a criterion needs."""
+def head_only(head: Head, size: tuple[int, int] = (160, 160)) -> Detector:
+    """Return a detector that consists of its head only, as a criterion needs it."""
     names = [str(i) for i in range(head.num_classes)]
-    return Detector("bare", "bare", nn.Identity(), nn.Identity(), head, InputSpec(size), names)
+    return Detector("head_only", "head_only", nn.Identity(), nn.Identity(), head, InputSpec(size), names)
 
 
-def targets_of(rows: np.ndarray, size: tuple[int, int]) -> Targets:
-    """Targets of rows image, class, cx, cy, w, h in shares of a canvas of `size` (height, width)."""
+def scaled_targets(rows: np.ndarray, size: tuple[int, int]) -> Targets:
+    """Return the targets of rows (image, class, cx, cy, w, h), relative to a canvas of `size` (height, width)."""
     table = torch.from_numpy(rows.astype(np.float64))
     canvas = torch.tensor([size[1], size[0]])
     centers, halves = table[:, 2:4] * canvas, table[:, 4:6] * canvas / 2
@@ -47,18 +47,18 @@ def targets_of(rows: np.ndarray, size: tuple[int, int]) -> Targets:
 
 
 def of_image(targets: Targets, image: int) -> Targets:
-    """The objects of one image, as a batch of its own."""
-    mine = targets.image_index == image
-    return Targets(targets.image_index[mine] - image, targets.class_ids[mine], targets.boxes[mine])
+    """Return the objects of one image as a batch."""
+    in_image = targets.image_index == image
+    return Targets(targets.image_index[in_image] - image, targets.class_ids[in_image], targets.boxes[in_image])
 
 
 def as_maps(convolved: Sequence[Tensor]) -> list[Tensor]:
-    """Maps (B, A, h, w, 5 + C) as a head gives them, of (B, A, 5 + C, h, w)."""
+    """Convert maps (B, A, 5 + C, h, w) to raw maps (B, A, h, w, 5 + C)."""
     return [x.movedim(2, 4) for x in convolved]
 
 
 class Layer:
-    """A detection layer of `boxes/train_v*.npz`: what went in, and the delta that the program made of it."""
+    """A detection layer of `boxes/train_v*.npz`: its inputs, and the delta that the program computed."""
 
     def __init__(self, shared: Path, name: str) -> None:
         folder = shared / "parity/boxes"
@@ -68,10 +68,10 @@ class Layer:
         self.options, self.seen = case["layer_options"], case["seen"] or 0
         if name.startswith("v1"):
             self.size = (64 * self.options["side"],) * 2
-            self.targets = targets_of(grid_rows(truth), self.size)
+            self.targets = scaled_targets(grid_rows(truth), self.size)
         else:
             self.size, self.grid = (tuple(case[key][::-1]) for key in ("net_wh", "grid_wh"))
-            self.targets = targets_of(_listed_rows(truth), self.size)
+            self.targets = scaled_targets(_listed_rows(truth), self.size)
 
     def grid_head(self) -> GridHead:
         o = self.options
@@ -89,36 +89,36 @@ class Layer:
         return YOLOHead((1, 1, 1), self.options["classes"], anchors, STRIDES)
 
     def check(self, criterion: Criterion, dtype: torch.dtype, strides: Sequence[int]) -> None:
-        """The criterion's gradient is the program's delta; levels the layer does not have predict nothing."""
+        """Compare the criterion's gradient with the program's delta. Levels without a layer have empty predictions."""
         batch, numbers = len(self.raw), 5 + self.options["classes"]
         raw = torch.from_numpy(self.raw).to(dtype).view(batch, -1, numbers, *self.grid).requires_grad_()
-        maps = [self._nothing(raw, self.size[0] // s, self.size[1] // s) for s in strides]
+        maps = [self._empty(raw, self.size[0] // s, self.size[1] // s) for s in strides]
         maps[strides.index(self.size[0] // self.grid[0])] = raw
         criterion(as_maps(maps), self.targets, StepContext(images_seen=self.seen)).total.backward()
         assert raw.grad is not None
         assert_delta(raw.grad, self.delta.reshape(raw.shape))
 
-    def _nothing(self, like: Tensor, height: int, width: int) -> Tensor:
-        nothing = like.new_zeros(*like.shape[:3], height, width)
-        nothing[:, :, 2:4] = FAR_TOO_SMALL
-        return nothing
+    def _empty(self, like: Tensor, height: int, width: int) -> Tensor:
+        empty = like.new_zeros(*like.shape[:3], height, width)
+        empty[:, :, 2:4] = TINY_RAW_SIZE
+        return empty
 
 
 def assert_delta(gradient: Tensor, delta: np.ndarray) -> None:
-    """A gradient is minus what Darknet adds to it."""
+    """Check a gradient against Darknet's delta, which has the opposite sign."""
     assert np.abs(gradient.numpy() + delta).max() <= TOLERANCE * np.abs(delta).max()
 
 
 def grid_rows(truth: np.ndarray) -> np.ndarray:
-    """Rows of YOLOv1's truth (B, S * S, 1 + C + 4)."""
+    """Return the rows of YOLOv1's truth (B, S * S, 1 + C + 4)."""
     image, cell = np.nonzero(truth[..., 0])
-    found, side = truth[image, cell].astype(np.float64), round(truth.shape[1] ** 0.5)
-    centers = (found[:, -4:-2] + np.stack([cell % side, cell // side], axis=1)) / side
-    return np.column_stack([image, found[:, 1:-4].argmax(1), centers, found[:, -2:]])
+    objects, side = truth[image, cell].astype(np.float64), round(truth.shape[1] ** 0.5)
+    centers = (objects[:, -4:-2] + np.stack([cell % side, cell // side], axis=1)) / side
+    return np.column_stack([image, objects[:, 1:-4].argmax(1), centers, objects[:, -2:]])
 
 
 def _listed_rows(truth: np.ndarray) -> np.ndarray:
-    """Rows of a truth (B, n, 5 or more) of x, y, w, h, class; x 0 ends the list of an image."""
+    """Return the rows of a truth (B, n, 5 or more): x, y, w, h, class. An x of 0 ends the list of an image."""
     counts = (truth[..., 0] != 0).cumprod(1).sum(1)
     listed = [
         np.column_stack([np.full(n, i), t[:n, 4], t[:n, :4]])
@@ -132,12 +132,12 @@ def _pairs(anchors: np.ndarray) -> tuple[tuple[float, float], ...]:
 
 
 class Network:
-    """A case of `training/yolov3_darknet_loss` or `yolov4_darknet_loss`: the three layers of one network."""
+    """The three layers of a network in `training/yolov3_darknet_loss` or `yolov4_darknet_loss`."""
 
     def __init__(self, shared: Path, version: str) -> None:
         with np.load(shared / f"parity/training/{version}_darknet_loss/basic_nc3.npz") as file:
             self.arrays = dict(file)
-        self.targets = targets_of(self.arrays["targets"], (160, 160))
+        self.targets = scaled_targets(self.arrays["targets"], (160, 160))
         self.anchors: Anchors = tuple(_pairs(level) for level in self.arrays["anchors_px"].reshape(3, 3, 2))
 
     def raw(self, dtype: torch.dtype) -> list[Tensor]:
@@ -150,6 +150,6 @@ class Network:
         return [x.grad for x in raw if x.grad is not None]
 
     def check(self, criterion: Criterion, variant: str, dtype: torch.dtype, numbers: slice = slice(None)) -> None:
-        """The criterion's gradients are the programs' deltas, of these numbers of a prediction."""
+        """Compare the criterion's gradients with the program's deltas, for `numbers` of each prediction."""
         for i, gradient in enumerate(self.run(criterion, dtype)):
             assert_delta(gradient[:, :, numbers], self.arrays[f"{variant}__delta{i}"][:, :, numbers])
