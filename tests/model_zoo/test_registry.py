@@ -38,3 +38,12 @@ def test_invalid_classes_are_refused(count, names):
 def test_variant_of_two_families_is_refused():
     with pytest.raises(RuntimeError, match="two families"):
         registry.register(registry.describe_family("yolox"), ["yolov5n"])(lambda *_: None)
+
+
+def test_every_family_has_a_summary_and_changes_since_the_one_before():
+    described = [registry.describe_family(name) for name in registry.families()]
+    assert [family.name for family in described] == list(registry.families())
+    assert all(family.summary for family in described)
+    assert [family.name for family in described if not family.changes.startswith("Changes since YOLOv")] == ["yolov1"]
+    with pytest.raises(LineageError, match="expected the name of a family; got 'yolov99'; known: yolov1"):
+        registry.describe_family("yolov99")

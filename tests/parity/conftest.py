@@ -1,7 +1,7 @@
-"""Reference numbers of the PyTorch lineage: every fixture whose variant is registered is tested by itself.
+"""Reference numbers of the PyTorch lineage.
 
-A test that asks for `reference` runs once per fixture, of the FAMILY that its module names or of all; `imported` is the
-detector made from its state dict.
+A test with `reference` runs once for each registered variant that has data. FAMILY in its module restricts them to one
+family. `imported` is the detector with the state dict of the reference.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from model_zoo.weights.importers import from_state_dict
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """One fixture: its keys.json, state dict with original keys, input (1, 3, H, W) and outputs by name."""
+    """Data of one variant: keys.json, state dict with original keys, input (1, 3, H, W) and outputs by name."""
 
     meta: dict[str, Any]
     state: dict[str, NDArray[np.generic]]
@@ -39,22 +39,22 @@ class Reference:
         return str(self.meta["model"])
 
     def tolerance(self, output: str) -> float:
-        """Ten times the reference's own distance to a float64 run."""
+        """Return ten times the difference between the reference and a float64 run."""
         return 10 * float(self.meta["float32_noise"][output])
 
     def maps(self) -> list[Tensor]:
-        """Raw maps of the reference, by rising stride."""
+        """Return the raw maps of the reference, by ascending stride."""
         keys = sorted(key for key in self.outputs if key.startswith("train_like/"))
         return [torch.from_numpy(self.outputs[key]) for key in keys]
 
     def boxes_and_scores(self, output: str = "decoded") -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Decoded rows as our contract has them: boxes xyxy (N, 4) and scores (N, C) = objectness x class."""
+        """Return decoded rows as boxes xyxy (N, 4) and scores (N, C) = objectness x class."""
         rows = self.outputs[output][0]
         centers, sizes = rows[:, :2], rows[:, 2:4]
         return np.concatenate([centers - sizes / 2, centers + sizes / 2], axis=1), rows[:, 4:5] * rows[:, 5:]
 
     def nms_thresholds(self) -> tuple[float, float]:
-        """Score and IoU threshold that the reference's NMS ran with."""
+        """Return the score and IoU threshold of the reference's NMS."""
         call = str(self.meta["nms"]["function"])
         score, iou = re.search(r"conf_thre\w*=([\d.]+)", call), re.search(r"(?:iou|nms)_thre\w*=([\d.]+)", call)
         assert score

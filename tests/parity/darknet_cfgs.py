@@ -1,4 +1,4 @@
-"""Write a fixture's facts as the text of a cfg: what a user would have beside the `.weights` file."""
+"""Render the metadata of a reference network as a cfg, like the one that users have with their `.weights` file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OPTIONS = {
 
 
 def cfg_text(meta: dict[str, Any]) -> str:
-    """Return the cfg of a fixture's network."""
+    """Return the cfg of a reference network."""
     size = {name: meta["net"][name] for name in ("width", "height", "channels")}
     sections = [("net", size), *((layer["type"], _options(layer)) for layer in meta["layers"])]
     return "\n\n".join("\n".join([f"[{kind}]", *(f"{k} = {v}" for k, v in o.items())]) for kind, o in sections)
@@ -34,12 +34,12 @@ def _options(layer: dict[str, Any]) -> dict[str, object]:
     if layer["type"] == "maxpool":
         options["padding"] = layer["padding_total"]
     if "from" in layer:
-        # Backwards for the nearest, from the start for the others: both are in use.
-        named = [source if source != layer["from"][0] else source - layer["index"] for source in layer["from"]]
-        options["layers" if layer["type"] == "route" else "from"] = ",".join(map(str, named))
+        # The first index is relative, the others are absolute: cfgs use both forms.
+        sources = [source if source != layer["from"][0] else source - layer["index"] for source in layer["from"]]
+        options["layers" if layer["type"] == "route" else "from"] = ",".join(map(str, sources))
     return options
 
 
 def _padding(layer: dict[str, Any]) -> dict[str, int]:
-    """Ask for half the size where that is meant, as cfgs do, and for a number of pixels elsewhere."""
+    """Return `pad` for a padding of half the size, as in cfgs, and `padding` in pixels otherwise."""
     return {"pad": 1} if layer["pad"] == layer["size"] // 2 else {"padding": layer["pad"]}

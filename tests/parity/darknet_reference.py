@@ -1,4 +1,4 @@
-"""Reference numbers of the Darknet lineage: every fixture whose variant is registered is tested by itself."""
+"""Reference numbers of the Darknet lineage, for each registered variant with data."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Reference:
-    """One program's run of one network: `pj` and `ab` differ in how they normalize and in what they report."""
+    """Run of one program on one network. `pj` and `ab` differ in normalization and in the rows they report."""
 
     name: str
     program: str
@@ -37,7 +37,7 @@ class Reference:
 
     @property
     def programs(self) -> list[str]:
-        """All programs that ran this network."""
+        """Return all programs with a run of this network."""
         return list(self.meta["references"])
 
     @property
@@ -46,7 +46,7 @@ class Reference:
 
     @property
     def floats(self) -> int:
-        """Numbers in the network's file."""
+        """Return the number of floats in the weight file."""
         return int(self.meta["weights_file_floats"])
 
     @property
@@ -61,22 +61,22 @@ class Reference:
 
     @property
     def maps(self) -> dict[int, Array]:
-        """Inputs (C, h, w) of the detection layers by layer index, in the order of the cfg; logits, as ours are.
+        """Return the inputs (C, h, w) of the detection layers by layer index, in the order of the cfg, as logits.
 
-        With `new_coords` the program's own are probabilities already.
+        With `new_coords`, the program has probabilities.
         """
         ends = [layer["index"] for layer in self.meta["layers"] if f"out.{layer['index']}.pre" in self]
-        found = {index: self[f"out.{index}.pre"] for index in ends}
-        return {i: logit(p) for i, p in found.items()} if self.meta["detection"].get("new_coords") else found
+        inputs = {index: self[f"out.{index}.pre"] for index in ends}
+        return {i: logit(p) for i, p in inputs.items()} if self.meta["detection"].get("new_coords") else inputs
 
     @property
     def boxes(self) -> Array:
-        """Boxes (n, 4) xyxy in pixels of the input."""
+        """Return the boxes (n, 4), xyxy in pixels of the input."""
         height, width = self.images.shape[2:]
         return cxcywh_to_xyxy(self["boxes"][:, :4] * np.float32([width, height, width, height]))
 
     def order_of_rows(self, maps: list[Tensor], rows: Array) -> Array:
-        """Indices of our rows (N, R) in the order of `boxes`, those alone which the program reports."""
+        """Return the indices of our rows (N, R) that the program reports, in the order of `boxes`."""
         kind = self.meta["detection"]["kind"]
         if kind == "detection" or (kind == "region" and self.program == "pj"):
             return np.arange(len(rows))
@@ -89,7 +89,7 @@ class Reference:
 
     @property
     def detector(self) -> Detector:
-        """The network with the file's weights, normalizing as this program does."""
+        """Return the network with the weights of the file and the normalization of this program."""
         detector = imported(self.name)
         return with_pj_normalization(detector) if self.program == "pj" else detector
 
@@ -102,7 +102,7 @@ def references() -> list[Reference]:
 
 @functools.cache
 def imported(name: str) -> Detector:
-    """Write the fixture's true `.weights` file and import it."""
+    """Write the `.weights` file of the reference and import it."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"{name}.weights"
         loader().write_weights(SHARED / "parity" / name, path)
@@ -110,37 +110,37 @@ def imported(name: str) -> Detector:
 
 
 def with_pj_normalization(detector: Detector) -> Detector:
-    """Return a copy that divides by sqrt(var) + 1e-6, as `pj` does on a CPU: var is moved so that eps yields it."""
-    twin = copy.deepcopy(detector)
-    for module in twin.modules():
+    """Return a copy that divides by sqrt(var) + 1e-6, like `pj` on a CPU, through changed variances."""
+    changed = copy.deepcopy(detector)
+    for module in changed.modules():
         if isinstance(module, nn.BatchNorm2d) and module.running_var is not None:
             module.running_var = ((module.running_var.double().sqrt() + 1e-6) ** 2 - module.eps).float()
-    return twin
+    return changed
 
 
 def logit(probabilities: Array) -> Array:
-    """Undo the logistic function."""
+    """Return the logits of probabilities."""
     return (np.log(probabilities) - np.log1p(-probabilities)).astype(np.float32)
 
 
 def darknet_layout(raw: Tensor) -> Array:
-    """Bring one raw map of ours (1, A, h, w, 5 + C) to Darknet's (A * (5 + C), h, w); other heads' maps are flat."""
+    """Convert a raw map (1, A, h, w, 5 + C) to Darknet's layout (A * (5 + C), h, w). Maps of other heads are flat."""
     if raw.ndim == 5:
         raw = raw.permute(0, 1, 4, 2, 3).flatten(1, 2)
     return raw[0].numpy()
 
 
 def our_layout(raw: Array, like: Tensor) -> Tensor:
-    """Bring a map of Darknet's to the layout of our map `like`."""
-    found = torch.from_numpy(raw)[None]
+    """Convert a map in Darknet's layout to that of our map `like`."""
+    raw_map = torch.from_numpy(raw)[None]
     if like.ndim == 5:
         _, anchors, height, width, numbers = like.shape
-        return found.view(1, anchors, numbers, height, width).permute(0, 1, 3, 4, 2)
-    return found.view(like.shape)
+        return raw_map.view(1, anchors, numbers, height, width).permute(0, 1, 3, 4, 2)
+    return raw_map.view(like.shape)
 
 
 def _cell_major(shapes: list[Any]) -> list[Array]:
-    """Indices of rows in the order cell, anchor, per level; our rows are in the order level, anchor, cell."""
+    """Return, for each level, the indices of our rows (level, anchor, cell) in the order cell, anchor."""
     ends = np.cumsum([0, *(int(np.prod(shape)) for shape in shapes)])
     return [
         np.arange(start, end).reshape(shape).transpose(1, 2, 0).ravel()

@@ -1,4 +1,4 @@
-"""The Darknet lineage against the numbers of the original programs, from the `.weights` file to NMS."""
+"""The Darknet lineage compared with numbers of the original programs, from the `.weights` file to NMS."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from model_zoo.detector import Detector, Head
 from tests.parity import darknet_reference
 from tests.parity.darknet_reference import Array, Reference, darknet_layout, our_layout, references
 
-RAW, BOXES, SCORES = 1e-3, 2e-3, 2e-4  # absolute; boxes in pixels, of up to some hundreds
+RAW, BOXES, SCORES = 1e-3, 2e-3, 2e-4  # absolute; boxes in pixels, up to some hundreds
 THRESHOLD = 0.25  # of objectness and of class scores in the references
 NMS_KINDS = {"nms_sort": 0.0, "diounms_b10": 1.0}  # distance_weight of each
 ABSENT = pytest.param(None, marks=pytest.mark.skip("no reference data; set LINEAGE_SHARED"), id="absent")
-HUGE = 100_000_000  # floats: files of that size (YOLOv1's) take many seconds to write and to read
-THREAD_BUDGET = [pytest.param(r, id=str(r), marks=[pytest.mark.slow] * (r.floats > HUGE)) for r in references()]
+LARGE_FILE = 100_000_000  # floats; files of this size (YOLOv1) take many seconds to write and read
+RUNS = [pytest.param(r, id=str(r), marks=[pytest.mark.slow] * (r.floats > LARGE_FILE)) for r in references()]
 
 
-@pytest.fixture(scope="module", params=THREAD_BUDGET or [ABSENT])
+@pytest.fixture(scope="module", params=RUNS or [ABSENT])
 def run(request: pytest.FixtureRequest) -> Reference:
-    """Runs come in order of their network, so that one network at a time is in memory."""
+    """Runs are sorted by network, so that only one network is in memory at a time."""
     if request.param.program == request.param.programs[0]:
         darknet_reference.imported.cache_clear()
     return request.param
@@ -41,28 +41,26 @@ def raw_maps(run: Reference, detector: Detector) -> list[Tensor]:
 
 
 def test_raw_maps(run: Reference, raw_maps: list[Tensor]) -> None:
-    ours = {raw.shape: raw for raw in map(darknet_layout, raw_maps)}
-    assert len(run.maps) == len(raw_maps) == len(ours)
-    for theirs in run.maps.values():
-        np.testing.assert_allclose(ours[theirs.shape], theirs, rtol=0, atol=RAW)
+    maps_by_shape = {raw.shape: raw for raw in map(darknet_layout, raw_maps)}
+    assert len(run.maps) == len(raw_maps) == len(maps_by_shape)
+    for reference_maps in run.maps.values():
+        np.testing.assert_allclose(maps_by_shape[reference_maps.shape], reference_maps, rtol=0, atol=RAW)
 
 
 def test_deployed_maps(run: Reference, detector: Detector, raw_maps: list[Tensor]) -> None:
     with torch.inference_mode():
         deployed = detector.deploy()(run.images)
-    for found, raw in zip(deployed, raw_maps, strict=True):
-        torch.testing.assert_close(found, raw, rtol=0, atol=RAW)
+    for actual, raw in zip(deployed, raw_maps, strict=True):
+        torch.testing.assert_close(actual, raw, rtol=0, atol=RAW)
 
 
-def test_boxes_and_scores_of_the_references_own_maps(
-    run: Reference, detector: Detector, raw_maps: list[Tensor]
-) -> None:
-    theirs = {raw.shape: raw for raw in run.maps.values()}
-    maps = [our_layout(theirs[darknet_layout(raw).shape], raw) for raw in raw_maps]
+def test_boxes_and_scores_of_the_reference_maps(run: Reference, detector: Detector, raw_maps: list[Tensor]) -> None:
+    reference_maps = {raw.shape: raw for raw in run.maps.values()}
+    maps = [our_layout(reference_maps[darknet_layout(raw).shape], raw) for raw in raw_maps]
     assert_same_boxes(run, detector.head, maps, BOXES)
 
 
-def test_boxes_and_scores_from_image_to_end(run: Reference, detector: Detector, raw_maps: list[Tensor]) -> None:
+def test_boxes_and_scores_of_the_image(run: Reference, detector: Detector, raw_maps: list[Tensor]) -> None:
     assert_same_boxes(run, detector.head, raw_maps, SCORES * min(run.images.shape[2:]))
 
 
@@ -78,17 +76,17 @@ def assert_same_boxes(run: Reference, head: Head, maps: list[Tensor], tolerance:
     np.testing.assert_allclose(np.where(scores > THRESHOLD, scores, 0)[order], expected[:, 5:], rtol=0, atol=SCORES)
 
 
-def test_nms_of_the_references_own_boxes(run: Reference) -> None:
+def test_nms_of_the_reference_boxes(run: Reference) -> None:
     kinds = [kind for kind in NMS_KINDS if f"nms.{kind}" in run]
     assert "nms_sort" in kinds
-    relative = cxcywh_to_xyxy(run["boxes"][:, :4])  # as Darknet has them: where sides differ, so do distances in pixels
+    relative = cxcywh_to_xyxy(run["boxes"][:, :4])  # as in Darknet: distances in pixels differ if the sides do
     for kind in kinds:
         kept = suppressed(relative, run["boxes"][:, 4], run["boxes"][:, 5:], NMS_KINDS[kind])
         np.testing.assert_array_equal(kept, run[f"nms.{kind}"], err_msg=kind)
 
 
 def suppressed(boxes: Array, objectness: Array, scores: Array, distance_weight: float) -> Array:
-    """Scores (n, C) with those of suppressed boxes set to 0; every class of a box is a candidate of its own."""
+    """Return the scores (n, C), with 0 for suppressed boxes. Every class of a box is a candidate."""
     box_ids, class_ids = np.nonzero(scores * (objectness[:, None] > 0))
     keep = nms(boxes[box_ids], scores[box_ids, class_ids], class_ids, 0.45, distance_weight)
     result = np.zeros_like(scores)

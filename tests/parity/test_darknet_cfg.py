@@ -1,4 +1,4 @@
-"""The networks of the Darknet lineage built from their cfg: the numbers of the original programs, and the families'."""
+"""Networks built from their Darknet cfg, compared with numbers of the original programs and with the families."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from tests.parity.test_darknet import ABSENT, RAW, SCORES, assert_same_boxes
 
 QUICK = ("yolov2-tiny-voc", "yolov3-tiny", "yolov4-tiny")
 FIRST_RUNS = [run for run in references() if run.program == run.programs[0]]
-THREAD_BUDGET = [pytest.param(r, id=r.name, marks=[pytest.mark.slow] * (r.name not in QUICK)) for r in FIRST_RUNS]
+RUNS = [pytest.param(r, id=r.name, marks=[pytest.mark.slow] * (r.name not in QUICK)) for r in FIRST_RUNS]
 
 
-@pytest.fixture(scope="module", params=THREAD_BUDGET or [ABSENT])
+@pytest.fixture(scope="module", params=RUNS or [ABSENT])
 def run(request: pytest.FixtureRequest) -> Reference:
     return request.param
 
@@ -31,7 +31,7 @@ def built(run: Reference, tmp_path_factory: pytest.TempPathFactory) -> Detector:
     cfg.write_text(cfg_text(run.meta))
     loader().write_weights(SHARED / "parity" / run.name, weights)
     detector = from_cfg(cfg, weights)
-    weights.unlink()  # of up to a gigabyte
+    weights.unlink()  # up to 1 GB
     return with_pj_normalization(detector) if run.program == "pj" else detector
 
 
@@ -41,28 +41,28 @@ def raw_maps(run: Reference, built: Detector) -> list[Tensor]:
         return built(run.images)
 
 
-def test_the_originals_numbers(run: Reference, built: Detector, raw_maps: list[Tensor]) -> None:
-    ours = {raw.shape: raw for raw in map(darknet_layout, raw_maps)}
-    assert len(run.maps) == len(raw_maps) == len(ours)
-    for theirs in run.maps.values():
-        np.testing.assert_allclose(ours[theirs.shape], theirs, rtol=0, atol=RAW)
+def test_maps_and_boxes_match_the_original(run: Reference, built: Detector, raw_maps: list[Tensor]) -> None:
+    maps_by_shape = {raw.shape: raw for raw in map(darknet_layout, raw_maps)}
+    assert len(run.maps) == len(raw_maps) == len(maps_by_shape)
+    for expected in run.maps.values():
+        np.testing.assert_allclose(maps_by_shape[expected.shape], expected, rtol=0, atol=RAW)
     assert_same_boxes(run, built.head, raw_maps, SCORES * min(run.images.shape[2:]))
 
 
-def test_the_deployed_form_has_the_same_numbers(run: Reference, built: Detector, raw_maps: list[Tensor]) -> None:
+def test_deployed_form_is_equivalent(run: Reference, built: Detector, raw_maps: list[Tensor]) -> None:
     deployed = built.deploy()
     assert not [m for m in deployed.modules() if isinstance(m, torch.nn.BatchNorm2d)]
     with torch.inference_mode():
         torch.testing.assert_close(deployed(run.images), raw_maps, rtol=0, atol=RAW)
 
 
-def test_the_familys_own_page_gives_the_same(run: Reference, built: Detector, raw_maps: list[Tensor]) -> None:
+def test_network_equals_that_of_the_family(run: Reference, built: Detector, raw_maps: list[Tensor]) -> None:
     family = run.detector
-    described = (family.family, family.variant, family.class_names, family.input_spec, family.head.strides)
-    assert (built.family, built.variant, built.class_names, built.input_spec, built.head.strides) == described
+    attributes = (family.family, family.variant, family.class_names, family.input_spec, family.head.strides)
+    assert (built.family, built.variant, built.class_names, built.input_spec, built.head.strides) == attributes
     assert built.head.multi_label_below == family.head.multi_label_below
     assert sum(p.numel() for p in built.parameters()) == sum(p.numel() for p in family.parameters())
     with torch.inference_mode():
         torch.testing.assert_close(family(run.images), raw_maps, rtol=0, atol=1e-6)
-        for found, wanted in zip(built.forward_decoded(run.images), family.forward_decoded(run.images), strict=True):
-            torch.testing.assert_close(found, wanted, rtol=1e-6, atol=1e-4)
+        for actual, expected in zip(built.forward_decoded(run.images), family.forward_decoded(run.images), strict=True):
+            torch.testing.assert_close(actual, expected, rtol=1e-6, atol=1e-4)

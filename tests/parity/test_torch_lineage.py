@@ -1,4 +1,4 @@
-"""YOLOv5, X, v6 and v7 against the numbers of the original programs, stage by stage."""
+"""YOLOv5, X, v6 and v7 compared with numbers of the original programs, stage by stage."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def _inference():
 
 @pytest.fixture
 def comparable(imported, reference):
-    """Skip where the original's training output has another form; the family's own test covers it."""
+    """Skip references with another form of training output, which the test of the family covers."""
     if [m.shape for m in imported(reference.images)] != [m.shape for m in reference.maps()]:
         pytest.skip("the original returns processed maps in training")
 
 
-def test_no_fixture_of_a_built_family_is_left_out(shared):
+def test_every_reference_has_a_variant(shared):
     folders = [path.parent.name for path in (shared / "parity").glob("*/keys.json")]
     built = [name for name in folders if name.startswith(registry.families())]
     assert len(built) >= 3
@@ -33,8 +33,8 @@ def test_no_fixture_of_a_built_family_is_left_out(shared):
 
 @pytest.mark.usefixtures("comparable")
 def test_raw_maps(reference, imported):
-    for i, (got, expected) in enumerate(zip(imported(reference.images), reference.maps(), strict=True)):
-        torch.testing.assert_close(got, expected, rtol=0, atol=reference.tolerance(f"train_like/{i}"))
+    for i, (actual, expected) in enumerate(zip(imported(reference.images), reference.maps(), strict=True)):
+        torch.testing.assert_close(actual, expected, rtol=0, atol=reference.tolerance(f"train_like/{i}"))
 
 
 @pytest.mark.usefixtures("comparable")
@@ -55,14 +55,14 @@ def test_deployed(reference, imported):
     _assert_decoded(imported.deploy().forward_decoded(reference.images), reference, output)
 
 
-def test_picked_rows_decode_to_the_same_numbers(reference, imported):
+def test_selected_rows_decode_alike(reference, imported):
     head, maps = imported.head, imported(reference.images)
     rows, priors = head.rows(maps), head.priors(maps)
     best = head.ranking(rows)[0].topk(20).indices
     boxes, scores = head.decode(rows, priors)
-    picked_boxes, picked_scores = head.decode(rows[:, best], priors[best])
-    torch.testing.assert_close(picked_boxes, boxes[:, best], rtol=1e-6, atol=1e-4)
-    torch.testing.assert_close(picked_scores, scores[:, best], rtol=1e-6, atol=1e-7)
+    selected_boxes, selected_scores = head.decode(rows[:, best], priors[best])
+    torch.testing.assert_close(selected_boxes, boxes[:, best], rtol=1e-6, atol=1e-4)
+    torch.testing.assert_close(selected_scores, scores[:, best], rtol=1e-6, atol=1e-7)
 
 
 def test_nms_of_the_reference_rows(reference):
@@ -71,8 +71,8 @@ def test_nms_of_the_reference_rows(reference):
     objectness, best, class_ids = reference.outputs["decoded"][0, :, 4], scores.max(axis=1), scores.argmax(axis=1)
     rows = np.flatnonzero((objectness > threshold) & (best > threshold))
     kept = rows[nms(boxes[rows], best[rows], class_ids[rows], iou, distance_weight=0)[:300]]
-    found = np.concatenate([boxes[kept], best[kept, None], class_ids[kept, None]], axis=1)
-    np.testing.assert_allclose(found, reference.outputs["nms"], rtol=0, atol=1e-3)
+    actual = np.concatenate([boxes[kept], best[kept, None], class_ids[kept, None]], axis=1)
+    np.testing.assert_allclose(actual, reference.outputs["nms"], rtol=0, atol=1e-3)
 
 
 def test_parameters_and_gflops(reference, imported):
@@ -83,8 +83,8 @@ def test_parameters_and_gflops(reference, imported):
     assert deployed.gflops == pytest.approx(gflops["conv_2mac_fused"], abs=6e-4)
 
 
-def _assert_decoded(got, reference, output):
-    boxes, scores = got
+def _assert_decoded(actual, reference, output):
+    boxes, scores = actual
     expected_boxes, expected_scores = reference.boxes_and_scores(output)
     tolerance = reference.tolerance("decoded")
     np.testing.assert_allclose(boxes[0], expected_boxes, rtol=0, atol=tolerance)
