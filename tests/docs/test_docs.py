@@ -82,9 +82,10 @@ def home(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def server(home: Path) -> Iterator[str]:
-    """Run a server on that folder and yield its address without the scheme."""
-    with Server(None, home) as server:
+def server(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Run a server on its models and yield its address without the scheme."""
+    elsewhere = tmp_path_factory.mktemp("server")  # the folder `service` of `home` would shadow the package
+    with Server(home / "models", elsewhere) as server:
         yield f"127.0.0.1:{server.wait_until_ready().port}"
 
 
