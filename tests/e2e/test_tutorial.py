@@ -23,7 +23,7 @@ from tests.examples.ui_elements.rendering import needs_chromium, needs_systems
 
 # Options of the document and their replacements, which take a minute instead of an hour.
 SIZES = {"--count 600": "--count 16", "--epochs 30": "--epochs 1", "--image-size 640": "--image-size 160 --workers 0"}
-# Done before the tests; needs the network; takes two hours (tests/examples/test_make.py runs a small version).
+# Done before the tests; needs the network; takes two hours (tests/examples/ui_elements/test_make.py runs a small version).
 NOT_RUN = ("make", ". .venv/bin/activate", "npm install --prefix examples/ui_elements", "make ui-elements")
 # A run of one epoch ends before it could be interrupted, so that resuming it is refused with this message.
 REFUSED = {"lineage train --resume runs/ui-elements": "a finished run cannot be resumed"}
@@ -116,7 +116,7 @@ def test_tutorial_commands_run(shell: Shell, tmp_path: Path) -> None:
     assert cv2.imread(str(tmp_path / "answer.jpg")).shape == cv2.imread(str(sample)).shape
     assert Repository(tmp_path / "models").versions("ui-elements") == [1, 2]
     assert json.loads((tmp_path / "evaluation" / "evaluation.json").read_text())["split"] == "test"
-    assert len(json.loads((tmp_path / "found.json").read_text())["results"]) == len(list(sample.parent.iterdir()))
+    assert len(json.loads((tmp_path / "detections.json").read_text())["results"]) == len(list(sample.parent.iterdir()))
     assert {path.name for path in (tmp_path / "drawn").iterdir()} == {path.name for path in sample.parent.iterdir()}
     assert (tmp_path / "runs" / "ui-elements" / "report.html").is_file()
     assert any((tmp_path / "plots").iterdir())
