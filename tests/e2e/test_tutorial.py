@@ -23,7 +23,7 @@ from tests.examples.ui_elements.rendering import needs_chromium, needs_systems
 
 # Options of the document and their replacements, which take a minute instead of an hour.
 SIZES = {"--count 600": "--count 16", "--epochs 30": "--epochs 1", "--image-size 640": "--image-size 160 --workers 0"}
-# Done before the tests; needs the network; takes two hours (tests/examples/ui_elements/test_make.py runs a small version).
+# Done before the tests, needs the network, or takes two hours (test_make.py of the example runs a small version).
 NOT_RUN = ("make", ". .venv/bin/activate", "npm install --prefix examples/ui_elements", "make ui-elements")
 # A run of one epoch ends before it could be interrupted, so that resuming it is refused with this message.
 REFUSED = {"lineage train --resume runs/ui-elements": "a finished run cannot be resumed"}
