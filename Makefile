@@ -26,6 +26,9 @@ browser:
 	    apt-get update -qq && apt-get install -qq --yes --no-install-recommends chromium >/dev/null; } || \
 	    echo "without Chromium the playground's tests are skipped; on Debian and Ubuntu: apt install chromium" >&2
 
+# One worker per core, so one thread per worker: more would wait for each other.
+test test-all: export OMP_NUM_THREADS = 1
+
 # Tests of contract, runtime and service run first without torch, as in production.
 test: browser $(SERVE_TEST)/.ready $(WORK)/.ready
 	$(SERVE_TEST)/bin/python -m pytest $(PYTEST_ARGS) -m "not slow" tests/model_zoo/contract tests/model_zoo/runtime tests/service

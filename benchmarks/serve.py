@@ -27,8 +27,9 @@ import numpy as np
 import tyro
 
 from model_zoo.contract.images import decode_image
-from model_zoo.contract.package import Package, Repository
+from model_zoo.contract.package import Package
 from model_zoo.contract.pipeline import collate, make_query, preprocess
+from model_zoo.contract.repository import Repository
 from model_zoo.runtime.open import open_engine
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -14,7 +14,8 @@ import onnx
 
 from model_zoo.contract.card import ModelCard, Output, WeightsOrigin
 from model_zoo.contract.manifest import CARD, MODEL
-from model_zoo.contract.package import Package, Repository
+from model_zoo.contract.package import Package
+from model_zoo.contract.repository import Repository
 from model_zoo.detector import Detector
 from model_zoo.export.calibration import Calibration, read_calibration_images
 from model_zoo.export.card import build_export_card

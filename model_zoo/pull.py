@@ -10,7 +10,8 @@ from pathlib import Path
 
 from model_zoo.cache_folder import cache_folder
 from model_zoo.contract.errors import LineageError
-from model_zoo.contract.package import Package, Repository
+from model_zoo.contract.package import Package
+from model_zoo.contract.repository import Repository
 from model_zoo.contract.suggest import did_you_mean
 from model_zoo.convert import import_weights
 from model_zoo.export.log import Log, silent

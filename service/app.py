@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 
 from model_zoo.contract.errors import LineageError
 from model_zoo.contract.images import ImageLimits
-from model_zoo.contract.package import Repository
+from model_zoo.contract.repository import Repository
 from model_zoo.runtime.base import OpenEngine
 from model_zoo.runtime.open import open_engine
 from service.api import problems

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from lineage.cli.main import main
 from model_zoo.blocks.conv import Conv
 from model_zoo.contract.card import ModelCard
-from model_zoo.contract.package import Package, Repository
+from model_zoo.contract.package import Package
+from model_zoo.contract.repository import Repository
 from model_zoo.detector import Detector, InputSpec
 from model_zoo.export.card import build_export_card
 from model_zoo.export.nms_graph import THRESHOLD_INPUTS

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from model_zoo.contract.package import Package, Repository
+from model_zoo.contract.package import Package
+from model_zoo.contract.repository import Repository
 from tests.tiny_onnx import toy_card, toy_onnx
 
 Publish = Callable[..., Package]

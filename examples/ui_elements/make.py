@@ -31,7 +31,7 @@ from loky import cpu_count
 from examples.ui_elements.errors import run_main
 from examples.ui_elements.package_readme import NAME, publish
 from model_zoo.contract.errors import LineageError
-from model_zoo.contract.package import Repository
+from model_zoo.contract.repository import Repository
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS_PER_PAGE = 0.4  # on one core, as measured on a server of 2026

@@ -15,7 +15,8 @@ import onnx
 
 from model_zoo.contract.card import Metric, ModelCard
 from model_zoo.contract.manifest import MODEL
-from model_zoo.contract.package import Package, Repository
+from model_zoo.contract.package import Package
+from model_zoo.contract.repository import Repository
 from model_zoo.export.onnx import write_onnx
 
 NAME = "ui-elements"

@@ -10,7 +10,7 @@ import tyro
 
 from lineage.cli.arguments import option
 from model_zoo.contract.errors import LineageError
-from model_zoo.contract.package import Repository
+from model_zoo.contract.repository import Repository
 from model_zoo.export.errors import ExportError
 from model_zoo.export.options import DEFAULT_EXPORT, ExportOptions
 from model_zoo.export.tensorrt import PlanOptions

@@ -8,7 +8,7 @@ from typing import Annotated
 import tyro
 
 from lineage.cli.arguments import option
-from model_zoo.contract.package import Repository
+from model_zoo.contract.repository import Repository
 from model_zoo.export.options import DEFAULT_EXPORT, ExportOptions
 
 

@@ -12,7 +12,8 @@ from typing import Annotated, Any, Final
 from lineage.cli.arguments import option
 from lineage.cli.tables import format_table
 from model_zoo.contract.errors import LineageError, PackageError
-from model_zoo.contract.package import LATEST, Package, Repository
+from model_zoo.contract.package import Package
+from model_zoo.contract.repository import LATEST, Repository
 from service.inference.bundled import BUNDLED_REPOSITORY, DEFAULT_REPOSITORY, REPOSITORY_HELP, repository_of
 
 SOME_UNUSABLE: Final = 1

@@ -1,4 +1,4 @@
-"""`lineage train`: train a detector."""
+"""`lineage train`: train a detector. Its options and their help are the fields of `training.config.TrainConfig`."""
 
 from __future__ import annotations
 

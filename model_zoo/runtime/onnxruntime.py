@@ -16,10 +16,9 @@ from model_zoo.contract.package import Package
 from model_zoo.contract.pipeline import Feeds
 from model_zoo.runtime import sessions
 from model_zoo.runtime.base import Engine, EngineOptions, EngineUnavailable, Outputs, Provider, blank_feeds, check_card
-from model_zoo.runtime.thread_budget import ThreadBudget
+from model_zoo.runtime.thread_budget import ThreadBudget, all_cores
 
 GPU_BATCH: Final = 8
-MAX_THREADS: Final = 8  # of one run: every session keeps its threads, though few are ever used at the same time
 LOG = logging.getLogger(__name__)
 THREAD_BUDGET: Final = ThreadBudget()  # all models share the cores
 
@@ -33,8 +32,8 @@ class OnnxRuntimeEngine:
         self.workers = options.workers or (cpu_count() if on_cpu else 1)
         self.max_batch = options.max_batch or (1 if on_cpu else GPU_BATCH)
         self.canvases = options.canvases(self.card)
-        all_cores = min(cpu_count(only_physical_cores=True), MAX_THREADS) if provider == "cpu" else 1
-        self.threads, self._shared_threads = options.threads or all_cores, options.threads or 1
+        self.threads = options.threads or (all_cores() if provider == "cpu" else 1)
+        self._shared_threads = options.threads or 1
         self._sessions = {
             (size, threads): sessions.make_session(
                 package.model_path,
@@ -54,8 +53,8 @@ class OnnxRuntimeEngine:
     def run(self, feeds: Feeds) -> Outputs:
         """Run one batch of a known canvas size."""
         height, width = feeds["images"].shape[1:3]
-        with THREAD_BUDGET.run() as all_cores:
-            return _run(self._sessions[(height, width), self.threads if all_cores else self._shared_threads], feeds)
+        with THREAD_BUDGET.run() as may_use_all:
+            return _run(self._sessions[(height, width), self.threads if may_use_all else self._shared_threads], feeds)
 
     def warm_up(self) -> None:
         """Run every session with the smallest and the largest batch."""

@@ -1,4 +1,4 @@
-"""ONNX Runtime sessions: the only place that creates them, chooses their options and adapts int8 files."""
+"""ONNX Runtime sessions: the only place that creates them and chooses their options."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from model_zoo.contract.card import ModelCard, Precision
 from model_zoo.contract.errors import PackageError
 from model_zoo.contract.letterbox import Size
 from model_zoo.runtime.base import EngineUnavailable, Provider
-from model_zoo.runtime.int8 import to_uint8_activations
+from model_zoo.runtime.int8 import adapt_int8
 
 PROVIDER_NAMES: Final = {
     "cpu": "CPUExecutionProvider",
@@ -61,8 +61,9 @@ def make_session(
     for name, value in (fixed | ({"batch": 1} if max_batch == 1 else {})).items():
         options.add_free_dimension_override_by_name(name, value)
     providers = _providers(provider, size, max_batch)
+    contents = adapt_int8(model, provider) if precision == "int8" else model
     try:
-        session = ort.InferenceSession(_adapt(model, provider, precision), options, **providers)
+        session = ort.InferenceSession(contents, options, **providers)
     except Exception as error:  # ONNX Runtime's exceptions share no base class
         raise PackageError(f"{label}: ONNX Runtime cannot load it: {error}") from error
     if PROVIDER_NAMES[provider] not in session.get_providers():
@@ -110,24 +111,6 @@ def _session_options(provider: Provider, threads: int) -> ort.SessionOptions:
     if provider == "openvino":
         options.add_provider_for_devices(_openvino_cpus(), {"num_of_threads": "1"})
     return options
-
-
-def _adapt(model: Path | bytes, provider: Provider, precision: Precision) -> Path | bytes:
-    """Return the model with the int8 form that suits the provider.
-
-    On x86 CPUs with VNNI, uint8 activations are multiplied faster; without VNNI, sums of their products overflow
-    16 bits. OpenVINO 2026.4 miscomputes convolutions of signed activations that come from a concatenation.
-    """
-    unsigned = provider == "openvino" or (provider == "cpu" and _has_vnni())
-    if unsigned and precision == "int8":
-        return to_uint8_activations(model if isinstance(model, bytes) else model.read_bytes())
-    return model
-
-
-def _has_vnni() -> bool:
-    with contextlib.suppress(OSError):  # not Linux
-        return "vnni" in Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    return False
 
 
 @functools.cache

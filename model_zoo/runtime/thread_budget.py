@@ -1,10 +1,20 @@
-"""Decide which inference may use all cores."""
+"""Threads per inference: how many cores there are to use, and which inference may use them all."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
+
+from loky import cpu_count
+
+MAX_THREADS: Final = 8  # per inference: every session keeps its threads, though few are ever used at the same time
+
+
+def all_cores() -> int:
+    """Return the threads of an inference that uses all cores: the physical cores of this container, up to 8."""
+    return min(int(cpu_count(only_physical_cores=True)), MAX_THREADS)
 
 
 class ThreadBudget:
@@ -24,11 +34,11 @@ class ThreadBudget:
         """Count a run as in flight inside the block and yield True if it may use all cores."""
         with self._lock:
             idle = self._in_flight == 0
-            all_cores = idle and self._was_idle
+            may_use_all = idle and self._was_idle
             self._was_idle = idle
             self._in_flight += 1
         try:
-            yield all_cores
+            yield may_use_all
         finally:
             with self._lock:
                 self._in_flight -= 1

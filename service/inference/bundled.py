@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from model_zoo.contract.package import Repository
+from model_zoo.contract.repository import Repository
 
 BUNDLED_REPOSITORY: Final = Repository(Path(__file__).parents[1] / "default")  # may be read-only
 DEFAULT_REPOSITORY: Final = Repository(Path("models"))

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from model_zoo.contract.errors import PackageError
-from model_zoo.contract.package import LATEST, Package, Problem, Repository
+from model_zoo.contract.package import Package
+from model_zoo.contract.repository import LATEST, Problem, Repository
 
 T = TypeVar("T")
 

@@ -1,14 +1,14 @@
 """Errors of the inference layer.
 
-    ServiceError                the service cannot answer now; the message is meant for the client
-    ├── NotReady                the model, or the list of models, is still loading
-    ├── ShuttingDown            the server is stopping and accepts no new work
-    ├── DeadlineExceeded        no answer before the deadline of the request
-    └── Overloaded              a limit is reached; try again later
-    ├── QueueFull
-    │   ├── DecodeQueueFull     too many images wait to be decoded
-    │   └── InferenceQueueFull  too many images wait for one model
-    └── MemoryFull              the request bodies in memory are at their limit
+    ServiceError                    the service cannot answer now; the message is meant for the client
+    ├── NotReady                    the model, or the list of models, is still loading
+    ├── ShuttingDown                the server is stopping and accepts no new work
+    ├── DeadlineExceeded            no answer before the deadline of the request
+    └── Overloaded                  a limit is reached; try again later
+        ├── QueueFull
+        │   ├── DecodeQueueFull     too many images wait to be decoded
+        │   └── InferenceQueueFull  too many images wait for one model
+        └── MemoryFull              the request bodies in memory are at their limit
 
 Errors in the request itself (unknown model, bad image, bad threshold) are `model_zoo.contract.errors.LineageError`.
 """

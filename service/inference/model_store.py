@@ -19,7 +19,8 @@ from contextlib import asynccontextmanager
 from typing import Literal
 
 from model_zoo.contract.errors import LineageError, PackageError, PackageNotFound, QueryError
-from model_zoo.contract.package import Package, Repository
+from model_zoo.contract.package import Package
+from model_zoo.contract.repository import Repository
 from model_zoo.runtime.base import Engine
 from service.inference.batcher import BatchingOptions
 from service.inference.catalog import Catalog, read_catalog

@@ -21,7 +21,7 @@ from lineage.cli import main as cli
 from lineage.cli.main import main
 from model_zoo.contract import card, letterbox
 from model_zoo.contract.detections import Detections
-from model_zoo.contract.package import Repository
+from model_zoo.contract.repository import Repository
 from model_zoo.runtime.open import open_engine
 from service.api import problems
 from service.api.native.schemas import DetectAnswer, DetectQuery

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
-from model_zoo.contract.package import Repository
+from model_zoo.contract.repository import Repository
 from tests.e2e.server import ROOT, Server
 from tests.tiny_onnx import toy_card, toy_onnx
 

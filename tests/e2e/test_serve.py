@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from httpx2 import Response
 
-from model_zoo.contract.package import Repository
+from model_zoo.contract.repository import Repository
 from tests.e2e.server import ROOT, TIMEOUT, Server
 from tests.malformed_images import malformed_files
 from tests.tiny_onnx import toy_card, toy_onnx

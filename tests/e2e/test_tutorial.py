@@ -17,7 +17,7 @@ import cv2
 import httpx2
 import pytest
 
-from model_zoo.contract.package import Repository
+from model_zoo.contract.repository import Repository
 from tests.conftest import ROOT
 from tests.examples.ui_elements.rendering import needs_chromium, needs_systems
 

@@ -1,4 +1,4 @@
-"""Batch norms as a trained network has them."""
+"""Batch norm statistics of a trained network."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from torch import nn
 
 
 def randomize(module: nn.Module) -> nn.Module:
-    """Give batch norms statistics that a trained network could have; fresh ones hide mistakes."""
+    """Draw batch norm statistics as a trained network could have. Initial ones hide mistakes."""
     for norm in (m for m in module.modules() if isinstance(m, nn.BatchNorm2d)):
         nn.init.uniform_(norm.weight, 0.5, 1.5)
         nn.init.normal_(norm.bias)

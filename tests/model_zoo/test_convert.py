@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from model_zoo.contract.errors import CardError, LineageError
-from model_zoo.contract.package import Package, Repository
+from model_zoo.contract.package import Package
+from model_zoo.contract.repository import Repository
 from model_zoo.convert import export_plan, export_random, import_weights, publish_plan
 from model_zoo.export.errors import ExportError
 from model_zoo.export.options import ExportOptions

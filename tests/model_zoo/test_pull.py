@@ -8,7 +8,7 @@ import pytest
 
 from model_zoo import pull, releases
 from model_zoo.contract.errors import LineageError
-from model_zoo.contract.package import Repository
+from model_zoo.contract.repository import Repository
 from model_zoo.pull import find_release, pull_weights
 from model_zoo.releases import PublishedResult, Release
 from model_zoo.weights.download import DownloadError

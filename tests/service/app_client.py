@@ -13,7 +13,7 @@ from httpx2 import Response
 from numpy.typing import NDArray
 from starlette.testclient import TestClient
 
-from model_zoo.contract.package import Repository
+from model_zoo.contract.repository import Repository
 from model_zoo.runtime.base import OpenEngine
 from model_zoo.runtime.open import open_engine
 from service.app import create_app

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
-from model_zoo.contract.package import Package, Repository
+from model_zoo.contract.package import Package
+from model_zoo.contract.repository import Repository
 from service.inference.bundled import BUNDLED_REPOSITORY
 from tests.repositories import Publish, publish, repository, toy
 from tests.service.app_client import serving

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from model_zoo.contract.package import Repository
+from model_zoo.contract.repository import Repository
 from tests.service.app_client import check_problem, detect, png, serving, wait_until
 from tests.service.conftest import Publish, flat
 from tests.service.fake_engine import GatedEngines

@@ -123,6 +123,23 @@ class AnchorLevels(NamedTuple):
         return cls(anchors.to(like), like.new_tensor(strides), like.new_tensor(sizes))
 
 
+def gather(maps: Sequence[Tensor], assigned: AnchorAssignment) -> Tensor:
+    """Return the numbers (P, N) of assigned predictions in maps (B, A, N, h, w). Entries must be sorted by level."""
+    counts = torch.bincount(assigned.level, minlength=len(maps)).tolist()
+    columns = (assigned.image, assigned.anchor, assigned.y, assigned.x)
+    levels = zip(maps, *(column.split(counts) for column in columns), strict=True)
+    return torch.cat([m[image, anchor, :, y, x] for m, image, anchor, y, x in levels])
+
+
+def as_convolved(raw_map: Tensor) -> Tensor:
+    """View a raw map (B, A, h, w, 5 + C) in the layout of its convolution, (B, A, 5 + C, h, w).
+
+    Gradients have the layout of the tensor that is indexed. In the convolution's own they need no transposition, which
+    would take longer than all the losses.
+    """
+    return raw_map.movedim(4, 2)
+
+
 def split_by_image(targets: Targets, images: int) -> list[Tensor]:
     """Return the indices of each image's objects."""
     counts = targets.image_index.bincount(minlength=images).tolist()

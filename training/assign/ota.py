@@ -1,4 +1,4 @@
-"""YOLOv7's assigner: of the candidates of YOLOv5's rule, each object gets those of lowest cost, a dynamic number.
+"""OTA, the matching in YOLOv7's lead-guided assigner: each object gets the candidates of lowest cost.
 
 Optimal transport, approximated as in YOLOX (arXiv:2107.08430, section 2.1; arXiv:2207.02696, section 4.2). An object
 claims as many candidates as its highest IoUs sum to. A candidate with several claims goes to the object with the lowest

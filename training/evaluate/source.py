@@ -11,8 +11,9 @@ import numpy as np
 
 from model_zoo.contract.card import ModelCard
 from model_zoo.contract.errors import LineageError
-from model_zoo.contract.package import Package, Repository
+from model_zoo.contract.package import Package
 from model_zoo.contract.pipeline import Feeds, Run
+from model_zoo.contract.repository import Repository
 from model_zoo.export.card import build_card
 from model_zoo.runtime.base import Engine, EngineOptions, Outputs
 from model_zoo.runtime.model_file import open_model_file

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from model_zoo.detector import Detector
 from model_zoo.heads.anchor import AnchorHead
 from training.assign.anchor_ratio import assign_by_ratio
-from training.assign.base import AnchorAssignment, AnchorLevels
+from training.assign.base import AnchorAssignment, AnchorLevels, as_convolved, gather
 from training.batch import Targets
 from training.boxes import ciou
 from training.loop.distributed import average_over_ranks
@@ -155,23 +155,6 @@ class YOLOv5Criterion(Criterion):
         targets = targets._replace(boxes=targets.boxes.to(maps[0].dtype))
         assigned = assign_by_ratio(targets.boxes, targets.image_index, self.losses.levels(maps))
         return Losses.of(self.losses(maps, targets, assigned))
-
-
-def gather(maps: Sequence[Tensor], assigned: AnchorAssignment) -> Tensor:
-    """Return the numbers (P, N) of assigned predictions in maps (B, A, N, h, w). Entries must be sorted by level."""
-    counts = torch.bincount(assigned.level, minlength=len(maps)).tolist()
-    columns = (assigned.image, assigned.anchor, assigned.y, assigned.x)
-    levels = zip(maps, *(column.split(counts) for column in columns), strict=True)
-    return torch.cat([m[image, anchor, :, y, x] for m, image, anchor, y, x in levels])
-
-
-def as_convolved(raw_map: Tensor) -> Tensor:
-    """View a raw map (B, A, h, w, 5 + C) in the layout of its convolution, (B, A, 5 + C, h, w).
-
-    Gradients have the layout of the tensor that is indexed. In the convolution's own they need no transposition, which
-    would take longer than all the losses.
-    """
-    return raw_map.movedim(4, 2)
 
 
 def _flat_index(maps: Sequence[Tensor], assigned: AnchorAssignment) -> Tensor:

@@ -22,8 +22,9 @@ from model_zoo import registry
 from model_zoo.contract.card import ModelCard
 from model_zoo.contract.errors import LineageError
 from model_zoo.contract.files import file_sha256
-from model_zoo.contract.package import Package, Repository
+from model_zoo.contract.package import Package
 from model_zoo.contract.pipeline import Run, collate, make_query, preprocess
+from model_zoo.contract.repository import Repository
 from model_zoo.export.log import Log, silent
 from training.data.dataset import Dataset
 from training.data.open import open_dataset

@@ -16,7 +16,8 @@ from model_zoo.contract.card import Metric, ModelCard, WeightsOrigin
 from model_zoo.contract.errors import LineageError
 from model_zoo.contract.files import file_sha256
 from model_zoo.contract.manifest import MODEL
-from model_zoo.contract.package import Package, Repository
+from model_zoo.contract.package import Package
+from model_zoo.contract.repository import Repository
 from model_zoo.detector import Detector
 from model_zoo.export.card import build_card, build_export_card
 from model_zoo.export.log import Log, silent

@@ -16,7 +16,7 @@ from examples.ui_elements.classes import NAMES
 from examples.ui_elements.coco import write_dataset
 from examples.ui_elements.package_readme import NAME
 from model_zoo.contract.errors import LineageError
-from model_zoo.contract.package import Repository
+from model_zoo.contract.repository import Repository
 from tests.conftest import ROOT
 from tests.examples.ui_elements.rendering import needs_chromium, needs_systems
 

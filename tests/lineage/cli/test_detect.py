@@ -13,7 +13,7 @@ import pytest
 
 from lineage.cli.main import main
 from model_zoo.contract.drawing import class_color
-from model_zoo.contract.package import Repository
+from model_zoo.contract.repository import Repository
 from service.api.native.schemas import DetectAnswer
 from tests.tiny_onnx import CLASS_NAMES, toy_card, toy_onnx
 

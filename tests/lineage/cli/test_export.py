@@ -14,7 +14,8 @@ from lineage.cli.export import RUN_CONFIG
 from lineage.cli.main import main
 from model_zoo import convert
 from model_zoo.contract.card import ModelCard
-from model_zoo.contract.package import Package, Repository
+from model_zoo.contract.package import Package
+from model_zoo.contract.repository import Repository
 from tests.tiny_onnx import toy_card
 from training.run import publish
 from training.run.run_folder import CONFIG

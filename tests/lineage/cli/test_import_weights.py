@@ -7,7 +7,8 @@ import pytest
 
 from lineage.cli.main import main
 from model_zoo import convert
-from model_zoo.contract.package import Package, Repository
+from model_zoo.contract.package import Package
+from model_zoo.contract.repository import Repository
 from model_zoo.export.options import ExportOptions
 from model_zoo.registry import build
 from model_zoo.weights import store

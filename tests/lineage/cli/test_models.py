@@ -10,7 +10,7 @@ import pytest
 
 from lineage.cli.main import main
 from model_zoo.contract.card import Metric
-from model_zoo.contract.package import Repository
+from model_zoo.contract.repository import Repository
 from model_zoo.registry import variants
 from tests.tiny_onnx import toy_card
 

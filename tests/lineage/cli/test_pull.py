@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lineage.cli.main import main
-from model_zoo.contract.package import Repository
+from model_zoo.contract.repository import Repository
 from model_zoo.releases import RELEASES
 from tests.file_server import serving_file
 

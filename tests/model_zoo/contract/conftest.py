@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, settings
 
 from model_zoo.contract.card import Metric, ModelCard, WeightsOrigin
 from model_zoo.contract.letterbox import LetterboxPolicy
-from model_zoo.contract.package import Package, Repository
+from model_zoo.contract.package import Package
+from model_zoo.contract.repository import Repository
 
 settings.register_profile("no clock", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("no clock")

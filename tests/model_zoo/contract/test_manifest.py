@@ -13,7 +13,8 @@ import pytest
 
 from model_zoo.contract.card import ModelCard
 from model_zoo.contract.errors import PackageError
-from model_zoo.contract.package import Package, Repository
+from model_zoo.contract.package import Package
+from model_zoo.contract.repository import Repository
 
 Damage = Callable[[Path], object]
 

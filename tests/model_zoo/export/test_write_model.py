@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from model_zoo.contract.card import Precision
-from model_zoo.contract.package import Repository
+from model_zoo.contract.repository import Repository
 from model_zoo.convert import export_random, import_weights
 from model_zoo.detector import Detector
 from model_zoo.export.calibration import Calibration

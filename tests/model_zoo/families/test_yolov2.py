@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import pytest
-import torch
 
-from model_zoo.class_names import COCO_NAMES, VOC_NAMES
-from model_zoo.profile import profile
-from model_zoo.registry import build, variants
+from model_zoo.registry import variants
+from tests.model_zoo.families.darknet_variants import check_conventions, check_size, on_meta
 
-# Published: parameters, and 1e9 operations at the variant's size as Darknet prints them, rounded layer by layer.
+# Published: parameters, and 1e9 operations at the variant's size.
 PUBLISHED = {
     "yolov2": (50_962_889, 62.94),
     "yolov2-voc": (50_655_389, 29.36),
@@ -18,34 +16,18 @@ PUBLISHED = {
 }
 
 
-def on_meta(variant: str):
-    with torch.device("meta"):
-        return build(variant)
-
-
 def test_published_sizes_cover_all_variants() -> None:
     assert {*PUBLISHED, "yolov2-test"} == set(variants("yolov2"))
 
 
 @pytest.mark.parametrize("variant", PUBLISHED)
 def test_parameters_and_gflops_match_published_ones(variant: str) -> None:
-    params, gflops = PUBLISHED[variant]
-    detector = on_meta(variant)
-    measured = profile(detector)
-    assert measured.params == params
-    assert measured.gflops == pytest.approx(gflops, abs=0.03)
-    normalized = sum(m.num_features for m in detector.modules() if isinstance(m, torch.nn.BatchNorm2d))
-    assert profile(detector.deploy()).params == params - normalized
+    check_size(variant, *PUBLISHED[variant])
 
 
 @pytest.mark.parametrize("variant", PUBLISHED)
-def test_batch_norm_has_eps_of_darknet(variant: str) -> None:
-    assert {m.eps for m in on_meta(variant).modules() if isinstance(m, torch.nn.BatchNorm2d)} == {1e-5}
-
-
-def test_class_names() -> None:
-    for variant in PUBLISHED:
-        assert on_meta(variant).class_names == (VOC_NAMES if variant.endswith("-voc") else COCO_NAMES)
+def test_conventions_of_darknet(variant: str) -> None:
+    check_conventions(variant)
 
 
 def test_letterbox() -> None:

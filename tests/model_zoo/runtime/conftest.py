@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from model_zoo.contract.card import ModelCard
-from model_zoo.contract.package import Package, Repository
+from model_zoo.contract.package import Package
+from model_zoo.contract.repository import Repository
 from tests.repositories import publish, repository, toy
 
 __all__ = ["PublishFile", "publish", "repository", "toy"]

@@ -8,8 +8,8 @@ import pytest
 
 from model_zoo.contract.errors import LineageError
 from model_zoo.contract.images.files import write_image
-from model_zoo.contract.package import Repository
 from model_zoo.contract.pipeline import make_query
+from model_zoo.contract.repository import Repository
 from model_zoo.runtime.detect_files import FileError, FileResult, detect_files, plan_copies, results_document
 from model_zoo.runtime.open import open_engine
 from tests.tiny_onnx import toy_card, toy_onnx

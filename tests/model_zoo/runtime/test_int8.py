@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import onnxruntime as ort
 import pytest
 
+from model_zoo.runtime import int8
+from model_zoo.runtime.base import Provider
 from model_zoo.runtime.int8 import ZERO_POINT, to_uint8_activations
 
 SCALE = 0.1
@@ -45,3 +49,21 @@ def test_rounding_and_range_stay_the_same() -> None:
 @pytest.mark.parametrize("model", [rounding(np.int8, 3), rounding(np.int8, 0, "other"), b""], ids=["3", "name", "none"])
 def test_other_files_are_returned_unchanged(model: bytes) -> None:
     assert to_uint8_activations(model) == model
+
+
+@pytest.mark.parametrize(
+    ("provider", "vnni", "unsigned"),
+    [
+        ("cpu", True, True),
+        ("cpu", False, False),
+        ("openvino", False, True),
+        ("tensorrt", True, False),
+    ],
+)
+def test_activations_are_unsigned_where_that_is_faster_or_correct(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, provider: Provider, vnni: bool, unsigned: bool
+) -> None:
+    monkeypatch.setattr(int8, "_has_vnni", lambda: vnni)
+    model = tmp_path / "model.onnx"
+    model.write_bytes(rounding(np.int8, 0))
+    assert int8.adapt_int8(model, provider) == (rounding(np.uint8, 128) if unsigned else model)

@@ -14,7 +14,7 @@ from model_zoo.contract import pipeline
 from model_zoo.contract.errors import CardError, PackageError
 from model_zoo.contract.images import decode_image
 from model_zoo.contract.package import Package
-from model_zoo.runtime import onnxruntime, sessions
+from model_zoo.runtime import int8, onnxruntime, thread_budget
 from model_zoo.runtime.base import EngineOptions, Outputs, blank_feeds
 from model_zoo.runtime.onnxruntime import OnnxRuntimeEngine, load
 from model_zoo.runtime.thread_budget import ThreadBudget
@@ -59,7 +59,7 @@ def test_cpu_engine_runs_single_images(toy: Package) -> None:
 
 @pytest.fixture
 def two_cores(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(onnxruntime, "cpu_count", lambda only_physical_cores=False: 2)
+    monkeypatch.setattr(thread_budget, "cpu_count", lambda only_physical_cores: 2)
 
 
 @pytest.mark.usefixtures("two_cores")
@@ -144,7 +144,7 @@ def test_model_without_a_card_is_refused(publish_file: PublishFile) -> None:
 
 
 def test_int8_model_with_uint8_activations_runs(publish_file: PublishFile, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sessions, "_has_vnni", lambda: True)
+    monkeypatch.setattr(int8, "_has_vnni", lambda: True)
     card = toy_card(precision="int8")
     engine = load(publish_file(card, toy_onnx(card)), EngineOptions(workers=1))
     query = pipeline.make_query(card, score=0.01)

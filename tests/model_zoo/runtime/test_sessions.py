@@ -71,27 +71,13 @@ def test_gpu_libraries_are_loaded_from_their_wheels(
     assert not printed.out
 
 
-@pytest.mark.parametrize(
-    ("precision", "provider", "vnni", "adapted"),
-    [
-        ("int8", "cpu", True, True),
-        ("int8", "cpu", False, False),
-        ("int8", "openvino", False, True),
-        ("int8", "tensorrt", True, False),
-        ("fp32", "cpu", True, False),
-    ],
-)
-def test_int8_files_get_uint8_activations_where_that_is_faster_or_correct(
-    publish_file: PublishFile,
-    monkeypatch: pytest.MonkeyPatch,
-    precision: str,
-    provider: Provider,
-    vnni: bool,
-    adapted: bool,
+@pytest.mark.parametrize(("precision", "adapted"), [("int8", True), ("fp32", False), ("fp16", False)])
+def test_only_int8_files_are_adapted(
+    publish_file: PublishFile, monkeypatch: pytest.MonkeyPatch, precision: str, adapted: bool
 ) -> None:
-    monkeypatch.setattr(sessions, "_has_vnni", lambda: vnni)
-    monkeypatch.setattr(sessions, "to_uint8_activations", lambda model: b"adapted" + model)
+    calls: list[Provider] = []
+    monkeypatch.setattr(sessions, "adapt_int8", lambda model, provider: calls.append(provider) or model)
     card = toy_card(precision=precision)
     package = publish_file(card, toy_onnx(card))
-    expected = b"adapted" + package.model_path.read_bytes() if adapted else package.model_path
-    assert sessions._adapt(package.model_path, provider, precision) == expected
+    make_session(package.model_path, precision=precision)
+    assert calls == (["cpu"] if adapted else [])

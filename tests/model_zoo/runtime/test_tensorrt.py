@@ -19,7 +19,8 @@ import pytest
 
 from model_zoo.contract import pipeline
 from model_zoo.contract.errors import PackageError
-from model_zoo.contract.package import Package, Repository
+from model_zoo.contract.package import Package
+from model_zoo.contract.repository import Repository
 from model_zoo.runtime.base import EngineOptions, EngineUnavailable, Outputs
 from tests.service.conftest import flat
 from tests.service.fake_engine import FakeEngine

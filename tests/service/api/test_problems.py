@@ -8,7 +8,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from model_zoo.contract.errors import LineageError, PackageError
-from model_zoo.contract.package import Repository
+from model_zoo.contract.repository import Repository
 from service.api.errors import RequestError
 from service.api.problems import STATUS_BY_ERROR, problem
 from service.inference.errors import Overloaded, QueueFull, ServiceError

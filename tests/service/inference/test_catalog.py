@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from model_zoo.contract.package import Repository
+from model_zoo.contract.repository import Repository
 from service.inference.catalog import read_catalog
 from tests.service.conftest import Publish
 

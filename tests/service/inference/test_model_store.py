@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from model_zoo.contract.errors import PackageError, PackageNotFound, QueryError
-from model_zoo.contract.package import Package, Repository
+from model_zoo.contract.package import Package
 from model_zoo.contract.pipeline import make_query
+from model_zoo.contract.repository import Repository
 from model_zoo.runtime.base import EngineOptions
 from service.inference.batcher import BatchingOptions
 from service.inference.errors import NotReady

@@ -9,8 +9,9 @@ from contextlib import asynccontextmanager
 import pytest
 
 from model_zoo.contract.errors import ImageError, PackageNotFound, QueryError
-from model_zoo.contract.package import Package, Repository
+from model_zoo.contract.package import Package
 from model_zoo.contract.pipeline import make_query
+from model_zoo.contract.repository import Repository
 from model_zoo.runtime.base import EngineOptions
 from service.inference.batcher import BatchingOptions
 from service.inference.errors import DeadlineExceeded, DecodeQueueFull, InferenceQueueFull, NotReady, ShuttingDown

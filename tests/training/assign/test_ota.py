@@ -1,4 +1,4 @@
-"""YOLOv7's assigner: the original's entries, a reference implementation, and special cases."""
+"""OTA: a reference implementation, and special cases."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.training.losses.anchor_cases import Case, check_finite, head_only_detector, scene
-from training.assign import ota
+from tests.training.losses.anchor_cases import head_only_detector, scene
+from training.assign import lead_guided, ota
 from training.assign.base import AnchorAssignment
 from training.batch import Targets
 from training.boxes import pairwise_iou
@@ -15,28 +15,6 @@ from training.losses.yolov5 import Gains
 from training.losses.yolov7 import YOLOv7Criterion
 
 GAINS = Gains(classes=0.3, objectness=0.7)
-
-
-KINDS = [
-    ("basic_nc3", "ota", 10),
-    ("basic_nc3", "aux", 20),
-    ("basic_nc3", "auxlead10", 10),
-    ("basic_nc80", "ota", 10),
-    ("basic_nc80", "aux", 20),
-]
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize(("name", "kind", "lead_top_k"), KINDS)
-def test_entries_and_their_order_match_the_original(shared, name, kind, lead_top_k, dtype):
-    case = Case(shared, "yolov7", name)
-    criterion = YOLOv7Criterion(case.detector, GAINS, lead_top_k)
-    heads = {"match": (0.5, lead_top_k), **({"matchaux": (1.0, 20)} if kind != "ota" else {})}
-    for key, (offset, top) in heads.items():
-        assigned = criterion.assign(case.maps(dtype), case.targets(dtype), offset, top)
-        for i in range(3):
-            rows = torch.stack(assigned.select(assigned.level == i)[1:], dim=1)
-            assert rows.tolist() == case.arrays[f"{kind}__{key}{i}"].tolist()
 
 
 def reference_ota(boxes: Tensor, raw: Tensor, objects: Tensor, class_ids: Tensor, top: int) -> list[int]:
@@ -69,8 +47,9 @@ def test_crowded_scenes_match_the_reference(monkeypatch, objects, max_pairs):
     targets = targets._replace(boxes=targets.boxes.double())
     criterion = YOLOv7Criterion(head_only_detector(3), GAINS)
     calls = []
-    monkeypatch.setattr("training.losses.yolov7.assign_by_ota", lambda *a: calls.append(a) or ota.assign_by_ota(*a))
-    assigned = criterion.assign(maps, targets, 0.5, 10)
+    monkeypatch.setattr(lead_guided, "assign_by_ota", lambda *a: calls.append(a) or ota.assign_by_ota(*a))
+    levels, locate = criterion.lead.levels(maps), criterion.lead.locate
+    assigned = lead_guided.assign_lead_guided(maps, levels, locate, targets, offset=0.5, top_k=10)
     candidates, boxes, raw, *_ = calls[0]
     expected = torch.full_like(candidates.target, -1)
     for image in range(len(objects)):
@@ -100,20 +79,3 @@ def test_candidate_with_two_claims_goes_to_the_cheaper_object():
     targets = Targets(torch.zeros(2).long(), torch.tensor([0, 0]), torch.tensor([[0.0, 0, 10, 10], [0, 0, 20, 20]]))
     assigned = ota.assign_by_ota(candidate, torch.tensor([[0.0, 0, 20, 19]]), torch.zeros(1, 2), targets, 10)
     assert assigned.target.tolist() == [1]
-
-
-def test_duplicate_objects_are_assigned():
-    maps, targets = scene([1])
-    twice = Targets(*(part.repeat_interleave(2, dim=0) for part in targets))
-    assigned = YOLOv7Criterion(head_only_detector(3)).assign(maps, twice, 0.5, 10)
-    assert set(assigned.target.tolist()) <= {0, 1}
-    check_finite(YOLOv7Criterion(head_only_detector(3)), maps, twice)
-
-
-def test_predictions_of_an_oblong_image():
-    """An object at the right end of a wide image is assigned to predictions there."""
-    maps, _ = scene([1], size=(64, 320))
-    target = Targets(torch.tensor([0]), torch.tensor([0]), torch.tensor([[280.0, 20, 310, 50]]))
-    assigned = YOLOv7Criterion(head_only_detector(3)).assign(maps, target, 0.5, 10)
-    assert len(assigned.x) > 0
-    assert bool(((assigned.x + 2) * torch.tensor([8, 16, 32])[assigned.level] > 280).all())

@@ -14,7 +14,8 @@ import pytest
 from lineage.cli.main import main
 from model_zoo.contract import pipeline
 from model_zoo.contract.boxes import xyxy_to_xywh
-from model_zoo.contract.package import Package, Repository
+from model_zoo.contract.package import Package
+from model_zoo.contract.repository import Repository
 from model_zoo.export.onnx import write_onnx
 from model_zoo.export.quantize import layers_to_quantize, measure_peaks, quantize
 from tests.exports import ExportedModel, make_once, tiny_export

@@ -9,8 +9,9 @@ import pytest
 
 from model_zoo.contract import pipeline
 from model_zoo.contract.errors import LineageError, PackageError
-from model_zoo.contract.package import Package, Repository
-from model_zoo.runtime import sessions
+from model_zoo.contract.package import Package
+from model_zoo.contract.repository import Repository
+from model_zoo.runtime import int8, sessions
 from model_zoo.runtime.base import EngineOptions
 from model_zoo.runtime.open import open_engine
 from tests.http_evaluation import average_precision_through_http
@@ -28,7 +29,7 @@ FORMS = pytest.mark.parametrize("has_vnni", [True, False], ids=["uint8 activatio
 def test_int8_package_scores_the_same_through_http(
     int8_package: Package, dataset: Dataset, monkeypatch: pytest.MonkeyPatch, has_vnni: bool
 ) -> None:
-    monkeypatch.setattr(sessions, "_has_vnni", lambda: has_vnni)
+    monkeypatch.setattr(int8, "_has_vnni", lambda: has_vnni)
     evaluated, served = evaluate_both_ways(int8_package, dataset)
     assert 0.2 < evaluated < 0.99  # int8 finds most objects of the float32 network but not all
     assert served == pytest.approx(evaluated, abs=1e-6)
@@ -39,7 +40,7 @@ def test_int8_package_scores_the_same_through_http(
 def test_official_int8_package_scores_the_same_through_http(
     int8_yolov5n: Package, shared: Path, monkeypatch: pytest.MonkeyPatch, has_vnni: bool
 ) -> None:
-    monkeypatch.setattr(sessions, "_has_vnni", lambda: has_vnni)
+    monkeypatch.setattr(int8, "_has_vnni", lambda: has_vnni)
     dataset = open_dataset(shared / "data" / "coco_mini")
     evaluated, served = evaluate_both_ways(int8_yolov5n, dataset)
     assert evaluated > 0.2

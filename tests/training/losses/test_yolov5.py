@@ -7,7 +7,7 @@ import torch
 
 from model_zoo.families.yolov5 import P6_ANCHORS, VARIANTS
 from tests.training.losses.anchor_cases import Case, assert_close, check_finite, head_only_detector, overfit, scene
-from training.assign.base import AnchorAssignment
+from training.assign.base import AnchorAssignment, as_convolved, gather
 from training.batch import Targets
 from training.losses import yolov5
 from training.losses.criterion import StepContext
@@ -121,9 +121,7 @@ def test_gather_reads_the_assigned_predictions():
     columns = [[0, 0, 2], [1, 0, 1], [2, 0, 1], [19, 0, 3], [4, 0, 0], [0, 0, 0]]
     assigned = AnchorAssignment(*(torch.tensor(column) for column in columns))
     expected = torch.stack([maps[0][1, 2, 19, 4], maps[0][0, 0, 0, 0], maps[2][1, 1, 3, 0]])
-    torch.testing.assert_close(
-        yolov5.gather([yolov5.as_convolved(m) for m in maps], assigned), expected, rtol=0, atol=0
-    )
+    torch.testing.assert_close(gather([as_convolved(m) for m in maps], assigned), expected, rtol=0, atol=0)
 
 
 def test_recipes_of_all_variants():

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from model_zoo.contract.errors import LineageError
-from model_zoo.contract.package import Repository
+from model_zoo.contract.repository import Repository
 from tests.training.write_data import write_data
 from training.report.comparison import write_comparison
 from training.run import compare as compare_module

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from model_zoo.contract.errors import LineageError
-from model_zoo.contract.package import Repository
+from model_zoo.contract.repository import Repository
 from model_zoo.registry import build
 from model_zoo.weights import store
 from tests.training.write_data import write_data

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
-from model_zoo.contract.package import Package, Repository
+from model_zoo.contract.package import Package
+from model_zoo.contract.repository import Repository
 from tests.service.app_client import RawRequest, check_problem, detect, png, serving, wait_until
 from tests.service.conftest import Publish, flat
 from tests.service.fake_engine import GatedEngines

@@ -11,7 +11,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from model_zoo.contract import pipeline
-from model_zoo.contract.package import Package, Repository
+from model_zoo.contract.package import Package
+from model_zoo.contract.repository import Repository
 from model_zoo.runtime.open import open_engine
 from service.api.native.schemas import DetectAnswer
 from tests.service.app_client import RawRequest, check_problem, detect, png, serving, wait_until

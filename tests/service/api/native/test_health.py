@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.testclient import TestClient
 
-from model_zoo.contract.package import Repository
+from model_zoo.contract.repository import Repository
 from service.api.native.schemas import Health
 from tests.service.app_client import check_problem, detect, png, serving, wait_until
 from tests.service.conftest import flat

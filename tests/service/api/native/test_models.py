@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.testclient import TestClient
 
-from model_zoo.contract.package import Repository
+from model_zoo.contract.repository import Repository
 from service.api.native.schemas import Model, ModelDetail, Models
 from tests.service.app_client import check_problem, serving, wait_until
 from tests.service.conftest import Publish

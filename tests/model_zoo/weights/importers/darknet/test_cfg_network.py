@@ -10,7 +10,7 @@ import torch
 
 from lineage.cli.main import main
 from model_zoo.contract.errors import LineageError
-from model_zoo.contract.package import Repository
+from model_zoo.contract.repository import Repository
 from model_zoo.detector import Detector
 from model_zoo.export.card import build_export_card
 from model_zoo.export.write_model import write_model

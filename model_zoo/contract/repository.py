@@ -1,0 +1,292 @@
+"""A model repository on disk.
+
+    <root>/<name>/<version>/model.onnx      and other files of the model
+                            card.json       the model card
+                            manifest.json   size and SHA-256 of each file
+    <root>/<name>/aliases.json              alias -> version
+
+Versions are positive integers. A package is published by one rename and never changed afterwards, so readers need no
+lock and only see complete packages. Entries starting with a dot are incomplete and must be ignored. Requires a POSIX
+file system.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+from model_zoo.contract import manifest, typed_json
+from model_zoo.contract.card import NAME, ModelCard
+from model_zoo.contract.errors import PackageError, PackageNotFound
+from model_zoo.contract.package import Package, package_errors
+from model_zoo.contract.suggest import did_you_mean
+
+ALIASES = "aliases.json"
+LATEST, STABLE = "latest", "stable"
+_VERSION = re.compile(r"[1-9][0-9]{0,8}")
+_ALIAS = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,99}")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """An unusable package, or a problem of a whole model."""
+
+    name: str
+    """Name of the model."""
+    version: int | None
+    """Version number, or None if the problem concerns the whole model."""
+    reason: str
+    """Why it is unusable."""
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A folder of models. Reading never writes, and a missing folder is an empty repository."""
+
+    root: Path
+    """Folder of the models."""
+
+    def names(self) -> list[str]:
+        """List the models that have at least one version."""
+        return [e.name for e in _entries(self.root) if NAME.fullmatch(e.name) and self.versions(e.name)]
+
+    def versions(self, name: str) -> list[int]:
+        """List the versions of a model in ascending order, including damaged ones."""
+        entries = _entries(self.root / _checked_name(name))
+        return sorted(int(e.name) for e in entries if _VERSION.fullmatch(e.name) and e.is_dir())
+
+    def aliases(self, name: str) -> dict[str, int]:
+        """Return the aliases of a model, without the implied `latest`."""
+        path = self.root / _checked_name(name) / ALIASES
+        try:
+            aliases = typed_json.parse(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            raise PackageError(f"{name}: cannot read {ALIASES} ({error})") from error
+        if not isinstance(aliases, dict) or not all(_is_alias(a) and type(v) is int for a, v in aliases.items()):
+            actual = typed_json.shorten(aliases)
+            raise PackageError(f"{name}: expected {ALIASES} to map names to versions; got {actual}; fix or delete it")
+        return aliases
+
+    def resolve(self, reference: str) -> Package:
+        """Return the package of `name`, `name@version` or `name@alias`.
+
+        A bare name resolves to the alias `stable` if it is set, otherwise to the highest version.
+
+        Raises:
+            PackageNotFound: the model, version or alias does not exist.
+            PackageError: the package is damaged.
+        """
+        name, separator, version = reference.partition("@")
+        self._require_name(name)
+        if not separator:
+            version = STABLE if STABLE in self.aliases(name) else LATEST
+        return self._open(name, self._resolve_version(name, version))
+
+    def publish(self, card: ModelCard, files: Mapping[str, Path]) -> Package:
+        """Publish files as the next version of `card.name`.
+
+        Publishing is atomic even if the process is killed, and concurrent publishers get different versions.
+
+        Args:
+            card: Card of the model.
+            files: Source path of each file by its name in the package; must include `model.onnx`.
+
+        Raises:
+            PackageError: a file name is invalid, or files cannot be copied.
+        """
+        manifest.check_names([*files, manifest.CARD])
+        home = self.root / card.name
+        staging = home / f".publish-{uuid4().hex}"
+        try:
+            staging.mkdir(parents=True)
+            manifest.fill(staging, card, files)
+            version = _claim_next_version(home, staging)
+            manifest.sync_folder(self.root)
+        except OSError as error:
+            raise PackageError(f"{card.name}: cannot publish in {self.root} ({error})") from error
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+        return self._open(card.name, version)
+
+    def set_alias(self, name: str, alias: str, version: int) -> None:
+        """Point `alias` to `version`.
+
+        Raises:
+            PackageNotFound: the model or version does not exist.
+            PackageError: the alias is invalid or `latest`, the package is damaged, or the repository is read-only.
+        """
+        if not _is_alias(alias):
+            raise PackageError(
+                f"alias: expected a name matching {_ALIAS.pattern}, other than the implied {LATEST!r}; got {alias!r}"
+            )
+        with self._locked(name):
+            self._open(name, self._resolve_version(name, str(version)))
+            _write_aliases(self.root / name, self.aliases(name) | {alias: version})
+
+    def remove_alias(self, name: str, alias: str) -> None:
+        """Remove an alias.
+
+        Raises:
+            PackageNotFound: the model or alias does not exist.
+        """
+        with self._locked(name):
+            aliases = self.aliases(name)
+            if alias not in aliases:
+                raise PackageNotFound(
+                    f"{name} has no alias {alias!r}; existing aliases: {', '.join(aliases) or 'none'}"
+                )
+            _write_aliases(self.root / name, {a: v for a, v in aliases.items() if a != alias})
+
+    def remove(self, name: str, version: int) -> None:
+        """Delete a version, damaged or not. If it is the highest one, its number is reused by the next version.
+
+        Raises:
+            PackageNotFound: the model or version does not exist.
+            PackageError: an alias points to the version.
+        """
+        with self._locked(name):
+            home = self.root / name
+            self._resolve_version(name, str(version))
+            aliases = [alias for alias, v in self.aliases(name).items() if v == version]
+            if aliases:
+                raise PackageError(
+                    f"{name}@{version}: cannot remove it while {', '.join(aliases)} points to it; "
+                    "move or remove the alias first"
+                )
+            trash = home / f".removed-{uuid4().hex}"
+            (home / str(version)).rename(trash)  # readers no longer see it, however long deleting takes
+            manifest.sync_folder(home)
+            shutil.rmtree(trash, ignore_errors=True)
+
+    def scan(self) -> tuple[list[Package], list[Problem]]:
+        """List all usable packages and all problems."""
+        packages: list[Package] = []
+        problems: list[Problem] = []
+        for entry in _entries(self.root):
+            if not entry.is_dir():
+                continue
+            if not NAME.fullmatch(entry.name):
+                problems.append(Problem(entry.name, None, f"expected a folder name matching {NAME.pattern}"))
+                continue
+            for version in self.versions(entry.name):
+                try:
+                    packages.append(self._open(entry.name, version))
+                except PackageError as error:
+                    problems.append(Problem(entry.name, version, str(error)))
+            problems += self._alias_problems(entry.name)
+        return packages, problems
+
+    def _alias_problems(self, name: str) -> list[Problem]:
+        try:
+            aliases = self.aliases(name)
+        except PackageError as error:
+            return [Problem(name, None, str(error))]
+        known = self.versions(name)
+        dangling = [(alias, version) for alias, version in aliases.items() if version not in known]
+        return [
+            Problem(name, None, f"{name}: alias {alias!r} points to version {version}, which does not exist")
+            for alias, version in dangling
+        ]
+
+    def _open(self, name: str, version: int) -> Package:
+        """Open a package: read manifest and card, and check that all files exist with the right size."""
+        folder = self.root / name / str(version)
+        with package_errors(name, version):
+            if not folder.resolve().is_relative_to(self.root.resolve()):
+                raise PackageError("the folder is a link to a path outside the repository")
+            files = manifest.read(folder).files
+            for file in files:
+                manifest.check_size(folder, file)
+                if file.name == manifest.CARD:
+                    manifest.check_contents(folder, file)
+            card = ModelCard.read(folder / manifest.CARD)
+            if card.name != name:
+                raise PackageError(f"expected a card of {name!r}; got one of {card.name!r}")
+        return Package(name, version, folder, card, files)
+
+    def _resolve_version(self, name: str, requested: str) -> int:
+        """Return the version of a number or an alias."""
+        versions = self.versions(name)
+        if requested == LATEST:
+            version = max(versions, default=None)
+        else:
+            version = int(requested) if _VERSION.fullmatch(requested) else self.aliases(name).get(requested)
+        if version not in versions:
+            target = f" (alias of version {version})" if requested in self.aliases(name) else ""
+            known = ", ".join([*map(str, versions), LATEST, *self.aliases(name)])
+            raise PackageNotFound(f"{name} has no version {requested!r}{target}; expected one of: {known}")
+        return version
+
+    def _require_name(self, name: str) -> None:
+        names = self.names()
+        if name in names:
+            return
+        if not names:
+            raise PackageNotFound(
+                f"no model {name!r}: the model repository {self.root} is empty; publish one with "
+                f"`lineage import <weights> --name <name> --repository {self.root}` or with `lineage export`"
+            )
+        hints = filter(None, [did_you_mean(name, names, count=1), f"available: {', '.join(names)}"])
+        raise PackageNotFound(f"no model {name!r}; {' '.join(hints)}")
+
+    @contextmanager
+    def _locked(self, name: str) -> Iterator[None]:
+        """Hold the lock for changes of aliases and versions. The lock of a dead process is released."""
+        self._require_name(name)
+        try:
+            with open(self.root / name / ".lock", "wb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                yield
+        except OSError as error:
+            raise PackageError(f"{name}: cannot change it in {self.root} ({error})") from error
+
+
+def _entries(folder: Path) -> list[Path]:
+    """List the entries of a folder that do not start with a dot. A missing folder is empty."""
+    try:
+        return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise PackageError(f"{folder}: cannot read the folder ({error})") from error
+
+
+def _checked_name(name: str) -> str:
+    if not NAME.fullmatch(name):
+        raise PackageNotFound(f"no model {name!r}: expected a name matching {NAME.pattern}")
+    return name
+
+
+def _is_alias(text: str) -> bool:
+    return text != LATEST and _ALIAS.fullmatch(text) is not None
+
+
+def _claim_next_version(home: Path, staging: Path) -> int:
+    """Rename a complete folder to the next free version. Retry if another publisher was faster."""
+    while True:
+        version = max((int(e.name) for e in _entries(home) if _VERSION.fullmatch(e.name)), default=0) + 1
+        try:
+            staging.rename(home / str(version))  # fails if the version exists
+        except OSError as error:
+            if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+                raise
+        else:
+            manifest.sync_folder(home)
+            return version
+
+
+def _write_aliases(home: Path, aliases: Mapping[str, int]) -> None:
+    part = home / f".aliases-{uuid4().hex}"
+    manifest.write(part, json.dumps(aliases, indent=2, sort_keys=True) + "\n")
+    part.replace(home / ALIASES)
+    manifest.sync_folder(home)
