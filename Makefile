@@ -1,5 +1,5 @@
 # `make` creates .venv, the development environment with all extras and the `lineage` command.
-# `make serve` does not need it: it has an environment of its own, without torch, which is ready in seconds.
+# `make serve` does not need it: it has its own environment, without torch, which is ready in seconds.
 #
 # PYTHON=python3.12 make          use another interpreter (3.11 or newer)
 # PIP_EXTRA_INDEX_URL=... make    use another package index, such as PyTorch's for CPUs: the default build of torch on
@@ -51,7 +51,7 @@ bench: $(WORK)/.ready
 	$(WORK)/bin/python benchmarks/serve.py $(ARGS)
 
 # Make the bundled model, from rendered pages to a package in build/ui-elements/models. It takes two hours. A second call
-# continues an interrupted one. ARGS='--seed 1' make ui-elements
+# resumes an interrupted one. ARGS='--seed 1' make ui-elements
 ui-elements: $(WORK)/.ready examples/ui_elements/node_modules/.package-lock.json
 	$(WORK)/bin/python -m examples.ui_elements.make --output build/ui-elements $(ARGS)
 

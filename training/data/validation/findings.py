@@ -60,7 +60,7 @@ KINDS = {
     "image-missing": FindingKind("error", "image file does not exist"),
     "image-empty": FindingKind("error", "image file is empty"),
     "image-unreadable": FindingKind("error", "image is truncated, corrupt or of an unsupported format"),
-    "image-size": FindingKind("error", "image has another size than its labels declare"),
+    "image-size": FindingKind("error", "image size differs from the size its labels declare"),
     "image-rotated": FindingKind("note", "images rotated by EXIF; boxes are converted to the displayed orientation"),
     "image-16-bit": FindingKind("note", "images with more than 8 bits per channel; converted to 8"),
     "image-gray": FindingKind("note", "grayscale images in a split with color images; read as RGB"),
