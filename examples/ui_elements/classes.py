@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 CLASSES = {
-    "button": "a clickable element with a body of its own: a fill, an outline or a shadow",
+    "button": "a clickable element with a visible body: a fill, an outline or a shadow",
     "link": "clickable text without a body, with one box per line",
     "text_field": "a frame or line to type into, of one or more lines, with its content",
     "checkbox": "the box alone, without its label",
@@ -13,7 +13,7 @@ CLASSES = {
     "toggle": "a switch wider than high, without its label",
     "tab": "one tab of a row: its body, or its text and icon with the line below",
     "image": "an illustration, a photograph, a chart or an avatar that is not a letter",
-    "icon": "a symbol outside of the controls above",
+    "icon": "a symbol outside the controls above",
     "heading": "a title or large separate text, with one box around all its lines",
     "table": "rows and columns of data",
 }

@@ -90,7 +90,7 @@ class Step:
 
 
 def steps(plan: Plan, folder: Path) -> Iterator[Step]:
-    """Yield the steps in order, with paths relative to `folder`. Each may need the result of the one before."""
+    """Yield the steps in order, with paths relative to `folder`. Each may need the result of the previous one."""
     generator, generated = "python -m examples.ui_elements", folder / "pages" / "manifest.json"
     size = f"--count {plan.count} --seed {plan.seed}"
     yield Step(

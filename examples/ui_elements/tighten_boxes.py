@@ -1,7 +1,7 @@
 """Shrink boxes of the DOM to the visible pixels of the screenshot.
 
 The DOM has the box of a slider, but not of its track and thumb. It has the box of an icon, but not of its strokes. A
-side moves inwards while the row of pixels along it has the color just outside of the box.
+side moves inwards while the row of pixels along it has the color just outside the box.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def _tighten(image: Image, box: Box, ink: bool) -> Box | None:
     """Move all sides inwards. Around ink, the row just outside has the background color."""
     height, width = image.shape[:2]
     x1, y1, x2, y2 = box
-    # A body may stand on a line of its own color, so the color three rows away counts too.
+    # A line of the body's color may touch the body, so the color three rows away counts too.
     limit, distances = (MAX_INK_DIFFERENCE, (1,)) if ink else (MAX_BACKGROUND_DIFFERENCE, (1, 3))
     y1 += _background(image[y1:y2, x1:x2], [image[max(0, y1 - d), x1:x2] for d in distances], limit)
     y2 -= _background(image[y1:y2, x1:x2][::-1], [image[min(height, y2 + d) - 1, x1:x2] for d in distances], limit)

@@ -30,7 +30,7 @@ from training.data.dataset import Record
 from training.data.open import open_dataset
 from training.evaluate.source import open_source
 
-MIN_ELEMENTS = 12  # a result on fewer elements means little
+MIN_ELEMENTS = 12  # F1 on fewer elements is too noisy to rank
 MAX_WIDTH = 1600  # pixels of both images together
 QUALITY = [cv2.IMWRITE_JPEG_QUALITY, 82]
 
