@@ -1,4 +1,4 @@
-"""Settings of the service: `LINEAGE_*` environment variables, or flags of `lineage serve`, which win."""
+"""Settings of the service: `LINEAGE_*` environment variables, or flags of `lineage serve`, which take precedence."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def detect(
         nms: Overlap measure of NMS: IoU, or DIoU, which also considers the distance between centers.
         classes: Only these classes, by name or index, separated by commas, such as person,car
         max_detections: Max detections per image.
-        save: Write copies of the images with the boxes drawn in to this folder.
+        save: Folder for copies of the images with boxes drawn.
         as_json: Print JSON instead of a table.
     """
     if not paths:

@@ -12,7 +12,7 @@ from service.api.problems import MEDIA_TYPE, problem
 
 
 class ProblemProtocol(H11Protocol):
-    """Answers malformed HTTP like the application answers a bad request."""
+    """Answers malformed HTTP the way the application answers a bad request."""
 
     def send_400_response(self, msg: str) -> None:
         """Send a problem, unless a response has already started, and close the connection."""

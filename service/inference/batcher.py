@@ -97,7 +97,7 @@ class Batcher(Generic[Item, Result]):
         return sum(len(tickets) for tickets in self._groups.values())
 
     async def submit(self, item: Item, *, deadline: float, group: Hashable = None) -> BatchResult[Result]:
-        """Return the item's result. Cancelling withdraws the item.
+        """Return the item's result. Canceling withdraws the item.
 
         `deadline` is in event loop time. An exception that `run` raises for this item is raised here.
 

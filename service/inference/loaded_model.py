@@ -20,7 +20,7 @@ Job = tuple[ModelInput, Query]
 
 
 class LoadedModel:
-    """Runs preprocessed images in batches. `unload` waits until nobody uses the model."""
+    """Runs preprocessed images in batches. `unload` waits until no request uses the model."""
 
     def __init__(self, package: Package, engine: Engine, batching: BatchingOptions) -> None:
         self.package, self.engine = package, engine

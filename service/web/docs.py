@@ -1,4 +1,4 @@
-"""GET /docs: the API as one static page made from /openapi.json, without resources of other hosts."""
+"""GET /docs: the API as one static page made from /openapi.json, without resources from other hosts."""
 
 from __future__ import annotations
 

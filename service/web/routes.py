@@ -1,4 +1,4 @@
-"""GET /: the playground, static files without resources of other hosts."""
+"""GET /: the playground, static files without resources from other hosts."""
 
 from __future__ import annotations
 
