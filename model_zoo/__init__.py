@@ -2,5 +2,5 @@
 
 import os
 
-# ONNX Runtime sends reports of use to its maker unless this is set before it is imported.
+# ONNX Runtime's Linux wheels send telemetry unless this is set before the import.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

@@ -16,7 +16,7 @@ from model_zoo.contract.errors import LineageError
 from model_zoo.contract.suggest import did_you_mean
 from model_zoo.detector import Detector
 
-Builder = Callable[..., Detector]  # (variant, class_names, and integer options of its own)
+Builder = Callable[..., Detector]  # (variant, class_names, and the builder's integer options)
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Family:
     summary: str
     """The generation in one sentence, with year and paper."""
     changes: str
-    """Changes since the generation before it, empty for the first one."""
+    """Changes since the previous generation, empty for the first one."""
 
 
 @dataclass(frozen=True)

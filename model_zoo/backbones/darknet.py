@@ -16,7 +16,8 @@ from model_zoo.blocks.darknet import Residual, SameSizeMaxPool, darknet_conv
 class Darknet19(nn.Module):
     """18 convolutions in six stages (arXiv:1612.08242, table 6, without the classifier). Returns c4 and c5.
 
-    A stage alternates 3x3 and 1x1 convolutions. Pools separate the stages. `width` is the channels of the first stage.
+    A stage alternates 3x3 and 1x1 convolutions. Pools separate the stages. `width` is the channel count of the
+    first stage.
     """
 
     def __init__(self, width: int = 32) -> None:
@@ -46,7 +47,7 @@ def _squeezes(in_channels: int, channels: int, times: int) -> nn.Sequential:
 class Darknet53(nn.Module):
     """52 convolutions: a stem and five residual stages (arXiv:1804.02767, table 1). Returns c3, c4, c5.
 
-    `width` is the channels of the stem, `repeats` the residuals per stage; `conv` builds every convolution.
+    `width` is the channel count of the stem, `repeats` the residuals per stage; `conv` builds every convolution.
     """
 
     def __init__(

@@ -8,7 +8,7 @@ maps one per tensor. The scale of a map is its largest magnitude in an image, av
 that no single image determines it. Biases stay float32: TensorRT requires it, and ONNX Runtime rounds them itself.
 
 Convolutions that no other convolution follows stay float32. They output the predictions, whose box and scores would
-share 256 steps. `precision.HalfNetwork` has its border at the same place.
+share 256 steps. `precision.HalfNetwork` keeps everything after the prediction layers in float32.
 """
 
 from __future__ import annotations

@@ -9,15 +9,15 @@
                                   down5 ── c5 /32 ── pyramid ─────────┴─────────────────────► p5 ─► predict
 
 Every c, up and down of the neck is a stage: RepBlock in N, T and S, CSPStackRep in M and L. The backbone is
-EfficientRep (CSPBep in M and L), the neck Rep-PAN. `up` enlarges by a transposed convolution. Activations are ReLU, but
-SiLU in L and in every head.
+EfficientRep (CSPBep in M and L), the neck Rep-PAN. `up` upsamples by a transposed convolution. Activations are ReLU,
+but SiLU in L and in every head.
 
 2.0 is the paper's. The head of 0.1.0 (`-v1`) predicts objectness and boxes as YOLOX does. L trains with plain
 convolutions, `yolov6l-relu` with RepVGG blocks.
 
 Where we differ: the initial weights of the head are small random numbers where the original's are zero. Untrained
 predictions are then not all equal. `yolov6t` has the published size (depth 0.25, width 0.5; 15.0 M). The configuration
-file of that name in 2.0 has another (0.33, 0.375; 9.7 M).
+file of that name in 2.0 has another size (0.33, 0.375; 9.7 M).
 """
 
 from __future__ import annotations

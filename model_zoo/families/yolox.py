@@ -18,7 +18,7 @@ except in the stem, with depthwise separable ones. `yolox-darknet53` is the pape
 top-down path.
 
 Where we differ: nothing in the network. Weights older than release 0.1.1rc0 expect normalized RGB. They do not work
-here, and nothing in a file shows its age.
+here, and nothing in a file indicates its release.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Detect objects in image files, and write copies with the boxes drawn in.
+"""Detect objects in image files, and write copies with boxes drawn.
 
 engine = open_engine(package)
 for result in detect_files(engine, make_query(package.card), find_images(["images"])):
@@ -62,7 +62,7 @@ def detect_files(
         engine: Engine of the model.
         query: Thresholds, classes and limits.
         paths: Image files.
-        copies: Files to write copies to, with the boxes drawn in, by image file.
+        copies: Files to write copies with boxes to, by image file.
     """
 
     def run(path: Path) -> FileResult | FileError:

@@ -24,7 +24,7 @@ THREAD_BUDGET: Final = ThreadBudget()  # all models share the cores
 
 
 class OnnxRuntimeEngine:
-    """One model on one device: per canvas a one-thread session, and one of `threads` for runs without company."""
+    """One model on one device, with two sessions per canvas: one thread, or `threads` for runs without overlap."""
 
     def __init__(self, package: Package, options: EngineOptions, provider: Provider) -> None:
         on_cpu = provider in ("cpu", "openvino")

@@ -1,4 +1,4 @@
-"""Threads per inference: how many cores there are to use, and which inference may use them all."""
+"""Threads per inference: count the usable cores, and decide which inference may use all of them."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
 """Decode the bytes of an image file to upright RGB uint8 (H, W, 3).
 
-JPEG, PNG, WebP, TIFF and BMP are identified by their first bytes, never by a name. Other files are refused by
-name, such as "a GIF". The header is parsed here and checked against the limits before anything is decoded. Only the
-parts that the pixels need reach the decoder (see `headers`). Damaged files raise errors instead of decoding in part.
+JPEG, PNG, WebP, TIFF and BMP are identified by their first bytes, never by the file name. Errors name the type of
+other files, such as "a GIF". The header is parsed here and checked against the limits before anything is decoded. Only
+the parts that the pixels need reach the decoder (see `headers`). Damaged files raise errors instead of decoding in
+part.
 """
 
 from __future__ import annotations

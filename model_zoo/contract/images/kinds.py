@@ -14,7 +14,7 @@ _KINDS: tuple[tuple[bytes, str], ...] = (
     (rb".{4}(ftyp|moov|mdat|wide)", "a video (MP4 or MOV)"),
     (rb"\x1aE\xdf\xa3", "a video (Matroska or WebM)"),
     (rb"RIFF.{4}AVI |\0\0\x01[\xba\xb3]|FLV\x01|OggS|\x30\x26\xb2\x75", "a video"),
-    (rb"RIFF.{4}WAVE|ID3|fLaC|\xff[\xfb\xf3\xf2]", "a sound file"),
+    (rb"RIFF.{4}WAVE|ID3|fLaC|\xff[\xfb\xf3\xf2]", "an audio file"),
     (rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51", "a JPEG 2000 image"),
     (rb"\0\0\0\x0cJXL |\xff\x0a", "a JPEG XL image"),
     (rb"II\+\0|MM\0\+", "a BigTIFF image"),
