@@ -1,6 +1,6 @@
 """Precision, recall and F1 over the score threshold, and the confusion matrix.
 
-They explain a result; COCO's metrics rank it. Both ignore objects marked `crowd`.
+Use them to explain a result; models are ranked by COCO's metrics. Both ignore objects marked `crowd`.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ configuration.
 
 Darknet's gain of the box loss, 0.07, multiplies a derivative that lacks factors of decoding. It is larger
 than the derivative of the loss, in proportion to the image size. On the reference case of 160 pixels it is ten
-times as large, as the median over predictions. So a gain of 2 gives boxes the weight they have in Darknet.
+times as large (median over predictions). So a gain of 2 gives boxes the weight they have in Darknet.
 """
 
 from __future__ import annotations

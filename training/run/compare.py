@@ -35,7 +35,7 @@ from training.run.publish import EVALUATION, publish_run
 from training.run.run_folder import BEST, CHECKPOINT
 
 INTERRUPTED: Final = 130
-LATENCY_ROUNDS: Final = 15  # each round times every model once, so that noise of the machine affects all alike
+LATENCY_ROUNDS: Final = 15  # each round times every model once, so that machine noise affects all models alike
 FILL: Final = 114  # gray
 
 
@@ -85,7 +85,7 @@ class Comparison:
     models: Sequence[ComparedModel]
     """Models that could be measured."""
     failures: Sequence[str]
-    """Messages of the others."""
+    """Error messages of the models that could not be measured."""
 
 
 def compare(

@@ -194,7 +194,7 @@ def _build_loader(
 
 
 def _require_unfinished(state: TrainingState, config: TrainConfig, epochs: int, folder: Path) -> None:
-    """Update the stop reason for the resumed run's options. Raise LineageError if the run has still ended."""
+    """Update the stop reason for the new options. Raise LineageError if they do not allow the run to continue."""
     state.stop_reason = stop_reason(state, config, epochs)
     if state.stop_reason == FINISHED:
         raise LineageError(

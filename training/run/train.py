@@ -55,7 +55,7 @@ def train(config: TrainConfig, log: Log = silent) -> TrainResult:
         log = log if group.is_main else silent
         session = (resume_run if config.resume else start_run)(config, group, log)
         log(_introduction(session))
-        gc.freeze()  # objects made so far live to the end: garbage collection need not scan them
+        gc.freeze()  # existing objects live until the end, so garbage collection need not scan them
         stop_reason = session.trainer.run()
         metrics = _conclude(session, stop_reason, log) if group.is_main else None
     return TrainResult(session.trainer.folder, stop_reason, metrics)

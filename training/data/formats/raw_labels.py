@@ -216,7 +216,7 @@ def decode(data: bytes) -> str:
 
 
 def parse_integer(text: str) -> int | None:
-    """Return the integer that a text spells, such as 3 or 3.0, or None."""
+    """Return the integer that a text represents, such as 3 or 3.0, or None."""
     try:
         number = float(text)
     except ValueError:

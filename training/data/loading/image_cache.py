@@ -43,7 +43,7 @@ class CachedImages:
             policy: Letterbox policy.
             cache: `memory` keeps pixels in memory shared by all worker processes. `auto` does so if 0.4 of the free
                 memory suffices. `off` reads images each time.
-            processes: Training processes on this machine, each with a cache of its own.
+            processes: Training processes on this machine, each with its own cache.
         """
         self._paths = [record.path for record in records]
         self._stored = [record.size for record in records]
