@@ -163,8 +163,9 @@ def megabytes(path: Path) -> float:
 def enliven(detector: Detector) -> Detector:
     """Initialize weights so that the signal survives, and batch norms with the statistics of their input.
 
-    All families use the same distributions. With scales below 1 and shifts around 1, a deep network multiplies rounding
-    errors by some hundred. Wider distributions make it some thousand, unlike in any trained network.
+    All families use the same distributions. With scales below 1 and shifts around 1, a deep network amplifies
+    rounding errors a few hundred times. Wider distributions amplify them a few thousand times, more than trained
+    weights do.
     """
     for module in detector.modules():
         if isinstance(module, nn.BatchNorm2d):

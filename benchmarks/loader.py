@@ -204,7 +204,7 @@ def training_step() -> Callable[[Batch], None]:
 
 
 def row(subject: str, side: int, seconds: float) -> Row:
-    """Make a row of the seconds that one image takes."""
+    """Build a row from the seconds per image."""
     return Row(subject, side, round(1 / seconds, 1), round(seconds * 1e3, 2))
 
 

@@ -56,7 +56,7 @@ TRUTH_SCORE = 0.25  # detections of the fp32 file above it serve as ground truth
 
 @dataclass(frozen=True)
 class Row:
-    """Results of one file. Fields after the time are of trained weights only."""
+    """Results of one file. Fields after the time are filled for trained weights only."""
 
     variant: str
     weights: str
@@ -65,7 +65,7 @@ class Row:
     precision: str
     file_mb: float
     int8_layers: str
-    """Convolutions in int8, of those that can be."""
+    """Convolutions in int8, out of those that can be quantized."""
 
     ms: float = math.nan
     """CPU time per image on one core."""
@@ -75,7 +75,7 @@ class Row:
     """Mean over the best 100 predictions per image, from the export's parity check."""
 
     box_difference: float = math.nan
-    """The same of 1 - IoU."""
+    """The same mean, of 1 - IoU."""
 
     ap: float = math.nan
     ap50: float = math.nan
@@ -152,7 +152,7 @@ def exported(
 
 
 def layers(path: Path) -> str:
-    """Return how many of the convolutions that can be are in int8."""
+    """Return how many of the quantizable convolutions are in int8."""
     report = path.with_suffix(".quantization.json")
     if not report.is_file():
         return ""

@@ -208,7 +208,7 @@ def with_diagram(document: str) -> str:
 
 
 def sizes() -> list[list[str]]:
-    """Return a row of sizes for each package and script folder, with a head."""
+    """Return a row of sizes for each package and script folder, below a header."""
     rows = [["folder", "files", "lines", "median file", "longest file", "functions", "median", "95th percentile"]]
     for place in (*PACKAGES, *SCRIPTS):
         files, functions = file_lengths(python_files(place)), function_lengths(python_files(place))
@@ -233,7 +233,7 @@ def main(write: bool = False) -> None:
         roots = [path.name for path in sorted((ROOT / package).glob("*.py"))]
         print(f"root modules of {package}: {len(roots)} ({', '.join(roots)})")
     for group, imported in sorted(grouped(graph).items()):
-        print(f"{group} imports {', '.join(sorted(imported)) or 'nothing of the project'}")
+        print(f"{group} imports {', '.join(sorted(imported)) or 'nothing from the project'}")
     print("import cycle:", " -> ".join(find_cycle(module_graph(lazy=False))) or "none")
     print("import cycle, lazy imports included:", " -> ".join(find_cycle(graph)) or "none")
     if write:
