@@ -66,7 +66,7 @@ def test_without_detours_drops_edges_that_longer_paths_imply() -> None:
     assert structure.without_detours({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == {"a": {"b"}, "b": {"c"}, "c": set()}
 
 
-def test_with_diagram_replaces_what_is_between_the_markers() -> None:
+def test_with_diagram_replaces_the_text_between_the_markers() -> None:
     document = f"before {structure.BEGIN} old {structure.END} after"
     renewed = structure.with_diagram(document)
     assert renewed.startswith(f"before {structure.BEGIN}\n```mermaid")

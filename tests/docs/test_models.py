@@ -25,7 +25,7 @@ def test_every_variant_of_the_family_is_in_the_table(page: Path) -> None:
 
 @pytest.mark.slow  # builds and deploys every variant; each family's own tests count the published ones
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_sizes_and_work_are_the_codes(page: Path) -> None:
+def test_sizes_and_gflops_match_the_code(page: Path) -> None:
     for variant, size, params, deployed, gflops in ROW.findall(page.read_text(encoding="utf-8")):
         with torch.device("meta"):
             detector = build(variant)

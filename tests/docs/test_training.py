@@ -35,7 +35,7 @@ def test_options_that_may_change_on_resume_are_listed() -> None:
     assert flags | {"resume"} == CHANGEABLE_ON_RESUME
 
 
-def test_numbers_equal_those_of_the_code() -> None:
+def test_numbers_match_the_code() -> None:
     assert f"({DEFAULTS.patience}; 0 disables it)" in TEXT
     assert f"every `--save-minutes` ({DEFAULTS.save_minutes:g})" in TEXT
     assert f"at most {MAX_WORKERS}" in TEXT

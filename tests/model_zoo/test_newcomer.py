@@ -28,7 +28,7 @@ from service.settings import Settings
 Image = NDArray[Any]
 SCORE = 0.4
 PAGE = '''
-"""YOLOv9000 (made up): one map, a block with a gain of its own, and a head of its own."""
+"""YOLOv9000 (made up): one map, a block with its own gain, and its own head."""
 
 import torch
 from torch import nn

@@ -40,7 +40,7 @@ def test_variant_of_two_families_is_refused():
         registry.register(registry.describe_family("yolox"), ["yolov5n"])(lambda *_: None)
 
 
-def test_every_family_has_a_summary_and_changes_since_the_one_before():
+def test_every_family_has_a_summary_and_changes_since_its_predecessor():
     described = [registry.describe_family(name) for name in registry.families()]
     assert [family.name for family in described] == list(registry.families())
     assert all(family.summary for family in described)

@@ -96,7 +96,7 @@ def test_onnx_file_runs_at_another_size(int8_package: Package) -> None:
     assert rows.shape[::2] == (1, 6)
 
 
-def test_fixed_input_size_is_refused_another(repository: Repository, tmp_path: Path) -> None:
+def test_other_size_is_refused_for_a_fixed_input_size(repository: Repository, tmp_path: Path) -> None:
     card = toy_card(dynamic_size=False)
     (tmp_path / "toy.onnx").write_bytes(toy_onnx(card))
     with pytest.raises(LineageError, match=r"toy: input size is fixed to \(64, 64\); got \(96, 96\)"):

@@ -53,7 +53,7 @@ def test_yolox_schedule(name: str, schedule: Schedule, reference: Callable[[str]
     assert lr_schedule.at(0).lr == pytest.approx(schedule.warmup_from * 0.0025 if schedule.warmup_epochs else 0.0025)
 
 
-def test_biases_share_the_lr_without_a_warmup_of_their_own() -> None:
+def test_biases_share_the_lr_without_their_own_warmup() -> None:
     lr_schedule = build_schedule(replace(NO_WARMUP, warmup_epochs=2))
     assert all(lr_schedule.at(step).bias_lr == lr_schedule.at(step).lr for step in range(3 * STEPS))
 

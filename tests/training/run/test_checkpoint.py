@@ -27,7 +27,7 @@ def trained(recipe: Recipe = TOY) -> TrainLoop:
 
 
 @pytest.mark.parametrize("recipe", [TOY, ADAMW], ids=["sgd", "adamw"])
-def test_restored_loop_trains_on_exactly(recipe: Recipe, tmp_path: Path) -> None:
+def test_restored_loop_continues_exactly(recipe: Recipe, tmp_path: Path) -> None:
     first = trained(recipe)
     history = [{"epoch": 1, "ap": 1 / 3}]
     state = TrainingState(

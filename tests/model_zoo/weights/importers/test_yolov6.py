@@ -155,7 +155,7 @@ def test_all_weights_are_imported(variant: str) -> None:
 
 @torch.inference_mode()
 def test_small_variant_may_have_distance_bins(tmp_path: Path) -> None:
-    """The original program trains it so before a distillation."""
+    """The original program trains this form before distillation."""
     state = arrays(original_state(build("yolov6-test").eval().requires_grad_(False)))
     for level, channels in enumerate((8, 8, 16)):
         state[f"detect.reg_preds.{level}.weight"] = np.ones((68, channels, 1, 1), np.float32)

@@ -86,7 +86,7 @@ def test_multi_scale_keeps_the_aspect_ratio() -> None:
         assert abs(height - width * 0.6) <= 16
 
 
-def test_size_is_constant_if_the_range_has_no_other() -> None:
+def test_size_is_constant_if_the_range_allows_no_other() -> None:
     for multi_scale in ((1.0, 1.0), (0.99, 1.01)):
         sampler = replace(PLAIN, augmentation=Augmentation(multi_scale=multi_scale))
         assert {sampler.size(0, step) for step in range(50)} == {(320, 320)}
