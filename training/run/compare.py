@@ -25,6 +25,7 @@ from model_zoo.contract.files import file_sha256
 from model_zoo.contract.package import Package
 from model_zoo.contract.pipeline import Run, collate, make_query, preprocess
 from model_zoo.contract.repository import Repository
+from model_zoo.contract.suggest import did_you_mean
 from model_zoo.export.log import Log, silent
 from training.data.dataset import Dataset
 from training.data.open import open_dataset
@@ -123,8 +124,9 @@ def compare(
             else:
                 compared.append(evaluated_model(name, repository, dataset, val_split))
         except LineageError as error:
-            failures.append(str(error))
-            log(f"skipped {name}: {error}")
+            hint = "" if name in variants else did_you_mean(name, variants)
+            failures.append("; ".join(filter(None, [str(error), hint])))
+            log(f"skipped {name}: {failures[-1]}")
     if not compared:
         raise LineageError("nothing to compare: no model could be trained or evaluated")
     sources = [open_source(m.name, output / "models" if m.history else repository, threads=1) for m in compared]

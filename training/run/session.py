@@ -198,8 +198,8 @@ def _require_unfinished(state: TrainingState, config: TrainConfig, epochs: int, 
     state.stop_reason = stop_reason(state, config, epochs)
     if state.stop_reason == FINISHED:
         raise LineageError(
-            f"{folder}: a finished run cannot be resumed; its {epochs} epochs are done and its learning rate has "
-            f"decayed. Start a new run instead, with --weights {folder}"
+            f"{folder}: a finished run cannot be resumed; all of its epochs are done ({epochs}) and its learning "
+            f"rate has decayed. Start a new run instead, with --weights {folder}"
         )
     if state.stop_reason == EARLY_STOPPED:
         raise LineageError(

@@ -70,3 +70,10 @@ def test_budget_is_passed_to_training(tmp_path: Path, monkeypatch: pytest.Monkey
         compare_module._train("yolox-test", tmp_path / "toy", BUDGET, run)
     with pytest.raises(KeyboardInterrupt):
         compare_module._train("yolox-test", tmp_path / "toy", BUDGET, run)
+
+
+def test_misspelled_variant_is_reported_with_a_suggestion(tmp_path: Path) -> None:
+    messages: list[str] = []
+    with pytest.raises(LineageError, match="nothing to compare"):
+        compare(["yolov5-tost"], write_data(tmp_path / "toy"), BUDGET, output=tmp_path, log=messages.append)
+    assert "did you mean yolov5-test" in messages[0]
