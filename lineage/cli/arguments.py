@@ -66,7 +66,7 @@ def _readable_function(function: Callable[..., Any]) -> Callable[..., Any]:
     signature, hints = inspect.signature(function), get_type_hints(function, include_extras=True)
     types = {name: _readable(hints[name], p.default) for name, p in signature.parameters.items()}
     del call.__wrapped__  # otherwise tyro would follow it to the original annotations
-    call.__signature__ = signature  # type: ignore[attr-defined]
+    call.__signature__ = signature  # type: ignore[attr-defined]  # inspect reads it, typeshed lacks it
     call.__annotations__ = types
     return call
 

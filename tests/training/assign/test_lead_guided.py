@@ -6,20 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.training.losses.anchor_cases import Case, check_finite, head_only_detector, scene
+from tests.training.losses.anchor_cases import YOLOV7_GAINS, YOLOV7_KINDS, Case, check_finite, head_only_detector, scene
 from training.assign.lead_guided import assign_lead_guided
 from training.batch import Targets
-from training.losses.yolov5 import Gains
 from training.losses.yolov7 import YOLOv7Criterion
-
-GAINS = Gains(classes=0.3, objectness=0.7)
-KINDS = [
-    ("basic_nc3", "ota", 10),
-    ("basic_nc3", "aux", 20),
-    ("basic_nc3", "auxlead10", 10),
-    ("basic_nc80", "ota", 10),
-    ("basic_nc80", "aux", 20),
-]
 
 
 def assign(criterion: YOLOv7Criterion, maps: list[Tensor], targets: Targets, offset: float = 0.5, top_k: int = 10):
@@ -28,10 +18,10 @@ def assign(criterion: YOLOv7Criterion, maps: list[Tensor], targets: Targets, off
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize(("name", "kind", "lead_top_k"), KINDS)
+@pytest.mark.parametrize(("name", "kind", "lead_top_k"), YOLOV7_KINDS)
 def test_entries_and_their_order_match_the_original(shared, name, kind, lead_top_k, dtype):
     case = Case(shared, "yolov7", name)
-    criterion = YOLOv7Criterion(case.detector, GAINS, lead_top_k)
+    criterion = YOLOv7Criterion(case.detector, YOLOV7_GAINS, lead_top_k)
     heads = {"match": (0.5, lead_top_k), **({"matchaux": (1.0, 20)} if kind != "ota" else {})}
     for key, (offset, top) in heads.items():
         assigned = assign(criterion, case.maps(dtype), case.targets(dtype), offset, top)

@@ -6,15 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.training.losses.anchor_cases import head_only_detector, scene
+from tests.training.losses.anchor_cases import YOLOV7_GAINS, head_only_detector, scene
 from training.assign import lead_guided, ota
 from training.assign.base import AnchorAssignment
 from training.batch import Targets
 from training.boxes import pairwise_iou
-from training.losses.yolov5 import Gains
 from training.losses.yolov7 import YOLOv7Criterion
-
-GAINS = Gains(classes=0.3, objectness=0.7)
 
 
 def reference_ota(boxes: Tensor, raw: Tensor, objects: Tensor, class_ids: Tensor, top: int) -> list[int]:
@@ -45,7 +42,7 @@ def test_crowded_scenes_match_the_reference(monkeypatch, objects, max_pairs):
     maps, targets = scene(objects, seed=3)
     maps = [m.detach().double() for m in maps]
     targets = targets._replace(boxes=targets.boxes.double())
-    criterion = YOLOv7Criterion(head_only_detector(3), GAINS)
+    criterion = YOLOv7Criterion(head_only_detector(3), YOLOV7_GAINS)
     calls = []
     monkeypatch.setattr(lead_guided, "assign_by_ota", lambda *a: calls.append(a) or ota.assign_by_ota(*a))
     levels, locate = criterion.lead.levels(maps), criterion.lead.locate

@@ -16,9 +16,19 @@ from model_zoo.heads.anchor import AnchorHead, Anchors
 from model_zoo.registry import build
 from training.batch import Targets
 from training.losses.criterion import Criterion, Losses, StepContext
+from training.losses.yolov5 import Gains
 from training.recipe import Recipe
 
 PARTS = ("box", "objectness", "classes")
+YOLOV7_GAINS = Gains(classes=0.3, objectness=0.7)
+# Reference case of YOLOv7, kind of its criterion, and the lead's top_k.
+YOLOV7_KINDS = [
+    ("basic_nc3", "ota", 10),
+    ("basic_nc3", "aux", 20),
+    ("basic_nc3", "auxlead10", 10),
+    ("basic_nc80", "ota", 10),
+    ("basic_nc80", "aux", 20),
+]
 
 
 def head_only_detector(num_classes: int, anchors: Anchors = P5_ANCHORS, size: int = 160) -> Detector:

@@ -7,30 +7,31 @@ import torch
 
 from model_zoo.families import yolov7, yolov7_p6
 from model_zoo.families.yolov5 import P5_ANCHORS
-from tests.training.losses.anchor_cases import PARTS, Case, check_finite, head_only_detector, overfit, scene
+from tests.training.losses.anchor_cases import (
+    PARTS,
+    YOLOV7_GAINS,
+    YOLOV7_KINDS,
+    Case,
+    check_finite,
+    head_only_detector,
+    overfit,
+    scene,
+)
 from training.batch import Targets
 from training.losses.criterion import StepContext
 from training.losses.yolov5 import Gains, YOLOv5Criterion
 from training.losses.yolov7 import YOLOv7Criterion
 from training.recipes import recipe_of
 
-GAINS = Gains(classes=0.3, objectness=0.7)
-KINDS = [
-    ("basic_nc3", "ota", 10),
-    ("basic_nc3", "aux", 20),
-    ("basic_nc3", "auxlead10", 10),
-    ("basic_nc80", "ota", 10),
-    ("basic_nc80", "aux", 20),
-]
 TOLERANCES = [(torch.float32, 2e-6, 3e-6), (torch.float64, 1e-6, 3e-6)]
 
 
 @pytest.mark.parametrize(("dtype", "rtol", "grad_tol"), TOLERANCES)
-@pytest.mark.parametrize(("name", "kind", "lead_top_k"), KINDS)
+@pytest.mark.parametrize(("name", "kind", "lead_top_k"), YOLOV7_KINDS)
 def test_losses_and_gradients_match_the_original(shared, name, kind, lead_top_k, dtype, rtol, grad_tol):
     case = Case(shared, "yolov7", name)
     maps = case.maps(dtype, auxiliary=kind != "ota")
-    losses = YOLOv7Criterion(case.detector, GAINS, lead_top_k)(maps, case.targets(dtype), StepContext())
+    losses = YOLOv7Criterion(case.detector, YOLOV7_GAINS, lead_top_k)(maps, case.targets(dtype), StepContext())
     case.check(kind, losses, maps, rtol, grad_tol)
 
 
@@ -39,7 +40,11 @@ def test_yolov5_criterion_matches_the_original_without_ota(shared, dtype, rtol, 
     case = Case(shared, "yolov7", "basic_nc3")
     maps = case.maps(dtype)
     case.check(
-        "plain", YOLOv5Criterion(case.detector, GAINS)(maps, case.targets(dtype), StepContext()), maps, rtol, grad_tol
+        "plain",
+        YOLOv5Criterion(case.detector, YOLOV7_GAINS)(maps, case.targets(dtype), StepContext()),
+        maps,
+        rtol,
+        grad_tol,
     )
 
 
