@@ -50,17 +50,21 @@ class Geometry:
     """Offset (y, x) of the map for boxes."""
 
 
-def plan(policy: LetterboxPolicy, image: Size, canvas: Size) -> Geometry:
-    """Compute the placement of an image of size `image` on a canvas of size `canvas`."""
+def plan(policy: LetterboxPolicy, image: Size, canvas: Size, limit: Size | None = None) -> Geometry:
+    """Compute the placement of an image of size `image` on a canvas of size `canvas`.
+
+    The image is scaled to `limit`, by default `canvas`. A canvas of `smallest_canvas` needs the limit it was computed
+    from, because rounding can make a side a little shorter than its exact length.
+    """
     if policy.align == "stretch":
         scale = (canvas[0] / image[0], canvas[1] / image[1])
         return Geometry(image, canvas, canvas, (0, 0), scale, (0.0, 0.0))
-    gain = _gain(policy, image, canvas)
+    gain = _gain(policy, image, limit or canvas)
+    resized = _resized(policy, image, limit or canvas)
     if policy.align == "top_left":
-        return Geometry(image, canvas, _resized(policy, image, gain), (0, 0), (gain, gain), (0.0, 0.0))
+        return Geometry(image, canvas, resized, (0, 0), (gain, gain), (0.0, 0.0))
     if policy.rounding == "floor":
-        return _plan_in_whole_pixels(policy, image, canvas)
-    resized = _resized(policy, image, gain)
+        return _place_in_whole_pixels(image, canvas, resized)
     corner = (round((canvas[0] - resized[0]) / 2 - 0.1), round((canvas[1] - resized[1]) / 2 - 0.1))
     offset = ((canvas[0] - image[0] * gain) / 2, (canvas[1] - image[1] * gain) / 2)
     return Geometry(image, canvas, resized, corner, (gain, gain), offset)
@@ -69,16 +73,14 @@ def plan(policy: LetterboxPolicy, image: Size, canvas: Size) -> Geometry:
 def smallest_canvas(policy: LetterboxPolicy, image: Size, limit: Size, stride: int) -> Size:
     """Return the canvas that remains of `limit` after removing whole strides from the image's border.
 
-    The image keeps its size, and sides stay multiples of `stride` if those of `limit` are. This is the rectangular
-    inference of the YOLOv5 lineage with one difference. A side keeps one more stride if the exact size of the image,
-    before rounding, needs it. A stretched image has no border, so its canvas is `limit`.
+    The resized image keeps its size, and sides stay multiples of `stride` if those of `limit` are. This is the
+    rectangular inference of the YOLOv5 lineage: sides are rounded before their border is measured. A stretched image
+    has no border, so its canvas is `limit`.
     """
     if policy.align == "stretch":
         return limit
-    gain = _gain(policy, image, limit)
-    exact = (image[0] * gain - 1e-6, image[1] * gain - 1e-6)  # tolerance for float error above a whole number
-    needs = (max(rounded, side) for rounded, side in zip(_resized(policy, image, gain), exact, strict=True))
-    height, width = (bound - int(bound - need) // stride * stride for bound, need in zip(limit, needs, strict=True))
+    resized = _resized(policy, image, limit)
+    height, width = (side + (bound - side) % stride for side, bound in zip(resized, limit, strict=True))
     return height, width
 
 
@@ -102,25 +104,31 @@ def undo(boxes: Floats, geometry: Geometry) -> Floats:
     return clip((boxes - offset) / scale, geometry.image)
 
 
-def _plan_in_whole_pixels(policy: LetterboxPolicy, image: Size, canvas: Size) -> Geometry:
-    """Compute the placement of Darknet: integer division, and boxes are mapped with the whole-pixel sizes."""
-    (height, width), (rows, columns) = image, canvas
-    if not policy.scale_up and height <= rows and width <= columns:
-        resized = image
-    elif columns * height < rows * width:
-        resized = (max(columns * height // width, 1), columns)
-    else:
-        resized = (rows, max(rows * width // height, 1))
-    corner = ((rows - resized[0]) // 2, (columns - resized[1]) // 2)
-    scale = (resized[0] / height, resized[1] / width)
+def _place_in_whole_pixels(image: Size, canvas: Size, resized: Size) -> Geometry:
+    """Place an image as Darknet does: integer division, and boxes are mapped with the whole-pixel sizes."""
+    corner = ((canvas[0] - resized[0]) // 2, (canvas[1] - resized[1]) // 2)
+    scale = (resized[0] / image[0], resized[1] / image[1])
     return Geometry(image, canvas, resized, corner, scale, (float(corner[0]), float(corner[1])))
 
 
-def _gain(policy: LetterboxPolicy, image: Size, canvas: Size) -> float:
-    gain = min(canvas[0] / image[0], canvas[1] / image[1])
+def _gain(policy: LetterboxPolicy, image: Size, limit: Size) -> float:
+    gain = min(limit[0] / image[0], limit[1] / image[1])
     return gain if policy.scale_up else min(gain, 1.0)
 
 
-def _resized(policy: LetterboxPolicy, image: Size, gain: float) -> Size:
-    to_int = round if policy.rounding == "round" else int
+def _resized(policy: LetterboxPolicy, image: Size, limit: Size) -> Size:
+    """Return the size of the resized image, at least one pixel a side."""
+    if policy.rounding == "floor" and policy.align == "center":
+        return _resized_in_whole_pixels(policy, image, limit)
+    to_int, gain = round if policy.rounding == "round" else int, _gain(policy, image, limit)
     return max(to_int(image[0] * gain), 1), max(to_int(image[1] * gain), 1)
+
+
+def _resized_in_whole_pixels(policy: LetterboxPolicy, image: Size, limit: Size) -> Size:
+    """Return the resized size by integer division, as Darknet does."""
+    (height, width), (rows, columns) = image, limit
+    if not policy.scale_up and height <= rows and width <= columns:
+        return image
+    if columns * height < rows * width:
+        return max(columns * height // width, 1), columns
+    return rows, max(rows * width // height, 1)

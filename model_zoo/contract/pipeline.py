@@ -80,8 +80,9 @@ def make_query(
 
 
 def preprocess(card: ModelCard, image: NDArray[np.uint8], canvas: Size | None = None) -> ModelInput:
-    """Letterbox an RGB image (H, W, 3) onto a canvas, by default of the card's input size."""
-    geometry = letterbox.plan(card.letterbox, (image.shape[0], image.shape[1]), canvas or card.input_size)
+    """Letterbox an RGB image (H, W, 3) onto a canvas of `choose_canvas`, by default of the card's input size."""
+    size = (image.shape[0], image.shape[1])
+    geometry = letterbox.plan(card.letterbox, size, canvas or card.input_size, limit=card.input_size)
     return ModelInput(letterbox.apply(image, geometry, card.letterbox.fill), geometry)
 
 
@@ -127,8 +128,8 @@ def canvases(card: ModelCard) -> list[Size]:
 
 def choose_canvas(card: ModelCard, image: Size, sizes: Sequence[Size]) -> Size:
     """Return the smallest of `sizes` on which the image is as large as on the card's input size."""
-    resized = letterbox.plan(card.letterbox, image, card.input_size).resized
-    fitting = [s for s in sizes if letterbox.plan(card.letterbox, image, s).resized == resized]
+    height, width = letterbox.plan(card.letterbox, image, card.input_size).resized
+    fitting = [s for s in sizes if height <= s[0] and width <= s[1]]
     return min(fitting, key=lambda s: s[0] * s[1], default=card.input_size)
 
 

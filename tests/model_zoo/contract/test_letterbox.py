@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -31,20 +32,34 @@ policies = st.builds(
 
 @pytest.fixture(scope="module")
 def originals(shared: Path) -> dict[str, np.ndarray]:
-    with np.load(shared / "parity/training/augment_geometry/seed2.npz") as file:
-        return {key: file[key] for key in file.files if key.startswith(("letterbox_", "scale_boxes_", "yolox_preproc"))}
+    return _reference(shared, "seed2")
 
 
-def test_geometry_matches_the_v5_lineage(originals: dict[str, np.ndarray]) -> None:
-    cases = zip(originals["letterbox_in"].tolist(), originals["letterbox_out"], strict=True)
-    for (height, width, rows, columns, auto, stretched, scale_up, stride), expected in cases:
-        policy = LetterboxPolicy(align="stretch" if stretched else "center", scale_up=bool(scale_up))
-        canvas = (rows, columns)
-        if auto:
-            canvas = letterbox.smallest_canvas(policy, (height, width), canvas, stride)
-        actual = letterbox.plan(policy, (height, width), canvas)
-        np.testing.assert_allclose(_as_reference(actual), expected, rtol=0, atol=1e-6)
-    assert len(originals["letterbox_in"]) == 280
+@pytest.mark.parametrize(("case", "rows"), [("seed2", 280), ("letterbox_auto_edge", 22)])
+def test_geometry_matches_the_v5_lineage(shared: Path, case: str, rows: int) -> None:
+    arrays = _reference(shared, case)
+    assert len(arrays["letterbox_in"]) == rows
+    for row, expected in zip(arrays["letterbox_in"].tolist(), arrays["letterbox_out"], strict=True):
+        np.testing.assert_allclose(_as_reference(_auto_plan(*row)), expected, rtol=0, atol=1e-6, err_msg=str(row))
+
+
+@pytest.mark.parametrize(
+    ("image", "limit", "stride", "canvas", "resized"),
+    [
+        ((202, 671), (320, 320), 32, (96, 320), (96, 320)),  # 96.33 pixels are rounded to 96, which needs no more
+        ((210, 671), (320, 320), 32, (128, 320), (100, 320)),
+        ((671, 202), (320, 320), 32, (320, 96), (320, 96)),
+        ((31, 1000), (640, 640), 32, (32, 640), (20, 640)),
+        ((1, 5000), (640, 640), 32, (32, 640), (1, 640)),
+        ((5000, 1), (640, 640), 64, (640, 64), (640, 1)),
+    ],
+)
+def test_sides_are_rounded_before_the_border_is_measured(
+    image: Size, limit: Size, stride: int, canvas: Size, resized: Size
+) -> None:
+    actual = letterbox.plan(V5, image, letterbox.smallest_canvas(V5, image, limit, stride), limit)
+    assert (actual.canvas, actual.resized) == (canvas, resized)
+    assert actual.scale == letterbox.plan(V5, image, limit).scale
 
 
 def test_pixels_match_the_v5_lineage(originals: dict[str, np.ndarray]) -> None:
@@ -52,7 +67,7 @@ def test_pixels_match_the_v5_lineage(originals: dict[str, np.ndarray]) -> None:
     for auto in (0, 1):
         size = (image.shape[0], image.shape[1])
         canvas = letterbox.smallest_canvas(V5, size, (64, 64), 32) if auto else (64, 64)
-        actual = letterbox.apply(image, letterbox.plan(V5, size, canvas), V5.fill)
+        actual = letterbox.apply(image, letterbox.plan(V5, size, canvas, (64, 64)), V5.fill)
         _assert_pixels(actual, originals[f"letterbox_image_64_auto{auto}"])
 
 
@@ -133,14 +148,17 @@ def test_undo_restores_boxes(policy: LetterboxPolicy, image: Size, canvas: Size,
 
 
 @given(policies, sizes, canvases)
-@example(V5, (340, 1678), (64, 160))  # 32.4 pixels are rounded to 32, but 32 would make the image narrower
+@example(V5, (340, 1678), (64, 160))  # 32.4 pixels are rounded to 32
 def test_smallest_canvas_keeps_the_image_size(policy: LetterboxPolicy, image: Size, limit: Size) -> None:
     canvas = letterbox.smallest_canvas(policy, image, limit, 32)
-    full = letterbox.plan(policy, image, limit)
-    assert letterbox.plan(policy, image, canvas).resized == full.resized
+    full, actual = letterbox.plan(policy, image, limit), letterbox.plan(policy, image, canvas, limit)
+    assert actual.resized == full.resized
+    if policy.align != "stretch":
+        assert actual.scale == full.scale
+        assert all(canvas[axis] - full.resized[axis] < 32 for axis in (0, 1)), "a whole stride of border is left"
     for axis in (0, 1):
         assert canvas[axis] % 32 == 0
-        assert full.resized[axis] <= canvas[axis] <= min(limit[axis], full.resized[axis] + 32)
+        assert full.resized[axis] <= canvas[axis] <= limit[axis]
 
 
 def test_undo_clips_to_the_image() -> None:
@@ -157,6 +175,20 @@ def test_apply_fills_the_border_and_keeps_the_pixels() -> None:
     assert (actual[96:] == 7).all()
     np.testing.assert_array_equal(actual[32:96], cv2.resize(image, (128, 64), interpolation=cv2.INTER_LINEAR))
     np.testing.assert_array_equal(image, before)
+
+
+def _reference(shared: Path, case: str) -> dict[str, np.ndarray]:
+    with np.load(shared / f"parity/training/augment_geometry/{case}.npz") as file:
+        return {key: file[key] for key in file.files if key.startswith(("letterbox_", "scale_boxes_", "yolox_preproc"))}
+
+
+def _auto_plan(
+    height: int, width: int, rows: int, columns: int, auto: int, stretched: int, scale_up: int, stride: int
+) -> Geometry:
+    policy, image, limit = LetterboxPolicy("stretch" if stretched else "center"), (height, width), (rows, columns)
+    policy = replace(policy, scale_up=bool(scale_up))
+    canvas = letterbox.smallest_canvas(policy, image, limit, stride) if auto else limit
+    return letterbox.plan(policy, image, canvas, limit)
 
 
 def _as_reference(geometry: Geometry) -> list[float]:
