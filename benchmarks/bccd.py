@@ -18,6 +18,7 @@ from typing import Annotated
 import tyro
 from matplotlib.figure import Figure
 
+from model_zoo.contract.image_size import format_size
 from training.config import TrainConfig
 from training.report.plots import History
 from training.report.run import read_history
@@ -49,7 +50,7 @@ class Run:
     def cells(self, images_per_second: float) -> list[object]:
         """Return the row of the best epoch."""
         best = max((row for row in self.history if "ap" in row), key=lambda row: fitness_of(dict(row)))
-        size = "x".join(map(str, self.config.image_size))
+        size = format_size(self.config.image_size)
         numbers = [f"{best[name]:.3f}" for name in NUMBERS]
         return [self.title, len(self.history), size, best["epoch"], *numbers, f"{images_per_second:.1f}"]
 

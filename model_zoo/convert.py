@@ -13,6 +13,7 @@ from pathlib import Path
 import onnx
 
 from model_zoo.contract.card import ModelCard, Output, WeightsOrigin
+from model_zoo.contract.image_size import format_size, parse_size
 from model_zoo.contract.manifest import CARD, MODEL
 from model_zoo.contract.package import Package
 from model_zoo.contract.repository import Repository
@@ -127,11 +128,8 @@ def publish_plan(repository: Repository, reference: str, options: PlanOptions, l
 
 
 def _resize(detector: Detector, options: ExportOptions) -> None:
-    size = options.image_size
-    if len(size) > 2:
-        raise ExportError(f"--image-size: expected one number, or height and width; got {size}")
-    if size:
-        detector.resize((size[0], size[-1]))
+    if size := parse_size(options.image_size):
+        detector.resize(size)
 
 
 def _card(
@@ -152,9 +150,8 @@ def _export(
 
 def _write(detector: Detector, card: ModelCard, path: Path, options: ExportOptions, log: Log) -> None:
     """Write the ONNX file of a card, and log its size and how far it agrees with the model."""
-    height, width = card.input_size
     calibration = _calibration(card, options)
-    log(f"{card.variant}: {card.params:,} parameters, {card.gflops:g} GFLOPs at {height} x {width}")
+    log(f"{card.variant}: {card.params:,} parameters, {card.gflops:g} GFLOPs at {format_size(card.input_size)}")
     report = write_model(detector, card, path, log, calibration)
     log(
         f"agrees with the model: {report.file}; {report.detections} detections equal to those of the reference NMS, "

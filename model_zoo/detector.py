@@ -11,6 +11,7 @@ from typing import Literal, Protocol, runtime_checkable
 from torch import Tensor, nn
 
 from model_zoo.contract.errors import LineageError
+from model_zoo.contract.image_size import format_size
 from model_zoo.contract.letterbox import LetterboxPolicy, Size
 
 
@@ -139,9 +140,11 @@ class Detector(nn.Module):
             LineageError: The network does not accept this size.
         """
         if not self.input_spec.dynamic and size != self.input_spec.size:
-            raise LineageError(f"{self.variant}: expected the fixed input size {self.input_spec.size}; got {size}")
+            expected = f"the fixed input size {format_size(self.input_spec.size)}"
+            raise LineageError(f"{self.variant}: expected {expected}; got {format_size(size)}")
         if any(side < self.stride or side % self.stride for side in size):
-            raise LineageError(f"{self.variant}: expected an input size in multiples of {self.stride}; got {size}")
+            expected = f"an input size in multiples of {self.stride}"
+            raise LineageError(f"{self.variant}: expected {expected}; got {format_size(size)}")
         self.input_spec = replace(self.input_spec, size=size)
 
     def deploy(self) -> Detector:

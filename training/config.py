@@ -13,6 +13,7 @@ from typing import Any, Literal
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, TypeAdapter, ValidationError
 
 from model_zoo.contract.errors import LineageError
+from model_zoo.contract.image_size import parse_size
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Cache = Literal["auto", "memory", "off"]
@@ -98,8 +99,7 @@ def check_config(config: TrainConfig) -> None:
     parse_config(asdict(config))
     if config.resume is None and (not config.model or config.data is None):
         raise LineageError("expected --model and --data, or --resume with the folder of a run")
-    if len(config.image_size) > 2:
-        raise LineageError(f"--image-size: expected one number, or height and width; got {config.image_size}")
+    parse_size(config.image_size)
     if config.optimizer and config.lr is None:
         raise LineageError(
             f"--optimizer {config.optimizer}: expected --lr as well; the recipe's lr is for its own optimizer"

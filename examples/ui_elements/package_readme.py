@@ -14,6 +14,7 @@ from typing import Any
 import onnx
 
 from model_zoo.contract.card import Metric, ModelCard
+from model_zoo.contract.image_size import format_size
 from model_zoo.contract.manifest import MODEL
 from model_zoo.contract.package import Package
 from model_zoo.contract.repository import Repository
@@ -42,7 +43,6 @@ def publish(folder: Path, training: str, models: Repository) -> Package:
 
 def render_readme(card: ModelCard, measured: dict[str, Any], provenance: dict[str, str], day: str) -> str:
     """Return the README of a package: its origin, and COCO metrics of every set and class."""
-    height, width = card.input_size
     origin = "\n".join(f"| {key} | {value} |" for key, value in provenance.items())
     totals = "\n".join(
         f"| {name} | {sum(entry['objects'] for entry in m['classes'])} | {_numbers(m, ('ap', 'ap50', 'ap75'))} |"
@@ -54,10 +54,11 @@ def render_readme(card: ModelCard, measured: dict[str, Any], provenance: dict[st
         f"| {unseen[label]['objects']} | {_numbers(unseen[label], ('ap', 'ap50'))} |"
         for label in card.class_names
     )
+    size = format_size(card.input_size)
     return f"""# {card.name}
 
 Finds {len(card.class_names)} classes of interface elements in screenshots. {card.variant}, {card.params:,} parameters,
-{card.precision}, {height} x {width}. YOLO Lineage trained it on rendered pages only ([data card](DATA_CARD.md)).
+{card.precision}, {size}. YOLO Lineage trained it on rendered pages only ([data card](DATA_CARD.md)).
 License: {card.weights.license}.
 
 | origin | |

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Final
 
 from lineage.cli.arguments import option
+from model_zoo.contract.image_size import parse_size
 
 SOME_FAILED: Final = 1
 SMALLEST: Final = "yolov1-tiny,yolov2-tiny-voc,yolov3-tiny,yolov4-tiny,yolov5n,yolox-nano,yolov6n,yolov7-tiny"
@@ -47,6 +48,7 @@ def compare(
     from training.run.compare import Budget
     from training.run.compare import compare as compare_models
 
+    parse_size(image_size)
     names = [name.strip() for name in models.split(",") if name.strip()]
     budget = Budget(epochs, batch, image_size, seed, tuple(shlex.split(training)))
     comparison = compare_models(

@@ -13,6 +13,7 @@ import tyro
 
 from lineage.cli.arguments import option
 from model_zoo.contract.errors import LineageError
+from model_zoo.contract.image_size import format_size
 from service.inference.bundled import REPOSITORY_HELP, repository_of
 
 if TYPE_CHECKING:
@@ -121,9 +122,9 @@ def _table_head(class_names: Sequence[str]) -> str:
 
 def _table_lines(result: FileResult, class_names: Sequence[str]) -> list[str]:
     """Return a line for the image and one for each detection."""
-    (height, width), count = result.size, len(result.detections)
+    count = len(result.detections)
     objects = "1 object" if count == 1 else f"{count or 'no'} objects"
-    lines = [f"{result.path}  {width} x {height}  {objects}"]
+    lines = [f"{result.path}  {format_size(result.size)}  {objects}"]
     for entry in result.detections.to_dict(class_names):
         corners = "".join(f"{v:9.1f}" for v in entry["box"])
         lines.append(f"  {entry['label']:<{_label_width(class_names)}}  {entry['score']:5.2f}{corners}")

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Literal
 import tyro
 
 from lineage.cli.arguments import option
+from model_zoo.contract.image_size import format_size
 
 COCO_METRICS: Final = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large", "ar1", "ar10", "ar100")
 
@@ -70,8 +71,8 @@ def evaluate(
 
 def _tables(document: dict[str, Any]) -> str:
     metrics = document["metrics"]
-    height, width = document["input"]
-    head = f"{document['model']} at {height} x {width} on {document['images']} images of {document['split']}"
+    size = format_size(document["input"])
+    head = f"{document['model']} at {size} on {document['images']} images of {document['split']}"
     overall = "   ".join(f"{name} {metrics[name]:.4f}" for name in (*COCO_METRICS[:3], "voc2007", "voc2010"))
     by_size = "   ".join(f"{name} {metrics[name]:.4f}" for name in COCO_METRICS[3:])
     label_width = max(len("class"), *(len(entry["label"]) for entry in metrics["classes"]))

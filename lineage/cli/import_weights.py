@@ -8,6 +8,7 @@ from typing import Annotated
 import tyro
 
 from lineage.cli.arguments import option
+from model_zoo.contract.image_size import format_size
 from model_zoo.contract.repository import Repository
 from model_zoo.export.options import DEFAULT_EXPORT, ExportOptions
 
@@ -42,8 +43,8 @@ def import_(
 
     if explain:
         detector, _ = load_weights(source, options, variant=variant, cfg=cfg, log=print)
-        height, width = detector.input_spec.size
-        print(f"family {detector.family}, variant {detector.variant}, input {height} x {width}; nothing was published")
+        size = format_size(detector.input_spec.size)
+        print(f"family {detector.family}, variant {detector.variant}, input {size}; nothing was published")
         return
     package = import_weights(
         source, Repository(repository), name, options, variant=variant, cfg=cfg, license=license, log=print

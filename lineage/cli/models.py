@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final
 from lineage.cli.arguments import option
 from lineage.cli.tables import format_table
 from model_zoo.contract.errors import LineageError, PackageError
+from model_zoo.contract.image_size import format_size
 from model_zoo.contract.package import Package
 from model_zoo.contract.repository import LATEST, Repository
 from service.inference.bundled import BUNDLED_REPOSITORY, DEFAULT_REPOSITORY, REPOSITORY_HELP, repository_of
@@ -88,13 +89,12 @@ def _entry(package: Package, aliases: list[str]) -> dict[str, Any]:
 
 def _rows(entry: dict[str, Any]) -> Iterator[tuple[str, ...]]:
     """Yield a row for each dataset the model was evaluated on, or one row if there is none."""
-    height, width = entry["input_size"]
     columns = (
         f"{entry['name']}@{entry['version']}",
         ", ".join(entry["aliases"]),
         entry["family"],
         entry["variant"],
-        f"{height} x {width}",
+        format_size(entry["input_size"]),
         entry["precision"],
         f"{entry['params']:,}",
     )
@@ -136,11 +136,10 @@ def _architecture_row(entry: dict[str, Any]) -> tuple[str, ...]:
     from model_zoo.releases import published_result
 
     weights = entry["weights"]
-    height, width = entry["input_size"]
     return (
         entry["variant"],
         entry["family"],
-        f"{height} x {width}",
+        format_size(entry["input_size"]),
         f"{entry['params']:,}",
         f"{entry['gflops']:.2f}",
         weights["license"] if weights else "-",

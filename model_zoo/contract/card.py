@@ -15,6 +15,7 @@ from typing import Literal
 
 from model_zoo.contract import typed_json
 from model_zoo.contract.errors import CardError, LineageError
+from model_zoo.contract.image_size import format_size
 from model_zoo.contract.letterbox import LetterboxPolicy, Size
 
 SCHEMA_VERSION = 1
@@ -130,7 +131,7 @@ class ModelCard:
             (self.schema_version == SCHEMA_VERSION, f"schema_version {SCHEMA_VERSION}", self.schema_version),
             (NAME.fullmatch(self.name) is not None, f"a name that matches {NAME.pattern}", self.name),
             (bool(self.class_names), "at least one class name", self.class_names),
-            (on_grid, f"an input_size in multiples of the stride, {self.stride}", self.input_size),
+            (on_grid, f"an input_size in multiples of the stride, {self.stride}", format_size(self.input_size)),
             (0 <= self.letterbox.fill <= 255, "a letterbox.fill from 0 to 255", self.letterbox.fill),
             (self.candidates > 0, "at least one candidate", self.candidates),
             (self.max_detections > 0, "max_detections of at least 1", self.max_detections),

@@ -15,6 +15,7 @@ from typing import Any
 
 from model_zoo.contract.card import ModelCard
 from model_zoo.contract.files import write_atomic
+from model_zoo.contract.image_size import format_size
 from model_zoo.export.errors import ExportError
 from model_zoo.export.log import Log, silent
 
@@ -177,15 +178,14 @@ def input_sides(card: ModelCard, options: PlanOptions) -> tuple[Range, Range]:
     height, width = card.input_size
     heights, widths = options.heights or (height, height, height), options.widths or (width, width, width)
     fixed = {*zip(heights, widths, strict=True)} == {card.input_size}
+    sides = f"widths {widths} and heights {heights}"
     if not fixed and not card.dynamic_size:
-        raise ExportError(f"{card.name}: expected its fixed input size {height} x {width}; got {heights} x {widths}")
+        raise ExportError(f"{card.name}: expected its fixed input size {format_size(card.input_size)}; got {sides}")
     if any(side < card.stride or side % card.stride for side in (*heights, *widths)):
-        raise ExportError(f"{card.name}: expected multiples of {card.stride} pixels; got {heights} x {widths}")
+        raise ExportError(f"{card.name}: expected multiples of {card.stride} pixels; got {sides}")
     ordered = all(list(values) == sorted(values) for values in (options.batch, heights, widths))
     if not ordered or options.batch[0] < 1:
-        raise ExportError(
-            f"expected min, optimum and max in increasing order; got batch {options.batch}, {heights} x {widths}"
-        )
+        raise ExportError(f"expected min, optimum and max in increasing order; got batch {options.batch}, {sides}")
     return heights, widths
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from model_zoo.contract import pipeline
 from model_zoo.contract.card import ModelCard
 from model_zoo.contract.errors import LineageError, PackageError
+from model_zoo.contract.image_size import format_size
 from model_zoo.contract.letterbox import Size
 from model_zoo.contract.package import Package
 from model_zoo.contract.pipeline import Feeds
@@ -57,7 +58,8 @@ class EngineOptions:
         if self.image_size is None or self.image_size == card.input_size:
             return card
         if not card.dynamic_size:
-            raise LineageError(f"{card.name}: input size is fixed to {card.input_size}; got {self.image_size}")
+            expected = f"the fixed input size {format_size(card.input_size)}"
+            raise LineageError(f"{card.name}: expected {expected}; got {format_size(self.image_size)}")
         return replace(card, input_size=self.image_size)
 
     def canvases(self, card: ModelCard) -> list[Size]:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_zoo.contract.errors import PackageError
+from model_zoo.contract.image_size import format_size
 from model_zoo.contract.letterbox import Size
 from model_zoo.contract.package import Package
 from model_zoo.contract.pipeline import Feeds
@@ -44,8 +45,9 @@ class TensorRTEngine:
         batch, height, width, _ = self._engine.get_tensor_profile_shape("images", 0)[2]  # the largest
         self.max_batch = min(options.max_batch or batch, batch)
         self._canvas: Size = (height, width)
-        if options.image_size not in (None, self._canvas):
-            raise PackageError(f"{package.reference}: {PLAN} runs at {self._canvas}; got size {options.image_size}")
+        if options.image_size and options.image_size != self._canvas:
+            sizes = f"runs at {format_size(self._canvas)}; got {format_size(options.image_size)}"
+            raise PackageError(f"{package.reference}: {PLAN} {sizes}")
         self._stream = _call(cuda.cudaStreamCreate)
         self._addresses = self._allocate(blank_feeds(self._canvas, batch))
 

@@ -25,7 +25,7 @@ ORIGINAL = replace(CONFIG, epochs=10, batch=8, seed=3, image_size=(320, 320), pr
         ({"lr": -0.1}, "--lr: "),
         ({"patience": -1}, "--patience: "),
         ({"save_minutes": 0.0}, "--save-minutes: "),
-        ({"image_size": (64, 64, 64)}, "--image-size: expected one number, or height and width"),
+        ({"image_size": (64, 64, 64)}, "--image-size: expected one positive number, or height and width"),
         ({"model": ""}, "expected --model and --data, or --resume"),
         ({"data": None}, "expected --model and --data, or --resume"),
         ({"optimizer": "adamw"}, "--optimizer adamw: expected --lr as well"),

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from model_zoo.contract.image_size import format_size
 from model_zoo.contract.letterbox import Size
 from training.data.dataset import Record, Split
 from training.data.formats.raw_labels import Location, RawDataset, RawLabels
@@ -130,11 +131,11 @@ def _image_finding(labels: RawLabels, image: int, info: ImageInfo, location: Loc
         return Finding("image-empty", path, 0, "image file is empty; copy it again or remove it")
     if info.error:
         return Finding("image-unreadable", path, 0, info.error)
-    (height, width), (expected_height, expected_width) = info.displayed, labels.images.size(image)
-    text = f"expected an image of {expected_height} x {expected_width}, as its labels declare; {path} is"
+    expected = format_size(labels.images.size(image))
+    text = f"expected an image of {expected}, as its labels declare; {path} is"
     where = location if location[0].suffix == ".json" else (labels.label_file(image), 0)
     fix = "label this image again or restore the one that was labeled"
-    return Finding("image-size", *where, f"{text} {height} x {width}; {fix}")
+    return Finding("image-size", *where, f"{text} {format_size(info.displayed)}; {fix}")
 
 
 def _image_notes(labels: RawLabels, infos: Sequence[ImageInfo]) -> list[Finding]:

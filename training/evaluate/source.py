@@ -11,6 +11,7 @@ import numpy as np
 
 from model_zoo.contract.card import ModelCard
 from model_zoo.contract.errors import LineageError
+from model_zoo.contract.image_size import parse_size
 from model_zoo.contract.package import Package
 from model_zoo.contract.pipeline import Feeds, Run
 from model_zoo.contract.repository import Repository
@@ -76,15 +77,14 @@ def engine_run(engine: Engine) -> Run:
 
 def _open_weights(path: Path, image_size: Sequence[int]) -> Source:
     detector = load_checkpoint(path).detector
-    if image_size:
-        detector.resize((image_size[0], image_size[-1]))
+    if size := parse_size(image_size):
+        detector.resize(size)
     card = build_card(detector)
     return Source(card, network_run(detector, card))
 
 
 def _open_package(package: Package, image_size: Sequence[int], threads: int | None) -> Source:
-    size = (image_size[0], image_size[-1]) if image_size else None
-    engine = open_engine(package, EngineOptions(image_size=size, threads=threads))
+    engine = open_engine(package, EngineOptions(image_size=parse_size(image_size), threads=threads))
     return Source(engine.card, engine_run(engine))
 
 

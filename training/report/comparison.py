@@ -10,10 +10,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
 
+from model_zoo.contract.files import write_atomic
+from model_zoo.contract.image_size import format_size
 from model_zoo.registry import describe_family
 from training.report.page import Page
+from training.report.plots import make_epoch_figure, plot_column
+from training.report.png import figure_png
+from training.report.text import plot_label, shorten
 from training.run.compare import ComparedModel, Comparison
 
 COLUMNS: Final = (
@@ -28,17 +32,17 @@ COLUMNS: Final = (
     "latency (ms)",
     "training (images/s)",
 )
+MIN_AP_SPAN: Final = 0.01  # of the AP axis; smaller differences are noise
 
 
 def write_comparison(folder: Path, comparison: Comparison) -> None:
-    """Write comparison.html, comparison.csv and comparison.png, the plot of AP by latency."""
+    """Write comparison.csv, comparison.html and comparison.png, the plot of AP by latency. The numbers come first."""
     models = comparison.models
-    folder.mkdir(parents=True, exist_ok=True)
+    write_atomic(folder / "comparison.csv", comparison_csv(models).encode())
     page = comparison_page(f"YOLO on {comparison.dataset.root.name}", models, comparison.failures)
-    (folder / "comparison.html").write_text(page, encoding="utf-8")
-    (folder / "comparison.csv").write_text(comparison_csv(models), encoding="utf-8")
+    write_atomic(folder / "comparison.html", page.encode())
     _, label, cost = COSTS[0]
-    cost_figure(models, label, cost).savefig(folder / "comparison.png", dpi=120)
+    write_atomic(folder / "comparison.png", figure_png(cost_figure(models, label, cost)))
 
 
 def comparison_page(title: str, models: Sequence[ComparedModel], failures: Sequence[str]) -> str:
@@ -48,7 +52,7 @@ def comparison_page(title: str, models: Sequence[ComparedModel], failures: Seque
         "COCO metrics of the exported models on the validation images. Latency is for a single image on one thread of "
         "this machine, measured in rounds over all models: compare ratios rather than milliseconds."
     )
-    page.table(COLUMNS, table_rows(models))
+    page.table(*_without_empty_columns(table_rows(models)))
     for failure in failures:
         page.paragraph(failure)
     page.plots((caption, cost_figure(models, label, cost)) for caption, label, cost in COSTS)
@@ -69,15 +73,28 @@ def table_rows(models: Sequence[ComparedModel]) -> list[list[Any]]:
         [
             model.name,
             model.card.family,
-            "x".join(map(str, model.card.input_size)),
-            f"{model.card.params / 1e6:.2f}",
-            f"{model.card.gflops:.2f}",
+            format_size(model.card.input_size),
+            _number(model.card.params / 1e6, 2),
+            _number(model.card.gflops, 2),
             *(f"{model.metrics[name]:.4f}" for name in ("ap", "ap50", "ap75")),
             f"{model.latency_ms:.1f}",
-            "" if math.isnan(model.images_per_second) else f"{model.images_per_second:.1f}",
+            _number(model.images_per_second, 1),
         ]
         for model in models
     ]
+
+
+def _number(value: float, digits: int) -> str:
+    """Format a number. Unknown values, 0 or NaN, are empty. Small ones get enough digits not to become 0."""
+    if not value > 0:
+        return ""
+    return f"{value:.{digits}f}" if value >= 10**-digits else f"{value:.1g}"
+
+
+def _without_empty_columns(rows: Sequence[Sequence[Any]]) -> tuple[Sequence[str], list[list[Any]]]:
+    """Return the names of the columns that have a value in some row, and the rows of these columns."""
+    used = [i for i in range(len(COLUMNS)) if any(row[i] != "" for row in rows)]
+    return [COLUMNS[i] for i in used], [[row[i] for i in used] for row in rows]
 
 
 def comparison_csv(models: Sequence[ComparedModel]) -> str:
@@ -95,32 +112,31 @@ COSTS: Final[tuple[tuple[str, str, Callable[[ComparedModel], float]], ...]] = (
 
 
 def cost_figure(models: Sequence[ComparedModel], label: str, cost: Callable[[ComparedModel], float]) -> Figure:
-    """Plot AP over a cost, one labeled point per model."""
+    """Plot AP over a cost, one labeled point per model whose cost and AP are known."""
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.subplots()
-    costs = [cost(model) for model in models]
-    for model, x in zip(models, costs, strict=True):
-        point = (x, model.metrics["ap"])
-        axes.scatter(*point, s=36)
-        axes.annotate(model.name, point, xytext=(5, 4), textcoords="offset points", fontsize="small")
-    axes.set(xlabel=label, ylabel="AP", xscale="log" if min(costs) > 0 else "linear")  # 0: the card lacks this cost
+    points = [(m.name, cost(m), m.metrics["ap"]) for m in models if cost(m) > 0 and m.metrics["ap"] >= 0]
+    middle = math.sqrt(min(p[1] for p in points) * max(p[1] for p in points)) if points else 1.0
+    for name, x, ap in points:
+        axes.scatter(x, ap, s=36)
+        side = {"xytext": (5, 4)} if x <= middle else {"xytext": (-5, 4), "ha": "right"}
+        axes.annotate(shorten(name), (x, ap), textcoords="offset points", fontsize="small", **side)
+    axes.set(xlabel=label, ylabel="AP", xscale="log")
+    low, high = min((p[2] for p in points), default=0.0), max((p[2] for p in points), default=1.0)
+    space = max(high - low, MIN_AP_SPAN) / 5
+    axes.set_ylim(low - space, high + space)
     axes.margins(x=0.22)  # space for the names
-    for axis in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
-        axis(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.grid(alpha=0.3, which="both")
     return figure
 
 
 def history_figure(models: Sequence[ComparedModel], column: str) -> Figure:
     """Plot a metric over the epochs. Losses are relative to the first one, because their scales differ."""
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
-    axes = figure.subplots()
+    is_loss = column == "loss"
+    figure, axes = make_epoch_figure("Loss relative to the first epoch" if is_loss else column.upper())
     for model in models:
-        history = [row for row in model.history if row.get(column) is not None]
-        first = history[0][column] if column == "loss" and history else 1
-        epochs, values = [row["epoch"] for row in history], [row[column] / first for row in history]
-        axes.plot(epochs, values, label=model.name)
-    axes.set(xlabel="Epoch", ylabel="Loss relative to the first epoch" if column == "loss" else column.upper())
-    axes.grid(alpha=0.3)
+        values = [row[column] for row in model.history if row.get(column) is not None]
+        divisor = values[0] if is_loss and values and values[0] else 1.0
+        plot_column(axes, model.history, column, plot_label(model.name), divisor)
     axes.legend(fontsize="small")
     return figure

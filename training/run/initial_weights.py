@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from model_zoo.contract.errors import LineageError
+from model_zoo.contract.image_size import parse_size
 from model_zoo.detector import Detector
 from model_zoo.export.log import Log
 from model_zoo.heads.anchor import AnchorHead
@@ -35,8 +36,8 @@ def create_detector(config: TrainConfig, dataset: Dataset) -> Detector:
     """Build the variant for the dataset's classes and the input size, with weights drawn from the seed."""
     torch.manual_seed(config.seed)
     detector = build(config.model, class_names=dataset.class_names)
-    if config.image_size:
-        detector.resize((config.image_size[0], config.image_size[-1]))
+    if size := parse_size(config.image_size):
+        detector.resize(size)
     return detector
 
 

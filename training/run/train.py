@@ -9,6 +9,7 @@ import gc
 from dataclasses import dataclass
 from pathlib import Path
 
+from model_zoo.contract.image_size import format_size
 from model_zoo.export.log import Log, silent
 from model_zoo.weights import store
 from training.config import TrainConfig, check_config
@@ -63,12 +64,12 @@ def train(config: TrainConfig, log: Log = silent) -> TrainResult:
 
 def _introduction(session: Session) -> str:
     loop, config = session.trainer.loop, session.trainer.config
-    schedule, (height, width) = loop.lr_schedule, loop.detector.input_spec.size
+    schedule, size = loop.lr_schedule, format_size(loop.detector.input_spec.size)
     images, classes = len(session.dataset.split(config.train_split).records), len(session.dataset.class_names)
     ranks = f", {loop.group.world_size} ranks" if loop.group.world_size > 1 else ""
     return (
         f"{loop.detector.variant} on {loop.compute.device}, {config.precision}{ranks}: {images} images of "
-        f"{height} x {width}, {classes} classes, {schedule.epochs} epochs of {schedule.steps_per_epoch} batches of "
+        f"{size}, {classes} classes, {schedule.epochs} epochs of {schedule.steps_per_epoch} batches of "
         f"{schedule.batch}\n"
         f"recipe: {loop.recipe.source}\n"
         f"run: {session.trainer.folder}"

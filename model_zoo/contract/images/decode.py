@@ -20,6 +20,7 @@ from cv2.utils import logging as cv2_logging
 from numpy.typing import NDArray
 
 from model_zoo.contract.errors import ImageTooLarge, UnsupportedImage
+from model_zoo.contract.image_size import format_size
 from model_zoo.contract.images.headers import read_bmp, read_png, read_webp
 from model_zoo.contract.images.jpeg import read_jpeg
 from model_zoo.contract.images.kinds import describe
@@ -129,10 +130,10 @@ def _check(header: ImageHeader, limits: ImageLimits) -> None:
         raise UnsupportedImage(error_text(header.format, "one image", actual, fix))
     if max(height, width) > MAX_SIDE or height * width > limits.max_pixels:
         expected = f"at most {limits.max_pixels:,} pixels and sides up to {MAX_SIDE:,}"
-        raise ImageTooLarge(error_text(header.format, expected, f"{height} x {width}", "scale the image down"))
+        raise ImageTooLarge(error_text(header.format, expected, format_size(header.size), "scale the image down"))
     if header.work > limits.max_work:
         expected = f"at most {limits.max_work:,} bytes of pixels to process"
-        actual = f"{header.work:,} in {header.scans} scans of {height} x {width}"
+        actual = f"{header.work:,} in {header.scans} scans of {format_size(header.size)}"
         fix = "save it with 8 bits and without progressive scans, or smaller"
         raise ImageTooLarge(error_text(header.format, expected, actual, fix))
 
@@ -140,7 +141,7 @@ def _check(header: ImageHeader, limits: ImageLimits) -> None:
 def _decode(encoded: EncodedImage, flags: int) -> Stored:
     """Decode the stream and check that the size is that of the header."""
     header = encoded.header
-    expected = f"{header.size[0]} x {header.size[1]} pixels, as in the header"
+    expected = f"{format_size(header.size)} pixels, as in the header"
     try:
         stored = cv2.imdecode(np.frombuffer(encoded.stream, np.uint8), flags)
     except cv2.error as error:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_zoo.contract.errors import ImageError
+from model_zoo.contract.image_size import format_size
 
 IMAGE_SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 
@@ -48,7 +49,7 @@ def write_image(path: Path, image: NDArray[np.uint8]) -> None:
     """
     encoded, data = cv2.imencode(path.suffix, image[..., ::-1])
     if not encoded:
-        raise ImageError(f"{image.shape[1]} x {image.shape[0]} pixels cannot be written as {path.suffix}")
+        raise ImageError(f"{format_size(image.shape)} pixels cannot be written as {path.suffix}")
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data.tobytes())
 

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import NamedTuple
 
+from model_zoo.contract.image_size import format_size
 from model_zoo.contract.images.tiff import exif_orientation
 from model_zoo.contract.images.types import MAX_PARTS, EncodedImage, ImageHeader, damaged, unsupported
 from model_zoo.contract.letterbox import Size
@@ -51,7 +52,7 @@ def read_png(data: bytes) -> EncodedImage:
         raise unsupported("PNG", "IHDR first and only standard critical chunks", "other chunks")
     width, height, depth, color, _, _, interlaced = struct.unpack_from(">IIBBBBB", first[b"IHDR"])
     if not height or not width or color not in PNG_CHANNELS:
-        raise damaged("PNG", "a size and a color type", f"{height} x {width}, color type {color}")
+        raise damaged("PNG", "a size and a color type", f"{width} x {height}, color type {color}")
     row = -(-width * depth * PNG_CHANNELS[color] // 8)
     header = ImageHeader(
         "PNG",
@@ -111,7 +112,7 @@ def read_webp(data: bytes) -> EncodedImage:
         raise damaged("WebP", "a chunk of pixels (VP8 or VP8L)", "none")
     height, width = _webp_size(canvas)
     if pixels is not None and _webp_size(pixels) != (height, width):
-        raise damaged("WebP", f"an image as large as its canvas, {height} x {width}", f"{_webp_size(pixels)}")
+        raise damaged("WebP", f"an image as large as its canvas, {width} x {height}", format_size(_webp_size(pixels)))
     exif = first[b"EXIF"].body.removeprefix(b"Exif\0\0") if b"EXIF" in first else b""
     orientation, alpha = exif_orientation(exif), first.get(b"ALPH")
     header = ImageHeader("WebP", (height, width), orientation, max(len(frames), 1), work=4 * height * width)
@@ -163,5 +164,5 @@ def read_bmp(data: bytes) -> EncodedImage:
     if compression == 3 and header_size <= 52 and bits == 32 and struct.unpack_from("<III", data, 54) != BMP_BGR:
         raise unsupported("BMP", "bit fields in the order BGR", "another")  # the decoder ignores them
     if width <= 0 or height == 0:
-        raise damaged("BMP", "an image of at least one pixel", f"{height} x {width}")
+        raise damaged("BMP", "an image of at least one pixel", f"{width} x {height}")
     return EncodedImage(ImageHeader("BMP", (abs(height), width), work=3 * abs(height) * width), data)

@@ -109,7 +109,7 @@ def _frame(segments: list[Segment]) -> Frame:
     if precision != 8 or count not in (1, 3, 4):
         raise unsupported("JPEG", "8 bits and 1, 3 or 4 components", f"{precision} bits and {count} components")
     if height == 0 or width == 0:
-        raise unsupported("JPEG", "the image size in the frame header", f"{height} x {width}")
+        raise unsupported("JPEG", "the image size in the frame header", f"{width} x {height}")
     parts = [struct.unpack_from(">BB", body, 6 + 3 * i) for i in range(count)]
     sampling = {component: (factors >> 4, factors & 15) for component, factors in parts}
     across, down = (max(factors) for factors in zip(*sampling.values(), strict=True))

@@ -109,7 +109,7 @@ def read_tiff(data: bytes) -> EncodedImage:
     alpha = _check_layout(page)
     height, width = page.value(HEIGHT, 0), page.value(WIDTH, 0)
     if not height or not width:
-        raise damaged("TIFF", "an image of at least one pixel", f"{height} x {width}")
+        raise damaged("TIFF", "an image of at least one pixel", f"{width} x {height}")
     cell_height, cell_width = _cell(page, height, width)
     down, across = -(-height // cell_height), -(-width // cell_width)
     _check_data(page, down * across)

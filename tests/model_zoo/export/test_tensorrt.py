@@ -44,7 +44,7 @@ def test_invalid_options_are_refused(tiny: ExportedModel, options: PlanOptions, 
 
 def test_fixed_input_size_cannot_be_changed(tiny: ExportedModel) -> None:
     card = replace(tiny.card, dynamic_size=False)
-    with pytest.raises(ExportError, match="expected its fixed input size 128 x 160"):
+    with pytest.raises(ExportError, match="expected its fixed input size 160 x 128"):
         build_plan(tiny.path, card, PlanOptions(heights=(64, 128, 256)))
 
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from model_zoo.contract import letterbox
 from model_zoo.contract.errors import ImageError, LineageError
+from model_zoo.contract.image_size import format_size
 from model_zoo.contract.images import decode_image
 from model_zoo.contract.letterbox import LetterboxPolicy, Size
 from training.batch import Sample
@@ -80,9 +81,10 @@ class CachedImages:
         path, expected, (height, width) = self._paths[index], self._stored[index], self._sizes[index]
         image = _read_image(path)
         if image.shape[:2] != expected:
-            actual = f"{image.shape[0]} x {image.shape[1]}"
-            text = f"expected {expected[0]} x {expected[1]} pixels, as when the dataset was opened; got {actual}"
-            raise LineageError(f"{path}: {text}; restore the image or start the run again")
+            text = f"expected {format_size(expected)} pixels, as when the dataset was opened"
+            raise LineageError(
+                f"{path}: {text}; got {format_size(image.shape)}; restore the image or start the run again"
+            )
         return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8)
 
 

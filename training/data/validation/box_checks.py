@@ -67,4 +67,4 @@ def _describe(labels: RawLabels, boxes: Boxes, limits: Boxes, i: int) -> str:
     corners = ", ".join(f"{edge:g}" for edge in np.round(boxes[i], 2).tolist())
     width, height = limits[i, :2].astype(int).tolist()
     name = Path(labels.images.path[labels.objects.image_index[i]]).name
-    return f"box ({corners}) of {name}, {height} x {width}"
+    return f"box ({corners}) of {name}, {width} x {height}"

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from model_zoo.contract.image_size import format_size
 from model_zoo.contract.letterbox import Size
 from training.data.dataset import Dataset, Record, Split
 
@@ -126,7 +127,7 @@ _LABELS = (
 
 
 def _split_column(split: SplitStatistics) -> tuple[str, ...]:
-    sizes = [f"{height} x {width} ({count:,})" for (height, width), count in split.image_sizes[:MAX_SIZES]]
+    sizes = [f"{format_size(size)} ({count:,})" for size, count in split.image_sizes[:MAX_SIZES]]
     more = [f"{len(split.image_sizes) - MAX_SIZES:,} more"] if len(split.image_sizes) > MAX_SIZES else []
     low, median, high = split.per_image
     return (

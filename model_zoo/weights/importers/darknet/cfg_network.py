@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from model_zoo.class_names import COCO_NAMES, VOC_NAMES
 from model_zoo.contract.errors import LineageError
+from model_zoo.contract.image_size import format_size
 from model_zoo.contract.letterbox import Size
 from model_zoo.detector import Detector, InputSpec
 from model_zoo.families.yolov3 import DARKNET_LETTERBOX
@@ -120,7 +121,7 @@ def _stride(layer: PlannedLayer, size: Size) -> int:
     stride = strides.pop()
     if strides or stride % 1:
         raise section.error(
-            f"expected an input of whole square cells; got {size[0]} x {size[1]} pixels for {cells[0]} x {cells[1]}"
+            f"expected an input of whole square cells; got {format_size(size)} pixels for {format_size(cells)}"
         )
     return int(stride)
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from model_zoo.blocks.conv import Activation, Conv
 from model_zoo.blocks.darknet import Reorg, leaky
+from model_zoo.contract.image_size import format_size
 from model_zoo.families.yolov1 import LocalConv
 from model_zoo.weights.importers.darknet.cfg import MAX_SHOWN, Section
 from model_zoo.weights.importers.darknet.modules import Pool, Route, Scale, Shortcut, SpaceToDepth
@@ -193,8 +194,8 @@ def _require_blocks(section: Section, x: Tensor, side: int) -> None:
 
 
 def shapes(maps: Maps) -> str:
-    """Format the shapes of maps as channels x height x width."""
-    return ", ".join("x".join(str(side) for side in x.shape[1:]) for x in maps)
+    """Format the shapes of maps as in Darknet: width x height x channels."""
+    return ", ".join(f"{format_size(x.shape[2:])} x {x.shape[1]}" for x in maps)
 
 
 class SectionKind(NamedTuple):

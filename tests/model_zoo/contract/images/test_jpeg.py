@@ -30,7 +30,7 @@ class TestEndOfJpeg:
     def test_missing_rows_are_an_error(self, part: float, end: bytes) -> None:
         data = encode(Image.fromarray(NOISE[..., :3]), "JPEG")
         start = data.index(b"\xff\xda")
-        with pytest.raises(ImageError, match="37 x 53 pixels, as in the header"):
+        with pytest.raises(ImageError, match="53 x 37 pixels, as in the header"):
             decode_image(data[: start + int((len(data) - start) * part)].rstrip(b"\xff") + end)
 
 

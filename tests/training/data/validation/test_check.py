@@ -244,7 +244,7 @@ CASES = (
         "box-outside",
         coco(annotation(0, bbox=[70, 10, 20, 20])),
         "train.json:8",
-        "(70, 10, 90, 30) of train_0.jpg, 48 x 64",
+        "(70, 10, 90, 30) of train_0.jpg, 64 x 48",
     ),
     Case("box-empty", coco(annotation(0, bbox=[10, 10, 20, 0])), "train.json:8", "ignored"),
     Case("box-over-edge", coco(annotation(0, bbox=[40, 10, 40, 20])), "train.json:8", "clipped"),
@@ -255,12 +255,12 @@ CASES = (
     Case("image-missing", image(lambda path: path.unlink()), "train.json:3", "train_0.jpg"),
     Case("image-missing", voc(lambda root: (root / "JPEGImages/val_1.jpg").unlink()), "val.txt:2", "val_1.jpg"),
     Case("image-empty", image(lambda path: path.write_bytes(b"")), "train_0.jpg"),
-    Case("image-unreadable", image(lambda path: truncate(path, 0.7)), "train_0.jpg", "48 x 64 pixels"),
+    Case("image-unreadable", image(lambda path: truncate(path, 0.7)), "train_0.jpg", "64 x 48 pixels"),
     Case("image-unreadable", image(lambda path: truncate(path, 0.05)), "train_0.jpg", "JPEG"),
     Case("image-unreadable", image(lambda path: path.write_text("<html>not found</html>")), "train_0.jpg"),
-    Case("image-size", coco(lambda d: d["train"]["images"][0].update(width=32)), "train.json:3", "48 x 32"),
+    Case("image-size", coco(lambda d: d["train"]["images"][0].update(width=32)), "train.json:3", "32 x 48"),
     Case(
-        "image-size", voc(lambda r: write_image(r / "JPEGImages/val_0.jpg", noise(99, 20, 30))), "val_0.xml", "20 x 30"
+        "image-size", voc(lambda r: write_image(r / "JPEGImages/val_0.jpg", noise(99, 20, 30))), "val_0.xml", "30 x 20"
     ),
     Case("image-rotated", image(lambda p: p.write_bytes(with_exif(p.read_bytes(), exif(3)))), "train_0.jpg"),
     Case(

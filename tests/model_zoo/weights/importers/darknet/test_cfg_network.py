@@ -107,7 +107,7 @@ class TestSeparableNetwork:
         printed = capsys.readouterr().out
         assert "separable: the network in separable.cfg, with the head of yolov4 at strides 8, 16" in printed
         assert "2 classes; the file has no names for them" in printed
-        assert "family yolov4, variant separable, input 96 x 64; nothing was published" in printed
+        assert "family yolov4, variant separable, input 64 x 96; nothing was published" in printed
         assert not models.exists()
 
     @pytest.mark.slow

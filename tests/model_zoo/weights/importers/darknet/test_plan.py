@@ -41,7 +41,7 @@ INVALID = {
     "a layer after a detection": (END + END, r"layer 1 is a detection"),
     "a route of two sizes": (
         "[maxpool]\nsize=2\nstride=2\n[maxpool]\nsize=2\nstride=2\n[route]\nlayers=-1,-2\n" + END,
-        r"line 14: .*maps that fit the layer; got 3x24x16, 3x48x32",
+        r"line 14: .*maps that fit the layer; got 16 x 24 x 3, 32 x 48 x 3",
     ),
     "a missing channel group": (
         CONV.format(8, "relu") + "[route]\nlayers=-1\ngroups=2\ngroup_id=2\n" + END,
@@ -49,12 +49,12 @@ INVALID = {
     ),
     "a shortcut of two shapes": (
         CONV.format(8, "relu") + CONV.format(4, "relu") + "[shortcut]\nfrom=-2\nactivation=linear\n" + END,
-        r"line 17: .*one shape; got 4x96x64, 8x96x64",
+        r"line 17: .*one shape; got 64 x 96 x 4, 64 x 96 x 8",
     ),
     "a pool smaller than its padding": ("[maxpool]\nsize=3\npadding=3\n" + END, r"line 10: .*below size; got 3"),
     "a filter larger than the map": (
         "[convolutional]\nfilters=2\nsize=99\nactivation=relu\n" + END,
-        r"line 8: .*fit the layer; got 3x96x64",
+        r"line 8: .*fit the layer; got 64 x 96 x 3",
     ),
     "an odd reorg": ("[reorg]\nstride=3\n" + END, r"line 9: .*stride=2"),
     "a map of another size than the anchors": (
