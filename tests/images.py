@@ -117,6 +117,13 @@ def flat_jpeg(height: int, width: int) -> bytes:
     return scan_bomb(height, width, 0)
 
 
+def damaged_jpeg(height: int = 48, width: int = 64) -> bytes:
+    """A progressive JPEG of noise whose last scan is cut short. libjpeg decodes it and prints a message."""
+    pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    data = encode(Image.fromarray(pixels), "JPEG", progressive=True)
+    return data[:-200].rstrip(b"\xff") + b"\xff\xd9"
+
+
 def exif(orientation: int, order: str = "<") -> bytes:
     """A TIFF directory with only the orientation, as in EXIF blocks."""
     head = struct.pack(order + "2sHI", b"II" if order == "<" else b"MM", 42, 8)

@@ -111,7 +111,10 @@ def _print_results(
         received.append(result)
         if isinstance(result, FileError):
             tqdm.write(f"lineage: {result.path}: {result.reason}", file=sys.stderr)
-        elif class_names:
+            continue
+        if result.warning:
+            tqdm.write(f"lineage: warning: {result.path}: {result.warning}", file=sys.stderr)
+        if class_names:
             tqdm.write("\n".join(_table_lines(result, class_names)))  # above the bar
     return received
 

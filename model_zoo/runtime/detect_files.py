@@ -41,6 +41,8 @@ class FileResult:
     """Time to read and decode the file."""
     infer_seconds: float
     """Time from the decoded image to detections."""
+    warning: str = ""
+    """Description of damage that the decoder skips, empty if there is none."""
 
 
 @dataclass(frozen=True)
@@ -113,14 +115,16 @@ def results_document(
 
 
 def _detect_file(engine: Engine, query: Query, path: Path, copy: Path | None) -> FileResult:
+    warnings: list[str] = []
     start = time.perf_counter()
-    image = decode_image(read_image_file(path))
+    image = decode_image(read_image_file(path), warn=warnings.append)
     decoded = time.perf_counter()
     detections = pipeline.detect(engine.card, engine.run, [image], query)[0]
     done = time.perf_counter()
     if copy:
         write_image(copy, drawing.draw(image, detections, engine.card.class_names))
-    return FileResult(path, (image.shape[0], image.shape[1]), detections, decoded - start, done - decoded)
+    size = (image.shape[0], image.shape[1])
+    return FileResult(path, size, detections, decoded - start, done - decoded, "".join(warnings))
 
 
 def _result_entry(result: FileResult | FileError, names: Sequence[str]) -> dict[str, Any]:

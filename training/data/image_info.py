@@ -55,6 +55,8 @@ class ImageHash(NamedTuple):
     """256 bits as hexadecimal digits, empty for an image of a single color."""
     error: str = ""
     """Reason why the image cannot be decoded, empty if it can."""
+    damage: str = ""
+    """Description of damage that the decoder skips, empty if there is none."""
 
 
 def read_image_info(root: Path, images: Sequence[Path]) -> list[ImageInfo]:
@@ -65,7 +67,7 @@ def read_image_info(root: Path, images: Sequence[Path]) -> list[ImageInfo]:
 
 def hash_images(root: Path, images: Sequence[Path]) -> list[ImageHash]:
     """Decode image files of the dataset at `root` and compute their perceptual hashes."""
-    path = cache.dataset_folder(root) / "hashes.json"
+    path = cache.dataset_folder(root) / "image_hashes.json"
     return [ImageHash(*info) for info in cache.cached_file_info(path, images, _hash_image, "decode images")]
 
 
@@ -86,13 +88,14 @@ def _read_info(path: Path) -> ImageInfo:
 
 def _hash_image(path: Path) -> ImageHash:
     """Compute a difference hash: whether brightness increases from left to right, on a coarse grid."""
+    damage: list[str] = []
     try:
-        gray = cv2.cvtColor(decode_image(path.read_bytes()), cv2.COLOR_RGB2GRAY)
+        gray = cv2.cvtColor(decode_image(path.read_bytes(), warn=damage.append), cv2.COLOR_RGB2GRAY)
     except OSError as error:
         return ImageHash(error=str(error.strerror))
     except ImageError as error:
         return ImageHash(error=str(error))
     small = cv2.resize(gray, (HASH_GRID + 1, HASH_GRID), interpolation=cv2.INTER_AREA).astype(np.int16)
     if small.std() < MIN_CONTRAST:
-        return ImageHash()
-    return ImageHash(np.packbits(small[:, 1:] > small[:, :-1]).tobytes().hex())
+        return ImageHash(damage="".join(damage))
+    return ImageHash(np.packbits(small[:, 1:] > small[:, :-1]).tobytes().hex(), damage="".join(damage))

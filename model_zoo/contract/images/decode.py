@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from model_zoo.contract.errors import ImageTooLarge, UnsupportedImage
 from model_zoo.contract.image_size import format_size
+from model_zoo.contract.images import c_stderr
 from model_zoo.contract.images.headers import read_bmp, read_png, read_webp
 from model_zoo.contract.images.jpeg import read_jpeg
 from model_zoo.contract.images.kinds import describe
@@ -28,6 +29,8 @@ from model_zoo.contract.images.tiff import read_tiff
 from model_zoo.contract.images.types import EncodedImage, ImageHeader, damaged, error_text
 
 __all__ = ["ImageHeader", "ImageLimits", "decode_image", "probe"]
+
+Warn = Callable[[str], object]
 
 # OpenCV logs decoding problems to stderr; callers get them as ImageError instead.
 cv2_logging.setLogLevel(cv2_logging.LOG_LEVEL_SILENT)
@@ -42,6 +45,8 @@ _FORMATS: tuple[tuple[re.Pattern[bytes], Callable[[bytes], EncodedImage]], ...] 
     (re.compile(rb"II\*\0|MM\0\*"), read_tiff),
     (re.compile(rb"BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0", re.DOTALL), read_bmp),
 )
+_C_STDERR = c_stderr.create()
+_DAMAGE = ("Corrupt JPEG data", "Premature end of JPEG", "Inconsistent progression")  # of libjpeg's messages
 _UPRIGHT: dict[int, Callable[[NDArray[np.uint8]], cv2.typing.MatLike]] = {
     2: lambda image: cv2.flip(image, 1),
     3: lambda image: cv2.rotate(image, cv2.ROTATE_180),
@@ -84,10 +89,17 @@ def probe(data: bytes | bytearray | memoryview, limits: ImageLimits = DEFAULT_LI
     return _read(data, limits).header
 
 
-def decode_image(data: bytes | bytearray | memoryview, limits: ImageLimits = DEFAULT_LIMITS) -> NDArray[np.uint8]:
+def decode_image(
+    data: bytes | bytearray | memoryview, limits: ImageLimits = DEFAULT_LIMITS, warn: Warn | None = None
+) -> NDArray[np.uint8]:
     """Decode an image file to RGB uint8 (H, W, 3), upright as in image viewers.
 
     Transparent parts are drawn over white, 16 bits are rounded to 8.
+
+    Args:
+        data: Contents of the file.
+        limits: Max size of the file and the image.
+        warn: Called with a description if the file is damaged but can be decoded, at least in part.
 
     Raises:
         UnsupportedImage: another file type, or several images in one file.
@@ -96,9 +108,9 @@ def decode_image(data: bytes | bytearray | memoryview, limits: ImageLimits = DEF
     """
     encoded = _read(data, limits)
     if encoded.header.format == "JPEG":  # the common case: always 8 bits, never transparent
-        image: NDArray[np.uint8] = _decode(encoded, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION)
+        image: NDArray[np.uint8] = _decode(encoded, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION, warn)
     else:
-        image = _to_rgb(_decode(encoded, cv2.IMREAD_UNCHANGED), encoded)
+        image = _to_rgb(_decode(encoded, cv2.IMREAD_UNCHANGED, warn), encoded)
     rotate = _UPRIGHT.get(encoded.header.orientation)
     return image if rotate is None else np.asarray(rotate(image), dtype=np.uint8)
 
@@ -138,17 +150,28 @@ def _check(header: ImageHeader, limits: ImageLimits) -> None:
         raise ImageTooLarge(error_text(header.format, expected, actual, fix))
 
 
-def _decode(encoded: EncodedImage, flags: int) -> Stored:
+def _decode(encoded: EncodedImage, flags: int, warn: Warn | None) -> Stored:
     """Decode the stream and check that the size is that of the header."""
     header = encoded.header
     expected = f"{format_size(header.size)} pixels, as in the header"
     try:
-        stored = cv2.imdecode(np.frombuffer(encoded.stream, np.uint8), flags)
+        stored, damage = _imdecode(encoded.stream, flags)
+        if damage and warn:  # it may be another thread's, so it must show again
+            stored, damage = _imdecode(encoded.stream, flags)
     except cv2.error as error:
         raise damaged(header.format, expected, "invalid data") from error
     if stored is None or stored.shape[:2] != header.size or stored.dtype not in (np.uint8, np.uint16):
         raise damaged(header.format, expected, "data that is invalid, truncated or coded in a rare way")
+    if damage and warn:
+        warn(f"the {header.format} is damaged, parts of the image may be missing ({damage})")
     return stored
+
+
+def _imdecode(stream: bytes, flags: int) -> tuple[Stored | None, str]:
+    """Decode with OpenCV. Return the pixels, and damage that libjpeg reported in this thread or another meanwhile."""
+    with _C_STDERR.collect() as lines:
+        stored = cv2.imdecode(np.frombuffer(stream, np.uint8), flags)
+    return stored, next((line for line in lines if line.startswith(_DAMAGE)), "")
 
 
 def _to_rgb(stored: Stored, encoded: EncodedImage) -> NDArray[np.uint8]:

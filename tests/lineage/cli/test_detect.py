@@ -15,6 +15,7 @@ from lineage.cli.main import main
 from model_zoo.contract.drawing import class_color
 from model_zoo.contract.repository import Repository
 from service.api.native.schemas import DetectAnswer
+from tests.images import damaged_jpeg
 from tests.tiny_onnx import CLASS_NAMES, toy_card, toy_onnx
 
 Detect = Callable[..., tuple[int, str, str]]
@@ -226,3 +227,13 @@ def test_no_images_is_a_user_error(detect: Detect) -> None:
     code, _, err = detect("--model", "toy")
     assert code == 2
     assert "no images" in err
+
+
+def test_damaged_image_is_processed_with_a_warning(workspace: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (workspace / "damaged.jpg").write_bytes(damaged_jpeg())
+    assert main(["detect", "damaged.jpg", "--json"]) == 0
+    out, err = capfd.readouterr()
+    [result] = results(out)
+    assert result["image"] == {"width": 64, "height": 48}
+    [warning] = err.splitlines()  # and nothing from libjpeg itself
+    assert warning.startswith("lineage: warning: damaged.jpg: the JPEG is damaged, parts of the image may be missing (")

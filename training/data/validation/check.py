@@ -59,15 +59,15 @@ def _find_split(dataset: Dataset, name: str) -> Split | None:
 
 
 def _check_content(dataset: Dataset, train: Split | None) -> list[Finding]:
-    """Report missing objects, classes and splits of a dataset without errors."""
+    """Report missing objects, classes and splits of a dataset without errors. Crowd objects do not count."""
     root = dataset.root
     counts = {name: _class_counts(split, len(dataset.class_names)) for name, split in dataset.splits.items()}
     count = counts[train.name] if train else np.sum([*counts.values(), np.zeros(len(dataset.class_names))], axis=0)
     where = f"split {train.name!r}" if train else "dataset"
     if not count.sum():
-        return [Finding("no-objects", root, 0, f"{where}: no image has objects; label some")]
+        return [Finding("no-objects", root, 0, f"{where}: {_no_objects(train)}")]
     findings = [
-        Finding("split-without-objects", root, 0, f"split {name!r}: no image has objects; label some")
+        Finding("split-without-objects", root, 0, f"split {name!r}: {_no_objects(dataset.splits[name])}")
         for name, objects in counts.items()
         if not objects.sum()
     ]
@@ -83,16 +83,25 @@ def _check_content(dataset: Dataset, train: Split | None) -> list[Finding]:
     return findings
 
 
+def _no_objects(split: Split | None) -> str:
+    if split and any(record.crowd.any() for record in split.records):
+        return "all objects are crowd or difficult, so none can be learned or measured; correct iscrowd or difficult"
+    return "no image has objects; label some"
+
+
 def _class_counts(split: Split, classes: int) -> NDArray[np.int64]:
-    ids = [record.class_ids for record in split.records]
+    ids = [record.class_ids[~record.crowd] for record in split.records]
     return np.bincount(np.concatenate(ids) if ids else np.empty(0, np.int64), minlength=classes)
 
 
 def _check_images(dataset: Dataset, splits: Sequence[Split]) -> list[Finding]:
     """Report images that cannot be decoded, and duplicates within a split."""
     paths = _image_paths(splits)
-    image_hashes = zip(paths, hash_images(dataset.root, paths), strict=True)
-    findings = [Finding("image-unreadable", path, 0, image.error) for path, image in image_hashes if image.error]
+    images = list(zip(paths, hash_images(dataset.root, paths), strict=True))
+    findings = [Finding("image-unreadable", path, 0, image.error) for path, image in images if image.error]
+    findings += [
+        Finding("image-damaged", path, 0, f"{image.damage}; replace it") for path, image in images if image.damage
+    ]
     file_hashes = _file_hashes(dataset, paths)
     return findings + [finding for split in splits for finding in find_duplicates(split, file_hashes)]
 

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.images import encode, exif, gradient_image, with_exif
+from tests.images import damaged_jpeg, encode, exif, gradient_image, with_exif
 from tests.training.data.tiny_datasets import (
     Documents,
     make_coco,
@@ -258,6 +258,7 @@ CASES = (
     Case("image-unreadable", image(lambda path: truncate(path, 0.7)), "train_0.jpg", "64 x 48 pixels"),
     Case("image-unreadable", image(lambda path: truncate(path, 0.05)), "train_0.jpg", "JPEG"),
     Case("image-unreadable", image(lambda path: path.write_text("<html>not found</html>")), "train_0.jpg"),
+    Case("image-damaged", image(lambda path: path.write_bytes(damaged_jpeg())), "train_0.jpg", "premature end"),
     Case("image-size", coco(lambda d: d["train"]["images"][0].update(width=32)), "train.json:3", "32 x 48"),
     Case(
         "image-size", voc(lambda r: write_image(r / "JPEGImages/val_0.jpg", noise(99, 20, 30))), "val_0.xml", "30 x 20"
