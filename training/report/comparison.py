@@ -15,7 +15,7 @@ from model_zoo.contract.files import write_atomic
 from model_zoo.contract.image_size import format_size
 from model_zoo.registry import describe_family
 from training.report.page import Page
-from training.report.plots import make_epoch_figure, plot_column
+from training.report.plots import add_legend, make_epoch_figure, plot_column
 from training.report.png import figure_png
 from training.report.text import plot_label, shorten
 from training.run.compare import ComparedModel, Comparison
@@ -138,5 +138,5 @@ def history_figure(models: Sequence[ComparedModel], column: str) -> Figure:
         values = [row[column] for row in model.history if row.get(column) is not None]
         divisor = values[0] if is_loss and values and values[0] else 1.0
         plot_column(axes, model.history, column, plot_label(model.name), divisor)
-    axes.legend(fontsize="small")
+    add_legend(axes)
     return figure

@@ -1,8 +1,12 @@
-"""Image sheets for reports: training batches, and ground truth beside detections."""
+"""Image sheets for reports: training batches, and ground truth beside detections.
+
+Sheets are bounded for images of any number and shape: at most MAX_IMAGES cells of WIDTH x MAX_HEIGHT pixels.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 
 import cv2
 import numpy as np
@@ -10,24 +14,32 @@ from numpy.typing import NDArray
 
 from model_zoo.contract.detections import Detections
 from model_zoo.contract.drawing import draw, draw_boxes
+from model_zoo.contract.errors import LineageError
 from model_zoo.contract.images import decode_image
 from training.batch import Batch
 from training.data.dataset import Record
+from training.report.text import shorten
 
 Image = NDArray[np.uint8]  # (H, W, 3) RGB
-WIDTH = 480  # pixels of each image on a sheet
+WIDTH = 480  # max pixels of an image on a sheet
+MAX_HEIGHT = 960
+MAX_IMAGES = 32
+MIN_DETECTIONS = 10  # detections drawn per image, even if it has fewer than half as many objects
 GAP = 6
+MAX_JPEG_SIDE = 65_500  # of the format
 WHITE = 255
 
 
 def batch_sheet(batch: Batch, class_names: Sequence[str], max_images: int = 16, columns: int = 4) -> Image:
     """Return a sheet of the images of a training batch with their target boxes."""
-    images = []
-    for i, image in enumerate(batch.images[:max_images].numpy()):
-        mask = (batch.targets.image_index == i).numpy()
-        boxes = batch.targets.boxes.numpy()[mask].astype(np.float32)
-        images.append(_draw_targets(image, boxes, batch.targets.class_ids.numpy()[mask], class_names))
-    return make_sheet(images, columns)
+
+    def draw_images() -> Iterator[Image]:
+        for i, image in enumerate(batch.images[:max_images].numpy()):
+            mask = (batch.targets.image_index == i).numpy()
+            boxes = batch.targets.boxes.numpy()[mask].astype(np.float32)
+            yield draw_labeled(image, boxes, batch.targets.class_ids.numpy()[mask], class_names)
+
+    return make_sheet(draw_images(), columns)
 
 
 def comparison_sheet(
@@ -37,43 +49,84 @@ def comparison_sheet(
     score: float,
     max_images: int = 8,
 ) -> Image:
-    """Return a sheet with one row per image: ground truth on the left, detections of at least `score` on the right."""
-    images = []
-    for record, detected in list(zip(records, detections, strict=True))[:max_images]:
-        image = decode_image(record.path.read_bytes())
-        mask = detected.scores >= score
-        confident = Detections(detected.boxes[mask], detected.scores[mask], detected.class_ids[mask])
-        images.append(_draw_targets(image, record.boxes, record.class_ids, class_names))
-        images.append(draw(image, confident, class_names))
-    return make_sheet(images, columns=2)
+    """Return a sheet with one row per image: ground truth on the left, detections of at least `score` on the right.
+
+    Of each image, only the best detections are drawn: twice as many as it has objects, or MIN_DETECTIONS.
+    """
+
+    def draw_pairs() -> Iterator[Image]:
+        for record, detected in list(zip(records, detections, strict=True))[:max_images]:
+            image = decode_image(record.path.read_bytes())
+            yield draw_labeled(image, record.boxes, record.class_ids, class_names)
+            yield _draw_detections(image, _best(detected, score, 2 * len(record.boxes)), class_names)
+
+    return make_sheet(draw_pairs(), columns=2)
 
 
-def make_sheet(images: Sequence[Image], columns: int) -> Image:
-    """Arrange images in rows, each scaled to the same width."""
-    scaled = [_scale(image) for image in images]
-    rows = [scaled[start : start + columns] for start in range(0, len(scaled), columns)]
-    heights = [max(len(image) for image in row) for row in rows]
-    canvas = np.full((sum(heights) + GAP * len(rows), columns * (WIDTH + GAP), 3), WHITE, dtype=np.uint8)
-    top = 0
-    for row, height in zip(rows, heights, strict=True):
-        for column, image in enumerate(row):
-            left = column * (WIDTH + GAP)
-            canvas[top : top + len(image), left : left + WIDTH] = image
-        top += height + GAP
+def draw_labeled(
+    image: Image,
+    boxes: NDArray[np.float32],
+    class_ids: NDArray[np.int64],
+    class_names: Sequence[str],
+    marks: Sequence[str] = (),
+) -> Image:
+    """Return an image at its size on a sheet with boxes, class names and marks after the names, if any."""
+    fitted = fit(image)
+    texts = [shorten(class_names[i]) for i in class_ids.tolist()]
+    texts = [text + mark for text, mark in zip(texts, marks or [""] * len(texts), strict=True)]
+    return draw_boxes(fitted, _scale_boxes(boxes, image, fitted), class_ids, texts)
+
+
+def make_sheet(images: Iterable[Image], columns: int) -> Image:
+    """Arrange the first MAX_IMAGES images in rows, each as large as fits its cell. Columns are as wide as needed."""
+    fitted = [fit(image) for image in islice(images, MAX_IMAGES)]
+    rows = [fitted[start : start + columns] for start in range(0, len(fitted), columns)]
+    heights = [max(len(image) for image in row) + GAP for row in rows]
+    widths = [max(image.shape[1] for image in fitted[i::columns]) + GAP for i in range(min(columns, len(fitted)))]
+    canvas = np.full((max(sum(heights), GAP), max(sum(widths), GAP), 3), WHITE, dtype=np.uint8)
+    for row, top in zip(rows, np.cumsum([0, *heights]).tolist(), strict=False):
+        for image, left in zip(row, np.cumsum([0, *widths]).tolist(), strict=False):
+            canvas[top : top + len(image), left : left + image.shape[1]] = image
     return canvas
 
 
+def fit(image: Image) -> Image:
+    """Scale an image to the largest size that fits a cell of a sheet."""
+    height, width = image.shape[:2]
+    scale = min(WIDTH / width, MAX_HEIGHT / height)
+    size = (max(round(width * scale), 1), max(round(height * scale), 1))
+    if size == (width, height):
+        return image
+    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(image, size, interpolation=interpolation), dtype=np.uint8)
+
+
 def encode_jpeg(image: Image) -> bytes:
-    """Encode an RGB image as JPEG of moderate quality."""
+    """Encode an RGB image as JPEG of moderate quality.
+
+    Raises:
+        LineageError: The image is too large for the format.
+    """
+    height, width = image.shape[:2]
+    if max(height, width) > MAX_JPEG_SIDE:
+        raise LineageError(f"expected an image of at most {MAX_JPEG_SIDE:,} pixels a side; got {width} x {height}")
     return cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
 
 
-def _draw_targets(
-    image: Image, boxes: NDArray[np.float32], class_ids: NDArray[np.int64], class_names: Sequence[str]
-) -> Image:
-    return draw_boxes(image, boxes, class_ids, [class_names[i] for i in class_ids])
+def _best(detected: Detections, score: float, count: int) -> Detections:
+    """Return the best `count` detections, or MIN_DETECTIONS if that is more, of at least `score`."""
+    order = np.argsort(-detected.scores, kind="stable")[: max(count, MIN_DETECTIONS)]
+    kept = order[detected.scores[order] >= score]
+    return Detections(detected.boxes[kept], detected.scores[kept], detected.class_ids[kept])
 
 
-def _scale(image: Image) -> Image:
-    height = max(round(len(image) * WIDTH / image.shape[1]), 1)
-    return np.asarray(cv2.resize(image, (WIDTH, height), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+def _draw_detections(image: Image, detected: Detections, class_names: Sequence[str]) -> Image:
+    fitted = fit(image)
+    boxes = _scale_boxes(detected.boxes, image, fitted)
+    names = [shorten(name) for name in class_names]
+    return draw(fitted, Detections(boxes, detected.scores, detected.class_ids), names)
+
+
+def _scale_boxes(boxes: NDArray[np.float32], image: Image, fitted: Image) -> NDArray[np.float32]:
+    scale = [fitted.shape[1] / image.shape[1], fitted.shape[0] / image.shape[0]] * 2
+    return boxes * np.asarray(scale, dtype=np.float32)

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from training.report.png import figure_png
 
+MAX_UNBROKEN = 20  # characters of a table cell that are kept on one line
 STYLE = """
 :root { color-scheme: light dark; --line: #8884; }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; }
@@ -18,8 +19,10 @@ figure { margin: 0 0 1.5rem; }
 figcaption { font-size: .9rem; opacity: .8; }
 img { max-width: 100%; height: auto; background: #fff; border-radius: 4px; }
 .plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(28rem, 100%), 1fr)); gap: 1rem; }
+.plots > :nth-child(odd):last-child { grid-column: 1 / -1; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; margin-bottom: 1.5rem; font-variant-numeric: tabular-nums; }
+td { overflow-wrap: anywhere; }
 th, td { padding: .25rem .8rem; border-bottom: 1px solid var(--line); text-align: right; }
 th:first-child, td:first-child { text-align: left; }
 """
@@ -71,7 +74,8 @@ class Page:
 def _cell(value: object) -> str:
     if isinstance(value, float):
         return "\N{EN DASH}" if value == -1 else f"{value:.4f}"
-    return html.escape(str(value))
+    text = html.escape(str(value))
+    return text.replace(" ", "&nbsp;") if len(text) <= MAX_UNBROKEN else text
 
 
 def _figure(image: bytes, media_type: str, caption: str) -> str:

@@ -8,38 +8,41 @@ from typing import Final
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from training.evaluate.curves import SCORES, Curves
+from training.report.text import plot_label, shorten
 
 History = Sequence[Mapping[str, float]]  # one row per epoch
 MAX_CLASSES: Final = 20  # classes in a legend; of more, only the mean is plotted
+MAX_MARKERS: Final = 40  # epochs of a curve with markers
 RECALLS: Final = np.linspace(0, 1, 101)
 
 
 def loss_figure(history: History) -> Figure:
     """Plot every loss term over the epochs."""
-    figure, axes = _make_figure("Epoch", "Loss")
+    figure, axes = make_epoch_figure("Loss")
     for name in _columns(history, "loss/"):
-        _plot_column(axes, history, name, name.removeprefix("loss/"))
-    axes.legend()
+        plot_column(axes, history, name, name.removeprefix("loss/"))
+    add_legend(axes)
     return figure
 
 
 def ap_figure(history: History) -> Figure:
     """Plot AP and AP50 over the epochs."""
-    figure, axes = _make_figure("Epoch", "Average precision")
+    figure, axes = make_epoch_figure("Average precision")
     for name, label in (("ap50", "AP50"), ("ap", "AP")):
-        _plot_column(axes, history, name, label)
-    axes.set_ylim(0, 1)
-    axes.legend()
+        plot_column(axes, history, name, label)
+    axes.set_ylim(0, 1.02)
+    add_legend(axes)
     return figure
 
 
 def learning_rate_figure(history: History) -> Figure:
     """Plot the learning rate over the epochs."""
-    figure, axes = _make_figure("Epoch", "Learning rate")
-    _plot_column(axes, history, "lr", "lr")
+    figure, axes = make_epoch_figure("Learning rate")
+    plot_column(axes, history, "lr", "lr")
     return figure
 
 
@@ -49,12 +52,13 @@ def precision_recall_figure(precision: NDArray[np.float64], class_names: Sequenc
     present = [i for i in range(len(class_names)) if (precision[:, i] >= 0).any()]
     if len(present) <= MAX_CLASSES:
         for i in present:
-            axes.plot(RECALLS, precision[:, i], linewidth=1, label=f"{class_names[i]} {precision[:, i].mean():.3f}")
+            label = f"{plot_label(class_names[i])} {precision[:, i].mean():.3f}"
+            axes.plot(RECALLS, precision[:, i], linewidth=1, label=label)
     if present:
         mean = precision[:, present].mean(axis=1)
         axes.plot(RECALLS, mean, color="black", linewidth=2.5, label=f"all classes {mean.mean():.3f}")
     axes.set(xlim=(0, 1), ylim=(0, 1.02))
-    axes.legend(fontsize="small")
+    add_legend(axes)
     return figure
 
 
@@ -63,19 +67,20 @@ def f1_figure(curves: Curves, class_names: Sequence[str]) -> Figure:
     figure, axes = _make_figure("Score threshold", "F1 (IoU 0.5)")
     if len(class_names) <= MAX_CLASSES:
         for label, row in zip(class_names, curves.f1, strict=True):
-            axes.plot(SCORES, row, linewidth=1, label=label)
+            axes.plot(SCORES, row, linewidth=1, label=plot_label(label))
     mean, best = curves.mean_f1, curves.best
     axes.plot(SCORES, mean, color="black", linewidth=2.5, label=f"mean, {mean[best]:.3f} at {SCORES[best]:.3f}")
     axes.axvline(SCORES[best], color="black", linewidth=0.8, linestyle=":")
     axes.set(xlim=(0, 1), ylim=(0, 1.02))
-    axes.legend(fontsize="small")
+    add_legend(axes)
     return figure
 
 
 def confusion_figure(matrix: NDArray[np.int64], class_names: Sequence[str]) -> Figure:
     """Plot the confusion matrix, shaded by the fraction of each true class, except for background."""
-    figure, axes = _make_figure("True class", "Predicted class")
-    labels = [*class_names, "background"]
+    labels = [*map(shorten, class_names), "background"]
+    side = max(4.5, 0.4 * min(len(labels), MAX_CLASSES + 1) + 1.5)
+    figure, axes = _make_figure("True class", "Predicted class", (side + 1, side))
     fractions = matrix / np.maximum(matrix.sum(axis=0, keepdims=True), 1)
     fractions[:, -1] = np.nan
     axes.imshow(np.ma.masked_invalid(fractions), cmap="Blues", vmin=0, vmax=1)
@@ -89,8 +94,33 @@ def confusion_figure(matrix: NDArray[np.int64], class_names: Sequence[str]) -> F
     return figure
 
 
-def _make_figure(x: str, y: str) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
+def make_epoch_figure(label: str) -> tuple[Figure, Axes]:
+    """Return an empty plot of `label` over the epochs."""
+    figure, axes = _make_figure("Epoch", label)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    return figure, axes
+
+
+def plot_column(axes: Axes, history: History, name: str, label: str, divisor: float = 1.0) -> None:
+    """Plot a column over the epochs that have it. Short curves get markers, so that a single epoch shows."""
+    points = [(row["epoch"], row[name] / divisor) for row in history if row.get(name) is not None]
+    if points:
+        epochs, values = zip(*points, strict=True)
+        axes.plot(epochs, values, marker="o" if len(points) < MAX_MARKERS else None, markersize=4, label=label)
+
+
+def add_legend(axes: Axes) -> None:
+    """Add a legend of the labels, if any: beside the plot if they are many or long, else inside."""
+    labels = axes.get_legend_handles_labels()[1]
+    if not labels:
+        return
+    outside = len(labels) > 10 or max(map(len, labels)) > 24
+    place = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)} if outside else {}
+    axes.legend(fontsize="small", **place)
+
+
+def _make_figure(x: str, y: str, size: tuple[float, float] = (7, 4.5)) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots()
     axes.set(xlabel=x, ylabel=y)
     axes.grid(alpha=0.3)
@@ -100,10 +130,3 @@ def _make_figure(x: str, y: str) -> tuple[Figure, Axes]:
 def _columns(history: History, prefix: str) -> list[str]:
     names = (name for row in history for name in row if name.startswith(prefix))
     return list(dict.fromkeys(names))
-
-
-def _plot_column(axes: Axes, history: History, name: str, label: str) -> None:
-    points = [(row["epoch"], row[name]) for row in history if row.get(name) is not None]
-    if points:
-        epochs, values = zip(*points, strict=True)
-        axes.plot(epochs, values, marker="." if len(points) < 40 else None, label=label)

@@ -5,17 +5,23 @@ from __future__ import annotations
 import io
 import warnings
 
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 DPI = 110
+MAX_RATIO = 1e4  # of a log axis with labels between powers of ten
 
 
 def figure_png(figure: Figure) -> bytes:
     """Encode a figure as PNG.
 
-    Glyphs that the font lacks are drawn as empty boxes. `$` does not start a formula.
+    Glyphs that the font lacks are drawn as empty boxes. `$` does not start a formula, and log axes have plain numbers.
     """
+    for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
+        if axis.get_scale() == "log":
+            _label_plainly(axis)
     for text in figure.findobj(Text):
         text.set_parse_math(False)
     stream = io.BytesIO()
@@ -23,3 +29,11 @@ def figure_png(figure: Figure) -> bytes:
         warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
         figure.savefig(stream, format="png", dpi=DPI)
     return stream.getvalue()
+
+
+def _label_plainly(axis: Axis) -> None:
+    """Label a log axis with plain numbers at 1, 2 and 5 times the powers of ten. matplotlib's labels are formulas."""
+    low, high = sorted(axis.get_view_interval())
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < low * MAX_RATIO else (1,)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())

@@ -10,6 +10,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from model_zoo.contract.errors import LineageError
+from model_zoo.contract.files import write_atomic
 from training.data.dataset import Dataset
 from training.data.validation.plots import box_size_figure, center_figure, class_figure
 from training.data.validation.statistics import count_dataset
@@ -49,9 +50,8 @@ def write_report(run: Path, dataset: Dataset, evaluation: Evaluation) -> Path:
     page.heading("Configuration")
     config = json.loads((run / "config.json").read_text(encoding="utf-8"))
     page.table(("option", "value"), flatten(config))
-    target = run / REPORT
-    target.write_text(page.html(), encoding="utf-8")
-    return target
+    write_atomic(run / REPORT, page.html().encode())
+    return run / REPORT
 
 
 def add_evaluation(page: Page, dataset: Dataset, evaluation: Evaluation) -> None:
@@ -79,13 +79,14 @@ def add_evaluation(page: Page, dataset: Dataset, evaluation: Evaluation) -> None
         [
             ("Precision-recall curve", plots.precision_recall_figure(evaluation.coco.precision[0], names)),
             ("F1 by score threshold", plots.f1_figure(f1_curves, names)),
-            (f"Confusion matrix at score threshold {score:.2f}", plots.confusion_figure(matrix, names)),
+            (f"Confusion matrix at score threshold {score:.3f}", plots.confusion_figure(matrix, names)),
         ]
     )
     present = [c for c in metrics.classes if c.objects]
     page.table(("class", "objects", "AP", "AP50"), [[c.label, c.objects, c.ap, c.ap50] for c in present])
     sheet = comparison_sheet(evaluation.records, evaluation.detections, names, score)
-    page.image(f"Ground truth (left) and detections with score of at least {score:.2f} (right)", encode_jpeg(sheet))
+    caption = f"Ground truth (left) and the best detections with a score of at least {score:.3f} (right)"
+    page.image(caption, encode_jpeg(sheet))
 
 
 def object_plots(dataset: Dataset) -> list[tuple[str, Figure]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,14 +12,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from model_zoo.contract.drawing import draw_boxes
+from model_zoo.contract.files import write_atomic
 from model_zoo.contract.images import decode_image
 from training.data.dataset import Dataset, Record, Split
 from training.data.validation.statistics import SplitStatistics, boxes_and_sizes
-from training.report.images import make_sheet
+from training.report.images import draw_labeled, make_sheet
+from training.report.plots import add_legend
 from training.report.png import figure_png
+from training.report.text import plot_label, shorten
 
 MAX_CLASSES = 100  # classes in the plot; of more, the most frequent
+MAX_PANELS = 8  # splits side by side; of more, the first
 MAX_SAMPLES = 16  # images on a sheet
 CENTER_BINS = 32  # cells along each side of the map of box centers
 SIZE_LIMITS = (32, 96)  # pixels; square roots of COCO's area limits
@@ -33,25 +37,28 @@ def class_figure(class_names: Sequence[str], statistics: Sequence[SplitStatistic
     thickness = 0.8 / len(statistics)
     for i, split in enumerate(statistics):
         objects = np.array(split.class_objects)[shown]
-        axes.barh(np.arange(len(shown)) + i * thickness, objects, thickness, label=split.name)
-    axes.set_yticks(np.arange(len(shown)) + 0.4 - thickness / 2, [class_names[i] for i in shown])
+        axes.barh(np.arange(len(shown)) + i * thickness, objects, thickness, label=plot_label(split.name))
+    axes.set_yticks(np.arange(len(shown)) + 0.4 - thickness / 2, [shorten(class_names[i]) for i in shown])
     hidden = len(class_names) - len(shown)
     axes.set(xlabel="Objects" + (f" ({hidden:,} rarest classes not shown)" if hidden else ""))
     axes.margins(y=0.01)
     axes.invert_yaxis()
     axes.grid(axis="x", alpha=0.3)
-    axes.legend()
+    add_legend(axes)
     return figure
 
 
 def box_size_figure(splits: Sequence[Split], image_size: int) -> Figure:
     """Plot box widths and heights in pixels, with images scaled to a longer side of `image_size`."""
     figure, panels = _make_panels(splits)
-    for axes, split in zip(panels, splits, strict=True):
+    for axes, split in zip(panels, splits, strict=False):
         boxes, sizes = boxes_and_sizes(split.records)
         sides = (boxes[:, 2:] - boxes[:, :2]) * (image_size / sizes.max(axis=1, initial=1))[:, None]
+        sides = sides.clip(1, image_size)  # smaller boxes are drawn as one pixel
+        axes.set(xscale="log", yscale="log")
         if len(sides):
-            axes.hexbin(*sides.T, xscale="log", yscale="log", gridsize=50, bins="log", mincnt=1, cmap="viridis")
+            options = {"gridsize": 50, "bins": "log", "mincnt": 1, "cmap": "viridis"}
+            axes.hexbin(*sides.T, xscale="log", yscale="log", extent=[0, math.log10(1.1 * image_size)] * 2, **options)
         for side in SIZE_LIMITS:  # curves of constant area
             widths = np.geomspace(1, image_size, 50)
             axes.plot(widths, side**2 / widths, color="gray", linewidth=0.8, linestyle=":")
@@ -68,7 +75,7 @@ def box_size_figure(splits: Sequence[Split], image_size: int) -> Figure:
 def center_figure(splits: Sequence[Split]) -> Figure:
     """Plot the density of box centers over the image."""
     figure, panels = _make_panels(splits)
-    for axes, split in zip(panels, splits, strict=True):
+    for axes, split in zip(panels, splits, strict=False):
         boxes, sizes = boxes_and_sizes(split.records)
         y, x = ((boxes[:, [1, 0]] + boxes[:, [3, 2]]) / 2 / sizes).T
         counts, _, _ = np.histogram2d(y, x, bins=CENTER_BINS, range=[[0, 1], [0, 1]])
@@ -82,7 +89,7 @@ def sample_sheet(split: Split, class_names: Sequence[str], max_images: int = MAX
     """Return a sheet (H, W, 3) of evenly spaced images of a split with their boxes."""
     count = min(max_images, len(split.records))
     indices = np.unique(np.linspace(0, len(split.records) - 1, count).round().astype(int))
-    return make_sheet([_draw_record(split.records[i], class_names) for i in indices], columns=4)
+    return make_sheet((_draw_record(split.records[i], class_names) for i in indices), columns=4)
 
 
 def write_plots(dataset: Dataset, statistics: Sequence[SplitStatistics], folder: Path, image_size: int) -> list[Path]:
@@ -96,26 +103,26 @@ def write_plots(dataset: Dataset, statistics: Sequence[SplitStatistics], folder:
     }
     paths = [folder / f"{name}.png" for name in figures]
     for figure, path in zip(figures.values(), paths, strict=True):
-        path.write_bytes(figure_png(figure))
+        write_atomic(path, figure_png(figure))
     for split in splits:
         if split.records:
             paths.append(folder / f"sample_{split.name}.png")
             image = cv2.cvtColor(sample_sheet(split, dataset.class_names), cv2.COLOR_RGB2BGR)
-            paths[-1].write_bytes(cv2.imencode(".png", image)[1].tobytes())
+            write_atomic(paths[-1], cv2.imencode(".png", image)[1].tobytes())
     return paths
 
 
 def _make_panels(splits: Sequence[Split]) -> tuple[Figure, list[Axes]]:
     """Return a figure with one square panel per split, titled with its name."""
-    figure = Figure(figsize=(1 + 4 * max(len(splits), 1), 4.5), layout="constrained")
-    panels = list(figure.subplots(1, max(len(splits), 1), squeeze=False)[0])
+    count = min(max(len(splits), 1), MAX_PANELS)
+    figure = Figure(figsize=(1 + 4 * count, 5), layout="constrained")
+    panels = list(figure.subplots(1, count, squeeze=False)[0])
     for axes, split in zip(panels, splits, strict=False):
-        axes.set_title(split.name)
+        axes.set_title(shorten(split.name))
     return figure, panels
 
 
 def _draw_record(record: Record, class_names: Sequence[str]) -> NDArray[np.uint8]:
     image = decode_image(record.path.read_bytes())
-    marks = (" (crowd)" if is_crowd else "" for is_crowd in record.crowd.tolist())
-    texts = [class_names[i] + mark for i, mark in zip(record.class_ids.tolist(), marks, strict=True)]
-    return draw_boxes(image, record.boxes, record.class_ids, texts)
+    marks = [" (crowd)" if is_crowd else "" for is_crowd in record.crowd.tolist()]
+    return draw_labeled(image, record.boxes, record.class_ids, class_names, marks)

@@ -13,6 +13,7 @@ from training.data.dataset import Dataset, Split
 from training.data.open import open_dataset
 from training.data.validation.plots import box_size_figure, center_figure, class_figure, sample_sheet, write_plots
 from training.data.validation.statistics import count_dataset
+from training.report.png import figure_png
 
 
 def with_class_names(dataset: Dataset, *names: str) -> Dataset:
@@ -54,11 +55,25 @@ def test_box_sizes_are_scaled_to_the_image_size(tmp_path: Path) -> None:
         assert np.abs(hexagons / (width, height) - 1).max(axis=1).min() < 0.15
 
 
-def test_sample_sheet_has_rows_of_four_images(tmp_path: Path) -> None:
+def test_sample_sheet_has_rows_of_up_to_four_images(tmp_path: Path) -> None:
     dataset = open_dataset(make_coco(tmp_path / "set"))
-    one_row = sample_sheet(dataset.split("train"), dataset.class_names)
-    assert one_row.shape == (360 + 6, 4 * 486, 3)
-    assert sample_sheet(dataset.split("train"), dataset.class_names, max_images=1).shape == one_row.shape
+    split = dataset.split("train")
+    assert sample_sheet(split, dataset.class_names).shape == (360 + 6, 3 * 486, 3)
+    assert sample_sheet(split, dataset.class_names, max_images=1).shape == (360 + 6, 486, 3)
+    many = replace(split, records=split.records * 2)
+    assert sample_sheet(many, dataset.class_names).shape == (2 * (360 + 6), 4 * 486, 3)
+
+
+def test_sizes_of_the_smallest_boxes_and_of_many_splits_are_plotted(tmp_path: Path) -> None:
+    split = open_dataset(make_coco(tmp_path / "set")).split("train")
+    records = [replace(record, boxes=record.boxes * np.float32(1e-3)) for record in split.records]
+    dots = Split("dots", tuple(records), "")
+    figure = box_size_figure([dots] * 300, 640)
+    assert len(figure.axes) == 8
+    assert len(figure.axes[0].collections[0].get_offsets()) == 1, "all of them in the corner"
+    assert figure_png(figure)
+    for axis in (figure.axes[0].xaxis, figure.axes[0].yaxis):
+        assert [text.get_text() for text in axis.get_ticklabels()][-1] == "500"
 
 
 def test_plots_accept_empty_splits_and_names_in_any_script(tmp_path: Path) -> None:
