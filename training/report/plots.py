@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -115,7 +115,7 @@ def add_legend(axes: Axes) -> None:
     if not labels:
         return
     outside = len(labels) > 10 or max(map(len, labels)) > 24
-    place = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)} if outside else {}
+    place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)} if outside else {}
     axes.legend(fontsize="small", **place)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -51,14 +52,16 @@ def class_figure(class_names: Sequence[str], statistics: Sequence[SplitStatistic
 def box_size_figure(splits: Sequence[Split], image_size: int) -> Figure:
     """Plot box widths and heights in pixels, with images scaled to a longer side of `image_size`."""
     figure, panels = _make_panels(splits)
+    limit = math.log10(1.1 * image_size)
     for axes, split in zip(panels, splits, strict=False):
         boxes, sizes = boxes_and_sizes(split.records)
         sides = (boxes[:, 2:] - boxes[:, :2]) * (image_size / sizes.max(axis=1, initial=1))[:, None]
         sides = sides.clip(1, image_size)  # smaller boxes are drawn as one pixel
         axes.set(xscale="log", yscale="log")
         if len(sides):
-            options = {"gridsize": 50, "bins": "log", "mincnt": 1, "cmap": "viridis"}
-            axes.hexbin(*sides.T, xscale="log", yscale="log", extent=[0, math.log10(1.1 * image_size)] * 2, **options)
+            extent = (0, limit, 0, limit)
+            log: Any = {"xscale": "log", "yscale": "log", "bins": "log"}
+            axes.hexbin(*sides.T, **log, extent=extent, gridsize=50, mincnt=1, cmap="viridis")
         for side in SIZE_LIMITS:  # curves of constant area
             widths = np.geomspace(1, image_size, 50)
             axes.plot(widths, side**2 / widths, color="gray", linewidth=0.8, linestyle=":")
@@ -92,8 +95,11 @@ def sample_sheet(split: Split, class_names: Sequence[str], max_images: int = MAX
     return make_sheet((_draw_record(split.records[i], class_names) for i in indices), columns=4)
 
 
-def write_plots(dataset: Dataset, statistics: Sequence[SplitStatistics], folder: Path, image_size: int) -> list[Path]:
+def write_plots(
+    dataset: Dataset, statistics: Sequence[SplitStatistics], folder: str | Path, image_size: int
+) -> list[Path]:
     """Write all plots as PNG files and return their paths."""
+    folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     splits = list(dataset.splits.values())
     figures = {
