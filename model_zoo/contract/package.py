@@ -55,16 +55,16 @@ class Package:
         Raises:
             PackageError: a file differs from the manifest.
         """
-        with package_errors(self.name, self.version):
+        with package_errors(self.name, self.version, self.path):
             for file in self.files:
                 manifest.check_size(self.path, file)
                 manifest.check_contents(self.path, file)
 
 
 @contextmanager
-def package_errors(name: str, version: int) -> Iterator[None]:
-    """Raise errors of the block as PackageErrors that name the package."""
+def package_errors(name: str, version: int, folder: Path) -> Iterator[None]:
+    """Raise errors of the block as PackageErrors that name the package and its folder."""
     try:
         yield
     except (OSError, LineageError) as error:
-        raise PackageError(f"{name}@{version}: {error}; publish the model again") from error
+        raise PackageError(f"{name}@{version}: {error}; publish the model again, or repair {folder}") from error

@@ -6,8 +6,8 @@
     <root>/<name>/aliases.json              alias -> version
 
 Versions are positive integers. A package is published by one rename and never changed afterwards, so readers need no
-lock and only see complete packages. Entries starting with a dot are incomplete and must be ignored. Requires a POSIX
-file system.
+lock and only see complete packages. Entries starting with a dot are incomplete and must be ignored. Folders without a
+package, such as `lost+found`, are skipped. Requires a POSIX file system.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import json
+import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
@@ -26,12 +27,12 @@ from uuid import uuid4
 from model_zoo.contract import manifest, typed_json
 from model_zoo.contract.card import NAME, ModelCard
 from model_zoo.contract.errors import PackageError, PackageNotFound
+from model_zoo.contract.folders import VERSION, folders, version_numbers
 from model_zoo.contract.package import Package, package_errors
 from model_zoo.contract.suggest import did_you_mean
 
 ALIASES = "aliases.json"
 LATEST, STABLE = "latest", "stable"
-_VERSION = re.compile(r"[1-9][0-9]{0,8}")
 _ALIAS = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,99}")
 
 
@@ -45,23 +46,38 @@ class Problem:
     """Version number, or None if the problem concerns the whole model."""
     reason: str
     """Why it is unusable."""
+    unreadable: bool = False
+    """Whether the folder of the model cannot be read, so that its versions are unknown."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class Repository:
     """A folder of models. Reading never writes, and a missing folder is an empty repository."""
 
     root: Path
     """Folder of the models."""
 
+    def __init__(self, root: str | Path) -> None:
+        object.__setattr__(self, "root", Path(root))
+
     def names(self) -> list[str]:
-        """List the models that have at least one version."""
-        return [e.name for e in _entries(self.root) if NAME.fullmatch(e.name) and self.versions(e.name)]
+        """List the models that have at least one version. Folders that cannot be read are left out."""
+        return [folder.name for folder in folders(self.root) if _is_model(folder)]
 
     def versions(self, name: str) -> list[int]:
         """List the versions of a model in ascending order, including damaged ones."""
-        entries = _entries(self.root / _checked_name(name))
-        return sorted(int(e.name) for e in entries if _VERSION.fullmatch(e.name) and e.is_dir())
+        return version_numbers(self.root / _checked_name(name))
+
+    def foreign(self) -> list[str]:
+        """List the folders that hold no package and are skipped, such as `lost+found` and `cars/2.bak`."""
+        skipped = []
+        for folder in folders(self.root):
+            if not _is_model(folder):
+                skipped.append(folder.name)
+                continue
+            known = {str(version) for version in version_numbers(folder)}
+            skipped += [f"{folder.name}/{entry.name}" for entry in folders(folder) if entry.name not in known]
+        return skipped
 
     def aliases(self, name: str) -> dict[str, int]:
         """Return the aliases of a model, without the implied `latest`."""
@@ -92,7 +108,7 @@ class Repository:
             version = STABLE if STABLE in self.aliases(name) else LATEST
         return self._open(name, self._resolve_version(name, version))
 
-    def publish(self, card: ModelCard, files: Mapping[str, Path]) -> Package:
+    def publish(self, card: ModelCard, files: Mapping[str, str | Path]) -> Package:
         """Publish files as the next version of `card.name`.
 
         Publishing is atomic even if the process is killed, and concurrent publishers get different versions.
@@ -147,8 +163,13 @@ class Repository:
                 )
             _write_aliases(self.root / name, {a: v for a, v in aliases.items() if a != alias})
 
-    def remove(self, name: str, version: int) -> None:
+    def remove(self, name: str, version: int, *, force: bool = False) -> None:
         """Delete a version, damaged or not. If it is the highest one, its number is reused by the next version.
+
+        Args:
+            name: Name of the model.
+            version: Version to delete.
+            force: Also remove the aliases that point to the version.
 
         Raises:
             PackageNotFound: the model or version does not exist.
@@ -157,33 +178,50 @@ class Repository:
         with self._locked(name):
             home = self.root / name
             self._resolve_version(name, str(version))
-            aliases = [alias for alias, v in self.aliases(name).items() if v == version]
-            if aliases:
+            aliases = self.aliases(name)
+            pointing = [alias for alias, v in aliases.items() if v == version]
+            if pointing and not force:
                 raise PackageError(
-                    f"{name}@{version}: cannot remove it while {', '.join(aliases)} points to it; "
+                    f"{name}@{version}: cannot remove it while {', '.join(pointing)} points to it; "
                     "move or remove the alias first"
                 )
-            trash = home / f".removed-{uuid4().hex}"
-            (home / str(version)).rename(trash)  # readers no longer see it, however long deleting takes
-            manifest.sync_folder(home)
-            shutil.rmtree(trash, ignore_errors=True)
+            if pointing:
+                _write_aliases(home, {alias: v for alias, v in aliases.items() if v != version})
+            _delete_folder(home / str(version))
+
+    def remove_model(self, name: str) -> None:
+        """Delete a model with all versions and aliases.
+
+        Raises:
+            PackageNotFound: the model does not exist.
+        """
+        with self._locked(name):
+            _delete_folder(self.root / name)
 
     def scan(self) -> tuple[list[Package], list[Problem]]:
-        """List all usable packages and all problems."""
+        """List all usable packages and all problems. Folders without a package are skipped.
+
+        Raises:
+            PackageError: the folder of the repository cannot be read.
+        """
         packages: list[Package] = []
         problems: list[Problem] = []
-        for entry in _entries(self.root):
-            if not entry.is_dir():
+        for folder in folders(self.root):
+            name = folder.name
+            try:
+                versions = version_numbers(folder)
+            except PackageError as error:
+                problems += [Problem(name, None, str(error), unreadable=True)] if NAME.fullmatch(name) else []
                 continue
-            if not NAME.fullmatch(entry.name):
-                problems.append(Problem(entry.name, None, f"expected a folder name matching {NAME.pattern}"))
+            if versions and not NAME.fullmatch(name):
+                problems.append(Problem(name, None, f"{folder}: expected a folder name matching {NAME.pattern}"))
                 continue
-            for version in self.versions(entry.name):
+            for version in versions:
                 try:
-                    packages.append(self._open(entry.name, version))
+                    packages.append(self._open(name, version))
                 except PackageError as error:
-                    problems.append(Problem(entry.name, version, str(error)))
-            problems += self._alias_problems(entry.name)
+                    problems.append(Problem(name, version, str(error)))
+            problems += self._alias_problems(name) if versions else []
         return packages, problems
 
     def _alias_problems(self, name: str) -> list[Problem]:
@@ -201,7 +239,7 @@ class Repository:
     def _open(self, name: str, version: int) -> Package:
         """Open a package: read manifest and card, and check that all files exist with the right size."""
         folder = self.root / name / str(version)
-        with package_errors(name, version):
+        with package_errors(name, version, folder):
             if not folder.resolve().is_relative_to(self.root.resolve()):
                 raise PackageError("the folder is a link to a path outside the repository")
             files = manifest.read(folder).files
@@ -220,7 +258,7 @@ class Repository:
         if requested == LATEST:
             version = max(versions, default=None)
         else:
-            version = int(requested) if _VERSION.fullmatch(requested) else self.aliases(name).get(requested)
+            version = int(requested) if VERSION.fullmatch(requested) else self.aliases(name).get(requested)
         if version not in versions:
             target = f" (alias of version {version})" if requested in self.aliases(name) else ""
             known = ", ".join([*map(str, versions), LATEST, *self.aliases(name)])
@@ -231,13 +269,24 @@ class Repository:
         names = self.names()
         if name in names:
             return
+        if NAME.fullmatch(name) and (self.root / name).is_dir():
+            self.versions(name)  # raises if the folder cannot be read
         if not names:
-            raise PackageNotFound(
-                f"no model {name!r}: the model repository {self.root} is empty; publish one with "
-                f"`lineage import <weights> --name <name> --repository {self.root}` or with `lineage export`"
-            )
+            raise PackageNotFound(f"no model {name!r}: {self.empty_message()}")
         hints = filter(None, [did_you_mean(name, names, count=1), f"available: {', '.join(names)}"])
         raise PackageNotFound(f"no model {name!r}; {' '.join(hints)}")
+
+    def empty_message(self) -> str:
+        """Explain how to fill an empty repository, or which folder was meant if this one is a model or a package."""
+        root = self.root.absolute()
+        if (root / manifest.MANIFEST).is_file():
+            return f"{self.root} is a package, not a model repository; did you mean {root.parent.parent}?"
+        if any((folder / manifest.MANIFEST).is_file() for folder in folders(root)):
+            return f"{self.root} is a model, not a model repository; did you mean {root.parent}?"
+        return (
+            f"the model repository {self.root} is empty; publish one with "
+            f"`lineage import <weights> --name <name> --repository {self.root}` or with `lineage export`"
+        )
 
     @contextmanager
     def _locked(self, name: str) -> Iterator[None]:
@@ -251,14 +300,12 @@ class Repository:
             raise PackageError(f"{name}: cannot change it in {self.root} ({error})") from error
 
 
-def _entries(folder: Path) -> list[Path]:
-    """List the entries of a folder that do not start with a dot. A missing folder is empty."""
+def _is_model(folder: Path) -> bool:
+    """Return True if a folder has the name and at least one version of a model, and can be read."""
     try:
-        return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except OSError as error:
-        raise PackageError(f"{folder}: cannot read the folder ({error})") from error
+        return NAME.fullmatch(folder.name) is not None and bool(version_numbers(folder))
+    except PackageError:
+        return False
 
 
 def _checked_name(name: str) -> str:
@@ -271,10 +318,19 @@ def _is_alias(text: str) -> bool:
     return text != LATEST and _ALIAS.fullmatch(text) is not None
 
 
+def _delete_folder(folder: Path) -> None:
+    """Delete a folder atomically: readers no longer see it, however long deleting takes."""
+    trash = folder.with_name(f".removed-{uuid4().hex}")
+    folder.rename(trash)
+    manifest.sync_folder(folder.parent)
+    shutil.rmtree(trash, ignore_errors=True)
+
+
 def _claim_next_version(home: Path, staging: Path) -> int:
     """Rename a complete folder to the next free version. Retry if another publisher was faster."""
     while True:
-        version = max((int(e.name) for e in _entries(home) if _VERSION.fullmatch(e.name)), default=0) + 1
+        taken = [int(entry) for entry in os.listdir(home) if VERSION.fullmatch(entry)]
+        version = max(taken, default=0) + 1
         try:
             staging.rename(home / str(version))  # fails if the version exists
         except OSError as error:

@@ -16,4 +16,13 @@ def repository_of(path: Path | None) -> Repository:
     """Return the repository at `path`, by default `./models` if it holds a model, else the bundled one."""
     if path is not None:
         return Repository(path)
-    return DEFAULT_REPOSITORY if DEFAULT_REPOSITORY.names() else BUNDLED_REPOSITORY
+    return DEFAULT_REPOSITORY if holds_model(DEFAULT_REPOSITORY) else BUNDLED_REPOSITORY
+
+
+def holds_model(repository: Repository) -> bool:
+    """Return True if a repository holds a model. A file with its name holds none.
+
+    Raises:
+        PackageError: the folder cannot be read.
+    """
+    return repository.root.is_dir() and bool(repository.names())

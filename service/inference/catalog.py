@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from model_zoo.contract.errors import PackageError
 from model_zoo.contract.package import Package
-from model_zoo.contract.repository import LATEST, Problem, Repository
-
-T = TypeVar("T")
+from model_zoo.contract.repository import LATEST, STABLE, Problem, Repository
 
 
 @dataclass(frozen=True)
@@ -21,10 +18,16 @@ class Catalog:
     """All usable packages by `name@version`."""
     references: Mapping[str, Package] = field(default_factory=dict)
     """Packages by the references that move: `name`, `name@latest`, `name@alias`."""
+    targets: Mapping[str, int] = field(default_factory=dict)
+    """Version numbers by the references that move, including those of unusable packages."""
     aliases: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """Versions by alias, for each model."""
+    unknown: frozenset[str] = frozenset()
+    """Names of models whose aliases or folder cannot be read."""
     problems: tuple[Problem, ...] = ()
     """Unusable entries, with the reasons."""
+    foreign: tuple[str, ...] = ()
+    """Folders without a package."""
 
     @property
     def names(self) -> list[str]:
@@ -32,29 +35,73 @@ class Catalog:
         return sorted({package.name for package in self.packages.values()})
 
     @property
+    def all_names(self) -> list[str]:
+        """Names of all models, including those without a usable package."""
+        damaged = {p.name for p in self.problems if p.version is not None or p.unreadable}
+        return sorted({*self.names, *damaged})
+
+    @property
     def defaults(self) -> list[Package]:
         """The default version of each model."""
         return [self.references[name] for name in self.names if name in self.references]
 
+    def has(self, package: Package) -> bool:
+        """Return True if the folder of a package exists, whatever its state."""
+        damaged = any(p.unreadable or p.version == package.version for p in self.problems if p.name == package.name)
+        return damaged or package in self.packages.values()
+
+    def older(self, reference: str) -> list[Package]:
+        """List the usable versions below the target of `name` or `name@latest`, newest first.
+
+        If the target is unknown, all usable versions are listed. Other aliases mean one version, and get none.
+        """
+        name, _, alias = reference.partition("@")
+        if alias not in ("", LATEST):
+            return []
+        versions = sorted((p for p in self.packages.values() if p.name == name), key=lambda p: p.version, reverse=True)
+        return [p for p in versions if reference not in self.targets or p.version < self.targets[reference]]
+
+    def reason(self, name: str, version: int | None) -> str | None:
+        """Return why a version is unusable, or None if it is not known to be."""
+        return next((p.reason for p in self.problems if p.name == name and p.version in (None, version)), None)
+
 
 def read_catalog(repository: Repository) -> Catalog:
-    """Read a whole repository from disk. Slow: call it in a thread."""
-    packages, problems = repository.scan()
-    names = {package.name for package in packages}
-    aliases = {name: _or_none(repository.aliases, name) or {} for name in names}
-    references = [*names, *(f"{name}@{alias}" for name in names for alias in (LATEST, *aliases[name]))]
-    resolved = {reference: _or_none(repository.resolve, reference) for reference in references}
+    """Read a whole repository from disk. Slow: call it in a thread.
+
+    Raises:
+        PackageError: the folder of the repository cannot be read.
+    """
+    scanned, problems = repository.scan()
+    packages = {package.reference: package for package in scanned}
+    unknown = {problem.name for problem in problems if problem.unreadable}
+    versions: dict[str, list[int]] = {}
+    for name, version in [(p.name, p.version) for p in scanned] + [(p.name, p.version) for p in problems if p.version]:
+        versions.setdefault(name, []).append(version)
+    aliases: dict[str, dict[str, int]] = {}
+    for name in versions:
+        try:
+            aliases[name] = repository.aliases(name)
+        except PackageError:  # `scan` has reported it
+            aliases[name] = {}
+            unknown.add(name)
+    targets = {r: v for name, known in versions.items() for r, v in _targets(name, known, aliases[name]).items()}
+    for name in unknown:  # `stable` may be set
+        targets.pop(name, None)
+    resolved = {r: packages.get(f"{r.partition('@')[0]}@{version}") for r, version in targets.items()}
     return Catalog(
-        packages={package.reference: package for package in packages},
+        packages=packages,
         references={reference: package for reference, package in resolved.items() if package},
+        targets=targets,
         aliases=aliases,
+        unknown=frozenset(unknown),
         problems=tuple(problems),
+        foreign=tuple(repository.foreign()),
     )
 
 
-def _or_none(read: Callable[[str], T], key: str) -> T | None:
-    """Return None for a damaged entry: `scan` has reported it with its reason."""
-    try:
-        return read(key)
-    except PackageError:
-        return None
+def _targets(name: str, versions: list[int], aliases: Mapping[str, int]) -> dict[str, int]:
+    """Return the version of each moving reference of a model."""
+    newest = max(versions)
+    alias_targets = {f"{name}@{alias}": version for alias, version in aliases.items()}
+    return {name: aliases.get(STABLE, newest), f"{name}@{LATEST}": newest, **alias_targets}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 import cv2
 import numpy as np
@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 
 from model_zoo.contract.detections import Detections
 from model_zoo.contract.drawing import draw
+from model_zoo.contract.errors import ImageTooLarge
 from model_zoo.contract.images import DEFAULT_LIMITS, ImageLimits, decode_image
 from service.inference.batcher import Batcher
 from service.inference.errors import DecodeQueueFull
 
+MAX_JPEG_SIDE: Final = 65_500  # libjpeg's limit; the format's own is 65,535
 T = TypeVar("T")
 Job = Callable[[], Any]
 
@@ -60,5 +62,10 @@ def _decode(data: bytes, limits: ImageLimits, transform: Callable[[NDArray[np.ui
 
 
 def _draw(data: bytes, limits: ImageLimits, detections: Detections, class_names: Sequence[str]) -> bytes:
-    drawn = draw(decode_image(data, limits), detections, class_names)
+    image = decode_image(data, limits)
+    height, width = image.shape[:2]
+    if max(height, width) > MAX_JPEG_SIDE:
+        limit = f"a drawn JPEG: expected an image of at most {MAX_JPEG_SIDE:,} pixels a side"
+        raise ImageTooLarge(f"{limit}; got {width:,} x {height:,}; request JSON instead")
+    drawn = draw(image, detections, class_names)
     return cv2.imencode(".jpg", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))[1].tobytes()

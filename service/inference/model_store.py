@@ -5,8 +5,9 @@
     async with store.lease("cars@stable") as model: ...
 
 References without a version (`name`, `name@latest`, `name@alias`) switch to a new version once it is loaded and warm.
-Default versions are loaded ahead (`eager="all"`: all versions), others on first request. All state belongs to the event
-loop; disk and engines are accessed in threads.
+Default versions are loaded ahead (`eager="all"`: all versions), others on first request. A failed load is tried again,
+and meanwhile another version answers (see `routes`). All state belongs to the event loop; disk and engines are accessed
+in threads.
 """
 
 from __future__ import annotations
@@ -18,14 +19,19 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Literal
 
-from model_zoo.contract.errors import LineageError, PackageError, PackageNotFound, QueryError
+from model_zoo.contract.errors import LineageError, PackageError
 from model_zoo.contract.package import Package
 from model_zoo.contract.repository import Repository
 from model_zoo.runtime.base import Engine
 from service.inference.batcher import BatchingOptions
+from service.inference.bundled import holds_model
 from service.inference.catalog import Catalog, read_catalog
+from service.inference.default_model import DefaultModel
 from service.inference.errors import NotReady
+from service.inference.failures import Failure, Fingerprint, LoadFailures, ReasonLog, fingerprint, fingerprints
 from service.inference.loaded_model import LoadedModel
+from service.inference.routes import Routes
+from service.inference.serving_record import ServingRecord, make_record, read_record, write_record
 
 PackageState = Literal["loaded", "loading", "failed", "available"]
 LOG = logging.getLogger(__name__)
@@ -47,14 +53,17 @@ class ModelStore:
         """Follow `repository`. Until it holds a model, use `fallback` if given."""
         self._preferred, self._load, self._batching = repository, load, batching
         self._repository = fallback or repository
-        self._eager, self._default = eager, default
+        self._eager, self.default = eager, DefaultModel(default)
         self.catalog: Catalog | None = None
-        self._routes: dict[str, Package] = {}
         self._models: dict[Package, LoadedModel] = {}
         self._loading: dict[Package, asyncio.Task[None]] = {}
-        self._failed: dict[Package, str] = {}
+        self._failed = LoadFailures()
+        self._routes = Routes(self._models, self._failed)
         self._pinned: set[Package] = set()
         self._unloading: set[asyncio.Task[None]] = set()
+        self._record: ServingRecord | None = None
+        self._logged = ReasonLog()
+        self._unreadable: str | None = "the model repository is being read"
         self._refreshed = False
 
     async def watch(self, interval: float) -> None:
@@ -77,22 +86,45 @@ class ModelStore:
         Raises:
             PackageError: the repository cannot be read; the loaded models stay in service.
         """
-        await asyncio.to_thread(self._select_repository)
-        if self._models and not self._repository.root.is_dir():  # a lost mount must not unload the models
-            raise PackageError(f"the model repository {self._repository.root} is gone")
-        previous, self.catalog = self.catalog, await asyncio.to_thread(read_catalog, self._repository)
-        self._log_changes(previous, self.catalog)
-        self._routes = self._resolve_references(self.catalog)
-        for package in self._wanted(self.catalog):
-            await self._ensure_loaded(package)
-        self._routes = self._resolve_references(self.catalog)
+        try:
+            self.catalog = await self._read_repository()
+        except Exception as error:
+            known = isinstance(error, LineageError)
+            self._unreadable = str(error) if known else "the model repository cannot be read; see the server's log"
+            raise
+        self._unreadable = None
+        await self._load_wanted(self.catalog)
         self._unload_except(self._kept(self.catalog))
         self._refreshed = True
+        self._log_problems(self.catalog)
+        await asyncio.to_thread(self._remember)
+
+    async def _read_repository(self) -> Catalog:
+        await asyncio.to_thread(self._select_repository)
+        root = self._repository.root
+        if self._models and not root.is_dir():  # a lost mount must not unload the models
+            raise PackageError(f"the model repository {root} is gone")
+        catalog = await asyncio.to_thread(read_catalog, self._repository)
+        if self._record is None:
+            self._record = await asyncio.to_thread(read_record, root)
+            self.default.recorded, self._routes.served = self._record.default_model, self._record.packages(catalog)
+        self._failed.check_files(await asyncio.to_thread(fingerprints, list(self._failed)))
+        self.default.update(catalog, await asyncio.to_thread(self.default.check, catalog, self._repository))
+        return catalog
+
+    async def _load_wanted(self, catalog: Catalog) -> None:
+        """Load the wanted packages. If one fails, the package that answers instead is wanted, too."""
+        tried: set[Package] = set()
+        self._routes.resolve(catalog)
+        while pending := [p for p in self._wanted(catalog) if self._needs_load(p) and p not in tried]:
+            tried.add(pending[0])
+            await self._ensure_loaded(pending[0])
+            self._routes.resolve(catalog)
 
     def _select_repository(self) -> None:
         """Switch from the fallback to the preferred repository once that holds a model."""
-        if self._repository is not self._preferred and self._preferred.names():
-            self._repository = self._preferred
+        if self._repository is not self._preferred and holds_model(self._preferred):
+            self._repository, self._record = self._preferred, None
             LOG.info("serving the models in %s", self._repository.root)
         elif self._repository is not self._preferred and self.catalog is None:
             LOG.info("no model in %s yet: serving the bundled model", self._preferred.root)
@@ -110,15 +142,10 @@ class ModelStore:
             NotReady: the repository or the model is still loading.
         """
         if self.catalog is None:
-            raise NotReady("the model repository is being read; try again")
-        package = await self._find(reference or self._default_reference())
-        try:
-            async with asyncio.timeout_at(deadline):
-                await self._ensure_loaded(package)
-        except TimeoutError as error:
-            raise NotReady(f"{package.reference} is still loading; try again") from error
+            raise NotReady(f"{self._unreadable}; try again")
+        package = await self._load_reference(reference or self._default_reference(), deadline)
         if package in self._failed:
-            raise PackageError(self._failed[package])
+            raise PackageError(self._failed[package].reason)
         if package not in self._models:
             raise NotReady(f"{package.reference} has just been unloaded; try again")
         model = self._models[package]
@@ -129,35 +156,63 @@ class ModelStore:
         """Return whether a package is loaded, loading, failed, or only available on disk."""
         if package in self._models:
             return "loaded"
-        if package in self._failed:
-            return "failed"
-        return "loading" if package in self._loading else "available"
+        if package in self._loading:
+            return "loading"
+        return "failed" if package in self._failed else "available"
+
+    def failure(self, package: Package) -> Failure | None:
+        """Return the failed load of a package that is not loaded."""
+        return self._failed.get(package)
+
+    def serving(self, name: str) -> Package | None:
+        """Return the version that answers for the bare name of a model."""
+        return self._routes.current.get(name)
 
     def missing(self) -> list[str]:
         """List what must happen before the service is ready. Empty if it is ready."""
         if self.catalog is None:
-            return ["the model repository is being read"]
-        has_model = any(package in self._models for package in self._routes.values())
+            return [str(self._unreadable)]
+        has_model = any(package in self._models for package in self._routes.current.values())
         if has_model and self._refreshed:
-            return []
+            return [self.default.problem] if self.default.problem and not self.default.was_found else []
         waiting = [p for p in self._wanted(self.catalog) if self.state(p) in ("loading", "available")]
         if waiting or has_model:
             return [f"{package.reference} is loading" for package in waiting]
-        return self.problems() or [self._empty_message()]
+        return self.problems() or [self._repository.empty_message()]
 
     def problems(self, name: str | None = None) -> list[str]:
         """List what cannot be used and why, for one model or for all."""
         damaged = [p.reason for p in (self.catalog or Catalog()).problems if name in (None, p.name)]
-        return damaged + [reason for package, reason in self._failed.items() if name in (None, package.name)]
+        return damaged + [f.reason for package, f in self._failed.items() if name in (None, package.name)]
+
+    def degraded(self, name: str | None = None) -> list[str]:
+        """List the references and settings that cannot be followed, for one model or for all."""
+        lines = [str(d) for d in self._routes.degraded(self.catalog or Catalog()) if name in (None, d.name)]
+        general = [self.default.problem, self._unreadable] if name is None else []
+        return [*lines, *filter(None, general)]
 
     async def close(self) -> None:
         """Finish the accepted images and unload all models."""
         self._unload_except(())
         await asyncio.gather(*self._unloading)
 
+    async def _load_reference(self, reference: str, deadline: float) -> Package:
+        """Load the package of a reference. If that fails, load the one that answers instead."""
+        tried: set[Package] = set()
+        while (package := await self._find(reference)) not in tried:
+            tried.add(package)
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await self._ensure_loaded(package)
+            except TimeoutError as error:
+                raise NotReady(f"{package.reference} is still loading; try again") from error
+            if self.catalog and package in self._failed:
+                self._routes.resolve(self.catalog)
+        return package
+
     async def _find(self, reference: str) -> Package:
-        if reference in self._routes:
-            return self._routes[reference]
+        if reference in self._routes.current:
+            return self._routes.current[reference]
         package = (self.catalog or Catalog()).packages.get(reference)
         if package is None:  # published since the last refresh, or unknown: the error lists the known ones
             package = await asyncio.to_thread(self._repository.resolve, reference)
@@ -166,77 +221,76 @@ class ModelStore:
         return package
 
     def _default_reference(self) -> str:
-        names = (self.catalog or Catalog()).names
-        if self._default is None and len(names) != 1:
-            if not names:
-                raise PackageNotFound(self._empty_message())
-            raise QueryError(f"model: expected one of {', '.join(names)}; got none, and there is no default model")
-        return self._default or names[0]
+        return self.default.reference(self._repository.empty_message())
+
+    def _needs_load(self, package: Package) -> bool:
+        return package not in self._models and (package not in self._failed or self._failed[package].is_due)
 
     async def _ensure_loaded(self, package: Package) -> None:
         """Wait until the package is loaded or has failed. Concurrent callers share one load."""
-        if package not in self._models and package not in self._failed:
+        if self._needs_load(package):
             if package not in self._loading:
                 self._loading[package] = asyncio.create_task(self._open(package))
             await asyncio.shield(self._loading[package])
 
     async def _open(self, package: Package) -> None:
         started = time.perf_counter()
+        files = await asyncio.to_thread(fingerprint, package.path)
         try:
             engine = await asyncio.to_thread(self._load, package)
             self._models[package] = LoadedModel(package, engine, self._batching)
+            self._failed.pop(package, None)
             LOG.info("loaded %s on %s in %.2f s", package.reference, engine.device, time.perf_counter() - started)
         except LineageError as error:
-            self._failed[package] = str(error)
-            LOG.error("refused %s: %s", package.reference, error)
+            self._fail(package, str(error), files)
         except Exception as error:
-            reason = f"cannot be loaded ({type(error).__name__}); see the server's log"
-            self._failed[package] = f"{package.reference}: {reason}"
-            LOG.exception("failed to load %s", package.reference)
+            reason = f"{package.reference}: cannot be loaded ({type(error).__name__}); see the server's log"
+            self._fail(package, reason, files, error)
         finally:
             del self._loading[package]
 
-    def _resolve_references(self, catalog: Catalog) -> dict[str, Package]:
-        """Return the package to serve for each moving reference: the old one until the new one is loaded."""
-        usable = set(catalog.packages.values())
-
-        def select(old: Package | None, new: Package | None) -> Package | None:
-            if new is None:  # damaged or removed
-                return old if old in usable else None
-            return old if old in self._models and new not in self._models else new
-
-        references = catalog.references.keys() | self._routes.keys()
-        selected = {r: select(self._routes.get(r), catalog.references.get(r)) for r in references}
-        return {reference: package for reference, package in selected.items() if package}
+    def _fail(self, package: Package, reason: str, files: Fingerprint, error: Exception | None = None) -> None:
+        self._failed.add(package, reason, files)
+        if self._logged.is_new(package.reference, reason):
+            LOG.error("refused %s: %s; it will be tried again", package.reference, reason, exc_info=error)
 
     def _wanted(self, catalog: Catalog) -> list[Package]:
         """List the packages to load: the defaults or all, and the targets of moving references in use."""
-        followed = [new for r, new in catalog.references.items() if self._routes.get(r) in self._models]
+        current = self._routes.current
+        followed = [new for r, new in catalog.references.items() if current.get(r) in self._models]
         ahead = catalog.packages.values() if self._eager == "all" else catalog.defaults
-        return list(dict.fromkeys([*ahead, *followed]))
+        answering = [current[name] for name in catalog.all_names if name in current]
+        return list(dict.fromkeys([*ahead, *followed, *answering]))
 
     def _kept(self, catalog: Catalog) -> set[Package]:
         self._pinned &= set(catalog.packages.values())
-        return {*self._wanted(catalog), *self._routes.values(), *self._pinned}
+        return {*self._wanted(catalog), *self._routes.current.values(), *self._pinned}
 
     def _unload_except(self, kept: Iterable[Package]) -> None:
-        self._failed = {package: reason for package, reason in self._failed.items() if package in kept}
         for package in self._models.keys() - set(kept):
             LOG.info("unloading %s", package.reference)
             task = asyncio.create_task(self._models.pop(package).unload())
             self._unloading.add(task)
             task.add_done_callback(self._unloading.discard)
 
-    def _log_changes(self, previous: Catalog | None, current: Catalog) -> None:
-        """Log new problems, and an empty repository at start."""
-        if previous is None and not current.packages:
-            LOG.warning("%s", self._empty_message())
-        for problem in set(current.problems) - set(previous.problems if previous else ()):
-            LOG.error("refused: %s", problem.reason)
+    def _log_problems(self, catalog: Catalog) -> None:
+        """Log each new problem once."""
+        self._failed.keep(catalog.packages.values())
+        damaged = [(f"{p.name}@{p.version}", f"refused: {p.reason}", logging.ERROR) for p in catalog.problems]
+        degraded = [
+            (d.reference, f"{d.reference}: {d.answer}", logging.WARNING) for d in self._routes.degraded(catalog)
+        ]
+        foreign = [("foreign", f"skipped folders without a package: {', '.join(catalog.foreign)}", logging.INFO)]
+        empty = [("", self._repository.empty_message(), logging.WARNING)]
+        found = [*damaged, *degraded, *(foreign if catalog.foreign else []), *(empty if not catalog.packages else [])]
+        for subject, reason, level in found:
+            if self._logged.is_new(subject, reason):
+                LOG.log(level, "%s", reason)
+        self._logged.keep({*(subject for subject, _, _ in found), *(package.reference for package in self._failed)})
 
-    def _empty_message(self) -> str:
-        root = self._repository.root
-        return (
-            f"the model repository {root} is empty; "
-            f"import a model: lineage import <weights> --name <name> --repository {root}"
-        )
+    def _remember(self) -> None:
+        """Write what a restart must know, if it has changed. The bundled repository stays as it is."""
+        record = make_record(self.default.recorded, self._routes.served)
+        if record != self._record and self._repository is self._preferred and self._repository.root.is_dir():
+            write_record(self._repository.root, record)
+        self._record = record

@@ -20,9 +20,14 @@ async def live() -> Response:
 
 @router.get("/ready", responses={200: {"model": Health}, 503: {"model": Health}})
 async def ready(request: Request) -> Response:
-    """Return 200 if requests can be answered, else 503 with what is missing."""
+    """Return 200 if requests can be answered, else 503 with what is missing.
+
+    `degraded` is there if something else is served than the repository and the settings ask for.
+    """
     state: AppState = request.state.service
-    missing = state.store.missing()
+    missing, degraded = state.store.missing(), state.store.degraded()
+    optional = {"degraded": degraded} if degraded else {}
     if not missing:
-        return JSONResponse(Health(status="ready", missing=[]).model_dump())
-    return JSONResponse(Health(status="not ready", missing=missing).model_dump(), 503, RETRY_AFTER)
+        return JSONResponse(Health(status="ready", missing=[], **optional).model_dump(exclude_unset=True))
+    described = Health(status="not ready", missing=missing, **optional).model_dump(exclude_unset=True)
+    return JSONResponse(described, 503, RETRY_AFTER)

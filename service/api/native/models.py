@@ -9,9 +9,10 @@ from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
 from model_zoo.contract.errors import PackageNotFound
+from model_zoo.contract.package import Package
 from model_zoo.contract.suggest import did_you_mean
 from service.api.native.schemas import Model, ModelDetail, Models, Version
-from service.api.problems import Problem
+from service.api.problems import documented
 from service.inference.catalog import Catalog
 from service.inference.model_store import ModelStore
 from service.state import AppState
@@ -23,35 +24,49 @@ router = APIRouter(prefix="/models", tags=["models"])
 async def list_models(request: Request) -> Response:
     """List the models with their versions, and what cannot be used and why."""
     state: AppState = request.state.service
-    names = (state.store.catalog or Catalog()).names
-    models = Models(models=[Model(**_describe(state.store, name)) for name in names], problems=state.store.problems())
-    return JSONResponse(models.model_dump())
+    store = state.store
+    models = [Model(**_describe(store, name)) for name in (store.catalog or Catalog()).all_names]
+    listed = Models(models=models, problems=store.problems(), default_model=store.default.name)
+    return JSONResponse(listed.model_dump())
 
 
-@router.get("/{name}", responses={200: {"model": ModelDetail}, 404: {"model": Problem}})
+@router.get("/{name}", responses={200: {"model": ModelDetail}, "4XX": documented("There is no such model")})
 async def show_model(request: Request, name: str) -> Response:
     """Describe one model, with the card of its default version."""
     state: AppState = request.state.service
     catalog = state.store.catalog or Catalog()
-    if name not in catalog.names:
-        hints = filter(
-            None, [did_you_mean(name, catalog.names), f"available: {', '.join(catalog.names) or 'none yet'}"]
-        )
+    names = catalog.all_names
+    if name not in names:
+        hints = filter(None, [did_you_mean(name, names), f"available: {', '.join(names) or 'none yet'}"])
         raise PackageNotFound(f"no model {name[:100]!r}; {' '.join(hints)}")
-    default = catalog.references.get(name)
+    default = state.store.serving(name)
     card = {"card": json.loads(default.card.to_json())} if default else {}
     return JSONResponse(ModelDetail(**_describe(state.store, name), **card).model_dump(exclude_unset=True))
 
 
 def _describe(store: ModelStore, name: str) -> dict[str, Any]:
     """Return the fields of `Model`."""
-    catalog = store.catalog or Catalog()
-    packages = [package for package in catalog.packages.values() if package.name == name]
-    default = catalog.references.get(name)
+    catalog, default = store.catalog or Catalog(), store.serving(name)
+    usable = [_version(store, package) for package in catalog.packages.values() if package.name == name]
+    damaged = [
+        Version(version=p.version, state="failed", digest=None, reason=p.reason)
+        for p in catalog.problems
+        if p.name == name and p.version is not None
+    ]
     return {
         "name": name,
         "default": default.version if default else None,
         "aliases": catalog.aliases.get(name, {}),
-        "versions": [Version(version=p.version, state=store.state(p), digest=p.digest) for p in packages],
+        "versions": sorted([*usable, *damaged], key=lambda version: version.version),
         "problems": store.problems(name),
+        "degraded": store.degraded(name),
     }
+
+
+def _version(store: ModelStore, package: Package) -> Version:
+    failure = store.failure(package)
+    next_try = failure.next_try_at.isoformat(timespec="seconds") if failure else None
+    reason = failure.reason if failure else None
+    return Version(
+        version=package.version, state=store.state(package), digest=package.digest, reason=reason, next_try=next_try
+    )

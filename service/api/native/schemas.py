@@ -93,21 +93,30 @@ class DetectAnswer(BaseModel):
 
 
 class Version(BaseModel):
-    """One version of a model and its state."""
+    """One version of a model and its state. If it has failed: `reason`, and the time of the next try (ISO 8601).
+
+    A damaged version has no digest. Its files are checked at every poll.
+    """
 
     version: int
     state: PackageState
-    digest: str
+    digest: str | None
+    reason: str | None = None
+    next_try: str | None = None
 
 
 class Model(BaseModel):
-    """A model of the repository. `default` is the version that its bare name refers to."""
+    """A model of the repository. `default` is the version that answers for its bare name.
+
+    `degraded` lists the references whose version cannot be served, and what answers instead.
+    """
 
     name: str
     default: int | None
     aliases: dict[str, int]
     versions: list[Version]
     problems: list[str]
+    degraded: list[str] = []
 
 
 class ModelDetail(Model):
@@ -117,14 +126,19 @@ class ModelDetail(Model):
 
 
 class Models(BaseModel):
-    """All models, and what in the repository cannot be used and why."""
+    """All models, what in the repository cannot be used and why, and the model for requests that name none."""
 
     models: list[Model]
     problems: list[str]
+    default_model: str | None = None
 
 
 class Health(BaseModel):
-    """Health of the service. `missing` lists what must happen before it is ready."""
+    """Health of the service. `missing` lists what must happen before it is ready.
+
+    `degraded` is there if something else is served than the repository and the settings ask for.
+    """
 
     status: Literal["ready", "not ready", "live"]
     missing: list[str] = []
+    degraded: list[str] = []

@@ -139,16 +139,43 @@ def test_remove(repository: Repository, card: ModelCard, model: Path) -> None:
     assert not [p for p in (repository.root / "tiny").iterdir() if p.is_dir()]
 
 
+def test_forced_removal_removes_the_aliases_too(repository: Repository, card: ModelCard, model: Path) -> None:
+    for _ in range(2):
+        repository.publish(card, {"model.onnx": model})
+    repository.set_alias("tiny", "stable", 2)
+    repository.set_alias("tiny", "old", 1)
+    repository.remove("tiny", 2, force=True)
+    assert (repository.versions("tiny"), repository.aliases("tiny")) == ([1], {"old": 1})
+
+
+def test_remove_model(repository: Repository, card: ModelCard, package: Package, model: Path) -> None:
+    repository.publish(replace(card, name="other"), {"model.onnx": model})
+    repository.set_alias("tiny", "stable", package.version)
+    repository.remove_model("tiny")
+    assert os.listdir(repository.root) == ["other"]
+    with pytest.raises(PackageNotFound, match="no model 'tiny'"):
+        repository.remove_model("tiny")
+
+
 def test_damaged_package_does_not_hide_others(repository: Repository, card: ModelCard, model: Path) -> None:
-    for name in ("a", "a", "b"):
+    for name in ("a", "a", "b", "c"):
         repository.publish(replace(card, name=name), {"model.onnx": model})
     (repository.root / "a/2/model.onnx").unlink()
-    (repository.root / "not a model").mkdir()
+    (repository.root / "c").rename(repository.root / "c - Copy")
     (repository.root / "README.md").write_text("text")
     packages, problems = repository.scan()
     assert [(p.name, p.version) for p in packages] == [("a", 1), ("b", 1)]
-    assert [(p.name, p.version) for p in problems] == [("a", 2), ("not a model", None)]
+    assert [(p.name, p.version) for p in problems] == [("a", 2), ("c - Copy", None)]
+    assert str(repository.root / "a/2") in problems[0].reason
+    assert str(repository.root / "c - Copy") in problems[1].reason
     assert repository.names() == ["a", "b"]
+
+
+def test_case_of_a_renamed_folder_is_a_problem(repository: Repository, package: Package) -> None:
+    (repository.root / "tiny").rename(repository.root / "Tiny")
+    packages, (problem,) = repository.scan()
+    assert packages == []
+    assert "expected a card of 'Tiny'; got one of 'tiny'" in problem.reason
 
 
 def test_failed_publish_leaves_no_files(repository: Repository, card: ModelCard, model: Path, tmp_path: Path) -> None:

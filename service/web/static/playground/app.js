@@ -150,8 +150,9 @@ function timing(ms) {
 }
 
 async function listModels() {
-  const { models } = await (await fetch("models")).json();
-  const selected = $("model").value;
+  const { models: all, default_model } = await (await fetch("models")).json();
+  const models = all.filter((model) => model.default !== null); // the others have no usable version
+  const selected = $("model").value || default_model?.split("@")[0];
   $("model").replaceChildren(...models.map(({ name }) => element("option", { value: name, textContent: name })));
   if (models.some(({ name }) => name === selected)) $("model").value = selected;
   if (!models.length) fail("The repository has no model yet. Add one with `lineage import` or `lineage export`.");

@@ -17,7 +17,7 @@ def test_empty_repository_is_live_and_not_ready(repository: Repository) -> None:
         assert (ready.status_code, ready.headers["retry-after"]) == (503, "1")
         assert Health.model_validate(ready.json()).status == "not ready"
         assert client.get("/health/live").json() == {"status": "live"}
-        assert client.get("/models").json() == {"models": [], "problems": []}
+        assert client.get("/models").json() == {"models": [], "problems": [], "default_model": None}
         assert "lineage import" in check_problem(detect(client, png(flat(1))), 404, "No such model")
 
 

@@ -21,7 +21,9 @@ def test_models_are_listed_with_versions_states_and_problems(repository: Reposit
         listed = Models.model_validate(client.get("/models").json())
         other, toy = listed.models
         assert (other.name, other.default, toy.default, toy.aliases) == ("other", 1, 1, {"stable": 1})
-        assert [(v.version, v.state) for v in toy.versions] == [(1, "loaded")]
+        assert [(v.version, v.state) for v in toy.versions] == [(1, "loaded"), (2, "failed")]
+        assert "model.onnx is missing" in str(toy.versions[1].reason)
+        assert toy.degraded[0].startswith("toy@latest: serving version 1 instead of 2, because toy@2: model.onnx is")
         assert "toy@2" in listed.problems[0]
         shown = client.get("/models/toy").json()
         assert Model.model_validate(shown) == toy
