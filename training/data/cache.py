@@ -26,7 +26,7 @@ from tqdm import tqdm
 from model_zoo.cache_folder import cache_folder
 from model_zoo.contract.files import write_atomic
 
-VERSION = f"2, OpenCV {cv2.__version__}"  # increase the number when a reader returns something else for the same files
+VERSION = f"3, OpenCV {cv2.__version__}"  # increase the number when a reader returns something else for the same files
 # A file can change twice within one tick of its file system's clock and keep its times. Times of files younger than
 # this many seconds are not trusted; FAT has a resolution of two seconds.
 MIN_AGE = 2.0

@@ -20,6 +20,18 @@ SPLIT_PATTERNS = {
 }
 
 
+def is_split_name(name: str) -> bool:
+    """Return whether a folder of this name is a split."""
+    return any(
+        re.fullmatch(pattern, name, re.IGNORECASE) for patterns in SPLIT_PATTERNS.values() for pattern in patterns
+    )
+
+
+def is_test_name(name: str) -> bool:
+    """Return whether a split of this name is a test split, such as test-dev2017."""
+    return name.lower().startswith("test")
+
+
 @dataclass(frozen=True, eq=False)
 class Record:
     """One image and its N objects."""

@@ -10,15 +10,17 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from model_zoo.contract.typed_json import shorten
+from training.data.dataset import is_test_name
+from training.data.formats.folders import is_hidden, visible
 from training.data.formats.json_lines import element_lines
+from training.data.formats.listed_paths import locate
 from training.data.formats.raw_labels import (
     ImageRow,
     ObjectRow,
@@ -27,13 +29,16 @@ from training.data.formats.raw_labels import (
     cached_labels,
     decode,
     make_labels,
+    parse_flag,
+    parse_integer,
+    require_pixels,
 )
 from training.data.validation.findings import Finding, LabelError
 
 PATTERNS = ("annotations/instances_*.json", "annotations/*.json", "*.json")
 FOLDER_PATTERNS = ("*/_annotations.coco.json", "*/annotations.json", "*/labels.json")
 SECTIONS = ("images", "annotations", "categories")
-MAX_PROBED = 50  # images of a file that are looked up in a folder to decide whether it is the image folder
+NO_ANNOTATIONS = "annotations: expected a list; it is missing; export the dataset as COCO again"
 JSONObject = Mapping[str, Any]
 Errors = list[tuple[str, int, LabelError]]  # section, index in it, error
 
@@ -43,10 +48,10 @@ def find_files(path: Path) -> dict[str, Path]:
     if path.is_file():
         return {_split_name(path): path} if path.suffix == ".json" else {}
     for pattern in PATTERNS:
-        if files := sorted(path.glob(pattern)):
+        if files := visible(path.glob(pattern)):
             return {_split_name(file): file for file in files}
     for pattern in FOLDER_PATTERNS:
-        if files := sorted(path.glob(pattern)):
+        if files := [file for file in visible(path.glob(pattern)) if not is_hidden(file.parent.name)]:
             return {file.parent.name: file for file in files}
     return {}
 
@@ -56,7 +61,10 @@ def read_coco(path: Path) -> RawDataset:
     files = find_files(path)
     root = _image_root(path)
     splits = {split: _read_split(path, root, split, file) for split, file in files.items()}
+    ignored = _unlabeled_tests(files, splits)
+    splits = {split: labels for split, labels in splits.items() if files[split] not in ignored}
     classes, findings = _merge_classes(files, splits)
+    findings += ignored.values()
     names = tuple(classes[category] for category in sorted(classes))
     return RawDataset(names, tuple(sorted(classes)), splits, tuple(findings))
 
@@ -75,16 +83,19 @@ def _image_root(path: Path) -> Path:
 def _read_split(path: Path, root: Path, split: str, file: Path) -> RawLabels:
     data = file.read_bytes()
     labels = cached_labels(path, split, [str(file).encode(), data], lambda: parse(file, data))
-    folder = _image_folder(root, split, file, labels.images.path)
-    paths = np.array([str(folder / name) for name in labels.images.path], dtype=np.str_)
+    folders = (root / "images", root / split, root / "images" / split, file.parent, root / "data", root)
+    paths = np.array(list(map(str, locate(labels.images.path.tolist(), folders))), dtype=np.str_)
     return dataclasses.replace(labels, images=dataclasses.replace(labels.images, path=paths))
 
 
-def _image_folder(root: Path, split: str, file: Path, names: NDArray[np.str_]) -> Path:
-    """Return the first of the usual folders that contains some of the images, or else the first."""
-    folders = (root / "images", root / split, root / "images" / split, file.parent, root / "data", root)
-    matching = (folder for folder in folders if any((folder / str(name)).is_file() for name in names[:MAX_PROBED]))
-    return next(matching, folders[0])
+def _unlabeled_tests(files: Mapping[str, Path], splits: Mapping[str, RawLabels]) -> dict[Path, Finding]:
+    """Return a warning for each test split whose file has no list of annotations, as of COCO's own."""
+    text = "test split without annotations, it is ignored; add them or remove the file"
+    return {
+        files[split]: Finding("test-missing", files[split], 0, text)
+        for split, labels in splits.items()
+        if is_test_name(split.removeprefix("image_info_")) and [f.text for f in labels.findings] == [NO_ANNOTATIONS]
+    }
 
 
 def parse(file: Path, data: bytes) -> RawLabels:
@@ -127,7 +138,10 @@ def _parse_document(text: str) -> dict[str, list[Any]]:
 
 def _parse_categories(document: dict[str, list[Any]], errors: Errors) -> dict[int, str]:
     classes: dict[int, str] = {}
+    spare = _spare_categories(document)
     for index, entry in enumerate(document["categories"]):
+        if index in spare:
+            continue
         try:
             category, name = _integer(entry, "id"), _text(entry, "name")
             if category in classes or name in classes.values():
@@ -139,6 +153,15 @@ def _parse_categories(document: dict[str, list[Any]], errors: Errors) -> dict[in
     return classes
 
 
+def _spare_categories(document: dict[str, list[Any]]) -> set[int]:
+    """Return the positions of categories without objects whose name occurs again below, as Roboflow's root category."""
+    entries = [entry if isinstance(entry, dict) else {} for entry in document["categories"]]
+    names = [str(entry.get("name")) for entry in entries]
+    repeated = {i for i, name in enumerate(names) if name in names[i + 1 :]} if len(set(names)) < len(names) else set()
+    used = {str(e.get("category_id")) for e in document["annotations"] if isinstance(e, dict)} if repeated else set()
+    return {i for i in repeated if str(entries[i].get("id")) not in used}
+
+
 def _parse_images(file: Path, document: dict[str, list[Any]], errors: Errors) -> list[ImageRow]:
     rows: dict[int, ImageRow] = {}
     for index, entry in enumerate(document["images"]):
@@ -148,7 +171,7 @@ def _parse_images(file: Path, document: dict[str, list[Any]], errors: Errors) ->
             if image_id in rows:
                 text = f"image {image_id} {name!r}: {rows[image_id].path!r} has the same id; give it another"
                 raise LabelError("duplicate-image-id", text)
-            height, width = (_integer(entry, side) if side in entry else 0 for side in ("height", "width"))
+            height, width = (_integer(entry, side) if entry.get(side) else 0 for side in ("height", "width"))
             rows[image_id] = ImageRow(name, image_id, str(file), index, str(file), height, width)
         except LabelError as error:
             errors.append(("images", index, error))
@@ -194,17 +217,37 @@ def _parse_object(entry: Any, index: int, images: Mapping[int, int], classes: Ma
     if category not in classes:
         text = f"{name}: category {category} is not in categories; add it or delete the annotation"
         raise LabelError("unknown-category", text)
-    box = entry.get("bbox")
+    x, y, width, height = _bounding_box(entry, name)
+    xyxy = (x, y, x + width, y + height)
+    require_pixels(f"{name}: bbox", xyxy)
+    area = entry.get("area")
+    area = float(area) if _is_number(area) else math.nan
+    crowd = parse_flag(entry.get("iscrowd"))
+    if crowd is None:
+        text = f"{name}: iscrowd: expected 0 or 1; got {shorten(entry['iscrowd'])}; correct it"
+        raise LabelError("field-missing", text)
+    return ObjectRow(images[image_id], category, xyxy, crowd, area, index)
+
+
+def _bounding_box(entry: JSONObject, name: str) -> Sequence[float]:
+    """Return `bbox` as x, y, width and height, or the bounding box of `segmentation` if there is none."""
+    box = entry.get("bbox") or _polygon_box(entry.get("segmentation"))
     if not isinstance(box, list) or len(box) != 4:
-        text = f"{name}: bbox: expected [x, y, width, height]; got {shorten(box)}; correct it"
+        text = f"{name}: bbox: expected [x, y, width, height]; got {shorten(entry.get('bbox'))}; correct it"
         raise LabelError("field-missing", text)
     if not all(map(_is_number, box)):
         raise LabelError("number", f"{name}: bbox: expected four finite numbers; got {shorten(box)}; correct it")
-    x, y, width, height = box
-    area = entry.get("area")
-    area = float(area) if _is_number(area) else math.nan
-    xyxy = (x, y, x + width, y + height)
-    return ObjectRow(images[image_id], category, xyxy, bool(entry.get("iscrowd")), area, index)
+    return box
+
+
+def _polygon_box(polygons: object) -> list[float] | None:
+    """Return the bounding box of a list of polygons [x1, y1, x2, y2, ...], None if it is something else."""
+    if not isinstance(polygons, list) or not all(isinstance(p, list) and len(p) % 2 == 0 for p in polygons):
+        return None
+    xs, ys = ([number for polygon in polygons for number in polygon[axis::2]] for axis in (0, 1))
+    if not xs or not all(map(_is_number, xs + ys)):
+        return None
+    return [min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)]
 
 
 def _is_number(value: object) -> bool:
@@ -213,11 +256,11 @@ def _is_number(value: object) -> bool:
 
 def _integer(entry: Any, field: str) -> int:
     value = entry.get(field) if isinstance(entry, dict) else None
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
+    if isinstance(value, str | float) and not isinstance(value, bool):
+        value = parse_integer(str(value))
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**63:
         return value
-    got = shorten(value) if isinstance(entry, dict) and field in entry else f"{shorten(entry)} without it"
+    got = shorten(entry[field]) if isinstance(entry, dict) and field in entry else f"{shorten(entry)} without it"
     raise LabelError("field-missing", f"{field}: expected an integer; got {got}; correct it")
 
 

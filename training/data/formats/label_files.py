@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,3 +61,18 @@ def missing_labels(images: Sequence[LabeledImage]) -> list[Finding]:
         return [Finding("labels-missing", first.list_file, 0, f"{text}; add the files")]
     text = "label file {} does not exist, the image counts as empty; add the file"
     return [Finding("label-missing", image.image, 0, text.format(image.label_file)) for image in missing]
+
+
+def shared_labels(images: Sequence[LabeledImage]) -> list[Finding]:
+    """Report label files that belong to several images, such as a.jpg and a.png."""
+    owners: dict[Path, dict[str, Path]] = {}
+    for image in images:
+        if image.data is not None:
+            owners.setdefault(image.label_file, {}).setdefault(os.path.realpath(image.image), image.image)
+    return [shared_label(file, list(group.values())) for file, group in owners.items() if len(group) > 1]
+
+
+def shared_label(file: Path, images: Sequence[Path]) -> Finding:
+    """Return the finding for a label file of several images."""
+    text = f"expected the labels of one image; {' and '.join(path.name for path in images)} share them"
+    return Finding("label-shared", file, 0, f"{text}; give each image its own name and label file, or delete one")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,18 @@ from training.data import cache
 from training.data.formats.json_lines import element_lines
 from training.data.validation.findings import Finding, LabelError
 
+MAX_FRACTION = 1.01  # of the image size: larger coordinates must be pixels
+FLAGS = {
+    "": False,
+    "0": False,
+    "0.0": False,
+    "false": False,
+    "no": False,
+    "1": True,
+    "1.0": True,
+    "true": True,
+    "yes": True,
+}
 Location = tuple[Path, int]  # file and line; line 0 stands for the whole file
 
 
@@ -199,18 +212,19 @@ def cached_labels(root: Path, split: str, sources: Iterable[bytes], parse: Calla
     return labels
 
 
-def decode(data: bytes) -> str:
-    """Decode a label file as UTF-8, with or without a byte order mark.
+def decode(data: bytes, *, may_be_empty: bool = False) -> str:
+    """Decode a label file as UTF-8, with or without a byte order mark, or as UTF-16 with one.
 
     Raises:
-        LabelError: The file is empty or not UTF-8.
+        LabelError: The file is empty or in another encoding.
     """
+    is_utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
-        text = data.decode("utf-8-sig")
+        text = data.decode("utf-16" if is_utf16 else "utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise LabelError("invalid-text", "expected UTF-8 text; got other bytes; save the file as UTF-8", line) from None
-    if not text.strip():
+    if not text.strip() and not may_be_empty:
         raise LabelError("file-empty", "expected labels; got an empty file; write or copy it again")
     return text
 
@@ -221,7 +235,31 @@ def parse_integer(text: str) -> int | None:
         number = float(text)
     except ValueError:
         return None
-    return int(number) if number.is_integer() else None
+    return int(number) if number.is_integer() and abs(number) < 2**63 else None
+
+
+def parse_flag(value: object) -> bool | None:
+    """Return the truth value that 0, 1, true, false or such a text represents, None for other values.
+
+    Null and an empty text are false.
+    """
+    if isinstance(value, str):
+        return FLAGS.get(value.strip().lower())
+    if value is None:
+        return False
+    return bool(value) if isinstance(value, int | float) and value in (0, 1) else None
+
+
+def require_pixels(name: str, xyxy: Sequence[float]) -> None:
+    """Check that a box (x1, y1, x2, y2) can be in pixels.
+
+    Raises:
+        LabelError: All of it lies in the first pixel, as a box in fractions of the image size does.
+    """
+    if max(map(abs, xyxy)) <= MAX_FRACTION and not all(float(edge).is_integer() for edge in xyxy):
+        box = ", ".join(f"{edge:g}" for edge in xyxy)
+        text = f"{name}: expected a box in pixels; got edges ({box}), which are fractions of the image size"
+        raise LabelError("box-not-pixels", f"{text}; multiply them by width and height")
 
 
 def _to_arrays(labels: RawLabels) -> cache.Arrays:
@@ -251,5 +289,5 @@ def _from_arrays(arrays: cache.Arrays) -> RawLabels:
 def _locate(key: str, entries: Sequence[tuple[str, int]]) -> list[Location]:
     """Return files and lines of entries, replacing indices into the list `key` of JSON files by lines."""
     documents = {file for file, _ in entries if file.endswith(".json")}
-    lines = {file: element_lines(Path(file).read_text(encoding="utf-8-sig"), key) for file in documents}
+    lines = {file: element_lines(decode(Path(file).read_bytes()), key) for file in documents}
     return [(Path(file), lines[file][line] if file in lines else line) for file, line in entries]

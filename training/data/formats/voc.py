@@ -1,8 +1,7 @@
-"""Pascal VOC XML: `Annotations/<id>.xml`, `JPEGImages/<id>.jpg` and lists of ids, `ImageSets/Main/<split>.txt`.
+"""Pascal VOC XML: one file per image, in the layouts of `voc_layout`.
 
 VOC counts pixels from 1, and both edges belong to the box: xmin 1 and xmax 100 are the first hundred pixels of a row.
 The box is read as xyxy (xmin - 1, ymin - 1, xmax, ymax), so that x2 - x1 is its width. `difficult` objects are crowd.
-Several years (`VOC2007`, `VOC2012`) in one folder are one dataset; their lists of the same name are joined.
 Classes are the lines of `classes.txt` if it exists, or else the names that occur, sorted as in VOC's own list.
 
 Source: The PASCAL VOC development kit (2012), sections 2 and 3.
@@ -13,72 +12,66 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from xml.etree.ElementTree import Element, ParseError
-from xml.parsers.expat import ErrorString
+from xml.etree.ElementTree import Element
 
 import numpy as np
-from defusedxml import DefusedXmlException  # type: ignore[import-untyped]  # it has no types
-from defusedxml.ElementTree import fromstring  # type: ignore[import-untyped]  # it has no types
 
-from training.data.formats.label_files import LabeledImage, label_sources, make_file_labels, missing_labels
-from training.data.formats.raw_labels import ObjectRow, RawDataset, RawLabels, cached_labels, parse_integer
+from model_zoo.contract.typed_json import shorten
+from training.data.formats.label_files import (
+    LabeledImage,
+    label_sources,
+    make_file_labels,
+    missing_labels,
+    shared_labels,
+)
+from training.data.formats.raw_labels import (
+    ObjectRow,
+    RawDataset,
+    RawLabels,
+    cached_labels,
+    parse_flag,
+    parse_integer,
+    require_pixels,
+)
+from training.data.formats.voc_layout import (
+    VOCImages,
+    find_flat_folders,
+    find_roots,
+    list_flat_folders,
+    list_roots,
+    read_list,
+)
+from training.data.formats.xml_documents import UNDECODABLE, decode_xml, parse_xml
 from training.data.validation.findings import Finding, LabelError
 
 EDGES = ("xmin", "ymin", "xmax", "ymax")
-_COMMENT = re.compile(rb"<!--.*?-->", re.DOTALL)
-_OBJECT = re.compile(rb"<object\b")
-
-
-def find_roots(path: Path) -> list[Path]:
-    """Return the folders with XML files in `Annotations`: `path` itself, or else its subfolders."""
-    folders = (path, *sorted(child for child in path.iterdir() if child.is_dir())) if path.is_dir() else ()
-    roots = [folder for folder in folders if next((folder / "Annotations").glob("*.xml"), None)]
-    return roots[:1] if path in roots else roots
+_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
+_OBJECT = re.compile(r"<object\b")
 
 
 def read_voc(path: Path) -> RawDataset:
-    """Read a folder in VOC layout, or a folder of several."""
-    lists: dict[str, list[Path]] = {}
+    """Read a folder in VOC layout, a folder of several, or folders with XML files beside images."""
     roots = find_roots(path)
-    for root in roots:
-        for file in _find_lists(root):
-            lists.setdefault(file.stem, []).append(file)
-    if not lists:
+    listed = list_roots(roots) if roots else list_flat_folders(find_flat_folders(path))
+    if not listed.splits:
         expected = roots[0] / "ImageSets" / "Main" / "train.txt"
         text = "no lists of image ids; add train.txt and val.txt with one id per line"
         return RawDataset((), (), {}, (Finding("split-missing", expected, 0, text),))
-    splits = {split: _read_split(path, split, files) for split, files in lists.items()}
-    return _assign_class_ids(path / "classes.txt", splits)
+    splits = {split: _read_split(path, split, images) for split, images in listed.splits.items()}
+    dataset = _assign_class_ids(path / "classes.txt", splits)
+    return dataclasses.replace(dataset, findings=(*dataset.findings, *_file_findings(listed)))
 
 
-def _find_lists(root: Path) -> list[Path]:
-    """Return the lists of image ids, without the two-column lists of single classes."""
-    files = sorted((root / "ImageSets" / "Main").glob("*.txt"))
-    return [file for file in files if len(_read_text(file).split("\n", 1)[0].split()) < 2]
+def _file_findings(listed: VOCImages) -> list[Finding]:
+    images = [image for images in listed.splits.values() for image in images]
+    return list(dict.fromkeys([*listed.findings, *shared_labels(images)]))
 
 
-def _read_text(file: Path) -> str:
-    """Read a list. Names that are not UTF-8 are reported later as missing images."""
-    return file.read_text(encoding="utf-8-sig", errors="replace")
-
-
-def _read_split(path: Path, split: str, files: Sequence[Path]) -> RawLabels:
-    images = [image for file in files for image in _read_list(file)]
+def _read_split(path: Path, split: str, images: Sequence[LabeledImage]) -> RawLabels:
     labels = cached_labels(path, split, label_sources(images), lambda: parse(images))
     return dataclasses.replace(labels, findings=(*labels.findings, *missing_labels(images)))
-
-
-def _read_list(file: Path) -> Iterator[LabeledImage]:
-    root = file.parents[2]
-    folder = root / "JPEGImages"
-    images = {image.stem: image for image in sorted(folder.iterdir())} if folder.is_dir() else {}
-    for line, text in enumerate(_read_text(file).splitlines(), 1):
-        if name := text.strip():
-            label_file = root / "Annotations" / f"{name}.xml"
-            data = label_file.read_bytes() if label_file.is_file() else None
-            yield LabeledImage(images.get(name, folder / f"{name}.jpg"), file, line, label_file, data)
 
 
 def parse(images: Sequence[LabeledImage]) -> RawLabels:
@@ -88,14 +81,15 @@ def parse(images: Sequence[LabeledImage]) -> RawLabels:
     findings: list[Finding] = []
     classes: dict[str, int] = {}  # numbered by first occurrence; `_assign_class_ids` renumbers them
     for i, image in enumerate(images):
+        text = decode_xml(image.data) if image.data is not None else "<annotation/>"
         try:
-            root = Element("annotation") if image.data is None else _parse_xml(image.data)
+            root = parse_xml(text)
         except LabelError as error:
             findings.append(error.at(image.label_file))
             root = Element("annotation")
         sizes.append((_declared_side(root, "height"), _declared_side(root, "width")))
         entries = root.findall("object")
-        for entry, line in zip(entries, _object_lines(image.data or b"", len(entries)), strict=True):
+        for entry, line in zip(entries, _object_lines(text, len(entries)), strict=True):
             try:
                 objects.append(_parse_object(i, entry, line, classes))
             except LabelError as error:
@@ -104,31 +98,16 @@ def parse(images: Sequence[LabeledImage]) -> RawLabels:
     return make_file_labels(images, objects, findings, sizes=sizes, classes=names)
 
 
-def _parse_xml(data: bytes) -> Element:
-    if not data.strip():
-        raise LabelError("file-empty", "expected the labels of an image; got an empty file; write or copy it again")
-    try:
-        root: Element = fromstring(data)
-    except ParseError as error:
-        line, _ = error.position
-        text = f"invalid XML: {ErrorString(error.code)}; write or copy the file again"
-        raise LabelError("invalid-xml", text, line) from None
-    except DefusedXmlException:
-        text = "expected XML without entities and external references; remove its DOCTYPE"
-        raise LabelError("invalid-xml", text) from None
-    return root
-
-
 def _declared_side(root: Element, side: str) -> int:
     """Return the declared height or width, or 0 if it is absent, as in files of some tools."""
     return parse_integer(root.findtext(f"size/{side}", "0")) or 0
 
 
-def _object_lines(data: bytes, count: int) -> list[int]:
+def _object_lines(text: str, count: int) -> list[int]:
     """Return the line of each object in a file, or zeros if they cannot be determined."""
-    if b"<!--" in data:
-        data = _COMMENT.sub(lambda match: b"\n" * match[0].count(b"\n"), data)
-    lines = [data.count(b"\n", 0, match.start()) + 1 for match in _OBJECT.finditer(data)]
+    if "<!--" in text:
+        text = _COMMENT.sub(lambda match: "\n" * match[0].count("\n"), text)
+    lines = [text.count("\n", 0, match.start()) + 1 for match in _OBJECT.finditer(text)]
     return lines if len(lines) == count else [0] * count
 
 
@@ -136,6 +115,22 @@ def _parse_object(image: int, entry: Element, line: int, classes: dict[str, int]
     name = (entry.findtext("name") or "").strip()
     if not name:
         raise LabelError("field-missing", "object: class name is missing; add a <name>")
+    if UNDECODABLE in name:
+        text = f"class name {name!r} is not text in the declared encoding, UTF-8 by default; save the file as UTF-8"
+        raise LabelError("invalid-xml", text)
+    difficult = parse_flag(entry.findtext("difficult"))
+    if difficult is None:
+        text = f"{name}: difficult: expected 0 or 1; got {shorten(entry.findtext('difficult'))}; correct it"
+        raise LabelError("field-missing", text)
+    box = _parse_box(entry, name)
+    return ObjectRow(image, classes.setdefault(name, len(classes)), box, difficult, line=line)
+
+
+def _parse_box(entry: Element, name: str) -> tuple[float, float, float, float]:
+    count = len(entry.findall("bndbox"))
+    if count > 1:
+        text = f"{name}: expected one bndbox; got {count}; write an object for each box"
+        raise LabelError("field-missing", text)
     texts = [(entry.findtext(f"bndbox/{edge}") or "").strip() for edge in EDGES]
     if not all(texts):
         missing = EDGES[texts.index("")]
@@ -147,9 +142,8 @@ def _parse_object(image: int, entry: Element, line: int, classes: dict[str, int]
         raise LabelError("number", f"{name}: bndbox: expected numbers; got {', '.join(texts)}; correct it") from None
     if not all(map(math.isfinite, (left, top, right, bottom))):
         raise LabelError("number", f"{name}: bndbox: expected finite numbers; got {', '.join(texts)}; correct it")
-    difficult = (entry.findtext("difficult") or "").strip() == "1"
-    box = (left - 1, top - 1, right, bottom)
-    return ObjectRow(image, classes.setdefault(name, len(classes)), box, difficult, line=line)
+    require_pixels(name, (left, top, right, bottom))
+    return left - 1, top - 1, right, bottom
 
 
 def _assign_class_ids(class_list: Path, splits: dict[str, RawLabels]) -> RawDataset:
@@ -157,7 +151,7 @@ def _assign_class_ids(class_list: Path, splits: dict[str, RawLabels]) -> RawData
     occurring = {name for labels in splits.values() for name in labels.class_names.tolist()}
     names = tuple(sorted(occurring))
     if class_list.is_file():
-        names = tuple(filter(None, map(str.strip, _read_text(class_list).splitlines())))
+        names = tuple(filter(None, map(str.strip, read_list(class_list))))
     class_ids = {name: i for i, name in enumerate(names)}
     renumbered = {split: _renumber(labels, class_ids, class_list) for split, labels in splits.items()}
     text = "no object has a class; label some"

@@ -1,14 +1,14 @@
 """The YAML description of a YOLO dataset: `path`, `train`, `val`, `test`, `names`, `nc`.
 
 Paths are relative to `path`, which is relative to the folder of the file. A path that does not exist there is tried
-relative to that folder, and without the leading `../` that some tools write. All scalars are read as text, so a class
-may be called `no`.
+relative to that folder, and without the leading `../` that some tools write. Of paths of another machine the end is
+tried. All scalars are read as text, so a class may be called `no`. `kpt_shape: [K, D]` declares keypoints behind boxes.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,12 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]  # it has no types
 
 from model_zoo.contract.typed_json import shorten
+from training.data.formats.listed_paths import is_foreign, path_parts
 from training.data.formats.raw_labels import decode, parse_integer
 from training.data.validation.findings import Finding, LabelError
 
-SPLITS = ("train", "val", "valid", "test")
+SPLITS = ("train", "val", "valid", "validation", "test")
+MAX_LISTED = 4  # paths in an error message
 NULL_VALUES = ("", "~", "null", "none")  # of a split that does not exist
 
 
@@ -35,6 +37,8 @@ class Description:
     """Folder that paths are relative to."""
     lines: dict[str, int]
     """Line of each key."""
+    keypoint_columns: int | None = None
+    """Columns of the keypoints of an object, None if not declared."""
 
 
 def read_description(file: Path) -> tuple[Description, list[Finding]]:
@@ -44,8 +48,9 @@ def read_description(file: Path) -> tuple[Description, list[Finding]]:
         LabelError: The file is not a valid description.
     """
     document, lines = _load(decode(file.read_bytes()))
-    names = _class_names(document, lines)
-    folder = file.parent / str(document.get("path", ""))
+    names = _class_names(document, lines, file.parent)
+    keypoint_columns = _keypoint_columns(document, lines)
+    folder = _folder(document, file.parent)
     findings: list[Finding] = []
     splits: dict[str, list[Path]] = {}
     for split in (key for key in SPLITS if key in document):
@@ -57,7 +62,12 @@ def read_description(file: Path) -> tuple[Description, list[Finding]]:
     if not splits and not findings:
         text = "train: and val: are missing; add each with a folder or list of images"
         findings.append(Finding("field-missing", file, 0, text))
-    return Description(names, splits, folder, lines), findings
+    return Description(names, splits, folder, lines, keypoint_columns), findings
+
+
+def _folder(document: Mapping[str, Any], file_folder: Path) -> Path:
+    path = document.get("path", "")
+    return file_folder / path if isinstance(path, str) and path.lower() not in NULL_VALUES else file_folder
 
 
 def _load(text: str) -> tuple[dict[str, Any], dict[str, int]]:
@@ -76,24 +86,52 @@ def _load(text: str) -> tuple[dict[str, Any], dict[str, int]]:
     return document, {key.value: key.start_mark.line + 1 for key, _ in node.value}
 
 
-def _class_names(document: Mapping[str, Any], lines: Mapping[str, int]) -> tuple[str, ...]:
+def _class_names(document: Mapping[str, Any], lines: Mapping[str, int], folder: Path) -> tuple[str, ...]:
     line = lines.get("names", 0)
     names = document.get("names")
     if isinstance(names, dict):
         names = _sort_names(names, line)
+    if isinstance(names, str):
+        names = read_names(folder / names) if (folder / names).is_file() else [n.strip() for n in names.split(",")]
     if not isinstance(names, list) or not names or not all(isinstance(name, str) and name.strip() for name in names):
         got = shorten(names) if "names" in document else "none"
         text = f"names: expected a list of names, or a mapping from number to name; got {got}; add the names"
         raise LabelError("classes", text, line)
-    duplicates = [name for name, count in Counter(names).items() if count > 1]
-    if duplicates:
-        text = f"names: {shorten(duplicates[0])} occurs more than once; give each class its own name"
-        raise LabelError("classes", text, line)
+    check_names(names, line)
     count = document.get("nc", str(len(names)))
     if not isinstance(count, str) or parse_integer(count) != len(names):
         text = f"nc: expected {len(names)}, the number of names; got {shorten(count)}; correct it or the names"
         raise LabelError("classes-nc", text, lines["nc"])
     return tuple(names)
+
+
+def read_names(file: Path) -> list[str]:
+    """Return the class names in a text file with one name per line."""
+    return [line.strip() for line in decode(file.read_bytes()).splitlines() if line.strip()]
+
+
+def check_names(names: Sequence[str], line: int = 0) -> None:
+    """Check that every class has its own name.
+
+    Raises:
+        LabelError: A name occurs twice.
+    """
+    duplicates = [name for name, count in Counter(names).items() if count > 1]
+    if duplicates:
+        text = f"names: {shorten(duplicates[0])} occurs more than once; give each class its own name"
+        raise LabelError("classes", text, line)
+
+
+def _keypoint_columns(document: Mapping[str, Any], lines: Mapping[str, int]) -> int | None:
+    """Return the product of `kpt_shape`, which is [keypoints, 2 or 3]."""
+    if "kpt_shape" not in document:
+        return None
+    shape = document["kpt_shape"]
+    numbers = [parse_integer(str(number)) for number in shape] if isinstance(shape, list) else []
+    if len(numbers) != 2 or numbers[0] is None or numbers[0] < 0 or numbers[1] not in (2, 3):
+        text = f"kpt_shape: expected [keypoints, 2 or 3]; got {shorten(shape)}; correct it or remove it"
+        raise LabelError("field-missing", text, lines["kpt_shape"])
+    return numbers[0] * numbers[1]
 
 
 def _sort_names(mapping: Mapping[str, Any], line: int) -> list[Any]:
@@ -114,13 +152,12 @@ def _split_sources(value: Any, split: str, folder: Path, file_folder: Path) -> l
 
 
 def _locate(entry: str, split: str, folder: Path, file_folder: Path) -> Path:
-    inside = entry
-    while inside.startswith("../"):
-        inside = inside.removeprefix("../")
-    candidates = list(dict.fromkeys((folder / entry, file_folder / entry, folder / inside, file_folder / inside)))
+    parts = path_parts(entry)
+    ends = [Path(*parts[i:]) for i in range(len(parts))] if is_foreign(entry) else []
+    candidates = list(dict.fromkeys(base / path for path in (entry, *ends) for base in (folder, file_folder)))
     for path in candidates:
         if path.exists():
             return path
     kind = "test-missing" if split == "test" else "split-missing"
-    tried = ", ".join(map(str, candidates))
+    tried = ", ".join(map(str, candidates[:MAX_LISTED]))
     raise LabelError(kind, f"{split}: folder or list {entry} does not exist (tried {tried}); correct the path")

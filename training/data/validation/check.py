@@ -18,7 +18,7 @@ from training.data.validation.findings import SEVERITIES, Finding, raise_on_erro
 MAX_NAMED_CLASSES = 10  # classes without objects that are named; the others are counted
 
 
-def check_dataset(path: Path) -> list[Finding]:
+def check_dataset(path: str | Path) -> list[Finding]:
     """Decode every image of a dataset and return all findings, errors first.
 
     Raises:
