@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from pycocotools.coco import COCO
 
-from tests.training.data.tiny_datasets import HEIGHT, TRUTH, WIDTH, Documents, make_coco
+from model_zoo.contract.errors import LineageError
+from tests.training.data.tiny_datasets import HEIGHT, TRUTH, WIDTH, Documents, make_coco, write_coco
 from training.data.open import open_dataset
 from training.data.validation.check import check_dataset
 
@@ -115,3 +117,102 @@ def test_byte_order_mark_and_missing_sizes_are_accepted(tmp_path: Path) -> None:
     file = root / "annotations" / "train.json"
     file.write_text(file.read_text(), encoding="utf-8-sig")
     assert open_dataset(root).split("train").records[0].size == (HEIGHT, WIDTH)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("0", 0), ("1", 1), (True, 1), (False, 0), (None, 0), (0.0, 0), (1.0, 1), ("true", 1), ("False", 0), ("", 0)],
+)
+def test_crowd_may_be_text_or_missing(value: object, expected: int, tmp_path: Path) -> None:
+    def change(documents: Documents) -> None:
+        documents["train"]["annotations"][0]["iscrowd"] = value
+        del documents["train"]["annotations"][1]["iscrowd"]
+
+    records = open_dataset(make_coco(tmp_path / "set", change)).split("train").records
+    assert [record.crowd.tolist() for record in records] == [[expected], [False, False], []]
+
+
+@pytest.mark.parametrize("box", ["absent", None, []])
+def test_polygons_without_boxes_give_boxes(box: object, tmp_path: Path) -> None:
+    def change(documents: Documents) -> None:
+        entry = documents["train"]["annotations"][0]
+        entry.update(bbox=box, segmentation=[[8, 6, 20, 6, 8, 30], [30, 10, 40, 12, 30, 12]])
+        if box == "absent":
+            del entry["bbox"]
+
+    records = open_dataset(make_coco(tmp_path / "set", change)).split("train").records
+    assert records[0].boxes.tolist() == [[8, 6, 40, 30]]
+
+
+@pytest.mark.parametrize("segmentation", [[], {"counts": "abc", "size": [4, 4]}, [["a", "b"]], "x", [[1]], None])
+def test_other_segmentations_do_not_replace_boxes(segmentation: object, tmp_path: Path) -> None:
+    def change(documents: Documents) -> None:
+        documents["train"]["annotations"][0].update(bbox=None, segmentation=segmentation)
+
+    with pytest.raises(LineageError, match=r"train\.json:8: annotation 1: bbox: expected \[x, y"):
+        open_dataset(make_coco(tmp_path / "set", change))
+
+
+def test_ids_and_sizes_may_be_text_or_null(tmp_path: Path) -> None:
+    def change(documents: Documents) -> None:
+        for image in documents["train"]["images"]:
+            image.update(id=f"{image['id']:06}", width=None, height=None)
+        for entry in documents["train"]["annotations"]:
+            entry.update(image_id=str(entry["image_id"]), category_id=f"{entry['category_id']}.0")
+
+    dataset = open_dataset(make_coco(tmp_path / "set", change))
+    assert [record.image_id for record in dataset.split("train").records] == [1, 2, 3]
+    assert [record.class_ids.tolist() for record in dataset.split("train").records] == [[0], [1, 0], []]
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    [
+        "images/",
+        "/home/me/set/images/",
+        "C:\\set\\images\\",
+        "./",
+        "train2017/",
+        "https://example.org/",
+        "..\\images\\",
+    ],
+)
+def test_images_are_found_by_the_ends_of_their_names(prefix: str, tmp_path: Path) -> None:
+    def change(documents: Documents) -> None:
+        for image in [image for document in documents.values() for image in document["images"]]:
+            image["file_name"] = prefix + image["file_name"]
+
+    assert check_dataset(make_coco(tmp_path / "set", change)) == []
+
+
+def test_root_category_without_objects_is_ignored(tmp_path: Path) -> None:
+    def change(documents: Documents) -> None:
+        for document in documents.values():
+            document["categories"].insert(0, {"id": 0, "name": "ant", "supercategory": "none"})
+
+    assert check_dataset(make_coco(tmp_path / "set", change)) == []
+
+
+@pytest.mark.parametrize("name", ["test", "image_info_test-dev2017", "test2017"])
+def test_test_split_without_annotations_is_ignored(name: str, tmp_path: Path) -> None:
+    root = make_coco(tmp_path / "set")
+    document = json.loads((root / "annotations/val.json").read_text())
+    del document["annotations"]
+    write_coco(root / f"annotations/{name}.json", document)
+    assert list(open_dataset(root).splits) == ["train", "val"]
+    [finding] = check_dataset(root)
+    assert (finding.kind, finding.path.stem) == ("test-missing", name)
+
+
+def test_hidden_files_are_not_splits(tmp_path: Path) -> None:
+    root = make_coco(tmp_path / "set")
+    (root / "annotations/._train.json").write_bytes(b"\0\5\x16\7")
+    (root / "annotations/.ipynb_checkpoints").mkdir()
+    assert list(open_dataset(root).splits) == ["train", "val"]
+
+
+def test_utf16_is_read(tmp_path: Path) -> None:
+    root = make_coco(tmp_path / "set")
+    file = root / "annotations/train.json"
+    file.write_bytes(file.read_text().encode("utf-16"))
+    assert len(open_dataset(root).split("train").records) == 3

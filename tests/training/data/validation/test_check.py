@@ -131,6 +131,21 @@ def keep_only_ants(documents: Documents) -> None:
     documents["train"]["annotations"] = [e for e in documents["train"]["annotations"] if e["category_id"] == 3]
 
 
+def mark_all_crowd(*splits: str) -> Callable[[Documents], object]:
+    def change(documents: Documents) -> None:
+        for entry in [entry for split in splits for entry in documents[split]["annotations"]]:
+            entry["iscrowd"] = 1
+
+    return change
+
+
+def write_unnamed_twin(root: Path) -> None:
+    """Add a second image of a VOC id, of which the labels name none."""
+    write_image(root / "JPEGImages/val_0.png", noise(90))
+    file = root / "Annotations/val_0.xml"
+    file.write_text(file.read_text().replace("<filename>val_0.jpg</filename>", ""))
+
+
 def delete_images(root: Path) -> None:
     for path in root.glob("images/train*"):
         path.unlink()
@@ -165,6 +180,7 @@ CASES = (
         "train_0.xml",
         "without entities",
     ),
+    Case("invalid-xml", voc_object_2(voc_object("\ufffd", 1, 2, 3, 4)), "train_1.xml:5", "save the file as UTF-8"),
     Case("invalid-text", yolo(lambda r: (r / "labels/val/val_0.txt").write_bytes(b"0 0.5\n\xff")), "val_0.txt:2"),
     Case(
         "invalid-text", coco_files(lambda r: (r / "annotations/val.json").write_bytes(b'{"a": "\xe9"}')), "val.json:1"
@@ -201,6 +217,8 @@ CASES = (
     Case("no-objects", coco(remove_objects("train")), "", "split 'train'"),
     Case("split-without-objects", coco(remove_objects("val")), "", "split 'val'"),
     Case("class-without-objects", coco(keep_only_ants), "", "bee"),
+    Case("no-objects", coco(mark_all_crowd("train", "val")), "", "all objects are crowd or difficult"),
+    Case("split-without-objects", coco(mark_all_crowd("val")), "", "all objects are crowd or difficult"),
     # Labels
     Case("labels-missing", yolo(lambda root: shutil.rmtree(root / "labels/val")), "images/val", "val_0.txt"),
     Case("labels-missing", voc(lambda root: [p.unlink() for p in root.glob("Annotations/val*")]), "val.txt"),
@@ -214,6 +232,14 @@ CASES = (
     Case(
         "label-orphan", yolo(lambda root: (root / "labels/val/gone.txt").write_text("")), "gone.txt", "images/val/gone"
     ),
+    Case(
+        "label-shared",
+        yolo(lambda root: write_image(root / "images/val/val_0.png", noise(90))),
+        "labels/val/val_0.txt",
+        "val_0.jpg and val_0.png share them",
+    ),
+    Case("label-shared", voc(lambda root: write_unnamed_twin(root)), "val_0.xml", "val_0.jpg and val_0.png share them"),
+    Case("hidden-files", yolo(lambda root: (root / "images/val/.cache").mkdir()), "data.yaml", "1 hidden entry"),
     Case("columns", yolo_line_2("0 0.5 0.5 0.5"), "train_1.txt:2", "4 columns"),
     Case("columns", yolo_line_2("0 0.5 0.5 0.5 0.5 0.9"), "train_1.txt:2", "a score"),
     Case("number", yolo_line_2("ant 0.5 0.5 0.5 0.5"), "train_1.txt:2", "expected numbers"),
@@ -228,6 +254,11 @@ CASES = (
     Case("field-missing", coco(lambda d: d["train"]["images"][0].pop("file_name")), "train.json:3", "file_name"),
     Case("field-missing", voc_object_2("<object><bndbox/></object>"), "train_1.xml:5", "name"),
     Case("field-missing", voc_object_2("<object><name>ant</name></object>"), "train_1.xml:5", "xmin is missing"),
+    Case(
+        "field-missing", coco(annotation(1, iscrowd="maybe")), "train.json:9", "iscrowd: expected 0 or 1; got 'maybe'"
+    ),
+    Case("field-missing", coco(annotation(1, iscrowd=2)), "train.json:9", "iscrowd: expected 0 or 1; got 2"),
+    Case("field-missing", voc_object_2(voc_object("ant", 1, 2, 3, 4, difficult=2)), "train_1.xml:5", "difficult"),
     Case("class-range", yolo_line_2("2 0.5 0.5 0.5 0.5"), "train_1.txt:2", "from 0 to 1"),
     Case("class-range", yolo_line_2("0.5 0.5 0.5 0.5 0.5"), "train_1.txt:2"),
     Case("duplicate-image-id", coco(append_duplicate("images", file_name="b.jpg")), "train.json:6", "'train_0.jpg'"),
@@ -237,6 +268,8 @@ CASES = (
     Case("unknown-category", voc(add_unlisted_class), "train_1.xml:5", "wasp"),
     # Boxes
     Case("box-not-normalized", yolo_line_2("0 32 24 16 12"), "train_1.txt:2", "divide pixels by width and height"),
+    Case("box-not-pixels", coco(annotation(0, bbox=[0.1, 0.2, 0.5, 0.25])), "train.json:8", "fractions of the image"),
+    Case("box-not-pixels", voc_object_2(voc_object("ant", -0.5, 0, 0.5, 1)), "train_1.xml:5", "multiply them by width"),
     Case("box-negative", coco(annotation(0, bbox=[40, 30, -32, -24])), "train.json:8", "train_0.jpg"),
     Case("box-negative", yolo_line_2("0 0.5 0.5 -0.5 0.5"), "train_1.txt:2"),
     Case("box-negative", voc_object_2(voc_object("ant", 40, 2, 30, 40)), "train_1.xml:5"),
