@@ -16,3 +16,9 @@ VOC_NAMES = (
     *("aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
     *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor"),
 )
+
+# Names of COCO classes in this project and in Darknet's coco.names.
+DARKNET_SPELLING = {
+    **{"airplane": "aeroplane", "motorcycle": "motorbike", "couch": "sofa"},
+    **{"potted plant": "pottedplant", "dining table": "diningtable", "tv": "tvmonitor"},
+}

@@ -10,9 +10,11 @@ from typing import Literal, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
+from model_zoo.contract.card import WeightsOrigin
 from model_zoo.contract.errors import LineageError
 from model_zoo.contract.image_size import format_size
 from model_zoo.contract.letterbox import LetterboxPolicy, Size
+from model_zoo.contract.licenses import UNDECLARED
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ class Detector(nn.Module):
     """A detector of any generation.
 
     `forward` returns raw maps, the input of the losses. `forward_decoded` returns boxes and scores. `options` are the
-    builder's options; see `registry.build`.
+    builder's options; see `registry.build`. `weights` is the origin of the weights.
     """
 
     def __init__(
@@ -118,6 +120,7 @@ class Detector(nn.Module):
         self.input_spec = input_spec
         self.class_names = tuple(class_names)
         self.options: Mapping[str, int] = {}
+        self.weights = WeightsOrigin(UNDECLARED, "random", parents=())
 
     def forward(self, x: Tensor) -> list[Tensor]:
         """Return the raw maps of network input (B, 3, H, W), in order of ascending stride."""

@@ -17,6 +17,7 @@ from model_zoo.contract import typed_json
 from model_zoo.contract.errors import CardError, LineageError
 from model_zoo.contract.image_size import format_size
 from model_zoo.contract.letterbox import LetterboxPolicy, Size
+from model_zoo.contract.licenses import UNKNOWN
 
 SCHEMA_VERSION = 1
 METADATA_KEY = "lineage.card"
@@ -42,15 +43,33 @@ class Thresholds:
 
 
 @dataclass(frozen=True)
+class ParentWeights:
+    """Weights that other weights were trained from."""
+
+    name: str
+    """File name, or run and file name."""
+    sha256: str = ""
+    """SHA-256 of the file in hex."""
+    license: str = UNKNOWN
+    """SPDX license identifier, `NOASSERTION` for a run whose owner chose none, or `unknown`."""
+
+
+@dataclass(frozen=True)
 class WeightsOrigin:
     """Origin of the weights."""
 
-    license: str = "unknown"
-    """SPDX license identifier."""
+    license: str = UNKNOWN
+    """SPDX license identifier, `NOASSERTION` for a run whose owner chose none, or `unknown`."""
     origin: str = "unknown"
     """File name, URL or training run."""
     sha256: str = ""
     """SHA-256 of the source file in hex."""
+    parents: tuple[ParentWeights, ...] | None = None
+    """Weights they were trained from, nearest first. Empty if there are none, null if they are not known."""
+
+    def as_parents(self) -> tuple[ParentWeights, ...]:
+        """Return the parents of weights that are trained from these: these and their own parents."""
+        return (ParentWeights(self.origin, self.sha256, self.license), *(self.parents or ()))
 
 
 @dataclass(frozen=True)

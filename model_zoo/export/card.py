@@ -37,7 +37,7 @@ def build_card(
         output=output,
         candidates=candidates,
         precision=precision,
-        weights=weights or WeightsOrigin(),
+        weights=weights or detector.weights,
     )
 
 

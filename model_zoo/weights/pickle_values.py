@@ -78,14 +78,14 @@ def call(function: object, arguments: tuple[Any, ...]) -> object:
 
 
 def checked_key(value: object) -> object:
-    """Return a key if it cannot be used for hash collisions: None, text, integers and records.
+    """Return a key if it cannot be used for hash collisions: None, text, numbers and records.
 
     Raises:
         LineageError: The key is of another type.
     """
-    if value is None or isinstance(value, str | int | Global | Stub):
+    if value is None or isinstance(value, str | int | float | Global | Stub):
         return value
-    raise LineageError(f"expected text or integers as keys; got {type(value).__name__}; refused")
+    raise LineageError(f"expected text or numbers as keys; got {type(value).__name__}; refused")
 
 
 def _ordered_dict(pairs: object = None) -> dict[object, object]:

@@ -21,7 +21,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as serialize_tensors
 
 from model_zoo.contract import typed_json
+from model_zoo.contract.card import WeightsOrigin
 from model_zoo.contract.errors import LineageError
+from model_zoo.contract.file_kind import SAFETENSORS, describe
 from model_zoo.contract.files import write_atomic
 from model_zoo.contract.letterbox import LetterboxPolicy, Size
 from model_zoo.detector import Detector
@@ -48,6 +50,8 @@ class WeightsCard:
     """Options of the variant's builder."""
     cfg: str = ""
     """Text of the Darknet cfg, for a network that was built from one."""
+    weights: WeightsOrigin = field(default_factory=WeightsOrigin)
+    """Origin of the weights: license and parents."""
     schema_version: int = SCHEMA_VERSION
     """Version of this schema."""
 
@@ -66,6 +70,7 @@ def save(detector: Detector, path: str | Path) -> None:
         letterbox=detector.input_spec.letterbox,
         options=detector.options,
         cfg=getattr(detector.backbone, "cfg", ""),
+        weights=detector.weights,
     )
     if state.keys() != _keys(card):
         raise LineageError(f"expected a detector in its training form; got the deployed form of {detector.variant}")
@@ -103,10 +108,12 @@ def read(path: str | Path) -> tuple[StateDict, WeightsCard | None]:
             state = {key: _array(file.get_tensor(key)) for key in file.keys()}  # noqa: SIM118 - not a dict
             document = (file.metadata() or {}).get(METADATA_KEY)
     except (SafetensorError, OSError) as error:
-        raise LineageError(f"{path}: expected a complete safetensors file; it is damaged ({error})") from error
+        actual = describe(path)
+        reason = f"it is damaged ({error})" if actual == SAFETENSORS else f"got {actual}"
+        raise LineageError(f"{path}: expected a complete safetensors file; {reason}") from error
     card_file = path.with_name(f"{path.name}.json")
     if document is None and card_file.is_file():
-        document = card_file.read_text(encoding="utf-8", errors="replace")
+        document = card_file.read_text(encoding="utf-8-sig", errors="replace")
     return state, None if document is None else _card(document)
 
 
@@ -122,6 +129,7 @@ def restore(state: StateDict, card: WeightsCard) -> Detector:
     if wrong:
         raise LineageError(f"expected weights of {card.variant}; {len(wrong)} do not match: {', '.join(wrong[:5])}")
     detector.load_state_dict({key: torch.from_numpy(np.array(value)) for key, value in state.items()})
+    detector.weights = card.weights
     return detector.eval()
 
 

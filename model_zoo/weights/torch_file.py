@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_zoo.contract.errors import LineageError
+from model_zoo.contract.file_kind import TORCH, describe, kind_of
 from model_zoo.weights import safe_pickle
 from model_zoo.weights.pickle_values import Global, Storage, TensorView
 
@@ -72,31 +73,17 @@ def open_torch_file(path: Path) -> Iterator[TorchFile]:
         LineageError: The file is of another kind, is damaged, or claims more data than it has.
     """
     with path.open("rb") as file:
-        head = file.read(512)
+        head = file.read(len(LEGACY_PREFIX))
         file.seek(0)
         try:
-            if head.startswith(b"PK\x03\x04"):
+            if head.startswith(b"PK\x03\x04") and kind_of(path) == TORCH:
                 yield _open_zip(file)
             elif head.startswith(LEGACY_PREFIX):
                 yield _open_legacy(file)
             else:
-                raise LineageError(_unexpected_file(head))
+                raise LineageError(f"expected a checkpoint written by torch.save; got {describe(path)}")
         except LineageError as error:
             raise LineageError(f"{path.name}: {error}") from error
-
-
-def _unexpected_file(head: bytes) -> str:
-    expected = "expected a checkpoint written by torch.save; got "
-    text = head.lstrip().lower()
-    if not head:
-        return expected + "an empty file. Download it again"
-    if head.startswith(b"version https://git-lfs"):
-        return expected + "a Git LFS pointer. Fetch the file with `git lfs pull`"
-    if text.startswith((b"<!doctype", b"<html", b"<?xml", b"{")):
-        return expected + "a web page, probably an error message. Download the file again"
-    if head.startswith(b"\x80"):
-        return expected + "another pickle"
-    return expected + f"a file that starts with {head[:8]!r}"
 
 
 # --- zip archive, torch 1.6 and later ------------------------------------------------------------------------------
@@ -139,8 +126,8 @@ def _checked_entries(archive: zipfile.ZipFile, file_size: int) -> dict[str, zipf
 
 def _root(entries: dict[str, zipfile.ZipInfo]) -> str:
     roots = [name.removesuffix("/data.pkl") for name in entries if name.endswith("/data.pkl")]
-    if len(roots) != 1 or any(name.startswith(f"{roots[0]}/code/") for name in entries):
-        raise LineageError("expected a checkpoint written by torch.save; got another archive (TorchScript or any zip)")
+    if len(roots) != 1:
+        raise LineageError(f"expected one checkpoint in the archive; got {len(roots)}")
     return roots[0]
 
 

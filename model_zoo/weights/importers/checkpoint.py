@@ -39,8 +39,8 @@ class Checkpoint:
     """Weights by their original keys."""
     sha256: str
     """SHA-256 of the file in hex."""
-    class_names: tuple[str, ...] = ()
-    """Class names, empty if the file has none."""
+    class_names: object = ()
+    """Class names as the file has them, a list or a mapping, empty if it has none."""
     modules: frozenset[str] = frozenset()
     """Class names of all modules, empty for a plain state dict."""
     strides: tuple[float, ...] = ()
@@ -62,14 +62,14 @@ def read_checkpoint(path: Path) -> Checkpoint:
         source, root = _root(file.tree)
         note = f"weights loaded from {source}"
         if isinstance(root, dict):
-            return Checkpoint(_plain_state(file, root), sha256, notes=(note,))
+            return Checkpoint(_plain_state(file, root), sha256, _class_names(file.tree, root), notes=(note,))
         modules = list(itertools.islice(_modules(root, "", 0), MAX_MODULES + 1))
         if len(modules) > MAX_MODULES:
             raise LineageError(f"expected a network of at most {MAX_MODULES} modules; refused")
         return Checkpoint(
             _arrays(file, (pair for prefix, module in modules for pair in _tensors(prefix, module))),
             sha256,
-            class_names=_class_names(root),
+            class_names=_class_names(file.tree, root),
             modules=frozenset(_name(module.kind) for _, module in modules),
             strides=_strides(file, root),
             batch_norm_eps=_batch_norm_eps(module for _, module in modules),
@@ -145,14 +145,13 @@ def _arrays(file: TorchFile, tensors: Iterable[tuple[str, TensorView]]) -> Array
     return {key: file.array(view) for key, view in views.items()}
 
 
-def _class_names(root: Stub) -> tuple[str, ...]:
-    """Return the class names, a list (up to v6.0) or a dict by index (later). Empty if missing."""
-    names = _attributes(root).get("names")
-    if isinstance(names, dict):
-        names = [names.get(index, "") for index in range(len(names))]
-    if isinstance(names, list):
-        return tuple(_name(name) for name in names)
-    return ()
+def _class_names(tree: object, root: object) -> object:
+    """Return the class names as the file has them: of the network, of YOLOv5's dict, or of MMDetection's `meta`."""
+    top = _dict(tree)
+    meta = _dict(top.get("meta"))
+    holders = (_attributes(root) if isinstance(root, Stub) else {}, top, meta, _dict(meta.get("dataset_meta")))
+    keys = ("names", "class_names", "classes", "CLASSES")
+    return next((holder[key] for holder in holders for key in keys if key in holder), ())
 
 
 def _strides(file: TorchFile, root: Stub) -> tuple[float, ...]:

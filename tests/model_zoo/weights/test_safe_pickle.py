@@ -154,7 +154,7 @@ REFUSED: dict[str, bytes] = {
     "odd number of items": PROTO + b"}(" + text("a") + b"u.",
     "unhashable key": PROTO + b"}]Ns.",
     "tuple as a key": PROTO + b"})Ns.",
-    "float as a key": PROTO + b"}G" + struct.pack(">d", 0.5) + b"Ns.",
+    "bytes as a key": PROTO + b"}C\x01aNs.",
     "items for a tuple": PROTO + b")Na.",
     "state for a class": PROTO + name("torch.nn", "Module") + b"}b.",
     "state for a function": PROTO + name("torch._utils", "_rebuild_tensor_v2") + b"}b.",

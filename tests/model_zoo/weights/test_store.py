@@ -42,7 +42,7 @@ def test_saved_detector_is_restored(path):
 def test_load_checkpoint_reads_saved_detectors(path):
     store.save(randomized(), path)
     loaded = load_checkpoint(path)
-    assert loaded.notes == ("yolov5-test: according to its card",)
+    assert loaded.notes == ("yolov5-test: according to its card", "license NOASSERTION, according to its card")
     assert loaded.sha256 == file_sha256(path)
 
 

@@ -86,10 +86,10 @@ def test_scalars_and_empty_tensors(path):
         (b"", "an empty file"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "Git LFS pointer"),
         (b"\n <!DOCTYPE html><title>Not found</title>", "a web page"),
-        (b'{"message": "rate limit"}', "a web page"),
+        (b'{"message": "rate limit"}', "a JSON document, probably an error message"),
         (b"\x80\x04N.", "another pickle"),
-        (b"GIF89a....", "a file that starts with b'GIF89a..'"),
-        (b"PK\x03\x04 and then nothing", "it is damaged"),
+        (b"GIF89a....", "a GIF image"),
+        (b"PK\x03\x04 and then nothing", "a damaged zip archive"),
     ],
 )
 def test_other_files_are_named_in_the_error(path, content, message):
@@ -148,8 +148,8 @@ def test_valid_archive_is_read(path):
 @pytest.mark.parametrize(
     ("entries", "message"),
     [
-        ({"archive/notes.txt": b"x"}, "another archive"),
-        ({"a/data.pkl": PROTO + b"N.", "b/data.pkl": PROTO + b"N."}, "another archive"),
+        ({"archive/notes.txt": b"x"}, "a zip archive with archive/notes.txt"),
+        ({"a/data.pkl": PROTO + b"N.", "b/data.pkl": PROTO + b"N."}, "expected one checkpoint in the archive; got 2"),
         ({"a/data.pkl": PROTO + b"N.", "a/code/m.py": b"pass"}, "TorchScript"),
         ({"a/data.pkl": PROTO + b"N.", "a/byteorder": b"big"}, "little-endian"),
         ({"a/data.pkl": b"not a pickle"}, "damaged"),

@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from model_zoo.blocks.conv import Conv
+from model_zoo.contract import file_kind
 from model_zoo.contract.errors import LineageError
+from model_zoo.contract.file_kind import describe
 
 LayerOrder = tuple[str, ...]  # module paths; each stands for all its layers, in order of registration
 
@@ -47,7 +49,9 @@ def read_weights(path: str | Path) -> tuple[Header, NDArray[np.float32]]:
     except OSError as error:
         raise LineageError(f"{path}: cannot be read ({error})") from error
     if len(data) < 16:
-        raise LineageError(f"{path}: expected a Darknet `.weights` file; got {len(data)} bytes, less than a header")
+        raise LineageError(
+            f"{path}: expected a Darknet `.weights` file; got {describe(Path(path))}: {len(data)} bytes"
+        )
     major, minor, revision = (int(v) for v in np.frombuffer(data, "<i4", 3))
     _check_version(path, major, minor)
     wide = major * 10 + minor >= 2  # `seen` has 64 bits since version 0.2
@@ -61,13 +65,12 @@ def read_weights(path: str | Path) -> tuple[Header, NDArray[np.float32]]:
 
 
 def _check_version(path: str | Path, major: int, minor: int) -> None:
-    if major > 1000 or minor > 1000:
+    if max(major, minor) > 1000 or min(major, minor) < 0:
+        kind = describe(Path(path))
+        hint = f" (version {major}.{minor}, as with transposed weights: save it again with a newer Darknet)"
         raise LineageError(
-            f"{path}: expected a Darknet `.weights` file; got version {major}.{minor}. It is another kind "
-            "of file, or its weights are transposed: save it again with a newer Darknet"
+            f"{path}: expected a Darknet `.weights` file; got {kind}{hint * kind.startswith(file_kind.UNKNOWN)}"
         )
-    if major < 0 or minor < 0:
-        raise LineageError(f"{path}: expected a Darknet `.weights` file; got version {major}.{minor}")
 
 
 def tensors(model: nn.Module, order: LayerOrder) -> Iterator[Tensor]:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import zipfile
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from model_zoo.contract.card import ParentWeights, WeightsOrigin
 from model_zoo.contract.errors import LineageError
+from model_zoo.registry import build
+from model_zoo.weights import store
 from model_zoo.weights.importers import ImportedModel, load_checkpoint
 from tests.model_zoo.weights.importers.originals import checkpoint, network, original_state, randomized
 
@@ -85,3 +90,100 @@ def test_official_weights_give_the_reference_numbers(official, shared, form):
         expected = np.concatenate([centers - sizes / 2, centers + sizes / 2], axis=1)
         np.testing.assert_allclose(boxes, expected, rtol=0, atol=0.01)
         np.testing.assert_allclose(scores, rows[:, 4:5] * rows[:, 5:], rtol=0, atol=1e-5)
+
+
+def test_kind_of_file_is_recognized_whatever_its_name(tmp_path):
+    detector = randomized()
+    torch.save(original_state(detector), tmp_path / "a.safetensors")
+    store.save(detector, tmp_path / "b.pt")
+    assert load_checkpoint(tmp_path / "a.safetensors").variant == load_checkpoint(tmp_path / "b.pt").variant
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".pth", ".weights", ".safetensors"])
+def test_other_files_are_named_in_the_error(tmp_path, suffix):
+    path = tmp_path / f"weights{suffix}"
+    for contents, kind in (
+        (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS pointer"),
+        (b"<html>", "web page"),
+    ):
+        path.write_bytes(contents)
+        with pytest.raises(LineageError, match=rf"^weights\{suffix}: expected a PyTorch checkpoint, .*; got a.*{kind}"):
+            load_checkpoint(path)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(LineageError, match="got a folder"):
+        load_checkpoint(path)
+
+
+def test_torchscript_is_named(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.pt", "w", zipfile.ZIP_DEFLATED) as archive:  # as torch.jit.save writes
+        for name in ("a/data.pkl", "a/code/__torch__/net.py", "a/constants.pkl"):
+            archive.writestr(name, b"x")
+    with pytest.raises(LineageError, match=r"got a TorchScript archive\. .*use the checkpoint it was made from"):
+        load_checkpoint(tmp_path / "a.pt")
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        ([0, 1], ("0", "1")),
+        ({0: 2146, 1: 21008}, ("2146", "21008")),
+        ({1: "cup", 2: "fork"}, ("cup", "fork")),
+        ({"0": None, "1": True}, ("class0", "True")),
+        ({0.0: 1.5, 1.0: "cup, glass"}, ("1.5", "cup, glass")),
+        (("cup", "cup"), ("cup", "cup")),
+    ],
+)
+def test_class_names_of_any_type_become_text(load, originals, names, expected):
+    assert load(checkpoint("v7.0", network(originals, randomized(), names=names))).class_names == expected
+
+
+def test_class_names_of_mmdetection_are_read(load):
+    state = {"state_dict": original_state(randomized()), "meta": {"dataset_meta": {"classes": ("ant", "bee")}}}
+    assert load(state).class_names == ("ant", "bee")
+
+
+def test_names_file_is_used(tmp_path):
+    torch.save(original_state(randomized()), tmp_path / "a.pt")
+    (tmp_path / "my.names").write_bytes(b"ant\r\nbee\r\n")
+    imported = load_checkpoint(str(tmp_path / "a.pt"), names=str(tmp_path / "my.names"))
+    assert imported.class_names == ("ant", "bee")
+    assert any(note.endswith("names from " + str(tmp_path / "my.names")) for note in imported.notes)
+    (tmp_path / "my.names").write_bytes(b"ant\nbee\ncow\n")
+    with pytest.raises(LineageError, match="2 classes; got 3"):
+        load_checkpoint(tmp_path / "a.pt", names=tmp_path / "my.names")
+
+
+class TestLicense:
+    def test_official_file_is_recognized_by_its_hash(self, official):
+        assert official.detector.weights == WeightsOrigin("AGPL-3.0", "yolov5n.pt", official.sha256, ())
+        assert official.notes[-1] == "license AGPL-3.0: the official release of yolov5n, by its SHA-256"
+
+    def test_official_variant_and_classes_are_recognized(self, tmp_path):
+        torch.save(original_state(build("yolov5n")), tmp_path / "best.pt")
+        imported = load_checkpoint(tmp_path / "best.pt")
+        assert imported.detector.weights.license == "AGPL-3.0"
+        assert "assumed: variant and classes are those of the official release of yolov5n" in imported.notes[-1]
+
+    def test_other_weights_are_unknown_and_said_to_be(self, tmp_path):
+        torch.save(original_state(build("yolov5n", 3)), tmp_path / "best.pt")
+        imported = load_checkpoint(tmp_path / "best.pt")
+        assert (imported.detector.weights.license, imported.detector.weights.parents) == ("unknown", None)
+        assert "warning: the license of these weights is not known" in imported.notes[-1]
+        assert "under AGPL-3.0" in imported.notes[-1]
+
+    def test_given_license_counts_and_a_contradiction_is_noted(self, tmp_path):
+        torch.save(original_state(build("yolov5n")), tmp_path / "best.pt")
+        imported = load_checkpoint(tmp_path / "best.pt", license="MIT")
+        assert imported.detector.weights.license == "MIT"
+        assert imported.notes[-1].startswith("license MIT, as given; license AGPL-3.0, assumed")
+
+    def test_card_of_an_own_file_counts(self, tmp_path):
+        detector = randomized()
+        parents = (ParentWeights("yolov5n.pt", "0" * 64, "AGPL-3.0"),)
+        detector.weights = WeightsOrigin("AGPL-3.0", "run bccd", parents=parents)
+        store.save(detector, tmp_path / "best.safetensors")
+        imported = load_checkpoint(tmp_path / "best.safetensors")
+        expected = WeightsOrigin("AGPL-3.0", "best.safetensors", imported.sha256, parents)
+        assert imported.detector.weights == expected
+        assert imported.notes[-1] == "license AGPL-3.0, according to its card"

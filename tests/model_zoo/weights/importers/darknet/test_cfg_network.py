@@ -138,7 +138,7 @@ class TestSeparableNetwork:
             from_cfg(cfg, class_names=["ant"])
 
     def test_cfg_requires_a_weights_file(self, cfg: Path, tmp_path: Path) -> None:
-        (tmp_path / "x.pt").write_bytes(b"?")
+        torch.save({}, tmp_path / "x.pt")
         with pytest.raises(LineageError, match=r"x\.pt: expected a `\.weights` file"):
             load_checkpoint(tmp_path / "x.pt", cfg=cfg)
 

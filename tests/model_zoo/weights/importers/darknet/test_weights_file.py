@@ -25,10 +25,10 @@ def test_header_version_sets_the_size_of_seen(tmp_path: Path, header: bytes) -> 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"short", "less than a header"),
+        (b"short", "got a text file that starts with 'short': 5 bytes"),
         (VERSION_2 + b"odd", "truncated"),
         (struct.pack("<3iq", 0, 2000, 0, 7), "transposed"),
-        (struct.pack("<3iq", -1, 2, 0, 7), "got version -1.2"),
+        (struct.pack("<3iq", -1, 2, 0, 7), "version -1.2"),
         (b"\x89PNG\r\n\x1a\n" + bytes(40), "Darknet `.weights` file"),
     ],
 )
