@@ -8,15 +8,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, TypeAdapter, ValidationError
+from pydantic import Field, NonNegativeInt, PositiveInt, TypeAdapter, ValidationError
 
 from model_zoo.contract.errors import LineageError
 from model_zoo.contract.image_size import parse_size
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Cache = Literal["auto", "memory", "off"]
+PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NonNegativeFloat = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Seed = Annotated[int, Field(ge=0, lt=2**64)]  # the range of PyTorch's generators
+Epochs = Annotated[int, Field(gt=0, le=1_000_000)]
+Batch = Annotated[int, Field(gt=0, le=100_000)]
+Processes = Annotated[int, Field(ge=0, le=256)]
+Threads = Annotated[int, Field(gt=0, le=512)]
 
 
 @dataclass(frozen=True)
@@ -27,9 +34,9 @@ class TrainConfig:
     """Variant to train, such as yolov7-tiny."""
     data: Path | None = None
     """Dataset: a folder, a data.yaml or a COCO .json file."""
-    epochs: PositiveInt | None = None
+    epochs: Epochs | None = None
     """Passes over the training images. If omitted, the recipe's."""
-    batch: PositiveInt | Literal["auto"] = "auto"
+    batch: Batch | Literal["auto"] = "auto"
     """Images per batch over all ranks. auto: as many as fit the GPU's memory, 16 on a CPU."""
     image_size: tuple[PositiveInt, ...] = ()
     """Input size in pixels: one number for a square, or height and width. If omitted, the variant's."""
@@ -45,21 +52,23 @@ class TrainConfig:
     """Name of the run's folder in `runs`. If omitted, the model's. A number is added if the folder exists."""
     runs: Path = Path("runs")
     """Folder of all runs."""
-    seed: NonNegativeInt = 0
+    seed: Seed = 0
     """Seed of initial weights, augmentation and image order. The same seed gives the same run."""
     device: str = "auto"
     """Device: auto, cpu, cuda or cuda:N. auto: the GPU, if there is one."""
     precision: Precision = "auto"
     """Precision of the network. auto: bf16 if the hardware supports it, else fp16 on a GPU and fp32 on a CPU."""
-    workers: NonNegativeInt | None = None
+    workers: Processes | None = None
     """Processes that load images. If omitted, the number of cores less one, from 1 to 8."""
+    threads: Threads | None = None
+    """CPU threads of the network. If omitted, the faster of one and all, measured before a new run."""
     cache: Cache = "auto"
     """Cache of resized images. auto: in memory if the images fit."""
     optimizer: Literal["sgd", "adamw"] | None = None
     """Optimizer. Needs --lr. If omitted, the recipe's."""
     lr: PositiveFloat | None = None
     """Learning rate at the nominal batch. If omitted, the recipe's."""
-    nominal_batch: PositiveInt | None = None
+    nominal_batch: Batch | None = None
     """Images per optimizer step. Smaller batches are accumulated, or lr is scaled. If omitted, the recipe's."""
     ema: bool = True
     """Evaluate and save an exponential moving average of the weights."""
@@ -87,23 +96,28 @@ class TrainConfig:
 
 ADAPTER = TypeAdapter(TrainConfig)
 DEFAULTS = TrainConfig()
-CHANGEABLE_ON_RESUME = frozenset({"resume", "data", "device", "workers", "cache", "patience", "hours", "save_minutes"})
+CHANGEABLE_ON_RESUME = frozenset(
+    {"resume", "data", "device", "workers", "threads", "cache", "patience", "hours", "save_minutes"}
+)
 
 
-def check_config(config: TrainConfig) -> None:
-    """Check that options are complete and in range.
+def check_config(config: TrainConfig) -> TrainConfig:
+    """Return the config with paths of any kind as `Path`, after checking that options are complete and in range.
 
     Raises:
         LineageError: An option is out of range or missing.
     """
-    parse_config(asdict(config))
+    config = parse_config(asdict(config))
     if config.resume is None and (not config.model or config.data is None):
         raise LineageError("expected --model and --data, or --resume with the folder of a run")
     parse_size(config.image_size)
+    if config.name is not None and (not config.name.strip(". ") or set(config.name) & set("/\\\0")):
+        raise LineageError(f"--name: expected the name of a folder in {config.runs}; got {config.name!r}")
     if config.optimizer and config.lr is None:
         raise LineageError(
             f"--optimizer {config.optimizer}: expected --lr as well; the recipe's lr is for its own optimizer"
         )
+    return config
 
 
 def parse_config(values: Mapping[str, Any]) -> TrainConfig:

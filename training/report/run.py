@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from model_zoo.contract.errors import LineageError
 from model_zoo.contract.files import write_atomic
+from model_zoo.contract.plural import plural
 from training.data.dataset import Dataset
 from training.data.validation.plots import box_size_figure, center_figure, class_figure
 from training.data.validation.statistics import count_dataset
@@ -19,11 +20,10 @@ from training.evaluate.evaluation import Evaluation
 from training.report import plots
 from training.report.images import comparison_sheet, encode_jpeg
 from training.report.page import Page
+from training.run.run_folder import BATCHES, HISTORY
 
 REPORT = "report.html"
-HISTORY = "metrics.jsonl"
 BOX_SIZE_SCALE = 640  # longer side of images in the plot of box sizes
-BATCHES = "batches"  # folder of JPEGs of the first training batches
 
 
 def write_report(run: Path, dataset: Dataset, evaluation: Evaluation) -> Path:
@@ -37,7 +37,7 @@ def write_report(run: Path, dataset: Dataset, evaluation: Evaluation) -> Path:
     history = read_history(run)
     page = Page(f"Run {run.name}")
     page.paragraph(
-        f"{len(history)} epochs on {dataset.root.name}. COCO metrics of the best weights, measured as served."
+        f"{plural(len(history), 'epoch')} on {dataset.root.name}. COCO metrics of the best weights, measured as served."
     )
     add_evaluation(page, dataset, evaluation)
     page.heading("Training")

@@ -31,9 +31,9 @@ from training.data.dataset import Dataset
 from training.data.open import open_dataset
 from training.evaluate.evaluation import EvaluationImages, evaluate
 from training.evaluate.source import open_source
-from training.report.run import HISTORY, read_history
+from training.report.run import read_history
 from training.run.publish import EVALUATION, publish_run
-from training.run.run_folder import BEST, CHECKPOINT
+from training.run.run_folder import BEST, CHECKPOINT, HISTORY
 
 INTERRUPTED: Final = 130
 LATENCY_ROUNDS: Final = 15  # each round times every model once, so that machine noise affects all models alike
@@ -91,11 +91,11 @@ class Comparison:
 
 def compare(
     models: Sequence[str],
-    data: Path,
+    data: str | Path,
     budget: Budget,
     *,
-    output: Path,
-    repository: Path = Path("models"),
+    output: str | Path,
+    repository: str | Path = "models",
     val_split: str = "val",
     log: Log = silent,
 ) -> Comparison:
@@ -115,6 +115,7 @@ def compare(
     Raises:
         LineageError: No model could be measured.
     """
+    data, output = Path(data), Path(output)
     dataset, variants = open_dataset(data), registry.variants()
     compared, failures = list[ComparedModel](), list[str]()
     for name in models:
@@ -183,7 +184,7 @@ def trained_model(package: Package, output: Path) -> ComparedModel:
     return ComparedModel(package.name, package.card, metrics, read_history(output / "runs" / package.name))
 
 
-def evaluated_model(source: str, repository: Path, dataset: Dataset, split: str) -> ComparedModel:
+def evaluated_model(source: str, repository: str | Path, dataset: Dataset, split: str) -> ComparedModel:
     """Evaluate an existing model: a run, a weights file, an .onnx file or a model of a repository."""
     model = open_source(source, repository)
     images = EvaluationImages(dataset.split(split).records, model.card)

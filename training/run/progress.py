@@ -17,6 +17,7 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from model_zoo.contract.files import write_atomic
+from model_zoo.progress import LineTimer
 from training.evaluate.coco import METRIC_NAMES, Metrics
 from training.loop.distributed import average_over_ranks
 from training.loop.engine import StepResult
@@ -87,9 +88,12 @@ class RunLogger:
         self.folder, self.lr_schedule, self.silent = folder, lr_schedule, silent
         self._tensorboard = None if silent else SummaryWriter(str(folder), purge_step=epochs_done + 1)
         self._bar: tqdm | None = None
+        self._timer = LineTimer()
+        self._epoch, self._first_batch = 0, 0
 
     def start_epoch(self, epoch: int, batch: int) -> None:
-        """Start the live line of an epoch, if stderr is a terminal."""
+        """Start the live line of an epoch if stderr is a terminal, else the time to the next line."""
+        self._timer, self._epoch, self._first_batch = LineTimer(), epoch, batch
         self._bar = tqdm(
             desc=f"epoch {epoch + 1}/{self.lr_schedule.epochs}",
             total=self.lr_schedule.steps_per_epoch,
@@ -102,8 +106,10 @@ class RunLogger:
         )
 
     def update(self, result: StepResult, meter: LossMeter, memory: Callable[[], float]) -> None:
-        """Update the live line. Losses are copied from the device only when the line is redrawn."""
+        """Update the live line, or print one if it is due. Only then are losses copied from the device."""
         assert self._bar is not None
+        if self._bar.disable and not self.silent and self._timer.due():
+            self.log(self._status(meter))
         if self._bar.update():
             losses = {name: f"{value:.3g}" for name, value in meter.means().items()}
             numbers = {**losses, "lr": f"{result.settings.lr:.2g}", "GiB": f"{memory():.2g}"}
@@ -121,6 +127,17 @@ class RunLogger:
         for name, value in _numbers(history[-1]).items():
             self._tensorboard.add_scalar(name, value, history[-1]["epoch"])
         self._tensorboard.flush()
+
+    def log(self, text: str) -> None:
+        """Print a line on stderr, on rank 0 only."""
+        if not self.silent:
+            tqdm.write(text, file=sys.stderr)
+
+    def _status(self, meter: LossMeter) -> str:
+        """Return the progress of the epoch, as on the live line."""
+        done, total = (n - self._first_batch for n in (meter.batches, self.lr_schedule.steps_per_epoch))
+        status = self._timer.status(done * self.lr_schedule.batch, total * self.lr_schedule.batch, "images")
+        return f"epoch {self._epoch + 1}/{self.lr_schedule.epochs}: {status}, loss {sum(meter.means().values()):.4g}"
 
     def close(self) -> None:
         """Close the live line and the files."""

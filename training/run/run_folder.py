@@ -30,16 +30,19 @@ from training.recipe import Recipe
 
 CONFIG, CHECKPOINT = "config.json", "checkpoint.safetensors"
 NONFINITE = "nonfinite_batch"
+HISTORY = "metrics.jsonl"
+BATCHES = "batches"  # folder of JPEGs of the first training batches
 BEST, LAST = "best.safetensors", "last.safetensors"
 PACKAGES = ("yolo-lineage", "torch", "numpy", "opencv-python-headless", "faster-coco-eval")
 
 
 def create_run_folder(runs: Path, name: str) -> Path:
     """Create the folder of a new run: `name`, or `name-2`, `name-3`, ... if it exists."""
+    runs.mkdir(parents=True, exist_ok=True)
     for number in itertools.count(1):
         folder = runs / (name if number == 1 else f"{name}-{number}")
         try:
-            folder.mkdir(parents=True)
+            folder.mkdir()
         except FileExistsError:
             continue
         return folder
@@ -71,13 +74,13 @@ def write_config(folder: Path, document: Mapping[str, Any]) -> None:
     write_atomic(folder / CONFIG, (json.dumps(document, indent=2, ensure_ascii=False) + "\n").encode())
 
 
-def read_config(folder: Path) -> tuple[TrainConfig, dict[str, Any]]:
+def read_config(folder: str | Path) -> tuple[TrainConfig, dict[str, Any]]:
     """Read config and document of a run.
 
     Raises:
         LineageError: The folder is not a run's, or its config is damaged.
     """
-    path = folder / CONFIG
+    path = Path(folder) / CONFIG
     if not path.is_file():
         raise LineageError(f"{folder}: expected the folder of a run; there is no {CONFIG} in it")
     try:
@@ -87,15 +90,15 @@ def read_config(folder: Path) -> tuple[TrainConfig, dict[str, Any]]:
         raise LineageError(f"{path}: expected the config of a run, but the file is damaged ({error})") from error
 
 
-def weights_in(folder: Path) -> Path:
+def weights_in(folder: str | Path) -> Path:
     """Return the best weights of a run, or the last ones if none were evaluated.
 
     Raises:
         LineageError: The run has no weights.
     """
     for name in (BEST, LAST):
-        if (folder / name).is_file():
-            return folder / name
+        if (path := Path(folder) / name).is_file():
+            return path
     raise LineageError(f"{folder}: expected a run with weights; there is neither {BEST} nor {LAST} in it")
 
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from model_zoo.contract.errors import LineageError
+from model_zoo.contract.plural import plural
 from model_zoo.detector import Detector
 from model_zoo.export.card import build_card
 from model_zoo.export.log import Log
+from model_zoo.progress import Progress
 from training.config import TrainConfig, resume_config
 from training.data.dataset import Dataset
 from training.data.loading.loader import TrainingLoader
@@ -25,6 +30,7 @@ from training.loop.distributed import ProcessGroup
 from training.loop.engine import TrainLoop
 from training.loop.precision import DTYPES, ComputePrecision, choose_device, choose_precision
 from training.loop.schedule import LRSchedule, fit_to_run
+from training.loop.threads import TrialSteps, available_threads, choose_threads, contention_warning, given_threads
 from training.recipe import Recipe
 from training.recipes import recipe_of
 from training.run import checkpoint
@@ -39,6 +45,7 @@ from training.run.run_folder import (
     recipe_document,
     write_config,
 )
+from training.run.run_lock import lock_folder
 from training.run.trainer import EARLY_STOPPED, FINISHED, Trainer, stop_reason
 
 
@@ -56,15 +63,16 @@ class Session:
     def evaluate(self, detector: Detector) -> Evaluation:
         """Evaluate a detector on the evaluation images, with the settings of the server."""
         assert self.evaluation_images is not None
-        return evaluate_detector(detector, self.dataset, self.evaluation_images)
+        return _evaluate(detector, self.dataset, self.evaluation_images)
 
 
-def start_run(config: TrainConfig, group: ProcessGroup, log: Log) -> Session:
+def start_run(config: TrainConfig, group: ProcessGroup, resources: ExitStack, log: Log) -> Session:
     """Set up a new run and create its folder.
 
     Args:
         config: Options of the run.
         group: Process group of the run.
+        resources: Closed when the run ends: the lock of its folder, and the number of threads.
         log: Receives messages for the user.
 
     Raises:
@@ -77,18 +85,22 @@ def start_run(config: TrainConfig, group: ProcessGroup, log: Log) -> Session:
     device = choose_device(config.device, group.local_rank)
     config = replace(config, image_size=detector.input_spec.size, precision=choose_precision(config.precision, device))
     config = replace(config, batch=group.broadcast(_choose_batch(config, recipe, detector, group)))
+    config = replace(config, threads=_choose_threads(config, recipe, detector, group, log))
+    _set_threads(config.threads, resources)
     folder = group.broadcast(create_run_folder(config.runs, config.name or config.model) if group.is_main else Path())
     if group.is_main:
+        resources.enter_context(lock_folder(folder))
         write_config(folder, describe_run(config, recipe, dataset, group.world_size))
     return _build_session(config, recipe, dataset, detector, folder, group, TrainingState())
 
 
-def resume_run(requested: TrainConfig, group: ProcessGroup, log: Log) -> Session:
+def resume_run(requested: TrainConfig, group: ProcessGroup, resources: ExitStack, log: Log) -> Session:
     """Set up a run from its checkpoint.
 
     Args:
         requested: Options of the resumed run: `resume`, and changes that are allowed on resume.
         group: Process group of the run.
+        resources: Closed when the run ends: the lock of its folder, and the number of threads.
         log: Receives messages for the user.
 
     Raises:
@@ -97,7 +109,11 @@ def resume_run(requested: TrainConfig, group: ProcessGroup, log: Log) -> Session
     assert requested.resume
     folder = requested.resume
     original, document = read_config(folder)
+    if group.is_main:
+        resources.enter_context(lock_folder(folder))
     config = resume_config(requested, original)
+    config = replace(config, threads=given_threads(requested.threads) or config.threads)
+    _set_threads(config.threads, resources)
     recipe = resolve_recipe(config, recipe_of(config.model))
     if recipe_document(recipe) != document["recipe"]:
         raise LineageError(
@@ -125,7 +141,7 @@ def _open_checked(config: TrainConfig, group: ProcessGroup, log: Log) -> Dataset
         for finding in warnings[:MAX_LISTED]:
             log(f"warning: {finding}")
         if len(warnings) > MAX_LISTED:
-            log(f"{len(warnings) - MAX_LISTED} more warnings. To list them: lineage data check {config.data}")
+            log(f"{plural(len(warnings) - MAX_LISTED, 'more warning')}. To list them: lineage data check {config.data}")
     group.broadcast(None)  # barrier: the other ranks wait for the check
     return dataset
 
@@ -140,6 +156,35 @@ def _choose_batch(config: TrainConfig, recipe: Recipe, detector: Detector, group
         return config.batch
     sampler = BatchSampler(1, recipe.augmentation, detector.input_spec.size, detector.stride, 1, config.seed)
     return choose_batch(detector, recipe, _compute(config, group), sampler.largest_size) * group.world_size
+
+
+def _choose_threads(
+    config: TrainConfig, recipe: Recipe, detector: Detector, group: ProcessGroup, log: Log
+) -> int | None:
+    """Return the number of threads of this rank, measured unless it is given. None leaves it to PyTorch."""
+    given, compute = given_threads(config.threads), _compute(config, group)
+    if compute.device.type != "cpu" or group.world_size > 1:
+        return config.threads
+    if warning := contention_warning():
+        log(warning)
+    if given or available_threads() == 1:
+        return given or 1
+    assert config.batch != "auto"
+    trial = TrialSteps(detector, recipe, compute, config.batch)
+    choice = choose_threads(trial.seconds_per_image, available_threads())
+    log(str(choice))
+    return choice.threads
+
+
+def _set_threads(threads: int | None, resources: ExitStack) -> None:
+    if threads:
+        resources.callback(torch.set_num_threads, torch.get_num_threads())
+        torch.set_num_threads(threads)
+
+
+def _evaluate(detector: Detector, dataset: Dataset, images: EvaluationImages) -> Evaluation:
+    with Progress("evaluate", len(images.records)) as progress:
+        return evaluate_detector(detector, dataset, images, progress=progress.update)
 
 
 def _compute(config: TrainConfig, group: ProcessGroup) -> ComputePrecision:
@@ -168,7 +213,7 @@ def _build_session(
 
     def evaluate(averaged: Detector) -> Metrics:
         assert images is not None
-        return evaluate_detector(averaged, dataset, images).metrics
+        return _evaluate(averaged, dataset, images).metrics
 
     trainer = Trainer(loop, loader, evaluate if images else None, config, folder, state)
     return Session(trainer, dataset, images)

@@ -6,24 +6,27 @@ result = train(TrainConfig(model="yolov5n", data=Path("data/bccd")), log=print)
 from __future__ import annotations
 
 import gc
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from model_zoo.contract.errors import LineageError
 from model_zoo.contract.image_size import format_size
+from model_zoo.contract.plural import plural
 from model_zoo.export.log import Log, silent
 from model_zoo.weights import store
 from training.config import TrainConfig, check_config
 from training.evaluate.coco import Metrics
 from training.loop.distributed import process_group
 from training.loop.precision import choose_device
-from training.report.run import write_report
-from training.run.run_folder import weights_in
+from training.run.optional_step import describe, optional_step
+from training.run.run_folder import CHECKPOINT, weights_in
 from training.run.session import Session, resume_run, start_run
-from training.run.trainer import EARLY_STOPPED, FINISHED, INTERRUPTED, OUT_OF_TIME
+from training.run.trainer import EARLY_STOPPED, FINISHED, INTERRUPTED, OUT_OF_TIME, Trainer
 
 MESSAGES = {
     FINISHED: "finished",
-    EARLY_STOPPED: "early stopping: no improvement for {patience} epochs",
+    EARLY_STOPPED: "early stopping: no improvement for {patience}",
     OUT_OF_TIME: "stopped: the time limit is reached",
     INTERRUPTED: "interrupted",
 }
@@ -51,26 +54,40 @@ def train(config: TrainConfig, log: Log = silent) -> TrainResult:
     Raises:
         LineageError: An option, the dataset or the initial weights are unusable.
     """
-    check_config(config)
-    with process_group(choose_device(config.device).type == "cuda") as group:
+    config = check_config(config)
+    with process_group(choose_device(config.device).type == "cuda") as group, ExitStack() as resources:
         log = log if group.is_main else silent
-        session = (resume_run if config.resume else start_run)(config, group, log)
+        session = (resume_run if config.resume else start_run)(config, group, resources, log)
         log(_introduction(session))
         gc.freeze()  # existing objects live until the end, so garbage collection need not scan them
-        stop_reason = session.trainer.run()
+        stop_reason = _run(session.trainer)
         metrics = _conclude(session, stop_reason, log) if group.is_main else None
     return TrainResult(session.trainer.folder, stop_reason, metrics)
+
+
+def _run(trainer: Trainer) -> str:
+    """Train until the run ends. A full disk, or another failure to write, leaves the last checkpoint to resume from."""
+    try:
+        return trainer.run()
+    except OSError as error:
+        checkpoint = trainer.folder / CHECKPOINT
+        advice = f"lineage train --resume {trainer.folder}" if checkpoint.is_file() else "start the run again"
+        raise LineageError(
+            f"{trainer.folder}: training stopped after epoch {trainer.state.epoch}: {describe(error)}. Free some space "
+            f"or correct the permissions, then continue: {advice}"
+        ) from error
 
 
 def _introduction(session: Session) -> str:
     loop, config = session.trainer.loop, session.trainer.config
     schedule, size = loop.lr_schedule, format_size(loop.detector.input_spec.size)
-    images, classes = len(session.dataset.split(config.train_split).records), len(session.dataset.class_names)
+    images = plural(len(session.dataset.split(config.train_split).records), "image")
+    classes = plural(len(session.dataset.class_names), "class")
+    epochs, batches = plural(schedule.epochs, "epoch"), plural(schedule.steps_per_epoch, "batch")
     ranks = f", {loop.group.world_size} ranks" if loop.group.world_size > 1 else ""
     return (
-        f"{loop.detector.variant} on {loop.compute.device}, {config.precision}{ranks}: {images} images of "
-        f"{size}, {classes} classes, {schedule.epochs} epochs of {schedule.steps_per_epoch} batches of "
-        f"{schedule.batch}\n"
+        f"{loop.detector.variant} on {loop.compute.device}, {config.precision}{ranks}: {images} of "
+        f"{size}, {classes}, {epochs} of {batches} of {schedule.batch}\n"
         f"recipe: {loop.recipe.source}\n"
         f"run: {session.trainer.folder}"
     )
@@ -79,16 +96,32 @@ def _introduction(session: Session) -> str:
 def _conclude(session: Session, stop_reason: str, log: Log) -> Metrics | None:
     """Log how the run ended and what to do next. Unless it was interrupted, evaluate it and write the report."""
     trainer, folder = session.trainer, session.trainer.folder
-    message = MESSAGES[stop_reason].format(patience=trainer.config.patience)
-    log(f"{message}, after {trainer.state.epoch} of {trainer.epochs} epochs")
+    patience = plural(trainer.config.patience, "epoch")
+    message = MESSAGES[stop_reason].format(patience=patience)
+    log(f"{message}, after {trainer.state.epoch} of {plural(trainer.epochs, 'epoch')}")
     metrics = None
     if stop_reason != INTERRUPTED and session.evaluation_images:
-        evaluation = session.evaluate(store.load(weights_in(folder)).to(trainer.loop.compute.device))
-        metrics = evaluation.metrics
-        log(f"best epoch: {trainer.state.best_epoch}, ap {metrics.ap:.3f}, ap50 {metrics.ap50:.3f}")
-        log(f"report: {write_report(folder, session.dataset, evaluation)}")
+        metrics = _evaluate_and_report(session, log)
     if stop_reason in (INTERRUPTED, OUT_OF_TIME):
         log(f"resume with: lineage train --resume {folder}")
     elif trainer.state.epoch:
         log(f"export with: lineage export {folder} --name {folder.name}")
     return metrics
+
+
+def _evaluate_and_report(session: Session, log: Log) -> Metrics | None:
+    """Evaluate the best weights and write the report. The weights are saved, so neither can fail the run."""
+    trainer, folder = session.trainer, session.trainer.folder
+    repeat = f"All weights are saved. To repeat it: lineage evaluate {folder} --data {trainer.config.data} --report"
+    evaluation = None
+    with optional_step("evaluation of the best weights", repeat, log):
+        evaluation = session.evaluate(store.load(weights_in(folder)).to(trainer.loop.compute.device))
+        metrics = evaluation.metrics
+        log(f"best epoch: {trainer.state.best_epoch}, ap {metrics.ap:.3f}, ap50 {metrics.ap50:.3f}")
+    if evaluation is None:
+        return None
+    with optional_step("report", repeat, log):
+        from training.report.run import write_report  # here, so that a damaged plot library costs the report only
+
+        log(f"report: {write_report(folder, session.dataset, evaluation)}")
+    return evaluation.metrics

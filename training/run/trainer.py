@@ -11,6 +11,7 @@ from pathlib import Path
 from types import FrameType
 
 from model_zoo.contract.errors import LineageError
+from model_zoo.contract.files import write_atomic
 from model_zoo.detector import Detector
 from model_zoo.weights import store
 from training.config import TrainConfig
@@ -18,11 +19,11 @@ from training.evaluate.coco import Metrics
 from training.loop.engine import BatchSource, StepResult, TrainLoop
 from training.loop.nonfinite import NonFiniteError, dump_batch
 from training.report.images import batch_sheet, encode_jpeg
-from training.report.run import BATCHES
 from training.run import checkpoint
 from training.run.checkpoint import TrainingState
+from training.run.optional_step import optional_step
 from training.run.progress import LossMeter, Row, RunLogger, metrics_row, peak_memory_gib
-from training.run.run_folder import BEST, CHECKPOINT, LAST, NONFINITE
+from training.run.run_folder import BATCHES, BEST, CHECKPOINT, LAST, NONFINITE
 
 Evaluate = Callable[[Detector], Metrics]
 SAVED_BATCHES = 3
@@ -81,7 +82,7 @@ class Trainer:
         for result in self.loop.train_epoch(self.source, self.state.epoch, self.state.batch):
             self._losses.add(result)
             logger.update(result, self._losses, self._peak_memory)
-            self._save_batch_image(result)
+            self._save_batch_image(result, logger)
             if result.stepped and not self._save_if_due(received):
                 return False
         return True
@@ -93,12 +94,12 @@ class Trainer:
             self._save_checkpoint()
         return not stop
 
-    def _save_batch_image(self, result: StepResult) -> None:
+    def _save_batch_image(self, result: StepResult, logger: RunLogger) -> None:
         """Save images of the first batches with their boxes, to show mistakes in images or labels."""
         if self.group.is_main and self.state.epoch == 0 and result.index < SAVED_BATCHES:
             path = self.folder / BATCHES / f"{result.index + 1}.jpg"
-            path.parent.mkdir(exist_ok=True)
-            path.write_bytes(encode_jpeg(batch_sheet(result.batch, self.loop.detector.class_names)))
+            with optional_step(f"drawing {path.name} of {BATCHES}", "Training continues without it.", logger.log):
+                write_atomic(path, encode_jpeg(batch_sheet(result.batch, self.loop.detector.class_names)))
 
     def _end_epoch(self, logger: RunLogger) -> None:
         """Evaluate, save, and decide on rank 0 whether the run ends."""

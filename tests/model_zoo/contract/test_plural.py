@@ -9,6 +9,7 @@ from model_zoo.contract.plural import plural
     ("count", "noun", "expected"),
     [
         (1, "epoch", "1 epoch"),
+        (3, "epoch", "3 epochs"),
         (0, "image", "0 images"),
         (2, "batch", "2 batches"),
         (1, "class", "1 class"),
