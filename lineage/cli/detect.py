@@ -49,7 +49,8 @@ def detect(
         score: Min score of a detection, from 0 to 1.
         iou: NMS threshold, from 0 to 1. Higher values allow more overlap between boxes.
         nms: Overlap measure of NMS: IoU, or DIoU, which also considers the distance between centers.
-        classes: Only these classes, by name or index, separated by commas, such as person,car
+        classes: Only these classes, by name or index, separated by commas, such as person,car. A name with a comma is
+            quoted: '"cup, glass",fork'.
         max_detections: Max detections per image.
         save: Folder for copies of the images with boxes drawn.
         as_json: Print JSON instead of a table.
@@ -57,6 +58,7 @@ def detect(
     if not paths:
         raise LineageError("no images; expected files, folders or patterns, as in `lineage detect photo.jpg`")
     from model_zoo.contract import pipeline
+    from model_zoo.contract.class_filter import parse_classes
     from model_zoo.contract.images.files import find_images
     from model_zoo.runtime.detect_files import FileError, detect_files, plan_copies, results_document
     from model_zoo.runtime.open import open_engine
@@ -69,7 +71,7 @@ def detect(
         score=score,
         iou=iou,
         distance_weight=pipeline.DISTANCE_WEIGHTS[nms] if nms else None,
-        classes=[name.strip() for name in classes.split(",")] if classes else None,
+        classes=parse_classes(classes) if classes else None,
         max_detections=max_detections,
     )
     engine = open_engine(package)

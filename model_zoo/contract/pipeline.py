@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 
 from model_zoo.contract import letterbox
 from model_zoo.contract.card import ModelCard
+from model_zoo.contract.class_filter import class_ids
 from model_zoo.contract.detections import Detections
-from model_zoo.contract.errors import QueryError
+from model_zoo.contract.errors import ImageError, QueryError
 from model_zoo.contract.letterbox import Geometry, Size
 
 Feeds = Mapping[str, NDArray[np.generic]]
@@ -60,7 +61,7 @@ def make_query(
     score: float | None = None,
     iou: float | None = None,
     distance_weight: float | None = None,
-    classes: Sequence[str | int] | None = None,
+    classes: str | int | Sequence[str | int] | None = None,
     max_detections: int | None = None,
 ) -> Query:
     """Build a query. Parameters that are None get the card's default.
@@ -70,20 +71,37 @@ def make_query(
     """
     bounds = card.thresholds
     limit = card.max_detections
+    classes = [classes] if isinstance(classes, str | int) else classes
     return Query(
         score=_within("score", score, bounds.score, bounds.score_floor, 1.0),
         iou=_within("iou", iou, bounds.iou, 0.0, 1.0),
         distance_weight=_within("distance_weight", distance_weight, bounds.distance_weight, 0.0, 1.0),
-        class_ids=None if classes is None else frozenset(_class_id(card, c) for c in classes),
+        class_ids=None if classes is None else class_ids(card, classes),
         max_detections=int(_within("max_detections", max_detections, limit, 1, card.candidates)),
     )
 
 
 def preprocess(card: ModelCard, image: NDArray[np.uint8], canvas: Size | None = None) -> ModelInput:
-    """Letterbox an RGB image (H, W, 3) onto a canvas of `choose_canvas`, by default of the card's input size."""
+    """Letterbox an RGB image (H, W, 3) onto a canvas of `choose_canvas`, by default of the card's input size.
+
+    Raises:
+        ImageError: The image has another type or shape.
+    """
+    image = _as_rgb(image)
     size = (image.shape[0], image.shape[1])
     geometry = letterbox.plan(card.letterbox, size, canvas or card.input_size, limit=card.input_size)
     return ModelInput(letterbox.apply(image, geometry, card.letterbox.fill), geometry)
+
+
+def _as_rgb(image: object) -> NDArray[np.uint8]:
+    """Return an array or a PIL image as uint8 (H, W, 3)."""
+    pixels = np.asarray(image)
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
+        raise ImageError(
+            "image: expected RGB pixels, uint8 of shape (height, width, 3); "
+            f"got {pixels.dtype} of shape {pixels.shape}; convert a PIL image with image.convert('RGB'), or read a file with decode_image"
+        )
+    return pixels
 
 
 def collate(items: Sequence[ModelInput], queries: Sequence[Query]) -> Feeds:
@@ -139,13 +157,3 @@ def _within(name: str, value: float | None, default: float, low: float, high: fl
     if not low <= value <= high:  # also rejects NaN
         raise QueryError(f"{name}: expected a number from {low:g} to {high:g}; got {value:g}")
     return value
-
-
-def _class_id(card: ModelCard, name: str | int) -> int:
-    if isinstance(name, str) and name in card.class_names:
-        return card.class_names.index(name)
-    indices = {str(index): index for index in range(len(card.class_names))}
-    if str(name) in indices:
-        return indices[str(name)]
-    known = ", ".join(card.class_names[:8]) + (", ..." if len(card.class_names) > 8 else "")
-    raise QueryError(f"classes: {card.name} has no class {name!r}; expected a label or an index of: {known}")

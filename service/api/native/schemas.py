@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from model_zoo.contract.class_filter import parse_classes
 from model_zoo.contract.pipeline import DISTANCE_WEIGHTS
 from service.api.problems import Problem
 from service.inference.model_store import PackageState
@@ -28,7 +29,7 @@ class DetectQuery(BaseModel):
     nms: Literal["diou", "iou"] | None = None
     """Overlap measure: diou also uses the distance of the box centers (arXiv:1911.08287)."""
     classes: Annotated[list[ClassName], Field(max_length=1000)] | None = None
-    """Names or indices of the classes to report, repeated or separated by commas."""
+    """Names or indices of the classes to report, repeated or separated by commas. A name with a comma is quoted."""
     max_detections: Annotated[int, Field(ge=1, le=100_000)] | None = None
     """Max number of detections per image."""
 
@@ -38,7 +39,7 @@ class DetectQuery(BaseModel):
             score=self.score,
             iou=self.iou,
             distance_weight=DISTANCE_WEIGHTS[self.nms] if self.nms else None,
-            classes=None if self.classes is None else [n.strip() for group in self.classes for n in group.split(",")],
+            classes=None if self.classes is None else parse_classes(self.classes),
             max_detections=self.max_detections,
         )
 

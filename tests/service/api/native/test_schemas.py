@@ -40,3 +40,7 @@ def test_query_becomes_options() -> None:
     assert DetectQuery().options() == QueryOptions()
     query = DetectQuery(model="toy", score=0.1, iou=0.2, nms="iou", classes=["red, 2", "blue"], max_detections=5)
     assert query.options() == QueryOptions(0.1, 0.2, 0.0, ["red", "2", "blue"], 5)
+
+
+def test_quoted_class_names_may_hold_commas() -> None:
+    assert DetectQuery(classes=['"cup, glass",fork', "id:3"]).options().classes == ["cup, glass", "fork", "id:3"]
