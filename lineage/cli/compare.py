@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Final
 
 from lineage.cli.arguments import option
+from model_zoo.contract.errors import LineageError
 from model_zoo.contract.image_size import parse_size
 
 SOME_FAILED: Final = 1
@@ -50,13 +51,20 @@ def compare(
 
     parse_size(image_size)
     names = [name.strip() for name in models.split(",") if name.strip()]
-    budget = Budget(epochs, batch, image_size, seed, tuple(shlex.split(training)))
+    budget = Budget(epochs, batch, image_size, seed, _flags(training))
     comparison = compare_models(
         names, data, budget, output=output, repository=repository, val_split=val_split, log=print
     )
+    print(comparison_csv(comparison.models), end="", flush=True)  # first: the page could fail, on a full disk
     write_comparison(output, comparison)
-    print(comparison_csv(comparison.models), end="")
     print(f"wrote {output / 'comparison.html'}, comparison.csv and comparison.png")
     for failure in comparison.failures:
         print(f"lineage: {failure}", file=sys.stderr)
     return SOME_FAILED if comparison.failures else 0
+
+
+def _flags(text: str) -> tuple[str, ...]:
+    try:
+        return tuple(shlex.split(text))
+    except ValueError as error:
+        raise LineageError(f"--training: expected flags as in a shell; got {text!r} ({error})") from error

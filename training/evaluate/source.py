@@ -15,7 +15,7 @@ from model_zoo.contract.image_size import parse_size
 from model_zoo.contract.package import Package
 from model_zoo.contract.pipeline import Feeds, Run
 from model_zoo.contract.repository import Repository
-from model_zoo.export.card import build_card
+from model_zoo.export.card import build_export_card
 from model_zoo.runtime.base import Engine, EngineOptions, Outputs
 from model_zoo.runtime.model_file import open_model_file
 from model_zoo.runtime.open import open_engine
@@ -35,7 +35,9 @@ class Source(NamedTuple):
     """Function that runs a batch: an engine of the server's, or the network in torch."""
 
 
-def open_source(source: str, repository: Path, image_size: Sequence[int] = (), threads: int | None = None) -> Source:
+def open_source(
+    source: str | Path, repository: str | Path, image_size: Sequence[int] = (), threads: int | None = None
+) -> Source:
     """Open the model that `source` names.
 
     Packages and ONNX files run in the same engine and with the same options as in the server.
@@ -56,7 +58,7 @@ def open_source(source: str, repository: Path, image_size: Sequence[int] = (), t
         return _open_weights(path / BEST if path.is_dir() else path, image_size)
     if path.suffix == ".onnx":
         return _open_package(open_model_file(path), image_size, threads)
-    package = Repository(repository).resolve(source)
+    package = Repository(repository).resolve(str(source))
     package.verify()
     return _open_package(package, image_size, threads)
 
@@ -79,7 +81,7 @@ def _open_weights(path: Path, image_size: Sequence[int]) -> Source:
     detector = load_checkpoint(path).detector
     if size := parse_size(image_size):
         detector.resize(size)
-    card = build_card(detector)
+    card = build_export_card(detector, "model")  # with parameters and GFLOPs, for comparisons
     return Source(card, network_run(detector, card))
 
 

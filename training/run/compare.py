@@ -27,13 +27,16 @@ from model_zoo.contract.pipeline import Run, collate, make_query, preprocess
 from model_zoo.contract.repository import Repository
 from model_zoo.contract.suggest import did_you_mean
 from model_zoo.export.log import Log, silent
+from training.config import TrainConfig, check_config
 from training.data.dataset import Dataset
 from training.data.open import open_dataset
 from training.evaluate.evaluation import EvaluationImages, evaluate
 from training.evaluate.source import open_source
 from training.report.run import read_history
+from training.run.optional_step import describe
 from training.run.publish import EVALUATION, publish_run
 from training.run.run_folder import BEST, CHECKPOINT, HISTORY
+from training.run.run_lock import lock_folder
 
 INTERRUPTED: Final = 130
 LATENCY_ROUNDS: Final = 15  # each round times every model once, so that machine noise affects all models alike
@@ -113,25 +116,49 @@ def compare(
         log: Called with progress messages.
 
     Raises:
-        LineageError: No model could be measured.
+        LineageError: No model could be measured, the budget is invalid, or another process uses the output.
     """
     data, output = Path(data), Path(output)
-    dataset, variants = open_dataset(data), registry.variants()
-    compared, failures = list[ComparedModel](), list[str]()
+    check_config(TrainConfig("any", data, budget.epochs, budget.batch, seed=budget.seed))  # type: ignore[arg-type]
+    dataset = open_dataset(data)
+    output.mkdir(parents=True, exist_ok=True)
+    with lock_folder(output):
+        compared, failures = _train_or_evaluate(models, dataset, data, budget, output, repository, val_split, log)
+        if not compared:
+            raise LineageError("nothing to compare: no model could be trained or evaluated")
+        sources = [open_source(m.name, output / "models" if m.history else repository, threads=1) for m in compared]
+        return Comparison(dataset, with_latency(compared, [source.run for source in sources]), failures)
+
+
+def _train_or_evaluate(
+    models: Sequence[str],
+    dataset: Dataset,
+    data: Path,
+    budget: Budget,
+    output: Path,
+    repository: str | Path,
+    val_split: str,
+    log: Log,
+) -> tuple[list[ComparedModel], list[str]]:
+    """Return the measured models, and the error messages of the others."""
+    variants, compared, failures = registry.variants(), list[ComparedModel](), list[str]()
     for name in models:
         try:
             if name in variants:
                 compared.append(trained_model(train_and_publish(name, data, budget, output, log), output))
             else:
                 compared.append(evaluated_model(name, repository, dataset, val_split))
-        except LineageError as error:
+        except (LineageError, OSError) as error:
             hint = "" if name in variants else did_you_mean(name, variants)
-            failures.append("; ".join(filter(None, [str(error), hint])))
-            log(f"skipped {name}: {failures[-1]}")
-    if not compared:
-        raise LineageError("nothing to compare: no model could be trained or evaluated")
-    sources = [open_source(m.name, output / "models" if m.history else repository, threads=1) for m in compared]
-    return Comparison(dataset, with_latency(compared, [source.run for source in sources]), failures)
+            failures.append("; ".join(filter(None, [_with_name(name, error), hint])))
+            log(f"skipped {failures[-1]}")
+    return compared, failures
+
+
+def _with_name(name: str, error: Exception) -> str:
+    """Return an error in one line that begins with the name of its model."""
+    text = describe(error)
+    return text if text.startswith(f"{name}:") else f"{name}: {text}"
 
 
 def train_and_publish(model: str, data: Path, budget: Budget, output: Path, log: Log = silent) -> Package:
