@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -11,6 +12,7 @@ import tyro
 
 from lineage.cli.arguments import option
 from model_zoo.contract.image_size import format_size
+from service.inference.bundled import REPOSITORY_HELP, repository_of
 
 COCO_METRICS: Final = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large", "ar1", "ar10", "ar100")
 
@@ -25,48 +27,62 @@ def evaluate(
     iou: float = 0.6,
     nms: Literal["iou", "diou"] = "iou",
     batch: int = 16,
-    repository: Annotated[Path, option("FOLDER")] = Path("models"),
+    ignore_case: bool = False,
+    repository: Annotated[Path | None, option("FOLDER", hint=REPOSITORY_HELP)] = None,
     output: Annotated[Path | None, option("FOLDER")] = None,
+    report: bool = False,
     as_json: Annotated[bool, option(name="json")] = False,
 ) -> None:
     """Measure how well a model detects: COCO's metrics overall and per class, VOC's metrics, and latency.
 
-    Images run through the same code as in the server. The defaults are those of COCO's evaluation.
+    Images run through the same code as in the server. The defaults are those of COCO's evaluation. Classes that only
+    the model or only the dataset has are listed on stderr.
 
     Args:
         source: Folder of a run, a weights file, an .onnx file, or NAME[@VERSION] in the repository.
-        data: Dataset: a folder, a data.yaml or a COCO .json file.
+        data: Dataset: a folder, a data.yaml, a Darknet .data file or a COCO .json file.
         split: Split to evaluate on.
         image_size: Input size in pixels: one number for a square, or height and width. If omitted, the model's own.
         score: Min score of a detection.
         iou: NMS threshold: boxes that overlap more are suppressed.
         nms: Overlap measure of NMS.
         batch: Images per batch.
+        ignore_case: Match class names of model and dataset that differ in case, blanks, hyphens or underscores.
         repository: Folder of the repository.
         output: Write evaluation.json and detections.json (COCO results) to this folder.
+        report: With the folder of a run: write its report.html again.
         as_json: Print JSON instead of tables.
     """
-    from tqdm import tqdm
-
     from model_zoo.contract.pipeline import DISTANCE_WEIGHTS
+    from model_zoo.progress import Progress
     from training.data.open import open_dataset
+    from training.evaluate.class_names import compare_classes
     from training.evaluate.evaluation import EvaluationImages, EvaluationProtocol
     from training.evaluate.evaluation import evaluate as evaluate_model
     from training.evaluate.source import open_source
     from training.evaluate.summary import evaluation_document, write_evaluation
+    from training.report.run import read_history, write_report
 
+    if report:
+        read_history(Path(source))  # refuses other folders before the evaluation
     dataset = open_dataset(data)
-    model = open_source(source, repository, image_size)
-    images = EvaluationImages(dataset.split(split).records, model.card, batch)
-    protocol = EvaluationProtocol(score, iou, DISTANCE_WEIGHTS[nms])
-    with tqdm(total=len(images.records), unit="image", desc="evaluate", leave=False, disable=None) as bar:
-        evaluation = evaluate_model(model.card, model.run, dataset, images, protocol, bar.update)
+    records = dataset.split(split).records
+    model = open_source(source, repository_of(repository).root, image_size)
+    classes = compare_classes(model.card.class_names, dataset.class_names, records, ignore_case)
+    print(*classes.lines(), sep="\n", end="\n" * bool(classes.lines()), file=sys.stderr)
+    images = EvaluationImages(records, model.card, batch)
+    protocol = EvaluationProtocol(score, iou, DISTANCE_WEIGHTS[nms], ignore_case)
+    with Progress("evaluate", len(images.records)) as progress:
+        evaluation = evaluate_model(model.card, model.run, dataset, images, protocol, progress.update)
     document = evaluation_document(evaluation, model, images)
     document |= {"source": source, "data": str(data), "split": split, "protocol": asdict(protocol)}
+    document["unmatched_classes"] = classes.to_dict()
     print(json.dumps(document, indent=2) if as_json else _tables(document))
     if output:
         write_evaluation(output, evaluation, dataset.category_ids, document)
         print(f"wrote {output}/evaluation.json and detections.json")
+    if report:
+        print(f"report: {write_report(Path(source), dataset, evaluation)}", file=sys.stderr)
 
 
 def _tables(document: dict[str, Any]) -> str:

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from model_zoo.contract.boxes import xyxy_to_xywh
 from model_zoo.contract.detections import Detections
-from model_zoo.contract.errors import LineageError
 from training.data.dataset import Dataset, Record
 
 ALL_AREAS: Final = 0  # index among all, small, medium, large
@@ -131,26 +130,6 @@ def results(
     by_class = dict(enumerate(category_ids))
     pairs = zip(records, detections, strict=True)
     return [entry for record, detected in pairs for entry in detected.to_coco(record.image_id, by_class)]
-
-
-def match_classes(class_names: Sequence[str], dataset: Dataset) -> dict[int, int]:
-    """Map a model's class ids to the dataset's by label.
-
-    Raises:
-        LineageError: they share no label.
-    """
-    known = {label: index for index, label in enumerate(dataset.class_names)}
-    shared = {i: known[label] for i, label in enumerate(class_names) if label in known}
-    if not shared:
-        raise LineageError(
-            f"expected a model with classes of the dataset ({_first_labels(dataset.class_names)}); "
-            f"got one with {_first_labels(class_names)}"
-        )
-    return shared
-
-
-def _first_labels(labels: Sequence[str]) -> str:
-    return ", ".join(labels[:5]) + (", ..." if len(labels) > 5 else "")
 
 
 def _mean(precision: NDArray[np.float64]) -> float:

@@ -24,6 +24,7 @@ from model_zoo.detector import Detector
 from model_zoo.export.card import build_card
 from training.data.dataset import Dataset, Record
 from training.evaluate import coco
+from training.evaluate.class_names import match_classes
 from training.evaluate.coco import CocoResult, Metrics
 from training.evaluate.network import network_run
 
@@ -34,7 +35,10 @@ Progress = Callable[[int], Any]
 
 @dataclass(frozen=True)
 class EvaluationProtocol:
-    """Thresholds of all images. COCO's evaluation needs low scores and, by convention, plain IoU-NMS."""
+    """Thresholds of all images, and how classes are matched.
+
+    COCO's evaluation needs low scores and, by convention, plain IoU-NMS.
+    """
 
     score: float = 0.001
     """Min score of a detection."""
@@ -42,6 +46,8 @@ class EvaluationProtocol:
     """IoU above which NMS suppresses a box."""
     distance_weight: float = 0.0
     """1 for DIoU-NMS, 0 for plain IoU-NMS."""
+    ignore_case: bool = False
+    """Whether class names match that differ in case, blanks, hyphens or underscores."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,13 +118,13 @@ def evaluate(
         run: Function that runs a batch.
         dataset: Dataset of the images; its classes are matched by label.
         images: Images to detect on, preprocessed for `card`.
-        protocol: Thresholds.
+        protocol: Thresholds, and how classes are matched.
         progress: Called after each batch with its number of images.
 
     Raises:
         LineageError: model and dataset share no class.
     """
-    class_ids = coco.match_classes(card.class_names, dataset)
+    class_ids = match_classes(card.class_names, dataset.class_names, protocol.ignore_case)
     query = pipeline.make_query(card, score=protocol.score, iou=protocol.iou, distance_weight=protocol.distance_weight)
     detections: list[Detections] = []
     for items in images:

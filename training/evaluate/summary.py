@@ -46,9 +46,10 @@ def measure_latency(source: Source, images: EvaluationImages) -> float:
 
 
 def write_evaluation(
-    folder: Path, evaluation: Evaluation, category_ids: Sequence[int], document: dict[str, Any]
+    folder: str | Path, evaluation: Evaluation, category_ids: Sequence[int], document: dict[str, Any]
 ) -> None:
     """Write evaluation.json, and the detections as COCO results in detections.json."""
+    folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "evaluation.json").write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
     entries = results(evaluation.records, evaluation.detections, category_ids)

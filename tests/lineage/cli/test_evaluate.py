@@ -29,7 +29,13 @@ def test_json_and_files_have_metrics_protocol_and_detections(
     document = json.loads(text)
     assert last == f"wrote {output}/evaluation.json and detections.json"
     assert (document["model"], document["images"], document["split"]) == ("toy", 4, "val")
-    assert document["protocol"] == {"score": 0.01, "iou": 0.6, "distance_weight": 1.0}
+    assert document["protocol"] == {
+        "score": 0.01,
+        "iou": 0.6,
+        "distance_weight": 1.0,
+        "ignore_case": False,
+    }
+    assert document["unmatched_classes"] == {"dataset": [], "model": ["other"]}
     assert {"ap", "ap50", "ar100", "voc2007", "voc2010"} <= document["metrics"].keys()
     assert [entry["label"] for entry in document["metrics"]["classes"]] == ["square", "bar"]
     assert document["latency_ms"] > 0
@@ -46,3 +52,28 @@ def test_tables_have_a_row_per_class(model: Path, tmp_path: Path, capsys: pytest
     assert lines[4].split() == ["class", "objects", "ap", "ap50", "voc2007"]
     assert [line.split()[0] for line in lines[5:7]] == ["square", "bar"]
     assert lines[-1].endswith("ms for one image, without decoding the file")
+
+
+def test_classes_of_one_side_are_listed(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = write_data(tmp_path / "data")
+    for file in data.glob("annotations/*.json"):
+        file.write_text(file.read_text().replace('"square"', '"Square"'))
+    assert main(["evaluate", str(model), "--data", str(data)]) == 0
+    warning, note = capsys.readouterr().err.splitlines()
+    assert "objects in 1 class that the model does not have, with AP 0: Square (" in warning
+    assert "the model has 'square'); rename them, or match them with `lineage evaluate --ignore-case`" in warning
+    assert note == "2 classes that the dataset does not have, with ignored detections: square, other"
+    assert main(["evaluate", str(model), "--data", str(data), "--ignore-case"]) == 0
+    [note] = capsys.readouterr().err.splitlines()
+    assert note == "1 class that the dataset does not have, with ignored detections: other"
+
+
+def test_bundled_model_is_found_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    data = write_data(tmp_path / "data")
+    for file in data.glob("annotations/*.json"):
+        file.write_text(file.read_text().replace('"square"', '"button"').replace('"bar"', '"link"'))
+    assert main(["evaluate", "ui-elements", "--data", str(data)]) == 0
+    assert capsys.readouterr().out.startswith("ui-elements at ")

@@ -172,7 +172,12 @@ def test_corrupt_cache_is_rebuilt_with_a_warning(
     check_dataset(root)
     before = fingerprints(root)
     files = list(cache_files(cache_folder))
-    assert {path.name for path in files} == {"image_info.json", "image_hashes.json", "labels-train.npz", "labels-val.npz"}
+    assert {path.name for path in files} == {
+        "image_info.json",
+        "image_hashes.json",
+        "labels-train.npz",
+        "labels-val.npz",
+    }
     for path in files:
         path.write_bytes(damage(path.read_bytes()))
     with caplog.at_level(logging.WARNING):

@@ -12,7 +12,6 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from model_zoo.contract.detections import Detections
-from model_zoo.contract.errors import LineageError
 from tests.training.evaluate.scene import Scene
 from training.evaluate import coco
 
@@ -54,12 +53,3 @@ def test_no_detections_score_zero(scene: Scene) -> None:
     metrics = coco.score(scene.dataset, scene.records, [empty] * len(scene.records)).metrics
     assert metrics.ap == 0
     assert [c.ap for c in metrics.classes] == [0, 0, 0, 0]
-
-
-def test_model_without_shared_classes_is_refused(scene: Scene) -> None:
-    with pytest.raises(LineageError, match=r"expected a model with classes of the dataset \(c1, c2.*got one with cat"):
-        coco.match_classes(["cat", "dog"], scene.dataset)
-
-
-def test_classes_are_matched_by_label(scene: Scene) -> None:
-    assert coco.match_classes(["c5", "cat", "c1"], scene.dataset) == {0: 3, 2: 0}

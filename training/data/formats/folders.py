@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from model_zoo.contract.errors import LineageError
+from model_zoo.contract.plural import plural
 from training.data.validation.findings import Finding
 
 SUPPORTED_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
@@ -78,8 +79,7 @@ def hidden_note(path: Path, hidden: Collection[Path]) -> list[Finding]:
     """Return a finding that counts the skipped files, if there are any."""
     if not hidden:
         return []
-    count = "1 hidden entry" if len(hidden) == 1 else f"{len(hidden):,} hidden entries"
-    text = f"{count} of system or tools skipped, such as {min(hidden)}; nothing to do, or delete them"
+    text = f"{plural(len(hidden), 'hidden entry')} skipped, such as {min(hidden)}; delete them, or ignore this note"
     return [Finding("hidden-files", path, 0, text)]
 
 

@@ -62,7 +62,7 @@ def parse_xml(text: str) -> Element:
 
 
 def decode_xml(data: bytes) -> str:
-    """Return the text of an XML file, with U+FFFD in place of bytes that cannot be decoded."""
+    """Return the text of an XML file, with U+FFFD for bytes that cannot be decoded."""
     for signature, encoding in _SIGNATURES:
         if data.startswith(signature):
             return data.decode(encoding, errors="replace").removeprefix("\ufeff")

@@ -66,8 +66,8 @@ def read_description(file: Path) -> tuple[Description, list[Finding]]:
 
 
 def _folder(document: Mapping[str, Any], file_folder: Path) -> Path:
-    path = document.get("path", "")
-    return file_folder / path if isinstance(path, str) and path.lower() not in NULL_VALUES else file_folder
+    path = str(document.get("path", ""))
+    return file_folder if path.lower() in NULL_VALUES else file_folder / path
 
 
 def _load(text: str) -> tuple[dict[str, Any], dict[str, int]]:
@@ -88,7 +88,7 @@ def _load(text: str) -> tuple[dict[str, Any], dict[str, int]]:
 
 def _class_names(document: Mapping[str, Any], lines: Mapping[str, int], folder: Path) -> tuple[str, ...]:
     line = lines.get("names", 0)
-    names = document.get("names")
+    names: Any = document.get("names")
     if isinstance(names, dict):
         names = _sort_names(names, line)
     if isinstance(names, str):

@@ -51,7 +51,7 @@ def write_lists(root: Path, line: Callable[[str], str], folder: str = "ImageSets
 @pytest.mark.parametrize(
     "rename",
     [
-        lambda name: name.replace("_", " photo "),
+        lambda name: name.replace("_", " image "),
         lambda name: f"{name} -1",
         lambda name: f"{name} 1",
         lambda name: f"v1.5_{name}",
