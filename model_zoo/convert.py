@@ -13,18 +13,22 @@ from pathlib import Path
 import onnx
 
 from model_zoo.contract.card import ModelCard, Output, WeightsOrigin
+from model_zoo.contract.file_kind import describe
+from model_zoo.contract.files import write_atomic
 from model_zoo.contract.image_size import format_size, parse_size
+from model_zoo.contract.licenses import checked_license
 from model_zoo.contract.manifest import CARD, MODEL
 from model_zoo.contract.package import Package
 from model_zoo.contract.repository import Repository
+from model_zoo.contract.targets import check_file_target, check_folder_target, check_name, name_from
 from model_zoo.detector import Detector
 from model_zoo.export.calibration import Calibration, read_calibration_images
 from model_zoo.export.card import build_export_card
 from model_zoo.export.errors import ExportError
 from model_zoo.export.log import Log, silent
-from model_zoo.export.options import DEFAULT_EXPORT, ExportOptions
+from model_zoo.export.options import DEFAULT_EXPORT, ExportOptions, check_export_options
 from model_zoo.export.plan_cache import build_or_load_plan
-from model_zoo.export.tensorrt import PlanOptions
+from model_zoo.export.tensorrt import PlanOptions, check_servable
 from model_zoo.export.write_model import write_model
 from model_zoo.registry import build
 from model_zoo.weights.importers import load_checkpoint
@@ -33,14 +37,15 @@ PLAN = "model.engine"
 
 
 def import_weights(
-    source: Path,
+    source: str | Path,
     repository: Repository,
     name: str | None = None,
     options: ExportOptions = DEFAULT_EXPORT,
     *,
     variant: str | None = None,
-    cfg: Path | None = None,
-    license: str = "unknown",
+    cfg: str | Path | None = None,
+    names: str | Path | None = None,
+    license: str | None = None,
     log: Log = silent,
 ) -> Package:
     """Export a checkpoint, check the file against the model, and publish it as the next version of `name`.
@@ -48,76 +53,99 @@ def import_weights(
     Args:
         source: Checkpoint of the original program (.pt, .pth, .weights) or a .safetensors file.
         repository: Repository to publish in. Its folder is created if needed.
-        name: Name of the model. If omitted, the stem of the file name.
+        name: Name of the model. If omitted, it is derived from the file name.
         options: Input size, precision and candidate limit.
         variant: Variant of the network. If omitted, it is identified from the weights.
         cfg: Darknet cfg that describes the network of a .weights file.
-        license: License of the weights (SPDX), recorded in the model card.
+        names: File of class names, one a line, or a data.yaml. If omitted, those of the file.
+        license: License of the weights (SPDX), recorded in the model card. If omitted, it is recognized if possible.
         log: Called with progress messages.
 
     Raises:
         LineageError: The file cannot be read, or fits no variant.
         ExportError: The exported file disagrees with the model.
     """
-    detector, origin = load_weights(source, options, variant=variant, cfg=cfg, license=license, log=log)
-    card = _card(detector, name or source.stem, options, weights=origin)
+    check_name(name)
+    check_export_options(options)
+    check_folder_target(repository.root)
+    detector, origin = load_weights(source, options, variant=variant, cfg=cfg, names=names, license=license, log=log)
+    card = _card(detector, name or name_from(source), options, weights=origin)
     with tempfile.TemporaryDirectory() as folder:
         _write(detector, card, Path(folder) / MODEL, options, log)
         return repository.publish(card, {file.name: file for file in Path(folder).iterdir()})
 
 
 def load_weights(
-    source: Path,
+    source: str | Path,
     options: ExportOptions = DEFAULT_EXPORT,
     *,
     variant: str | None = None,
-    cfg: Path | None = None,
-    license: str = "unknown",
+    cfg: str | Path | None = None,
+    names: str | Path | None = None,
+    license: str | None = None,
     log: Log = silent,
 ) -> tuple[Detector, WeightsOrigin]:
-    """Load a checkpoint at the input size of `options`, and log how its variant was identified."""
-    model = load_checkpoint(source, variant, cfg)
+    """Load a checkpoint at the input size of `options`, and log how its variant and license were identified."""
+    license = license if license is None else checked_license(license)
+    model = load_checkpoint(source, variant, cfg, names, license)
     for note in model.notes:
         log(note)
     _resize(model.detector, options)
-    return model.detector, WeightsOrigin(license, source.name, model.sha256)
+    return model.detector, model.detector.weights
 
 
 def export_weights(
-    source: Path,
-    target: Path,
+    source: str | Path,
+    target: str | Path,
     options: ExportOptions = DEFAULT_EXPORT,
     *,
     variant: str | None = None,
+    names: str | Path | None = None,
+    license: str | None = None,
     raw: bool = False,
     log: Log = silent,
 ) -> ModelCard:
-    """Export a checkpoint to an ONNX file and return its card. With `raw`, the graph ends before NMS."""
-    detector, origin = load_weights(source, options, variant=variant, log=log)
-    return _export(detector, origin, target, options, raw, log)
+    """Export a checkpoint to an ONNX file and return its card. With `raw`, the graph ends before NMS.
+
+    Raises:
+        LineageError: The target cannot be written, or the source cannot be read. The target is checked first.
+        ExportError: The exported file disagrees with the model.
+    """
+    _check_export(source, target, options)
+    detector, origin = load_weights(source, options, variant=variant, names=names, license=license, log=log)
+    return _export(detector, origin, Path(target), options, raw, log)
 
 
 def export_random(
     variant: str,
-    target: Path,
+    target: str | Path,
     options: ExportOptions = DEFAULT_EXPORT,
     *,
     raw: bool = False,
     log: Log = silent,
 ) -> ModelCard:
     """Export a variant with random weights, to measure its speed."""
+    check_export_options(options)
+    check_file_target(target)
     detector = build(variant)
     _resize(detector, options)
-    return _export(detector, WeightsOrigin(origin="random"), target, options, raw, log)
+    return _export(detector, detector.weights, Path(target), options, raw, log)
 
 
-def export_plan(model: Path, target: Path, options: PlanOptions, log: Log = silent) -> None:
+def export_plan(model: str | Path, target: str | Path, options: PlanOptions, log: Log = silent) -> None:
     """Build a TensorRT plan for an exported ONNX file."""
-    _write_plan(model, _read_card(model), target, options, log)
+    _check_export(model, target, DEFAULT_EXPORT)
+    _write_plan(Path(model), _read_card(Path(model)), Path(target), options, log)
 
 
 def publish_plan(repository: Repository, reference: str, options: PlanOptions, log: Log = silent) -> Package:
-    """Build a plan for a published model, and publish both as the model's next version."""
+    """Build a plan for a published model, and publish both as the model's next version.
+
+    Raises:
+        ExportError: `lineage serve` cannot run such a plan.
+    """
+    check_servable(options)
+    check_folder_target(repository.root)
     package = repository.resolve(reference)
     package.verify()
     with tempfile.TemporaryDirectory() as folder:
@@ -125,6 +153,14 @@ def publish_plan(repository: Repository, reference: str, options: PlanOptions, l
         _write_plan(package.model_path, package.card, plan, options, log)
         files = {file.name: package.path / file.name for file in package.files if file.name != CARD}
         return repository.publish(package.card, {**files, PLAN: plan})
+
+
+def _check_export(source: str | Path, target: str | Path, options: ExportOptions) -> None:
+    """Raise LineageError if the options are unusable, or the target cannot be written or is the source."""
+    check_export_options(options)
+    check_file_target(target)
+    if Path(source).resolve() == Path(target).resolve():
+        raise ExportError(f"{target}: expected another file to write than the one to export")
 
 
 def _resize(detector: Detector, options: ExportOptions) -> None:
@@ -143,7 +179,7 @@ def _card(
 def _export(
     detector: Detector, origin: WeightsOrigin, target: Path, options: ExportOptions, raw: bool, log: Log
 ) -> ModelCard:
-    card = _card(detector, target.stem, options, weights=origin, output="raw" if raw else "detections")
+    card = _card(detector, name_from(target), options, weights=origin, output="raw" if raw else "detections")
     _write(detector, card, target, options, log)
     return card
 
@@ -161,16 +197,7 @@ def _write(detector: Detector, card: ModelCard, path: Path, options: ExportOptio
 
 
 def _calibration(card: ModelCard, options: ExportOptions) -> Calibration | None:
-    """Read the calibration images of an int8 export.
-
-    Raises:
-        ExportError: Only one of --precision int8 and --calibration is given.
-    """
-    if (card.precision == "int8") != (options.calibration is not None):
-        raise ExportError(
-            "expected --precision int8 and --calibration FOLDER together, with a folder of images similar to those "
-            f"the model will see; got --precision {card.precision} and --calibration {options.calibration}"
-        )
+    """Read the calibration images of an int8 export."""
     if options.calibration is None:
         return None
     images = read_calibration_images(options.calibration, card, options.calibration_images)
@@ -183,10 +210,10 @@ def _read_card(path: Path) -> ModelCard:
     try:
         model = onnx.load(path, load_external_data=False)
     except Exception as error:  # protobuf's errors have no base class that onnx exports
-        raise ExportError(f"{path}: expected an ONNX file; it cannot be parsed ({error})") from error
+        raise ExportError(f"{path}: expected an ONNX file; got {describe(path)} ({error})") from error
     return ModelCard.from_metadata({entry.key: entry.value for entry in model.metadata_props})
 
 
 def _write_plan(model: Path, card: ModelCard, target: Path, options: PlanOptions, log: Log) -> None:
-    target.write_bytes(build_or_load_plan(model, card, options, log))
+    write_atomic(target, build_or_load_plan(model, card, options, log))
     log(f"wrote {target}, {target.stat().st_size / 1e6:.1f} MB; the plan has not been run")

@@ -197,13 +197,13 @@ class ModelCard:
         return cls.from_json(metadata[METADATA_KEY])
 
     @classmethod
-    def read(cls, path: Path) -> ModelCard:
+    def read(cls, path: str | Path) -> ModelCard:
         """Read a card from a JSON file.
 
         Raises:
             CardError: the file cannot be read, or the card is invalid.
         """
         try:
-            return cls.from_json(path.read_text(encoding="utf-8"))
+            return cls.from_json(Path(path).read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError) as error:
             raise CardError(f"model card {path}: cannot be read ({error})") from error

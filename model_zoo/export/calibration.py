@@ -31,7 +31,9 @@ class Calibration:
     """Layers with a lower signal-to-quantization-noise ratio, in dB, stay float32."""
 
 
-def read_calibration_images(folder: Path, card: ModelCard, limit: int = MAX_CALIBRATION_IMAGES) -> list[ImageBatch]:
+def read_calibration_images(
+    folder: str | Path, card: ModelCard, limit: int = MAX_CALIBRATION_IMAGES
+) -> list[ImageBatch]:
     """Read up to `limit` images of a folder, evenly spread over the sorted names, and preprocess them as for serving.
 
     Returns:
@@ -40,6 +42,7 @@ def read_calibration_images(folder: Path, card: ModelCard, limit: int = MAX_CALI
     Raises:
         ExportError: The folder does not exist or has no readable images.
     """
+    folder = Path(folder)
     if not folder.is_dir():
         raise ExportError(f"calibration: expected a folder of images; {folder} is not a folder")
     if limit < 1:

@@ -102,6 +102,19 @@ def blank_feeds(size: Size, batch: int) -> Feeds:
     return {"images": images, "score_threshold": ones, "iou_threshold": ones, "distance_weight": ones}
 
 
+def check_batch(feeds: Feeds, max_batch: int) -> None:
+    """Check that a batch is not larger than the engine allows.
+
+    Raises:
+        LineageError: It is.
+    """
+    if (images := len(feeds["images"])) > max_batch:
+        raise LineageError(
+            f"expected at most {max_batch} images per run; got {images}; run them one by one, or open the engine with "
+            f"EngineOptions(max_batch={images})"
+        )
+
+
 def check_card(package: Package, card: ModelCard) -> None:
     """Check that the card inside a model file is the package's, and that the graph ends in detections.
 

@@ -8,7 +8,7 @@ for result in detect_files(engine, make_query(package.card), find_images(["image
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,7 +56,7 @@ class FileError:
 
 
 def detect_files(
-    engine: Engine, query: Query, paths: Sequence[Path], copies: Mapping[Path, Path] = NO_COPIES
+    engine: Engine, query: Query, paths: Iterable[str | Path], copies: Mapping[Path, Path] = NO_COPIES
 ) -> Iterator[FileResult | FileError]:
     """Yield the result of every file, in order. As many files run in parallel as the engine has workers.
 
@@ -75,21 +75,22 @@ def detect_files(
 
     pool = ThreadPoolExecutor(engine.workers)
     try:
-        yield from pool.map(run, paths)
+        yield from pool.map(run, map(Path, paths))
     finally:  # a `with` block would first run all files of an abandoned iteration
         pool.shutdown(cancel_futures=True)
 
 
-def plan_copies(paths: Sequence[Path], folder: Path) -> dict[Path, Path]:
+def plan_copies(paths: Iterable[str | Path], folder: str | Path) -> dict[Path, Path]:
     """Assign every image a file in `folder`: its own name, with -2, -3 ... added to duplicates.
 
     Raises:
         LineageError: A copy would overwrite one of the images, directly or through a link.
     """
-    originals = {_file_id(path) for path in paths if path.exists()}
+    files, folder = list(map(Path, paths)), Path(folder)
+    originals = {_file_id(path) for path in files if path.exists()}
     copies: dict[Path, Path] = {}
     used: set[str] = set()
-    for path in paths:
+    for path in files:
         copies[path] = copy = _unused_name(folder, path, used)
         if copy.exists() and _file_id(copy) in originals:
             raise LineageError(f"--save {folder}: {copy} is one of the input images; choose another folder")

@@ -28,13 +28,14 @@ class ModelFile(Package):
         return str(self.file)
 
 
-def open_model_file(path: Path) -> ModelFile:
+def open_model_file(path: str | Path) -> ModelFile:
     """Read the card in an ONNX file and return the file as a package.
 
     Raises:
         PackageError: there is no file, or ONNX Runtime cannot load it.
         CardError: the file has no card, or an invalid one.
     """
+    path = Path(path)
     if not path.is_file():
         raise PackageError(f"{path}: no such file; expected an ONNX file, or the name of a model in the repository")
     card = sessions.read_card(path)

@@ -15,7 +15,16 @@ from loky import cpu_count
 from model_zoo.contract.package import Package
 from model_zoo.contract.pipeline import Feeds
 from model_zoo.runtime import sessions
-from model_zoo.runtime.base import Engine, EngineOptions, EngineUnavailable, Outputs, Provider, blank_feeds, check_card
+from model_zoo.runtime.base import (
+    Engine,
+    EngineOptions,
+    EngineUnavailable,
+    Outputs,
+    Provider,
+    blank_feeds,
+    check_batch,
+    check_card,
+)
 from model_zoo.runtime.thread_budget import ThreadBudget, all_cores
 
 GPU_BATCH: Final = 8
@@ -51,7 +60,12 @@ class OnnxRuntimeEngine:
             check_card(package, sessions.session_card(session))
 
     def run(self, feeds: Feeds) -> Outputs:
-        """Run one batch of a known canvas size."""
+        """Run one batch of a known canvas size.
+
+        Raises:
+            LineageError: The batch is larger than `max_batch`.
+        """
+        check_batch(feeds, self.max_batch)
         height, width = feeds["images"].shape[1:3]
         with THREAD_BUDGET.run() as may_use_all:
             return _run(self._sessions[(height, width), self.threads if may_use_all else self._shared_threads], feeds)

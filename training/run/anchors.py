@@ -90,7 +90,7 @@ def fit_anchors(
         LineageError: There are no boxes to fit anchors to.
     """
     rng = np.random.default_rng(seed)
-    boxes = _usable_boxes(boxes_wh, rng)
+    boxes = _sample_boxes(boxes_wh, rng)
     best = np.maximum(_kmeans(boxes, levels * per_level, rng), MIN_SIDE)
     best_fitness = fitness(best, boxes, max_ratio)
     for _ in range(generations):
@@ -113,7 +113,7 @@ def cluster_iou(boxes_wh: ArrayLike, levels: int, per_level: int, *, seed: int =
         LineageError: There are no boxes to fit anchors to.
     """
     rng = np.random.default_rng(seed)
-    boxes = _usable_boxes(boxes_wh, rng)
+    boxes = _sample_boxes(boxes_wh, rng)
     results = [_iou_medians(boxes, levels * per_level, rng) for _ in range(runs)]
     best = max(results, key=lambda centers: mean_iou(centers, boxes))
     return _by_area(best, levels)
@@ -179,9 +179,14 @@ def _shape_iou(a: Floats, b: Floats) -> Floats:
     return inter / union
 
 
-def _usable_boxes(boxes_wh: ArrayLike, rng: np.random.Generator) -> Floats:
+def usable_boxes(boxes_wh: ArrayLike) -> Floats:
+    """Return the boxes (N, 2) that anchors can be fitted to."""
     boxes = _as_rows(boxes_wh)
-    boxes = boxes[(boxes >= MIN_SIDE).any(1) & (boxes > 0).all(1)]
+    return boxes[(boxes >= MIN_SIDE).any(1) & (boxes > 0).all(1)]
+
+
+def _sample_boxes(boxes_wh: ArrayLike, rng: np.random.Generator) -> Floats:
+    boxes = usable_boxes(boxes_wh)
     if len(boxes) == 0:
         raise LineageError(f"expected boxes with a side of at least {MIN_SIDE:g} pixels to fit anchors to; got none")
     return rng.choice(boxes, MAX_BOXES, replace=False) if len(boxes) > MAX_BOXES else boxes

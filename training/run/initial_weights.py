@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +20,14 @@ from model_zoo.weights.importers.darknet import load_backbone
 from training.config import TrainConfig
 from training.data.dataset import Dataset, Split
 from training.run.anchors import (
+    MIN_SIDE,
     balance_classes,
     best_possible_recall,
     box_sizes,
     fit_anchors,
     fit_if_poor,
     set_anchors,
+    usable_boxes,
 )
 from training.run.run_folder import weights_in
 
@@ -55,6 +58,11 @@ def initialize_weights(detector: Detector, config: TrainConfig, split: Split, lo
 def choose_anchors(detector: Detector, head: AnchorHead, config: TrainConfig, split: Split, log: Log) -> None:
     """Fit anchors to the dataset if that was requested, or if they match its objects badly."""
     sizes, class_ids = box_sizes(split.records, max(detector.input_spec.size))
+    if not len(usable_boxes(sizes)):
+        log(
+            f"warning: all objects are smaller than {MIN_SIDE:g} pixels at this image size; the network's anchors are kept"
+        )
+        return
     if config.anchors == "fit":
         levels, per_level, _ = head.anchors.shape
         boxes = balance_classes(sizes, class_ids, seed=config.seed)
@@ -90,9 +98,19 @@ def load_matching(detector: Detector, path: Path) -> str:
     detector.load_state_dict(matching, strict=False)
     missing = sorted(expected.keys() - matching.keys())
     names = ", ".join(missing[:MAX_LISTED]) + (", ..." if len(missing) > MAX_LISTED else "")
-    return f"{file.name}: loaded {len(matching)} of {len(expected)} tensors" + (
-        f"; not loaded: {names}" * bool(missing)
+    return (
+        f"{file.name}: loaded {len(matching)} of {len(expected)} tensors"
+        + (f"; not loaded: {names}" * bool(missing))
+        + _renamed_classes(source.class_names, detector.class_names)
     )
+
+
+def _renamed_classes(given: Sequence[str], expected: Sequence[str]) -> str:
+    """Return a warning if the layers of as many classes were loaded, but their names differ."""
+    pairs = zip(given, expected, strict=False) if len(given) == len(expected) else ()
+    renamed = [f"{old!r} becomes {new!r}" for old, new in pairs if old != new]
+    more = ", ..." if len(renamed) > MAX_LISTED else ""
+    return f"; warning: class names differ: {', '.join(renamed[:MAX_LISTED])}{more}" * bool(renamed)
 
 
 def frozen_modules(detector: Detector, config: TrainConfig) -> list[nn.Module]:

@@ -17,22 +17,24 @@ from model_zoo.contract.image_size import format_size
 IMAGE_SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 
 
-def find_images(sources: Iterable[str]) -> list[Path]:
+def find_images(sources: str | Path | Iterable[str | Path]) -> list[Path]:
     """Expand files, folders and patterns (`*`, `?`, `**`) into image files, without duplicates, in a stable order.
 
     A folder yields the images directly in it. A source that matches nothing is kept as it is, so that reading it raises
     an error that names it.
     """
-    paths = [path for source in sources for path in _expand(source)]
+    sources = [sources] if isinstance(sources, str | Path) else sources
+    paths = [path for source in sources for path in _expand(str(source))]
     return list(dict.fromkeys(paths))
 
 
-def read_image_file(path: Path) -> bytes:
+def read_image_file(path: str | Path) -> bytes:
     """Return the contents of a file.
 
     Raises:
         ImageError: The file cannot be read, or is a folder without images.
     """
+    path = Path(path)
     if path.is_dir():
         raise ImageError(f"no images in this folder; expected files ending in {' '.join(IMAGE_SUFFIXES)}")
     try:
@@ -41,12 +43,13 @@ def read_image_file(path: Path) -> bytes:
         raise ImageError(error.strerror or str(error)) from error
 
 
-def write_image(path: Path, image: NDArray[np.uint8]) -> None:
+def write_image(path: str | Path, image: NDArray[np.uint8]) -> None:
     """Write an RGB image (H, W, 3) in the format of the suffix, creating the folder if needed.
 
     Raises:
         ImageError: The format cannot hold the image.
     """
+    path = Path(path)
     encoded, data = cv2.imencode(path.suffix, image[..., ::-1])
     if not encoded:
         raise ImageError(f"{format_size(image.shape)} pixels cannot be written as {path.suffix}")

@@ -11,7 +11,7 @@ import onnxruntime as ort
 import pytest
 
 from model_zoo.contract import pipeline
-from model_zoo.contract.errors import CardError, PackageError
+from model_zoo.contract.errors import CardError, LineageError, PackageError
 from model_zoo.contract.images import decode_image
 from model_zoo.contract.package import Package
 from model_zoo.runtime import int8, onnxruntime, thread_budget
@@ -53,7 +53,7 @@ def test_cpu_engine_runs_single_images(toy: Package) -> None:
     engine = load(toy, EngineOptions())
     assert (engine.device, engine.max_batch) == ("cpu", 1)
     assert engine.workers >= 1
-    with pytest.raises(Exception, match="Got: 2 Expected: 1"):  # a fixed batch is faster
+    with pytest.raises(LineageError, match="at most 1 images per run; got 2"):  # a fixed batch is faster
         engine.run(blank_feeds((64, 64), 2))
 
 
