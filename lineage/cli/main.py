@@ -38,14 +38,25 @@ class Command(NamedTuple):
 COMMANDS: Final = (
     Command("serve", "lineage.cli.serve", "serve", "Run the HTTP server: POST /detect with your models.", "cpu"),
     Command("detect", "lineage.cli.detect", "detect", "Detect objects in image files, without a server.", "cpu"),
-    Command("models", "lineage.cli.models", "models", "List the models of a repository.", "cpu"),
+    Command(
+        "models",
+        "lineage.cli.models",
+        "models",
+        "List the models of a repository; alias and remove change them.",
+        "cpu",
+    ),
     Command("pull", "lineage.cli.pull", "pull", "Download official weights and import them.", "zoo,cpu"),
     Command("import", "lineage.cli.import_weights", "import_", "Import weights into a repository.", "zoo,cpu"),
+    Command("publish", "lineage.cli.publish", "publish", "Publish an exported file or a package.", "cpu"),
     Command("export", "lineage.cli.export", "export", "Export weights to a file, or publish a run.", "zoo,cpu"),
     Command("train", "lineage.cli.train", "train", "Train a detector with the recipe of its generation.", "training"),
     Command("evaluate", "lineage.cli.evaluate", "evaluate", "Measure how well a model detects.", "training"),
     Command("compare", "lineage.cli.compare", "compare", "Train several generations and compare them.", "training"),
     Command("data", "lineage.cli.data", "data", "Check a dataset, or count what it contains.", "training"),
+)
+SUBCOMMANDS: Final = (
+    Command("models alias", "lineage.cli.change_models", "alias", "Point an alias to a version.", "cpu"),
+    Command("models remove", "lineage.cli.change_models", "remove", "Remove a version, an alias or a model.", "cpu"),
 )
 # Extras that install packages the project imports; packages not listed come with `training`.
 EXTRA_OF_PACKAGE: Final = {
@@ -83,11 +94,21 @@ def _dispatch(arguments: Sequence[str]) -> int:
     if name == "--version":
         print(f"lineage {_version()}")
         return 0
-    commands = {command.name: command for command in COMMANDS}
-    if name not in commands:
+    command, rest = find_command(arguments)
+    if command is None:
         print(_unknown_command(name) if name else _help(), file=sys.stderr)
         return USER_ERROR
-    return _run(commands[name], arguments[1:])
+    return _run(command, rest)
+
+
+def find_command(words: Sequence[str]) -> tuple[Command | None, Sequence[str]]:
+    """Return the command that the first words name, or None, and the remaining words."""
+    commands = {command.name: command for command in (*COMMANDS, *SUBCOMMANDS)}
+    for count in (2, 1):
+        command = commands.get(" ".join(words[:count]))
+        if command:
+            return command, words[count:]
+    return None, words
 
 
 def _run(command: Command, arguments: Sequence[str]) -> int:

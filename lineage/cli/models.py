@@ -14,6 +14,7 @@ from lineage.cli.tables import format_table
 from model_zoo.contract.errors import LineageError, PackageError
 from model_zoo.contract.image_size import format_size
 from model_zoo.contract.package import Package
+from model_zoo.contract.plural import plural
 from model_zoo.contract.repository import LATEST, Repository
 from service.inference.bundled import BUNDLED_REPOSITORY, DEFAULT_REPOSITORY, REPOSITORY_HELP, repository_of
 
@@ -31,7 +32,8 @@ def models(
 ) -> int:
     """List the models of a repository.
 
-    A model that cannot be used is reported with the reason, and the exit code is 1.
+    A model that cannot be used is reported with the reason, and the exit code is 1. `lineage models alias` and
+    `lineage models remove` change a repository.
 
     Args:
         repository: Folder of the repository.
@@ -54,12 +56,20 @@ def _list_models(repository: Repository, as_json: bool) -> int:
     elif entries:
         print(format_table([HEADER, *(row for entry in entries for row in _rows(entry))]))
     else:
-        print(f"No models in {repository.root}. Add one with `lineage import`.")
+        print(_nothing_listed(repository, len(problems)))
     if repository is BUNDLED_REPOSITORY:
         print(f"lineage: {DEFAULT_REPOSITORY.root} has no models; showing the bundled model", file=sys.stderr)
     for problem in problems:
         print(f"lineage: {problem.reason}", file=sys.stderr)
     return SOME_UNUSABLE if problems else 0
+
+
+def _nothing_listed(repository: Repository, problems: int) -> str:
+    if problems:
+        return f"No usable model in {repository.root}: {plural(problems, 'problem')}."
+    foreign = repository.foreign()
+    skipped = f" Skipped folders without a package: {', '.join(foreign)}." if foreign else ""
+    return f"No models: {repository.empty_message()}.{skipped}"
 
 
 def _aliases(repository: Repository, package: Package) -> list[str]:

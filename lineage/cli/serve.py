@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from lineage.cli.arguments import option
+from model_zoo.contract.errors import LineageError
 from service.settings import Settings
 
 # Read at import, which happens when the command runs: --help shows the defaults in effect.
@@ -18,5 +19,7 @@ def serve(settings: Annotated[Settings, option(name="")] = FROM_ENVIRONMENT) -> 
     """
     from service.deploy.uvicorn import run_server
 
+    if settings.repository and settings.repository.exists() and not settings.repository.is_dir():
+        raise LineageError(f"--repository: expected a folder; {settings.repository} is a file")
     run_server(settings)
     return 0

@@ -61,6 +61,21 @@ class Package:
                 manifest.check_contents(self.path, file)
 
 
+def open_package(folder: Path, name: str, version: int) -> Package:
+    """Open the folder of a package: read manifest and card, and check that all files exist with the right size.
+
+    Raises:
+        PackageError: a file is missing or damaged.
+    """
+    with package_errors(name, version, folder):
+        files = manifest.read(folder).files
+        for file in files:
+            manifest.check_size(folder, file)
+            if file.name == manifest.CARD:
+                manifest.check_contents(folder, file)
+        return Package(name, version, folder, ModelCard.read(folder / manifest.CARD), files)
+
+
 @contextmanager
 def package_errors(name: str, version: int, folder: Path) -> Iterator[None]:
     """Raise errors of the block as PackageErrors that name the package and its folder."""

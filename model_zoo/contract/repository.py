@@ -28,7 +28,7 @@ from model_zoo.contract import manifest, typed_json
 from model_zoo.contract.card import NAME, ModelCard
 from model_zoo.contract.errors import PackageError, PackageNotFound
 from model_zoo.contract.folders import VERSION, folders, version_numbers
-from model_zoo.contract.package import Package, package_errors
+from model_zoo.contract.package import Package, open_package, package_errors
 from model_zoo.contract.suggest import did_you_mean
 
 ALIASES = "aliases.json"
@@ -108,6 +108,15 @@ class Repository:
             version = STABLE if STABLE in self.aliases(name) else LATEST
         return self._open(name, self._resolve_version(name, version))
 
+    def version_number(self, name: str, version: str) -> int:
+        """Return the number of a version that is given by its number or an alias, damaged or not.
+
+        Raises:
+            PackageNotFound: the model, version or alias does not exist.
+        """
+        self._require_name(name)
+        return self._resolve_version(name, version)
+
     def publish(self, card: ModelCard, files: Mapping[str, str | Path]) -> Package:
         """Publish files as the next version of `card.name`.
 
@@ -183,7 +192,7 @@ class Repository:
             if pointing and not force:
                 raise PackageError(
                     f"{name}@{version}: cannot remove it while {', '.join(pointing)} points to it; "
-                    "move or remove the alias first"
+                    "move or remove the alias first, or force the removal"
                 )
             if pointing:
                 _write_aliases(home, {alias: v for alias, v in aliases.items() if v != version})
@@ -237,20 +246,16 @@ class Repository:
         ]
 
     def _open(self, name: str, version: int) -> Package:
-        """Open a package: read manifest and card, and check that all files exist with the right size."""
+        """Open a package of this repository, and check that it belongs to its place."""
         folder = self.root / name / str(version)
         with package_errors(name, version, folder):
             if not folder.resolve().is_relative_to(self.root.resolve()):
                 raise PackageError("the folder is a link to a path outside the repository")
-            files = manifest.read(folder).files
-            for file in files:
-                manifest.check_size(folder, file)
-                if file.name == manifest.CARD:
-                    manifest.check_contents(folder, file)
-            card = ModelCard.read(folder / manifest.CARD)
-            if card.name != name:
-                raise PackageError(f"expected a card of {name!r}; got one of {card.name!r}")
-        return Package(name, version, folder, card, files)
+        package = open_package(folder, name, version)
+        with package_errors(name, version, folder):
+            if package.card.name != name:
+                raise PackageError(f"expected a card of {name!r}; got one of {package.card.name!r}")
+        return package
 
     def _resolve_version(self, name: str, requested: str) -> int:
         """Return the version of a number or an alias."""

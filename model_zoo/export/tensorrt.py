@@ -88,6 +88,21 @@ def import_tensorrt(options: PlanOptions) -> Any:
     raise ExportError(f"--format tensorrt requires the package {package}, which is not installed")
 
 
+def check_servable(options: PlanOptions) -> None:
+    """Check that `lineage serve` can run the plan that these options build.
+
+    Raises:
+        ExportError: TensorRT-RTX would build it, or it would be version-compatible.
+    """
+    kind = "TensorRT-RTX" if import_tensorrt(options).__name__ == RTX else "version-compatible"
+    if kind == "TensorRT-RTX" or options.version_compatible:
+        raise ExportError(
+            f"a {kind} plan is not published, because `lineage serve` cannot run it; write it to a file with --output, "
+            "or build it with tensorrt-cu13 on the GPU that serves, without --plan.compute-capabilities and "
+            "--plan.version-compatible"
+        )
+
+
 def _logger(trt: Any) -> Any:
     class ErrorLogger(trt.ILogger):  # type: ignore[misc]  # the library has no types
         """Collect the library's errors instead of printing them."""

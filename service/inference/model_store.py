@@ -242,7 +242,8 @@ class ModelStore:
             self._failed.pop(package, None)
             LOG.info("loaded %s on %s in %.2f s", package.reference, engine.device, time.perf_counter() - started)
         except LineageError as error:
-            self._fail(package, str(error), files)
+            reason = str(error)
+            self._fail(package, reason if package.reference in reason else f"{package.reference}: {reason}", files)
         except Exception as error:
             reason = f"{package.reference}: cannot be loaded ({type(error).__name__}); see the server's log"
             self._fail(package, reason, files, error)
@@ -252,7 +253,7 @@ class ModelStore:
     def _fail(self, package: Package, reason: str, files: Fingerprint, error: Exception | None = None) -> None:
         self._failed.add(package, reason, files)
         if self._logged.is_new(package.reference, reason):
-            LOG.error("refused %s: %s; it will be tried again", package.reference, reason, exc_info=error)
+            LOG.error("refused: %s; it will be tried again", reason, exc_info=error)
 
     def _wanted(self, catalog: Catalog) -> list[Package]:
         """List the packages to load: the defaults or all, and the targets of moving references in use."""

@@ -83,6 +83,39 @@ def test_damaged_models_are_reported_with_the_reason(
     assert any("bus" in line and "aliases.json" in line for line in error_lines)
 
 
+def test_repository_of_broken_packages_is_not_called_empty(
+    repository: Repository, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in repository.root.glob("*/*/model.onnx"):
+        path.unlink()
+    assert main(["models", "--repository", str(repository.root)]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == f"No usable model in {repository.root}: 3 problems.\n"
+    assert captured.err.count("model.onnx is missing") == 3
+
+
+def test_foreign_folders_are_no_problems(repository: Repository, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("lost+found", "__MACOSX", "@eaDir", "car/2.bak"):
+        (repository.root / name).mkdir()
+    assert main(["models", "--repository", str(repository.root)]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_folder_that_is_no_repository_is_explained(
+    repository: Repository, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "disk" / "lost+found").mkdir(parents=True)
+    for path, message in (
+        (tmp_path / "disk", "Skipped folders without a package: lost+found."),
+        (repository.root / "car", f"is a model, not a model repository; did you mean {repository.root}?"),
+        (repository.root / "car" / "1", f"is a package, not a model repository; did you mean {repository.root}?"),
+    ):
+        assert main(["models", "--repository", str(path)]) == 0
+        assert message in capsys.readouterr().out
+    assert main(["models", "--repository", str(tmp_path / "some.onnx")]) == 2
+    assert "expected a folder; got a file" in capsys.readouterr().err
+
+
 def test_empty_repository_suggests_import(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "--repository", str(tmp_path / "none")]) == 0
     assert "lineage import" in capsys.readouterr().out

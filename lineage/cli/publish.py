@@ -1,0 +1,33 @@
+"""`lineage publish`: add a finished model to a repository."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from lineage.cli.arguments import option
+from model_zoo.contract.repository import Repository
+
+
+def publish(
+    source: Annotated[Path, tyro.conf.Positional, option("FILE")],
+    *,
+    name: Annotated[str | None, option("NAME")] = None,
+    repository: Annotated[Path, option("FOLDER")] = Path("models"),
+) -> None:
+    """Publish an exported ONNX file, or the folder of a package, as the next version of a name.
+
+    The file is checked and run once before it is published.
+
+    Args:
+        source: An .onnx file written by lineage export, or the folder of a package, such as other/cars/3.
+        name: Name in the repository. If omitted, the one in the model's card.
+        repository: Folder of the repository, created if needed.
+    """
+    from model_zoo.runtime.publish import publish_model
+
+    package = publish_model(source, Repository(repository), name)
+    print(f"published {package.name}@{package.version} in {package.path}")
+    print(f"serve it: lineage serve --repository {repository}")

@@ -1,0 +1,31 @@
+"""`lineage publish`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lineage.cli.main import main
+from model_zoo.contract.repository import Repository
+from tests.tiny_onnx import toy_card, toy_onnx
+
+
+def test_file_is_published(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "toy.onnx").write_bytes(toy_onnx(toy_card()))
+    flags = ["--repository", str(tmp_path / "models")]
+    assert main(["publish", str(tmp_path / "toy.onnx"), "--name", "cars", *flags]) == 0
+    assert main(["publish", str(tmp_path / "models" / "cars" / "1"), *flags]) == 0
+    assert Repository(tmp_path / "models").versions("cars") == [1, 2]
+    assert capsys.readouterr().out.splitlines()[:2] == [
+        f"published cars@1 in {tmp_path / 'models' / 'cars' / '1'}",
+        f"serve it: lineage serve --repository {tmp_path / 'models'}",
+    ]
+
+
+@pytest.mark.parametrize("target", ["file", "file/models"])
+def test_unusable_repository_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], target: str) -> None:
+    (tmp_path / "file").write_text("text")
+    (tmp_path / "toy.onnx").write_bytes(toy_onnx(toy_card()))
+    assert main(["publish", str(tmp_path / "toy.onnx"), "--repository", str(tmp_path / target)]) == 2
+    assert capsys.readouterr().err.startswith(f"lineage: toy: cannot publish in {tmp_path / target}")

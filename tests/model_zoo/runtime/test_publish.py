@@ -1,0 +1,174 @@
+"""Finished files and packages are published only if they are of this project and run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model_zoo.contract.card import ModelCard
+from model_zoo.contract.errors import CardError, PackageError
+from model_zoo.contract.repository import Repository
+from model_zoo.runtime.open import open_engine
+from model_zoo.runtime.publish import publish_model
+from tests.tiny_onnx import toy_card, toy_onnx
+
+onnx = pytest.importorskip("onnx")
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Repository:
+    return Repository(tmp_path / "models")
+
+
+@pytest.fixture
+def exported(tmp_path: Path) -> Path:
+    path = tmp_path / "toy.onnx"
+    path.write_bytes(toy_onnx(toy_card()))
+    return path
+
+
+@pytest.mark.parametrize("name", [None, "toy", "cars"])
+def test_exported_file_is_published_under_a_name(exported: Path, models: Repository, name: str | None) -> None:
+    package = publish_model(exported, models, name)
+    assert (package.name, package.version, package.card.name) == (name or "toy", 1, name or "toy")
+    package.verify()
+    engine = open_engine(package)  # which compares the card inside with card.json
+    engine.warm_up()
+    engine.close()
+    assert publish_model(str(exported), models, name).version == 2
+
+
+def test_package_of_another_repository_is_published(exported: Path, models: Repository, tmp_path: Path) -> None:
+    original = publish_model(exported, Repository(tmp_path / "other"), "toy")
+    (original.path / "notes.txt").write_text("not in the manifest")
+    same, renamed = publish_model(original.path, models), publish_model(original.path, models, "cars")
+    assert same.digest == original.digest
+    assert (renamed.name, {file.name for file in renamed.files}) == ("cars", {"model.onnx", "card.json"})
+    original.model_path.write_bytes(b"damaged")
+    with pytest.raises(PackageError, match=r"model\.onnx is damaged"):
+        publish_model(original.path, models)
+
+
+def _foreign(path: Path) -> None:
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("Identity", ["x"], ["y"])],
+        "foreign",
+        [onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1])],
+        [onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [1])],
+    )
+    onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=10), path)
+
+
+def _foreign_with_card(path: Path) -> None:
+    _foreign(path)
+    model = onnx.load(path)
+    onnx.helper.set_model_props(model, toy_card().to_metadata())
+    onnx.save(model, path)
+
+
+def _raw(path: Path) -> None:
+    path.write_bytes(toy_onnx(toy_card(output="raw")))
+
+
+def _bad_card(path: Path) -> None:
+    model = onnx.load_from_string(toy_onnx(toy_card()))
+    onnx.helper.set_model_props(model, {"lineage.card": "{}"})
+    onnx.save(model, path)
+
+
+def _weights_in_another_file(path: Path) -> None:
+    model = onnx.load_from_string(toy_onnx(toy_card()))
+    onnx.save(model, path, save_as_external_data=True, location="weights.bin", size_threshold=1000)
+
+
+def _wrong_size(path: Path) -> None:
+    """Write a graph of another number of classes than colors: it does not run at all."""
+    path.write_bytes(toy_onnx(toy_card(), work=0).replace(b"to_boxes", b"to_boxez", 1))
+
+
+BAD_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "foreign": (_foreign, "expected an .onnx file that `lineage export --output` has written.*contains no card"),
+    "card without the graph": (_foreign_with_card, "expected the inputs images .*; got x tensor"),
+    "raw": (_raw, "export it without --raw"),
+    "bad card": (_bad_card, "expected an .onnx file that .*model card"),
+    "weights in another file": (_weights_in_another_file, "ONNX Runtime cannot load it"),
+    "broken graph": (_wrong_size, "ONNX Runtime cannot load it"),
+    "empty": (lambda path: path.write_bytes(b""), "expected an .onnx file"),
+    "text": (lambda path: path.write_text("version https://git-lfs.github.com/spec/v1"), "expected an .onnx file"),
+}
+
+
+@pytest.mark.parametrize(("write", "message"), BAD_FILES.values(), ids=BAD_FILES.keys())
+def test_other_onnx_files_are_refused(
+    tmp_path: Path, models: Repository, write: Callable[[Path], object], message: str
+) -> None:
+    path = tmp_path / "some.onnx"
+    write(path)
+    with pytest.raises(PackageError, match=message) as caught:
+        publish_model(path, models, "cars")
+    assert str(path) in str(caught.value)
+    assert not models.root.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("yolov5n.pt", "these are weights: lineage import"),
+        ("best.safetensors", "these are weights: lineage import"),
+        ("toy.engine", "a plan needs the package of its model"),
+        ("toy.zip", "unpack the archive first"),
+        ("none.onnx", "it does not exist"),
+        ("run/", "the folder of a run: lineage export"),
+        ("folder/", "the folder has no manifest.json"),
+    ],
+)
+def test_unsuitable_sources_are_named(tmp_path: Path, models: Repository, name: str, message: str) -> None:
+    path = tmp_path / name
+    if name.endswith("/"):
+        path.mkdir()
+    elif name != "none.onnx":
+        path.write_bytes(b"contents")
+    if name == "run/":
+        (path / "config.json").write_text("{}")
+    with pytest.raises(PackageError, match=message):
+        publish_model(path, models)
+
+
+def test_quantization_reports_next_to_the_file_are_published(exported: Path, models: Repository) -> None:
+    for suffix in (".txt", ".json"):
+        exported.with_suffix(f".quantization{suffix}").write_text("report")
+    package = publish_model(exported, models)
+    names = {"model.onnx", "card.json", "model.quantization.txt", "model.quantization.json"}
+    assert {file.name for file in package.files} == names
+
+
+@pytest.mark.parametrize("name", ["../up", "", "a/b", ".hidden", "a b", "x" * 101])
+def test_invalid_name_is_refused(exported: Path, models: Repository, name: str) -> None:
+    with pytest.raises(CardError, match="expected a name that matches"):
+        publish_model(exported, models, name)
+    assert not models.root.exists()
+
+
+def test_plan_that_cannot_run_here_is_not_published(exported: Path, models: Repository, tmp_path: Path) -> None:
+    (tmp_path / "model.engine").write_bytes(b"rtx" * 100)
+    files = {"model.onnx": exported, "model.engine": tmp_path / "model.engine"}
+    original = Repository(tmp_path / "other").publish(toy_card(), files)
+    with pytest.raises(PackageError, match=r"model\.engine: this machine cannot run the plan"):
+        publish_model(original.path, models)
+    assert not models.root.exists()
+
+
+def test_metadata_of_the_file_is_kept(exported: Path, models: Repository) -> None:
+    model = onnx.load(exported)
+    onnx.helper.set_model_props(model, {"author": "me"} | toy_card().to_metadata())
+    onnx.save(model, exported)
+    renamed = onnx.load(publish_model(exported, models, "cars").model_path)
+    metadata = {entry.key: entry.value for entry in renamed.metadata_props}
+    assert metadata["author"] == "me"
+    assert ModelCard.from_metadata(metadata).name == "cars"
+    initializers = [onnx.numpy_helper.to_array(tensor) for tensor in renamed.graph.initializer]
+    expected = [onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer]
+    assert all(np.array_equal(a, b) for a, b in zip(initializers, expected, strict=True))
