@@ -20,7 +20,8 @@ from matplotlib.figure import Figure
 
 from model_zoo.contract.image_size import format_size
 from training.config import TrainConfig
-from training.report.plots import History
+from training.report.plots import History, add_legend, make_epoch_figure, plot_column
+from training.report.png import figure_png
 from training.report.run import read_history
 from training.run.run_folder import read_config
 from training.run.trainer import fitness_of
@@ -73,19 +74,16 @@ def main(folders: Annotated[tuple[Path, ...], tyro.conf.Positional], alone: Path
         out.writerow(["model", "epochs", "image_size", "best_epoch", *NUMBERS, "images_per_second"])
         for run in runs:
             out.writerow(run.cells(read(alone / run.config.model).history[-1]["images_per_second"]))
-    curves(runs).savefig(RESULTS / "bccd.png", dpi=120)
+    (RESULTS / "bccd.png").write_bytes(figure_png(curves(runs)))
 
 
 def curves(runs: Sequence[Run]) -> Figure:
     """Draw AP50 over the epochs."""
-    figure = Figure(figsize=(9, 5), layout="constrained")
-    axes = figure.subplots()
+    figure, axes = make_epoch_figure("AP50 on val")
     for run in runs:
-        rows = [row for row in run.history if "ap50" in row]
-        axes.plot([row["epoch"] for row in rows], [row["ap50"] for row in rows], label=run.title, linewidth=1)
-    axes.set(xlabel="epoch", ylabel="AP50 on val", ylim=(0, 1))
-    axes.grid(alpha=0.3)
-    axes.legend(fontsize=8)
+        plot_column(axes, run.history, "ap50", run.title)
+    axes.set_ylim(0, 1.02)
+    add_legend(axes)
     return figure
 
 

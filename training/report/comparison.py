@@ -117,14 +117,16 @@ def cost_figure(models: Sequence[ComparedModel], label: str, cost: Callable[[Com
     axes = figure.subplots()
     points = [(m.name, cost(m), m.metrics["ap"]) for m in models if cost(m) > 0 and m.metrics["ap"] >= 0]
     middle = math.sqrt(min(p[1] for p in points) * max(p[1] for p in points)) if points else 1.0
-    for name, x, ap in points:
-        axes.scatter(x, ap, s=36)
-        side = {"xytext": (5, 4)} if x <= middle else {"xytext": (-5, 4), "ha": "right"}
-        axes.annotate(shorten(name), (x, ap), textcoords="offset points", fontsize="small", **side)
-    axes.set(xlabel=label, ylabel="AP", xscale="log")
     low, high = min((p[2] for p in points), default=0.0), max((p[2] for p in points), default=1.0)
     space = max(high - low, MIN_AP_SPAN) / 5
-    axes.set_ylim(low - space, high + space)
+    for i, (name, x, ap) in enumerate(points):
+        axes.scatter(x, ap, s=36)
+        near = sum(max(x / other, other / x) < 1.3 and abs(ap - ap2) < space / 2 for _, other, ap2 in points[:i])
+        shift, side = (5, "left") if x <= middle else (-5, "right")
+        place = {"xytext": (shift, 4 + 10 * near), "textcoords": "offset points", "ha": side}
+        axes.annotate(shorten(name), (x, ap), fontsize="small", **place)
+    axes.set(xlabel=label, ylabel="AP", xscale="log")
+    axes.set_ylim(max(low - space, -(high + space) / 20), high + space)
     axes.margins(x=0.22)  # space for the names
     axes.grid(alpha=0.3, which="both")
     return figure

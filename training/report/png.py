@@ -8,9 +8,10 @@ import warnings
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import AutoLocator, FuncFormatter, Locator, LogLocator, NullFormatter
 
 DPI = 110
+MIN_LABELS = 3
 MAX_RATIO = 1e4  # of a log axis with labels between powers of ten
 
 
@@ -34,6 +35,9 @@ def figure_png(figure: Figure) -> bytes:
 def _label_plainly(axis: Axis) -> None:
     """Label a log axis with plain numbers at 1, 2 and 5 times the powers of ten. matplotlib's labels are formulas."""
     low, high = sorted(axis.get_view_interval())
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < low * MAX_RATIO else (1,)))
+    locator: Locator = LogLocator(subs=(1, 2, 5) if high < low * MAX_RATIO else (1,))
+    if sum(low <= tick <= high for tick in locator.tick_values(low, high)) < MIN_LABELS:
+        locator = AutoLocator()
+    axis.set_major_locator(locator)
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
