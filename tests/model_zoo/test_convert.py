@@ -12,6 +12,7 @@ from model_zoo.export.errors import ExportError
 from model_zoo.export.options import ExportOptions
 from model_zoo.export.tensorrt import PlanOptions
 from tests.exports import ExportedModel, tiny_export
+from tests.model_zoo.export.fake_tensorrt10 import FakeTensorRT10
 
 PLAN = PlanOptions(compute_capabilities=("8.9",))
 
@@ -26,15 +27,38 @@ def published(tiny: ExportedModel, tmp_path: Path) -> Package:
     return Repository(tmp_path / "models").publish(tiny.card, {"model.onnx": tiny.path})
 
 
-def test_plan_is_published_in_the_next_version(published: Package, tmp_path: Path) -> None:
-    pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is published for x86-64 Linux only")
+def test_plan_is_published_in_the_next_version(
+    published: Package, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    FakeTensorRT10().install(monkeypatch)
+    monkeypatch.setenv("LINEAGE_CACHE", str(tmp_path / "cache"))
     messages: list[str] = []
-    package = publish_plan(Repository(tmp_path / "models"), "tiny", PLAN, messages.append)
+    package = publish_plan(Repository(tmp_path / "models"), "tiny", PlanOptions(), messages.append)
     package.verify()
     assert package.version == published.version + 1
     assert {file.name for file in package.files} == {"model.onnx", "model.engine", "card.json"}
     assert package.model_path.read_bytes() == published.model_path.read_bytes()
     assert "the plan has not been run" in messages[-1]
+
+
+@pytest.mark.parametrize("options", [PLAN, PlanOptions()])
+def test_plan_that_the_server_cannot_run_is_not_published(
+    published: Package, tmp_path: Path, options: PlanOptions
+) -> None:
+    """TensorRT-RTX builds without a GPU, but the server has no engine for its plans."""
+    pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is published for x86-64 Linux only")
+    with pytest.raises(ExportError, match=r"a TensorRT-RTX plan is not published.* write it to a file with --output"):
+        publish_plan(Repository(tmp_path / "models"), "tiny", options)
+    assert Repository(tmp_path / "models").versions("tiny") == [1]
+
+
+def test_version_compatible_plan_is_not_published(
+    published: Package, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    FakeTensorRT10().install(monkeypatch)
+    with pytest.raises(ExportError, match="a version-compatible plan is not published"):
+        publish_plan(Repository(tmp_path / "models"), "tiny", PlanOptions(version_compatible=True))
+    assert Repository(tmp_path / "models").versions("tiny") == [1]
 
 
 def test_plan_is_written_to_a_file(tiny: ExportedModel, tmp_path: Path) -> None:
@@ -49,7 +73,7 @@ def test_unreadable_onnx_files_are_refused(tmp_path: Path) -> None:
     without_card.write_bytes(b"")
     for path, error, message in (
         (tmp_path / "none.onnx", ExportError, "none.onnx does not exist"),
-        (damaged, ExportError, "expected an ONNX file; it cannot be parsed"),
+        (damaged, ExportError, "expected an ONNX file; got a file that starts with"),
         (without_card, CardError, "card"),
     ):
         with pytest.raises(error, match=message):
@@ -57,7 +81,7 @@ def test_unreadable_onnx_files_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "message"), [((640, 640, 3), "one number, or height and width"), ((100,), "multiples of 32")]
+    ("size", "message"), [((640, 640, 3), "one positive number, or height and width"), ((100,), "multiples of 32"), ((0,), "positive"), ((999_999,), "at most 8192")]
 )
 def test_invalid_image_sizes_are_refused(size: tuple[int, ...], message: str, tmp_path: Path) -> None:
     with pytest.raises(LineageError, match=message):
