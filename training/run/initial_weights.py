@@ -59,9 +59,7 @@ def choose_anchors(detector: Detector, head: AnchorHead, config: TrainConfig, sp
     """Fit anchors to the dataset if that was requested, or if they match its objects badly."""
     sizes, class_ids = box_sizes(split.records, max(detector.input_spec.size))
     if not len(usable_boxes(sizes)):
-        log(
-            f"warning: all objects are smaller than {MIN_SIDE:g} pixels at this image size; the network's anchors are kept"
-        )
+        log(f"warning: no object has {MIN_SIDE:g} pixels at this image size; the network's own anchors are kept")
         return
     if config.anchors == "fit":
         levels, per_level, _ = head.anchors.shape

@@ -53,6 +53,25 @@ def test_matching_tensors_are_loaded_and_the_others_are_listed(tmp_path: Path) -
         assert torch.equal(value, own[key] if key.startswith("head.predict") else given.state_dict()[key]), key
 
 
+def test_other_names_of_the_same_number_of_classes_are_warned_about(tmp_path: Path) -> None:
+    store.save(toy_detector(), tmp_path / "last.safetensors")
+    assert "class names" not in load_matching(toy_detector(), tmp_path)
+    swapped = build("yolov5-test", class_names=CLASSES[::-1])
+    assert f"warning: class names differ: {CLASSES[0]!r} becomes {CLASSES[-1]!r}" in load_matching(swapped, tmp_path)
+
+
+@pytest.mark.parametrize("anchors", ["auto", "fit"])
+def test_anchors_are_kept_if_all_objects_are_tiny(anchors: str, dataset: Dataset) -> None:
+    tiny = [replace(r, boxes=r.boxes * 0.01 / max(r.size), size=(100, 100)) for r in dataset.split("train").records]
+    split = replace(dataset.split("train"), records=tuple(tiny))
+    messages: list[str] = []
+    detector = create_detector(CONFIG, dataset)
+    before = detector.head.anchors.clone()
+    initialize_weights(detector, replace(CONFIG, anchors=anchors), split, messages.append)
+    assert torch.equal(detector.head.anchors, before)
+    assert messages == ["warning: no object has 2 pixels at this image size; the network's own anchors are kept"]
+
+
 def test_folder_of_a_run_is_a_source_of_weights(tmp_path: Path) -> None:
     store.save(toy_detector(), tmp_path / "last.safetensors")
     detector = build("yolov5-test", class_names=CLASSES)
