@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -11,6 +12,7 @@ import tyro
 from lineage.cli.arguments import option
 from model_zoo.contract.errors import LineageError
 from model_zoo.contract.repository import Repository
+from model_zoo.contract.targets import check_file_target, name_from
 from model_zoo.export.errors import ExportError
 from model_zoo.export.options import DEFAULT_EXPORT, ExportOptions
 from model_zoo.export.tensorrt import PlanOptions
@@ -24,13 +26,15 @@ class FileOptions:
     """Options of an export to a file."""
 
     output: Annotated[Path | None, option("FILE")] = None
-    """File to write. If omitted, the source's name in the current folder. A plan of a repository model is published."""
+    """File to write, exactly so. If omitted, the source's name in this folder. A repository model's plan is published."""
     format: Literal["onnx", "tensorrt"] = "onnx"
     """Format of the file: ONNX, or a TensorRT plan built from it."""
     raw: bool = False
     """End the graph before NMS: boxes and scores of all predictions."""
     variant: Annotated[str | None, option("VARIANT")] = None
     """Variant of the network, if it cannot be identified."""
+    names: Annotated[Path | None, option("FILE")] = None
+    """Class names: a .names file with one a line, or a data.yaml. If omitted, those of the weights file."""
     random_weights: bool = False
     """Treat the source as the name of a variant, and export it untrained, to measure its speed."""
 
@@ -45,11 +49,17 @@ class RunOptions:
     """Runs only: dataset to evaluate on. If omitted, the run's."""
     largest_drop: float = 0.005
     """Runs only: max difference by which the exported file's AP may be lower than the model's."""
-    license: Annotated[str, option("SPDX")] = "unknown"
-    """Runs only: license of the weights, recorded in the model card."""
 
 
-FILE, RUN, PLAN = FileOptions(), RunOptions(), PlanOptions()
+@dataclass(frozen=True)
+class CardOptions:
+    """Options of the model card."""
+
+    license: Annotated[str | None, option("SPDX")] = None
+    """License of the weights, recorded in the model card. If omitted, it is recognized, or that of a run's parents."""
+
+
+FILE, RUN, PLAN, ANY_CARD = FileOptions(), RunOptions(), PlanOptions(), CardOptions()
 
 
 def export(
@@ -59,6 +69,7 @@ def export(
     options: Annotated[ExportOptions, option(name="")] = DEFAULT_EXPORT,
     file: Annotated[FileOptions, option(name="")] = FILE,
     run: Annotated[RunOptions, option(name="")] = RUN,
+    card: Annotated[CardOptions, option(name="")] = ANY_CARD,
     plan: PlanOptions = PLAN,
 ) -> None:
     """Export weights to a file, or publish a trained run.
@@ -73,20 +84,22 @@ def export(
         options: Options of the exported network.
         file: Options of an export to a file.
         run: Options of publishing a run.
+        card: Options of the model card.
         plan: Options of a TensorRT plan.
     """
     if (Path(source) / RUN_CONFIG).is_file():
         _reject(_changed(file, FILE) + _changed(plan, PLAN, "plan."), f"{source} is the folder of a run")
-        _publish(Path(source), repository, options, run)
+        _publish(Path(source), repository, options, run, card.license)
         return
     _reject(_changed(run, RUN), f"{source} is not the folder of a run (no {RUN_CONFIG} in it)")
     if source.endswith(".onnx") or not (file.random_weights or Path(source).is_file()):
+        _reject(_changed(card, ANY_CARD), "a plan has the card of its model")
         _plan(source, repository, file, plan)
     else:
-        _export(source, options, file, plan)
+        _export(source, options, file, plan, card.license)
 
 
-def _publish(folder: Path, repository: Path, options: ExportOptions, run: RunOptions) -> None:
+def _publish(folder: Path, repository: Path, options: ExportOptions, run: RunOptions, license: str | None) -> None:
     from training.run.publish import publish_run
 
     supported = replace(DEFAULT_EXPORT, precision=options.precision, candidates=options.candidates)
@@ -101,24 +114,44 @@ def _publish(folder: Path, repository: Path, options: ExportOptions, run: RunOpt
         candidates=options.candidates,
         largest_drop=run.largest_drop,
         data=run.data,
-        license=run.license,
+        license=license,
         log=print,
     )
     print(f"published {package.name}@{package.version} in {package.path}")
     print(f"serve it: lineage serve --repository {repository}")
 
 
-def _export(source: str, options: ExportOptions, file: FileOptions, plan: PlanOptions) -> None:
-    from model_zoo.convert import export_plan, export_random, export_weights
-
+def _export(source: str, options: ExportOptions, file: FileOptions, plan: PlanOptions, license: str | None) -> None:
     target = _target(source, file)
-    model = target.with_suffix(SUFFIXES["onnx"])
-    if file.random_weights:
-        export_random(source, model, options, raw=file.raw, log=print)
-    else:
-        export_weights(Path(source), model, options, variant=file.variant, raw=file.raw, log=print)
-    if file.format == "tensorrt":
+    if file.format == "onnx":
+        _export_onnx(source, target, options, file, license)
+        return
+    from model_zoo.convert import export_plan
+
+    check_file_target(target)
+    with tempfile.TemporaryDirectory() as folder:
+        model = Path(folder) / f"{name_from(target)}.onnx"
+        _export_onnx(source, model, options, file, license)
         export_plan(model, target, plan, print)
+
+
+def _export_onnx(source: str, target: Path, options: ExportOptions, file: FileOptions, license: str | None) -> None:
+    from model_zoo.convert import export_random, export_weights
+
+    if file.random_weights:
+        _reject(["--license"] * bool(license) + ["--names"] * bool(file.names), "random weights have neither")
+        export_random(source, target, options, raw=file.raw, log=print)
+    else:
+        export_weights(
+            Path(source),
+            target,
+            options,
+            variant=file.variant,
+            names=file.names,
+            license=license,
+            raw=file.raw,
+            log=print,
+        )
 
 
 def _plan(source: str, repository: Path, file: FileOptions, plan: PlanOptions) -> None:
@@ -145,7 +178,7 @@ def _plan(source: str, repository: Path, file: FileOptions, plan: PlanOptions) -
 
 
 def _target(source: str, file: FileOptions) -> Path:
-    return file.output or Path(Path(source).name).with_suffix(SUFFIXES[file.format])
+    return file.output or Path(Path(source).stem + SUFFIXES[file.format])
 
 
 def _changed(options: Any, defaults: Any, prefix: str = "") -> list[str]:

@@ -20,8 +20,9 @@ def import_(
     repository: Annotated[Path, option("FOLDER")] = Path("models"),
     variant: Annotated[str | None, option("VARIANT")] = None,
     cfg: Annotated[Path | None, option("FILE")] = None,
+    names: Annotated[Path | None, option("FILE")] = None,
     options: Annotated[ExportOptions, option(name="")] = DEFAULT_EXPORT,
-    license: Annotated[str, option("SPDX")] = "unknown",
+    license: Annotated[str | None, option("SPDX")] = None,
     explain: bool = False,
 ) -> None:
     """Import weights into a repository.
@@ -31,23 +32,32 @@ def import_(
 
     Args:
         source: Checkpoint of the original program (.pt, .pth, .weights) or a .safetensors file.
-        name: Name in the repository. If omitted, the file's name.
+        name: Name in the repository. If omitted, it is derived from the file's name.
         repository: Folder of the repository, created if needed.
         variant: Variant of the network, if it cannot be identified.
         cfg: Darknet cfg that describes the network of a .weights file. Needed for custom networks only.
+        names: Class names: a .names file with one a line, or a data.yaml. If omitted, those of the file.
         options: Options of the export.
-        license: License of the weights (SPDX), recorded in the model card.
+        license: License of the weights (SPDX), recorded in the model card. If omitted, it is recognized if possible.
         explain: Print how the network is identified, and publish nothing.
     """
     from model_zoo.convert import import_weights, load_weights
 
     if explain:
-        detector, _ = load_weights(source, options, variant=variant, cfg=cfg, log=print)
+        detector, _ = load_weights(source, options, variant=variant, cfg=cfg, names=names, license=license, log=print)
         size = format_size(detector.input_spec.size)
         print(f"family {detector.family}, variant {detector.variant}, input {size}; nothing was published")
         return
     package = import_weights(
-        source, Repository(repository), name, options, variant=variant, cfg=cfg, license=license, log=print
+        source,
+        Repository(repository),
+        name,
+        options,
+        variant=variant,
+        cfg=cfg,
+        names=names,
+        license=license,
+        log=print,
     )
     print(f"published {package.name}@{package.version} in {package.path}")
     print(f"serve it: lineage serve --repository {repository}")

@@ -3,32 +3,40 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
+from uuid import uuid4
 
 
-def write_atomic(path: Path, contents: bytes | Callable[[BinaryIO], object]) -> None:
+def write_atomic(path: str | Path, contents: bytes | Callable[[BinaryIO], object]) -> None:
     """Write a file atomically, creating its folder if needed.
 
     `contents` is the bytes, or a function that writes them to an open file. Readers see either the old file or the
     complete new one. The file gets default (umask) permissions.
+
+    Raises:
+        OSError: The file cannot be written, such as on a full disk. The error has the path.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}")
+    path = Path(path)
+    part = path.with_name(f".{uuid4().hex}")  # a longer name might not fit
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with part.open("wb") as file:
             if callable(contents):
                 contents(file)
             else:
                 file.write(contents)
         part.replace(path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
-def file_sha256(path: Path) -> str:
+def file_sha256(path: str | Path) -> str:
     """Return the SHA-256 of a file in hex, as manifests and model cards record it."""
-    with path.open("rb") as file:
+    with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

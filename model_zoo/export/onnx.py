@@ -25,6 +25,7 @@ from onnx_ir.passes import common as passes
 from torch import Tensor, nn
 
 from model_zoo.contract.card import ModelCard
+from model_zoo.contract.files import write_atomic
 from model_zoo.detector import Detector, to_network
 from model_zoo.export.candidates import candidates
 from model_zoo.export.errors import ExportError
@@ -107,7 +108,7 @@ def assemble(traced: ir.Model, card: ModelCard) -> onnx.ModelProto:
 
 def write_onnx(proto: onnx.ModelProto, path: Path) -> None:
     """Write a model file. Equal models give equal bytes."""
-    path.write_bytes(proto.SerializeToString(deterministic=True))
+    write_atomic(path, proto.SerializeToString(deterministic=True))
 
 
 def _check(card: ModelCard) -> None:

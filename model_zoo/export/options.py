@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from model_zoo.contract.image_size import parse_size
+from model_zoo.export.errors import ExportError
+
+BLOCK: Final = 128  # candidates that one step of NMS compares
 MAX_CANDIDATES: Final = 3840  # limit of TensorRT's TopK
 MAX_CALIBRATION_IMAGES: Final = 128
 MIN_SQNR_DB: Final = 25.0
@@ -31,3 +36,27 @@ class ExportOptions:
 
 
 DEFAULT_EXPORT: Final = ExportOptions()
+
+
+def check_export_options(options: ExportOptions) -> None:
+    """Check all that can be checked without the network.
+
+    Raises:
+        ExportError: An option is out of range, or --precision int8 and --calibration are not given together.
+    """
+    parse_size(options.image_size)
+    if options.candidates < 1 or options.candidates % BLOCK or options.candidates > MAX_CANDIDATES:
+        raise ExportError(
+            f"candidates: expected a multiple of {BLOCK} up to {MAX_CANDIDATES}; got {options.candidates}"
+        )
+    if (options.precision == "int8") != (options.calibration is not None):
+        raise ExportError(
+            "expected --precision int8 and --calibration FOLDER together, with a folder of images similar to those "
+            f"the model will see; got --precision {options.precision} and --calibration {options.calibration}"
+        )
+    if options.calibration is not None and not Path(options.calibration).is_dir():
+        raise ExportError(f"--calibration: expected a folder of images; {options.calibration} is not a folder")
+    if options.calibration_images < 1:
+        raise ExportError(f"--calibration-images: expected at least 1; got {options.calibration_images}")
+    if not math.isfinite(options.min_sqnr):
+        raise ExportError(f"--min-sqnr: expected a number of dB; got {options.min_sqnr}")

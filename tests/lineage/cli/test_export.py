@@ -75,8 +75,17 @@ def test_weights_file_is_exported_to_a_plan(calls: Calls, tmp_path: Path) -> Non
     flags = ["--format", "tensorrt", "--output", "b.engine", "--plan.batch", "1", "2", "3"]
     assert main(["export", "a.pt", *flags]) == 0
     (first, _), ((name, model, target, plan, _), _) = calls
-    assert first[:3] == ("export_weights", Path("a.pt"), Path("b.onnx"))
-    assert (name, model, target, plan.batch) == ("export_plan", Path("b.onnx"), Path("b.engine"), (1, 2, 3))
+    assert first[:3] == ("export_weights", Path("a.pt"), model)
+    assert (name, model.name, target, plan.batch) == ("export_plan", "b.onnx", Path("b.engine"), (1, 2, 3))
+    assert not model.parent.exists(), "only the file asked for is written"
+
+
+@pytest.mark.parametrize("name", ["net", "net.bin", "my net (1).onnx", "a.b.onnx"])
+def test_output_is_exactly_the_file_asked_for(name: str, calls: Calls, tmp_path: Path) -> None:
+    (tmp_path / "a.pt").touch()
+    assert main(["export", "a.pt", "--output", name]) == 0
+    [(arguments, _)] = calls
+    assert arguments[2] == Path(name)
 
 
 def test_variant_is_exported_with_random_weights(calls: Calls) -> None:

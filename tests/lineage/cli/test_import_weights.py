@@ -48,7 +48,7 @@ def test_weights_are_published_with_options(
     [(arguments, options)] = calls
     export_options = ExportOptions(image_size=(64,), precision="int8", calibration=Path("images"))
     assert arguments == (Path("a.pt"), Repository(Path("other")), "mine", export_options)
-    assert options == {"variant": "yolov5n", "cfg": None, "license": "MIT", "log": print}
+    assert options == {"variant": "yolov5n", "cfg": None, "names": None, "license": "MIT", "log": print}
     out = capsys.readouterr().out
     assert f"published mine@2 in {tmp_path / 'mine' / '2'}" in out
     assert "serve it: lineage serve --repository other" in out
