@@ -10,6 +10,7 @@ from typing import Annotated, Final
 from lineage.cli.arguments import option
 from model_zoo.contract.errors import LineageError
 from model_zoo.contract.image_size import parse_size
+from service.inference.bundled import REPOSITORY_HELP, repository_of
 
 SOME_FAILED: Final = 1
 SMALLEST: Final = "yolov1-tiny,yolov2-tiny-voc,yolov3-tiny,yolov4-tiny,yolov5n,yolox-nano,yolov6n,yolov7-tiny"
@@ -25,7 +26,7 @@ def compare(
     seed: int = 0,
     training: Annotated[str, option("FLAGS")] = "",
     val_split: Annotated[str, option("NAME")] = "val",
-    repository: Annotated[Path, option("FOLDER")] = Path("models"),
+    repository: Annotated[Path | None, option("FOLDER", hint=REPOSITORY_HELP)] = None,
     output: Annotated[Path, option("FOLDER")] = Path("comparison"),
 ) -> int:
     """Train several generations under one budget, and write a page that compares them.
@@ -53,7 +54,7 @@ def compare(
     names = [name.strip() for name in models.split(",") if name.strip()]
     budget = Budget(epochs, batch, image_size, seed, _flags(training))
     comparison = compare_models(
-        names, data, budget, output=output, repository=repository, val_split=val_split, log=print
+        names, data, budget, output=output, repository=repository_of(repository).root, val_split=val_split, log=print
     )
     print(comparison_csv(comparison.models), end="", flush=True)  # first: the page could fail, on a full disk
     write_comparison(output, comparison)

@@ -30,6 +30,7 @@ from model_zoo.export.log import Log, silent
 from training.config import TrainConfig, check_config
 from training.data.dataset import Dataset
 from training.data.open import open_dataset
+from training.evaluate.class_names import compare_classes
 from training.evaluate.evaluation import EvaluationImages, evaluate
 from training.evaluate.source import open_source
 from training.report.run import read_history
@@ -147,7 +148,7 @@ def _train_or_evaluate(
             if name in variants:
                 compared.append(trained_model(train_and_publish(name, data, budget, output, log), output))
             else:
-                compared.append(evaluated_model(name, repository, dataset, val_split))
+                compared.append(evaluated_model(name, repository, dataset, val_split, log))
         except (LineageError, OSError) as error:
             hint = "" if name in variants else did_you_mean(name, variants)
             failures.append("; ".join(filter(None, [_with_name(name, error), hint])))
@@ -211,10 +212,15 @@ def trained_model(package: Package, output: Path) -> ComparedModel:
     return ComparedModel(package.name, package.card, metrics, read_history(output / "runs" / package.name))
 
 
-def evaluated_model(source: str, repository: str | Path, dataset: Dataset, split: str) -> ComparedModel:
+def evaluated_model(
+    source: str, repository: str | Path, dataset: Dataset, split: str, log: Log = silent
+) -> ComparedModel:
     """Evaluate an existing model: a run, a weights file, an .onnx file or a model of a repository."""
     model = open_source(source, repository)
-    images = EvaluationImages(dataset.split(split).records, model.card)
+    records = dataset.split(split).records
+    for line in compare_classes(model.card.class_names, dataset.class_names, records).lines():
+        log(f"{source}: {line}")
+    images = EvaluationImages(records, model.card)
     metrics = evaluate(model.card, model.run, dataset, images).metrics
     return ComparedModel(source, model.card, vars(metrics))
 
