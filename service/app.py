@@ -19,7 +19,7 @@ from model_zoo.runtime.base import OpenEngine
 from model_zoo.runtime.open import open_engine
 from service.api import problems
 from service.api.errors import RequestError
-from service.api.native import detect, health, models
+from service.api.native import detect, health, models, query_errors
 from service.inference.batcher import BatchingOptions
 from service.inference.bundled import BUNDLED_REPOSITORY, DEFAULT_REPOSITORY
 from service.inference.errors import ServiceError
@@ -29,12 +29,15 @@ from service.inference.memory import MemoryBudget
 from service.inference.model_store import ModelStore
 from service.inference.service import DetectionService
 from service.middleware.catch_all import CatchAllMiddleware
+from service.middleware.cors import ProblemCORSMiddleware
+from service.middleware.methods import METHODS, MethodsMiddleware
 from service.middleware.request_id import RequestIdMiddleware
-from service.settings import Settings
+from service.middleware.request_target import RequestTargetMiddleware
+from service.settings import Settings, split_list
 from service.state import AppState
 from service.web import docs, routes
 
-HANDLED_ERRORS = (LineageError, ServiceError, RequestError, HTTPException, RequestValidationError)
+HANDLED_ERRORS = (LineageError, ServiceError, RequestError, HTTPException)
 
 
 def create_app(settings: Settings, open_engine: OpenEngine = open_engine) -> FastAPI:
@@ -63,9 +66,26 @@ def create_app(settings: Settings, open_engine: OpenEngine = open_engine) -> Fas
     app.mount("/playground", routes.files)
     for kind in HANDLED_ERRORS:
         app.add_exception_handler(kind, problems.handle)
-    app.add_middleware(CatchAllMiddleware)
-    app.add_middleware(RequestIdMiddleware)  # outermost
+    app.add_exception_handler(RequestValidationError, query_errors.handle)
+    _add_middleware(app, settings)
     return app
+
+
+def _add_middleware(app: FastAPI, settings: Settings) -> None:
+    """Add the middleware, innermost first."""
+    app.add_middleware(CatchAllMiddleware)
+    app.add_middleware(MethodsMiddleware)
+    if settings.cors_origins:
+        app.add_middleware(
+            ProblemCORSMiddleware,
+            allow_origins=split_list(settings.cors_origins),
+            allow_headers=split_list(settings.cors_headers),
+            allow_methods=METHODS,
+            expose_headers=("X-Request-Id", "Retry-After"),
+            max_age=settings.cors_max_age,
+        )
+    app.add_middleware(RequestTargetMiddleware)
+    app.add_middleware(RequestIdMiddleware)
 
 
 def _create_state(settings: Settings, open_engine: OpenEngine) -> AppState:

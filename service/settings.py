@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from loky import cpu_count
-from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from model_zoo.contract.errors import LineageError
+from model_zoo.contract.expectation import expectation
 from model_zoo.contract.images import ImageLimits
 from model_zoo.contract.suggest import did_you_mean
 from model_zoo.runtime.base import EngineOptions, Provider, Runtime, Shapes
@@ -20,6 +22,8 @@ PREFIX = "LINEAGE_"
 MEBIBYTE = 1 << 20
 # Variables of the CLI, of downloads and plan builds, and of the tests.
 NON_SERVICE_VARIABLES = ("debug", "cache", "shared")
+_DEFAULT_PORT = re.compile(r"(^http://.*):80$|(^https://.*):443$")
+_ORIGIN = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[^/\s,?#]+")
 
 
 class SettingsError(LineageError):
@@ -64,6 +68,12 @@ class Settings(BaseSettings):
     """Threads that decode images."""
     timeout: PositiveFloat = 30.0
     """Seconds to receive and answer a request."""
+    header_timeout: PositiveFloat = 15.0
+    """Seconds to receive the head of a request."""
+    keep_alive_timeout: PositiveFloat = 75.0
+    """Seconds an idle connection stays open. Must exceed the idle timeout of a load balancer in front."""
+    max_connections: PositiveInt | None = None
+    """Max open connections. Default: 10,000, or three quarters of the open file limit (ulimit -n) if that is less."""
 
     max_files: PositiveInt = 32
     """Max images per request."""
@@ -75,6 +85,12 @@ class Settings(BaseSettings):
     """Max bytes per image file."""
     max_image_pixels: PositiveInt = ImageLimits.max_pixels
     """Max pixels per image."""
+    cors_origins: str | None = None
+    """Origins whose pages may call the server, separated by commas: https://app.example. * allows all."""
+    cors_headers: str = "X-Request-Id"
+    """Request headers that these pages may send, separated by commas."""
+    cors_max_age: Annotated[int, Field(ge=0)] = 600
+    """Seconds a browser may remember the answer to a preflight request."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Min level of log records. debug logs every request."""
 
@@ -88,6 +104,15 @@ class Settings(BaseSettings):
             super().__init__(**flags)
         except ValidationError as error:
             raise SettingsError("\n".join(_explain(fault, flags) for fault in error.errors())) from error
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, text: str | None) -> str | None:
+        origins = [_DEFAULT_PORT.sub(r"\1\2", origin.removesuffix("/").lower()) for origin in split_list(text or "")]
+        for origin in origins:
+            if not _ORIGIN.fullmatch(origin):
+                raise ValueError(f"expected origins such as https://app.example:8443, or *; {origin!r} is none")
+        return ",".join(origins) or None
 
     @model_validator(mode="after")
     def _one_request_fits(self) -> Self:
@@ -108,6 +133,11 @@ class Settings(BaseSettings):
         )
 
 
+def split_list(text: str) -> list[str]:
+    """Return the items of a list separated by commas."""
+    return [item.strip() for item in text.split(",") if item.strip()]
+
+
 def unknown_variables(environment: Mapping[str, str]) -> list[str]:
     """Return a warning for each `LINEAGE_*` variable that is not a setting."""
     known = (*Settings.model_fields, *NON_SERVICE_VARIABLES)
@@ -123,7 +153,7 @@ def unknown_variables(environment: Mapping[str, str]) -> list[str]:
 def _explain(fault: ErrorDetails, flags: Collection[str]) -> str:
     """Describe an invalid setting by the name the user wrote: a flag or a variable."""
     if not fault["loc"]:
-        return fault["msg"].removeprefix("Value error, ")
+        return expectation(fault["msg"])
     name = str(fault["loc"][0])
     written = "--" + name.replace("_", "-") if name in flags else PREFIX + name.upper()
-    return f"{written}: {fault['msg']}; got {fault['input']!r}"
+    return f"{written}: {expectation(fault['msg'])}; got {fault['input']!r}"

@@ -1,14 +1,21 @@
 """Errors in an HTTP request.
 
     RequestError            the request cannot be processed as sent
-    ├── BadRequest          malformed body, or the client disconnected
+    ├── BadRequest          malformed request, or the client disconnected
     ├── NotAcceptable       `Accept` allows none of the available media types
+    ├── HeadTooSlow         the head of the request did not arrive in time
     ├── BodyTooLarge        the body exceeds its limit
     ├── BodyTooSlow         the body did not arrive in time
-    └── UnsupportedBody     the content type is not supported
+    ├── UnsupportedBody     the content type or encoding is not supported
+    ├── InvalidQuery        unknown parameters or values of the wrong type
+    └── TooManyConnections  the server has no connection left
 
 Their messages are meant for the client.
 """
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 
 
 class RequestError(Exception):
@@ -23,6 +30,10 @@ class NotAcceptable(RequestError):
     """No available media type is acceptable to the client."""
 
 
+class HeadTooSlow(RequestError):
+    """The head of the request did not arrive in time."""
+
+
 class BodyTooLarge(RequestError):
     """The body has more bytes than allowed."""
 
@@ -32,4 +43,16 @@ class BodyTooSlow(RequestError):
 
 
 class UnsupportedBody(RequestError):
-    """The content type is not supported."""
+    """The content type or encoding is not supported."""
+
+
+class InvalidQuery(RequestError):
+    """The query has unknown parameters or values of the wrong type."""
+
+    def __init__(self, faults: Sequence[Mapping[str, str]]) -> None:
+        super().__init__("; ".join(f"{fault['where']}: {fault['reason']}" for fault in faults))
+        self.faults = [dict(fault) for fault in faults]
+
+
+class TooManyConnections(RequestError):
+    """The server has no connection left."""

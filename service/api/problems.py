@@ -10,9 +10,8 @@ import json
 import logging
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Final
+from typing import Any, Final
 
-from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -20,6 +19,7 @@ from starlette.responses import Response
 
 from model_zoo.contract import errors as contract
 from service.api import errors as http
+from service.api.addresses import explain
 from service.inference import errors as inference
 from service.telemetry.logs import request_id
 
@@ -32,6 +32,7 @@ STATUS_BY_ERROR: Final[Mapping[type[Exception], tuple[int, str]]] = {
     contract.PackageNotFound: (404, "No such model"),
     http.NotAcceptable: (406, "Not acceptable"),
     http.BodyTooSlow: (408, "Body too slow"),
+    http.HeadTooSlow: (408, "Head too slow"),
     contract.PackageError: (409, "Model unusable"),
     http.BodyTooLarge: (413, "Body too large"),
     contract.ImageTooLarge: (413, "Image too large"),
@@ -40,11 +41,12 @@ STATUS_BY_ERROR: Final[Mapping[type[Exception], tuple[int, str]]] = {
     contract.LineageError: (422, "Not processable"),
     contract.ImageError: (422, "Image unreadable"),
     contract.QueryError: (422, "Query out of range"),
-    RequestValidationError: (422, "Query not understood"),
+    http.InvalidQuery: (422, "Query not understood"),
     inference.DecodeQueueFull: (503, "Decode queue full"),
     inference.InferenceQueueFull: (503, "Inference queue full"),
     inference.MemoryFull: (503, "Memory full"),
     inference.NotReady: (503, "Not ready"),
+    http.TooManyConnections: (503, "Too many connections"),
     inference.ShuttingDown: (503, "Shutting down"),
     inference.DeadlineExceeded: (504, "Deadline exceeded"),
     Exception: (500, "Internal error"),
@@ -66,6 +68,11 @@ class Problem(BaseModel):
         return json.dumps(self.model_dump(exclude_unset=True))
 
 
+def documented(description: str) -> dict[str, Any]:
+    """Return the OpenAPI description of a problem response."""
+    return {"description": description, "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
+
+
 def problem(error: Exception) -> Problem:
     """Describe an exception."""
     if isinstance(error, HTTPException):
@@ -73,11 +80,8 @@ def problem(error: Exception) -> Problem:
     status, title = next(STATUS_BY_ERROR[kind] for kind in type(error).__mro__ if kind in STATUS_BY_ERROR)
     if status == 500:
         return _problem(status, "internal error; the server's log has the details under this request id", title)
-    if isinstance(error, RequestValidationError):
-        faults = [{"where": ".".join(map(str, e["loc"])), "reason": e["msg"]} for e in error.errors()]
-        described = _problem(status, "; ".join(f"{fault['where']}: {fault['reason']}" for fault in faults), title)
-        return described.model_copy(update={"errors": faults})
-    return _problem(status, str(error), title)
+    described = _problem(status, str(error), title)
+    return described.model_copy(update={"errors": error.faults}) if isinstance(error, http.InvalidQuery) else described
 
 
 def respond(error: Exception) -> Response:
@@ -89,8 +93,10 @@ def respond(error: Exception) -> Response:
     return Response(described.to_json(), described.status, headers, MEDIA_TYPE)
 
 
-async def handle(_: Request, error: Exception) -> Response:
+async def handle(request: Request, error: Exception) -> Response:
     """Answer an exception that a route raised, with the signature of Starlette's handlers."""
+    if isinstance(error, HTTPException):
+        error = HTTPException(error.status_code, explain(request, error), error.headers)
     return respond(error)
 
 

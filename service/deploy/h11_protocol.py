@@ -1,25 +1,192 @@
-"""uvicorn's HTTP/1.1 protocol, with problem+json for malformed requests."""
+"""uvicorn's HTTP/1.1 protocol with time limits in every phase, and problem+json for malformed requests."""
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
+from dataclasses import dataclass
+from enum import Enum, auto
+from http import HTTPStatus
+from typing import Any, cast
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from service.api.errors import BadRequest
-from service.api.problems import MEDIA_TYPE, problem
+from service.api.errors import BadRequest, HeadTooSlow, RequestError, TooManyConnections
+from service.api.problems import MEDIA_TYPE, RETRY_AFTER, problem
+from service.deploy.connections import Connections
+from service.deploy.transport import LingeringTransport
+
+
+@dataclass(frozen=True)
+class TimeLimits:
+    """Seconds that a connection may spend in a phase."""
+
+    header: float
+    """Until the whole head of a request has arrived."""
+    keep_alive: float
+    """Between two requests."""
+    stall: float
+    """Until a client has read more of a response, or has sent the rest of a body after the response."""
+
+
+class Phase(Enum):
+    """State of a connection, by the event that ends it."""
+
+    HEAD = auto()
+    """The first request, or the rest of a head."""
+    KEEP_ALIVE = auto()
+    """The next request."""
+    REQUEST = auto()
+    """The application, which has its own deadline."""
+    DRAIN = auto()
+    """The rest of a body that was answered before it arrived."""
+    WRITE = auto()
+    """The client, which reads more slowly than the application writes."""
+    CLOSE = auto()
+    """The end of the connection."""
 
 
 class ProblemProtocol(H11Protocol):
-    """Answers malformed HTTP the way the application answers a bad request."""
+    """Limits each phase of a connection, and answers malformed HTTP as the application answers a bad request."""
+
+    def __init__(self, *args: Any, connections: Connections, limits: TimeLimits, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._open, self._limits = connections, limits
+        self._phase: Phase | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._unsent = 0
+        self._half_closed = self._refused = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Accept the connection, or refuse it with 503 if there are too many."""
+        super().connection_made(cast(asyncio.Transport, LingeringTransport(transport, self._is_receiving)))
+        if not self._open.add(self):
+            self._refuse(TooManyConnections("too many open connections; try again later"))
+        self._follow()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop counting the connection."""
+        self._open.discard(self)
+        self._cancel_timer()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Process bytes from the client, or discard them after the response if the connection is closing."""
+        if self.conn.their_state is h11.IDLE and not self.conn.trailing_data[0]:
+            data = data.lstrip(b"\r\n")  # empty lines before a request are ignored (RFC 9112, section 2.2)
+        if data and not self.transport.is_closing():
+            super().data_received(data)
+            self._follow()
+
+    def eof_received(self) -> bool | None:  # type: ignore[override]
+        """Keep a connection open whose client has sent a whole request and waits for the response."""
+        self._half_closed = True
+        answering = self.cycle is not None and not self.cycle.response_complete
+        if answering and not self.cycle.more_body:
+            return True
+        if answering or (self.conn.their_state is h11.IDLE and self.conn.trailing_data[0]):
+            self._refuse(BadRequest("expected a complete request; got the end of the stream within it"))
+        self.transport.close()
+        self._follow()
+        return None
+
+    def on_response_complete(self) -> None:
+        """Continue with the next request, unless the client has closed its sending side."""
+        super().on_response_complete()
+        self._unset_keepalive_if_required()  # `_follow` sets the timer
+        if self._half_closed and self.cycle.response_complete:
+            self.transport.close()
+        self._follow()
+
+    def pause_writing(self) -> None:
+        """Start to measure whether the client reads at all."""
+        super().pause_writing()
+        self._follow()
+
+    def resume_writing(self) -> None:
+        """Stop measuring."""
+        super().resume_writing()
+        self._follow()
+
+    def shutdown(self) -> None:
+        """Finish the current request, and do not wait for a client that only has to close."""
+        if not self.transport.is_closing():
+            super().shutdown()
+            self._follow()
+        elif not self.transport.get_write_buffer_size():
+            self.transport.abort()
+
+    def abort(self) -> None:
+        """Close the connection without sending what is buffered."""
+        self.transport.abort()
 
     def send_400_response(self, msg: str) -> None:
+        """Answer malformed HTTP with a problem."""
+        self._refuse(BadRequest(msg))
+
+    def _should_upgrade(self) -> bool:
+        return False  # there is no other protocol; clients that offer h2c or WebSocket get HTTP/1.1
+
+    def _refuse(self, error: RequestError) -> None:
         """Send a problem, unless a response has already started, and close the connection."""
-        body = problem(BadRequest(msg)).to_json().encode()
+        described = problem(error)
+        body, reason = described.to_json().encode(), HTTPStatus(described.status).phrase.encode()
         headers = {"content-type": MEDIA_TYPE, "content-length": str(len(body)), "connection": "close"}
-        head = h11.Response(status_code=400, headers=list(headers.items()), reason=b"Bad Request")
+        headers |= RETRY_AFTER if described.status == 503 else {}
+        head = h11.Response(status_code=described.status, headers=list(headers.items()), reason=reason)
         with suppress(h11.LocalProtocolError):
             for event in (head, h11.Data(data=body), h11.EndOfMessage()):
                 self.transport.write(self.conn.send(event) or b"")
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        self._refused = True
         self.transport.close()
+        self._follow()
+
+    def _is_receiving(self) -> bool:
+        return self._refused or self.conn.their_state is h11.SEND_BODY
+
+    def _current_phase(self) -> Phase:
+        if self.transport.is_closing():
+            return Phase.CLOSE
+        if self.flow.write_paused:
+            return Phase.WRITE
+        if self.cycle is not None and not self.cycle.response_complete:
+            return Phase.REQUEST
+        if self.conn.their_state is not h11.IDLE:
+            return Phase.DRAIN
+        return Phase.HEAD if self.cycle is None or self.conn.trailing_data[0] else Phase.KEEP_ALIVE
+
+    def _follow(self) -> None:
+        """Set the time limit of a new phase."""
+        phase = self._current_phase()
+        if phase is not self._phase:
+            self._phase = phase
+            self._open.set_waiting(self, phase in (Phase.HEAD, Phase.KEEP_ALIVE, Phase.CLOSE))
+            self._start_timer()
+
+    def _start_timer(self) -> None:
+        self._cancel_timer()
+        self._unsent = self.transport.get_write_buffer_size()
+        limits = {Phase.HEAD: self._limits.header, Phase.KEEP_ALIVE: self._limits.keep_alive, Phase.REQUEST: None}
+        seconds = limits.get(cast(Phase, self._phase), self._limits.stall)
+        if seconds is not None:
+            self._timer = self.loop.call_later(seconds, self._expire)
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _expire(self) -> None:
+        """End a phase that takes too long. Writing may go on as long as the client reads."""
+        if self._phase is Phase.HEAD and self.conn.trailing_data[0]:
+            self._refuse(HeadTooSlow(f"expected the whole head of a request within {self._limits.header:g} s"))
+        elif self._phase in (Phase.HEAD, Phase.KEEP_ALIVE):
+            self.transport.close()
+            self._follow()
+        elif self.transport.get_write_buffer_size() < self._unsent:
+            self._start_timer()
+        else:
+            self.transport.abort()

@@ -2,21 +2,44 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import logging
 import os
 import signal
 import socket
+from functools import partial
 from types import FrameType
+from typing import Any, Final, cast
 
 import uvicorn
 
 from service.app import create_app
-from service.deploy.h11_protocol import ProblemProtocol
+from service.deploy.connections import Connections
+from service.deploy.descriptors import max_connections, raise_descriptor_limit
+from service.deploy.h11_protocol import ProblemProtocol, TimeLimits
 from service.inference.bundled import DEFAULT_REPOSITORY
 from service.settings import Settings, unknown_variables
-from service.telemetry.logs import configure_logging
+from service.telemetry.logs import OncePerSecond, configure_logging
 
 LOG = logging.getLogger(__name__)
+ACCEPT_LOG = logging.getLogger(f"{__name__}.accept")
+ACCEPT_LOG.addFilter(OncePerSecond())
+BACKLOG: Final = 2048
+# asyncio accepts as many connections at once, before the protocol can close others.
+ACCEPTED_AT_ONCE: Final = 16
+OUT_OF_RESOURCES: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, with a long backlog and short log lines when descriptors run out."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start to accept connections."""
+        await super().startup(sockets)
+        asyncio.get_running_loop().set_exception_handler(_log_loop_error)
+        for listening in sockets or []:
+            listening.listen(BACKLOG)  # asyncio listens with the number of connections it accepts at once
 
 
 def run_server(settings: Settings) -> None:
@@ -28,15 +51,7 @@ def run_server(settings: Settings) -> None:
     configure_logging(settings.log_level)
     for warning in unknown_variables(os.environ):
         LOG.warning("%s", warning)
-    config = uvicorn.Config(
-        create_app(settings),
-        http=ProblemProtocol,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=int(settings.timeout) + 5,
-    )
-    server = uvicorn.Server(config)
+    server = create_server(settings)
 
     def stop(_: int, __: FrameType | None) -> None:
         """Stop the server. uvicorn raises the signal again after shutdown, which must not kill the process."""
@@ -48,6 +63,21 @@ def run_server(settings: Settings) -> None:
     LOG.info("shutdown complete: all accepted requests were answered")
 
 
+def create_server(settings: Settings) -> Server:
+    """Return a server of the application, not yet running."""
+    config = uvicorn.Config(
+        create_app(settings),
+        http=cast(type[asyncio.Protocol], _protocol(settings)),
+        ws="none",
+        backlog=ACCEPTED_AT_ONCE,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=int(settings.timeout) + 5,
+    )
+    return Server(config)
+
+
 def listen(settings: Settings) -> socket.socket:
     """Bind the address before any model is loaded, so that a port in use is reported at once.
 
@@ -56,7 +86,7 @@ def listen(settings: Settings) -> socket.socket:
     """
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
-        listening = socket.create_server((settings.host, settings.port), family=family, backlog=2048)
+        listening = socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
     except OSError as error:
         raise OSError(error.errno, error.strerror, f"{settings.host}:{settings.port}") from error
     # asyncio sets this only on sockets it created; without it, kept-alive connections wait 40 ms for an ACK
@@ -65,3 +95,23 @@ def listen(settings: Settings) -> socket.socket:
     models = settings.repository or f"{DEFAULT_REPOSITORY.root} (the bundled model while that is empty)"
     LOG.info("listening on http://%s:%d, models in %s", f"[{host}]" if ":" in host else host, port, models)
     return listening
+
+
+def _protocol(settings: Settings) -> partial[ProblemProtocol]:
+    """Return a factory of connections with shared limits."""
+    descriptors = raise_descriptor_limit()
+    maximum = max_connections(descriptors, settings.max_connections)
+    if settings.max_connections and maximum < settings.max_connections:
+        text = "max_connections is %d instead of %d: the limit of open files is %d (ulimit -n)"
+        LOG.warning(text, maximum, settings.max_connections, descriptors)
+    limits = TimeLimits(settings.header_timeout, settings.keep_alive_timeout, settings.timeout)
+    return partial(ProblemProtocol, connections=Connections(maximum), limits=limits)
+
+
+def _log_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log an error in the event loop. Without descriptors, asyncio reports each connection that waits."""
+    error = context.get("exception")
+    if isinstance(error, OSError) and error.errno in OUT_OF_RESOURCES:
+        ACCEPT_LOG.error("connections cannot be accepted (%s): raise the limit of open files (ulimit -n)", error)
+    else:
+        loop.default_exception_handler(context)

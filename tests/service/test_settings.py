@@ -59,3 +59,23 @@ def test_unknown_variables_are_reported_with_a_suggestion() -> None:
         "LINEAGE_PROT is ignored: it is not a setting; did you mean port?",
         "LINEAGE_QWXZ is ignored: it is not a setting",
     ]
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("", None),
+        ("*", "*"),
+        ("null", "null"),
+        (" https://App.example/ ,http://[::1]:8080", "https://app.example,http://[::1]:8080"),
+        ("https://a.example:443,http://b.example:80", "https://a.example,http://b.example"),
+    ],
+)
+def test_origins_are_written_as_browsers_send_them(written: str, read: str | None) -> None:
+    assert Settings(cors_origins=written).cors_origins == read
+
+
+@pytest.mark.parametrize("origin", ["app.example", "https://app.example/page", "https://*.example?", "https://"])
+def test_other_origins_are_refused(origin: str) -> None:
+    with pytest.raises(SettingsError, match=r"^--cors-origins: expected origins such as https://"):
+        Settings(cors_origins=origin)

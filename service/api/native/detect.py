@@ -15,7 +15,7 @@ from service.api.errors import BadRequest
 from service.api.native.body import BodyLimits, Upload, read_uploads
 from service.api.native.negotiation import negotiate
 from service.api.native.schemas import DetectAnswer, Detection, DetectQuery, ImageSize, ModelName, Result, Timing
-from service.api.problems import Problem, problem
+from service.api.problems import documented, problem
 from service.inference.service import DetectResult, ImageResult
 from service.state import AppState
 
@@ -41,9 +41,9 @@ REQUEST_BODY: Final = {
 }
 RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
     200: {"model": DetectAnswer, "content": {JPEG: {"schema": {"type": "string", "format": "binary"}}}},
-    "4XX": {"model": Problem, "description": "The request, or its only image, cannot be used"},
-    503: {"model": Problem, "description": "Overloaded or not ready; try again after Retry-After seconds"},
-    504: {"model": Problem, "description": "Not answered in time"},
+    "4XX": documented("The request, or its only image, cannot be used"),
+    503: documented("Overloaded or not ready; try again after Retry-After seconds"),
+    504: documented("Not answered in time"),
 }
 
 
@@ -51,8 +51,8 @@ RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
 async def detect(request: Request, query: Annotated[DetectQuery, Query()]) -> Response:
     """Detect objects in one or several images.
 
-    Send files as multipart parts named `file`, or one as a raw `image/*` body. With several files, a bad one has an
-    `error` in its own result and does not affect the others. `Accept: image/jpeg` returns the image with its
+    Send files as multipart parts named `file` or `image`, or one as a raw `image/*` body. With several files, a bad one
+    has an `error` in its own result and does not affect the others. `Accept: image/jpeg` returns the image with its
     detections drawn (one file).
     """
     state: AppState = request.state.service

@@ -54,7 +54,11 @@ def test_unexpected_error_is_logged_and_not_shown(
 
 
 def test_unknown_path_and_method_are_problems(client: TestClient) -> None:
-    check_problem(client.get("/nothing"), 404, "Not Found")
+    assert "GET /nothing: no such address; images go to POST /detect" in check_problem(
+        client.get("/nothing"), 404, "Not Found"
+    )
+    assert "did you mean /detect?" in check_problem(client.post("/detcet"), 404, "Not Found")
+    assert "did you mean /health/ready?" in check_problem(client.get("/health/readyz"), 404, "Not Found")
     response = client.get("/detect")
-    check_problem(response, 405, "Method Not Allowed")
+    assert "GET /detect: expected POST" in check_problem(response, 405, "Method Not Allowed")
     assert response.headers["allow"] == "POST"

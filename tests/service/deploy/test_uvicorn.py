@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
+import logging
 import socket
 
 import pytest
 
-from service.deploy.uvicorn import listen
+from service.deploy.uvicorn import ACCEPT_LOG, _log_loop_error, _protocol, listen
 from service.settings import Settings
+from service.telemetry.logs import OncePerSecond
 
 
 def test_accepted_connections_have_nodelay() -> None:
@@ -34,3 +38,29 @@ def test_ipv6_address_is_logged_in_brackets(caplog: pytest.LogCaptureFixture) ->
     except OSError as error:
         pytest.skip(f"no IPv6 here: {error}")
     assert "http://[::1]:" in caplog.text
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE])
+def test_exhausted_descriptors_are_one_line_a_second(
+    number: int, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ACCEPT_LOG, "filters", [OncePerSecond()])
+    loop = asyncio.new_event_loop()
+    try:
+        for _ in range(1000):
+            _log_loop_error(
+                loop, {"message": "socket.accept() out of system resource", "exception": OSError(number, "")}
+            )
+        assert len(caplog.records) < 10
+        assert "ulimit -n" in caplog.text
+        caplog.clear()
+        _log_loop_error(loop, {"message": "something else", "exception": ValueError("x")})
+        assert "something else" in caplog.text
+    finally:
+        loop.close()
+
+
+def test_more_connections_than_descriptors_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)
+    _protocol(Settings(max_connections=10_000_000))
+    assert "instead of 10000000: the limit of open files is" in caplog.text

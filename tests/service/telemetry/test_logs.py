@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 
 import pytest
 
-from service.telemetry.logs import LogfmtFormatter, configure_logging, request_id
+from service.telemetry.logs import LogfmtFormatter, OncePerSecond, configure_logging, request_id
 
 
 def record(message: str, **extra: object) -> logging.LogRecord:
@@ -45,3 +47,46 @@ def test_logs_go_to_stderr_at_the_configured_level(capsys: pytest.CaptureFixture
         root.setLevel(level)
     (line,) = capsys.readouterr().err.splitlines()
     assert line.endswith("WARNING service.x request=- shown")
+
+
+def test_record_is_logged_without_free_descriptors() -> None:
+    """Python loads some codecs, such as unicode_escape, as modules from files when they are first used."""
+    code = """
+import logging, resource
+from service.telemetry.logs import configure_logging
+configure_logging("info")
+resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))
+try:
+    open("/dev/null")
+except OSError as error:
+    logging.getLogger("x").error("line\\nwith \\x1b \\ud800 \\u2028", exc_info=error)
+"""
+    logged = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stderr
+    (line,) = logged.splitlines()
+    assert "ERROR x request=- line\\nwith \\x1b \\ud800 \\u2028\\nTraceback" in line
+    assert "Too many open files" in line
+
+
+class Unprintable:
+    def __repr__(self) -> str:
+        raise ValueError("no repr")
+
+
+@pytest.mark.parametrize("arguments", [("x",), (1, 2), (Unprintable(),)])
+def test_record_that_cannot_be_formatted_is_one_line(arguments: tuple[object, ...]) -> None:
+    line = LogfmtFormatter().format(record("%d files", args=arguments))
+    assert line.isprintable()
+    assert "INFO service.x request=- %d files" in line
+
+
+def test_repeated_records_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr("service.telemetry.logs.time.monotonic", lambda: now)
+    once = OncePerSecond()
+    passed = [once.filter(record("full: %d", args=(n,))) for n in range(5)]
+    assert passed == [True, False, False, False, False]
+    assert once.filter(record("another message"))
+    now = 1.0
+    last = record("full: %d", args=(5,))
+    assert once.filter(last)
+    assert last.getMessage() == "full: 5 (4 more times since the last such line)"

@@ -17,3 +17,14 @@ def test_openapi_describes_every_route(client: TestClient) -> None:
     described = client.get("/openapi.json").json()
     assert {"/detect", "/models", "/models/{name}", "/health/live", "/health/ready"} == set(described["paths"])
     assert "multipart/form-data" in described["paths"]["/detect"]["post"]["requestBody"]["content"]
+
+
+def test_problems_are_documented_with_their_media_type(client: TestClient) -> None:
+    described = client.get("/openapi.json").json()
+    assert "Problem" in described["components"]["schemas"]
+    for methods in described["paths"].values():
+        for operation in methods.values():
+            for status, response in operation["responses"].items():
+                is_health = "Health" in str(response)
+                expected = ["application/json" if status == "200" or is_health else "application/problem+json"]
+                assert list(response["content"])[:1] == expected, (operation["operationId"], status)

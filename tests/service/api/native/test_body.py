@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -17,9 +19,6 @@ from tests.service.fake_engine import GatedEngines
 FORM = "multipart/form-data; boundary=x"
 PART = b"--x\r\nContent-Disposition: form-data"
 END = b"\r\n--x--\r\n"
-UNCLOSED = pytest.mark.filterwarnings(  # Starlette leaves the file of an unfinished part to the garbage collector
-    "ignore:.*SpooledTemporaryFile:pytest.PytestUnraisableExceptionWarning"
-)
 
 
 def noise() -> np.ndarray:
@@ -49,19 +48,46 @@ def test_other_content_types_are_refused(client: TestClient, kind: str) -> None:
         (FORM, b"no boundary in here"),
         (FORM, b"--x\r\n\r\nno disposition" + END),
         (FORM, PART + b"\r\n\r\nno name" + END),
-        (FORM, PART + b'; name="file"\r\n\r\ntext and no file' + END),
-        (FORM, PART + b'; name="image"; filename="a"\r\n\r\nof another name' + END),
-        pytest.param(FORM, PART + b'; name="file"; filename="a"\r\n\r\ncut short', marks=UNCLOSED),
+        (FORM, PART + b'; name="photo"; filename="a"\r\n\r\nof another name' + END),
+        (FORM, PART + b'; name="score"\r\n\r\n0.5' + END),
+        (FORM, PART + b'; name="file"; filename="a"\r\n\r\ncut short'),
         (FORM, (PART + b'; name="file"; filename="a"\r\n\r\n\r\n') * 5000 + END),
         (FORM, b"--x\r\n" + b"A" * 10_000 + b": b\r\n"),
         (FORM, b"--x\r\n" + b"A: b\r\n" * 1000),
-        (FORM + "; charset=undefined", PART + b'; name="file"\r\n\r\n\xff' + END),
+        (FORM + "; charset=undefined", PART + b'; name="\xff"\r\n\r\n' + END),
         (FORM + "; charset=a\\b", PART + b'; name="\xff"\r\n\r\n' + END),
         (FORM + "x" * 5000, b"--x--"),
     ],
 )
 def test_malformed_forms_are_refused(client: TestClient, kind: str, body: bytes) -> None:
     check_problem(client.post("/detect", content=body, headers={"Content-Type": kind}), 400, "Bad request")
+
+
+@pytest.mark.parametrize("head", ["", "\r\nContent-Type: image/png", '; filename="a.png"'])
+@pytest.mark.parametrize("field", ["file", "image"])
+def test_part_is_the_image_with_or_without_a_file_name(client: TestClient, field: str, head: str) -> None:
+    body = b"--x\r\n" + f'Content-Disposition: form-data; name="{field}"{head}\r\n\r\n'.encode() + png(noise()) + END
+    response = client.post("/detect", content=body, headers={"Content-Type": FORM})
+    assert response.json()["results"][0]["file"] == ("a.png" if "filename" in head else None)
+
+
+def test_options_in_the_form_are_refused_with_a_hint(client: TestClient) -> None:
+    response = client.post("/detect", files={"file": png(flat(9))}, data={"score": "0.5"})
+    assert "belong in the query" in check_problem(response, 400, "Bad request")
+
+
+@pytest.mark.parametrize("kind", ["image/png", FORM])
+@pytest.mark.parametrize("encoding", ["gzip", "Deflate", "br"])
+def test_encoded_bodies_are_refused(client: TestClient, kind: str, encoding: str) -> None:
+    headers = {"Content-Type": kind, "Content-Encoding": encoding}
+    response = client.post("/detect", content=gzip.compress(png(flat(9))), headers=headers)
+    assert f"got '{encoding.lower()}'" in check_problem(response, 415, "Unsupported body")
+
+
+def test_large_form_needs_no_temporary_file(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", "/nonexistent")
+    image = np.random.default_rng(0).integers(0, 255, (1000, 1000, 3), dtype=np.uint8)
+    assert detect(client, png(image)).status_code == 200
 
 
 def test_unusual_file_names_are_returned_shortened(client: TestClient) -> None:

@@ -101,6 +101,14 @@ def test_images_above_the_limits_are_refused(repository: Repository, toy: Packag
         check_problem(detect(client, png(flat(9, size=(64, 65)))), 413, "Image too large")
 
 
+@pytest.mark.parametrize("size", [(1, 65_501), (65_535, 2)])
+def test_image_that_jpeg_cannot_hold_is_refused_drawn_only(client: TestClient, size: tuple[int, int]) -> None:
+    image = png(flat(9, size=size))
+    assert detect(client, image).status_code == 200
+    response = client.post("/detect", files={"file": image}, headers={"Accept": "image/jpeg"})
+    assert f"got {size[1]:,} x {size[0]:,}" in check_problem(response, 413, "Image too large")
+
+
 def test_accept_jpeg_returns_the_drawn_image(client: TestClient) -> None:
     image = flat(0, 255, size=(120, 200))
     response = client.post("/detect", files={"file": png(image)}, headers={"Accept": "image/jpeg"})

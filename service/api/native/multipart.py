@@ -1,0 +1,158 @@
+"""Split multipart bodies (RFC 2046, RFC 7578) into parts in memory, while they arrive.
+
+Preamble, epilogue, folded headers, padded delimiters and bare line feeds are accepted.
+"""
+
+from __future__ import annotations
+
+import binascii
+import re
+from dataclasses import dataclass
+from email.errors import HeaderParseError
+from email.header import decode_header
+from email.message import Message
+from email.parser import HeaderParser
+from typing import Final
+
+from service.api.errors import BadRequest, UnsupportedBody
+
+MAX_HEAD: Final = 4096
+MAX_BOUNDARY: Final = 256  # RFC 2046 allows 70
+_MAX_PADDING: Final = 64
+_BLANK_LINE: Final = re.compile(rb"(?:\A|\n)\r?\n")
+_FOLD: Final = re.compile(rb"\r?\n(?=[ \t])")
+_DISPOSITION: Final = "content-disposition"
+_ENCODINGS: Final = ("", "binary", "8bit", "7bit")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of a multipart body."""
+
+    name: str
+    """Name of the form field."""
+    file_name: str | None
+    """File name, if the client sent one."""
+    data: bytes
+    """Contents."""
+
+
+class PartReader:
+    """Collects the parts of a body that is fed in chunks."""
+
+    def __init__(self, content_type: str, max_parts: int) -> None:
+        """Prepare for a body with the given Content-Type.
+
+        Raises:
+            BadRequest: the header has no usable boundary.
+        """
+        header = Message()
+        header["content-type"] = content_type
+        boundary = _boundary(header)
+        self._charset, self._max_parts = _plain(header.get_param("charset", "utf-8")), max_parts
+        self._delimiter = re.compile(
+            rb"\n--" + re.escape(boundary) + rb"(?:(?P<last>--)|[ \t]{0,%d}\r?\n)" % _MAX_PADDING
+        )
+        self._overlap = len(boundary) + _MAX_PADDING + 8
+        self._buffer = bytearray(b"\n")  # the first delimiter may be at the very beginning
+        self._parts: list[Part] | None = None  # None: still in the preamble
+        self._ended = False
+
+    def feed(self, chunk: bytes) -> None:
+        """Process the next bytes of the body.
+
+        Raises:
+            BadRequest: the body is malformed or has too many parts.
+            UnsupportedBody: a part has an unknown transfer encoding.
+        """
+        start = max(len(self._buffer) - self._overlap, 0)
+        self._buffer += b"" if self._ended else chunk
+        while not self._ended and (found := self._delimiter.search(self._buffer, start)):
+            content, start = bytes(self._buffer[: found.start()]), 0
+            self._ended = found["last"] is not None
+            del self._buffer[: found.end()]
+            self._add(content.removesuffix(b"\r"))
+
+    def finish(self) -> list[Part]:
+        """Return the parts.
+
+        Raises:
+            BadRequest: the body ended before its closing delimiter.
+        """
+        if not self._ended:
+            raise BadRequest("multipart body: expected the closing delimiter --BOUNDARY--; the body is cut short")
+        return self._parts or []
+
+    def _add(self, content: bytes) -> None:
+        if self._parts is None:
+            self._parts = []
+        elif len(self._parts) == self._max_parts:
+            raise BadRequest(f"multipart body: Too many files. Maximum number of files is {self._max_parts}.")
+        else:
+            self._parts.append(_parse_part(content, self._charset))
+
+
+def _boundary(header: Message) -> bytes:
+    boundary = _plain(header.get_param("boundary", "")).encode("latin-1", "replace")
+    if not 0 < len(boundary) <= MAX_BOUNDARY:
+        raise BadRequest(f"multipart body: expected a boundary of 1 to {MAX_BOUNDARY} characters in Content-Type")
+    return boundary
+
+
+def _parse_part(content: bytes, charset: str) -> Part:
+    blank = _BLANK_LINE.search(content, 0, MAX_HEAD)
+    if blank is None:
+        raise BadRequest(f"multipart body: expected a blank line after at most {MAX_HEAD} bytes of headers in a part")
+    head = HeaderParser().parsestr(_decode(_FOLD.sub(b"", content[: blank.end()]), charset))
+    values = _disposition(head)
+    if "name" not in values:
+        raise BadRequest('multipart body: The Content-Disposition header field "name" must be provided.')
+    return Part(values["name"], values.get("filename") or None, _decode_body(head, content[blank.end() :]))
+
+
+def _disposition(head: Message) -> dict[str, str]:
+    """Return the parameters of Content-Disposition. Extended ones (`filename*`) replace plain ones."""
+    values: dict[str, str] = {}
+    for name, value in head.get_params([], _DISPOSITION):
+        if isinstance(value, tuple) or name.lower() not in values:
+            values[name.lower()] = _plain(value)
+    return values
+
+
+def _plain(value: str | tuple[str | None, str | None, str] | None) -> str:
+    """Return a parameter as text: plain, extended (RFC 5987, RFC 2231) or with encoded words (RFC 2047)."""
+    if isinstance(value, tuple):
+        return _decode(value[2].encode("latin-1", "replace"), value[0])
+    if not value or "=?" not in value:
+        return value or ""
+    try:
+        words = decode_header(value)
+    except (HeaderParseError, ValueError):
+        return value
+    return "".join(word if isinstance(word, str) else _decode(word, charset) for word, charset in words) or value
+
+
+def _decode(data: bytes, charset: str | None) -> str:
+    """Decode text as the stated charset, UTF-8 or Latin-1, whichever fits first."""
+    for codec in (charset or "utf-8", "utf-8"):
+        try:
+            text = data.decode(codec)
+            text.encode()  # no lone surrogates
+            return text
+        except (LookupError, ValueError):
+            continue
+    return data.decode("latin-1")
+
+
+def _decode_body(head: Message, data: bytes) -> bytes:
+    encoding = str(head.get("content-transfer-encoding", "")).strip().lower()
+    if encoding in _ENCODINGS:
+        return data
+    if encoding == "quoted-printable":
+        return binascii.a2b_qp(data)
+    if encoding != "base64":
+        raise UnsupportedBody(f"Content-Transfer-Encoding: expected binary or base64; got {encoding[:100]!r}")
+    try:
+        return binascii.a2b_base64(data)
+    except binascii.Error as error:
+        raise BadRequest(f"multipart body: cannot be decoded as base64 ({error})") from None

@@ -1,0 +1,57 @@
+"""The open connections of a server, limited in number."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final, Protocol
+
+from service.telemetry.logs import OncePerSecond
+
+LOG: Final = logging.getLogger(__name__)
+LOG.addFilter(OncePerSecond())
+
+
+class Connection(Protocol):
+    """A connection that can be closed at once."""
+
+    def abort(self) -> None:
+        """Close the connection without sending what is buffered."""
+
+
+class Connections:
+    """Counts connections. When there are too many, those that wait for a request longest are closed first."""
+
+    def __init__(self, maximum: int) -> None:
+        self._maximum = maximum
+        self._open: set[Connection] = set()
+        self._waiting: dict[Connection, None] = {}  # in the order in which they began to wait
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def add(self, connection: Connection) -> bool:
+        """Count a new connection. Return False if it must be refused because all others have a request."""
+        accepted = len(self._open) < self._maximum or self._close_oldest()
+        self._open.add(connection)
+        return accepted
+
+    def discard(self, connection: Connection) -> None:
+        """Forget a connection."""
+        self._open.discard(connection)
+        self._waiting.pop(connection, None)
+
+    def set_waiting(self, connection: Connection, waiting: bool) -> None:
+        """Record whether a connection waits for a request. Those that do may be closed at any time."""
+        self._waiting.pop(connection, None)
+        if waiting:
+            self._waiting[connection] = None
+
+    def _close_oldest(self) -> bool:
+        oldest = next(iter(self._waiting), None)
+        if oldest is None:
+            LOG.warning("%d connections are open and have a request: refusing more with 503", self._maximum)
+            return False
+        LOG.warning("%d connections are open: closing those that wait for a request longest", self._maximum)
+        self.discard(oldest)
+        oldest.abort()
+        return True

@@ -1,0 +1,37 @@
+"""A transport that closes without losing the response."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+
+class LingeringTransport:
+    """Closes the sending side first while the client is still sending (RFC 9112, section 9.6).
+
+    Closing a socket with unread data resets the connection, and clients lose the response that explains the reason.
+    The owner discards what arrives, and ends the connection after a time limit.
+    """
+
+    def __init__(self, transport: asyncio.Transport, is_receiving: Callable[[], bool]) -> None:
+        self._transport, self._is_receiving = transport, is_receiving
+        self._lingering = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def is_closing(self) -> bool:
+        """Return True once `close` or `abort` was called."""
+        return self._lingering or self._transport.is_closing()
+
+    def close(self) -> None:
+        """Send what is buffered and close, or end only the sending side if the client is still sending."""
+        if self._lingering:
+            return
+        if self._is_receiving() and not self._transport.is_closing():
+            self._lingering = True
+            self._transport.write_eof()
+            self._transport.resume_reading()
+        else:
+            self._transport.close()

@@ -1,0 +1,40 @@
+"""The number of connections, and which are closed when there are too many."""
+
+from __future__ import annotations
+
+from service.deploy.connections import Connections
+
+
+class Fake:
+    aborted = False
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+def test_connection_that_waits_longest_is_closed_first() -> None:
+    connections, first, second, third = Connections(2), Fake(), Fake(), Fake()
+    for connection in (first, second):
+        assert connections.add(connection)
+        connections.set_waiting(connection, True)
+    connections.set_waiting(first, False)
+    connections.set_waiting(first, True)  # a request later, it waits again
+    assert connections.add(third)
+    assert (first.aborted, second.aborted, len(connections)) == (False, True, 2)
+
+
+def test_connection_with_a_request_is_not_closed() -> None:
+    connections, busy = Connections(1), Fake()
+    assert connections.add(busy)
+    connections.set_waiting(busy, False)
+    assert not connections.add(Fake())
+    assert not busy.aborted
+
+
+def test_closed_connection_makes_place() -> None:
+    connections, closed = Connections(1), Fake()
+    connections.add(closed)
+    connections.discard(closed)
+    connections.discard(closed)
+    assert connections.add(Fake())
+    assert len(connections) == 1
