@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, NonNegativeInt, PositiveInt, TypeAdapter, ValidationError
 
 from model_zoo.contract.errors import LineageError
+from model_zoo.contract.expectation import expectation
 from model_zoo.contract.image_size import parse_size
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
@@ -131,7 +132,7 @@ def parse_config(values: Mapping[str, Any]) -> TrainConfig:
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0]).replace("_", "-")
-        raise LineageError(f"--{name}: {first['msg']}; got {first['input']!r}") from error
+        raise LineageError(f"--{name}: {expectation(first['msg'])}; got {first['input']!r}") from error
 
 
 def resume_config(requested: TrainConfig, original: TrainConfig) -> TrainConfig:

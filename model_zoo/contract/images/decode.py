@@ -124,7 +124,8 @@ def _read(data: bytes | bytearray | memoryview, limits: ImageLimits) -> EncodedI
     reader = next((reader for magic, reader in _FORMATS if magic.match(data)), None)
     if reader is None:
         expected = "a JPEG, PNG, WebP, TIFF or BMP image"
-        raise UnsupportedImage(error_text("the file", expected, describe(data), "convert it to one of these"))
+        fix = "convert it to one of these" if data else "save or send it again"
+        raise UnsupportedImage(error_text("the file", expected, describe(data), fix))
     try:
         encoded = reader(data)
     except (struct.error, IndexError) as error:

@@ -34,6 +34,11 @@ _KINDS: tuple[tuple[bytes, str], ...] = (
     (rb"%!PS|\xc5\xd0\xd3\xc6", "a PostScript document"),
     (rb"\{\\rtf|\xd0\xcf\x11\xe0", "an office document"),
     (rb"data:", "a data URL (send the decoded bytes)"),
+    (rb"https?://[^\s]+\s*$", "a web address (send the image itself)"),
+    (
+        rb"@?[^\r\n]{0,200}\.(?i:jpe?g|png|webp|tiff?|bmp|gif)\s*$",
+        "a file name (send its contents, with curl: file=@NAME)",
+    ),
     (rb"(\xef\xbb\xbf)?\s*<(\?xml|!--|!DOCTYPE svg|svg)", "an SVG or XML document"),
     (rb"(\xef\xbb\xbf)?\s*<", "an HTML page or other markup"),
     (rb"(\xef\xbb\xbf)?\s*[\[{]", "JSON"),

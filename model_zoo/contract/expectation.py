@@ -1,0 +1,25 @@
+"""Messages of Pydantic in the words of this project."""
+
+from __future__ import annotations
+
+from typing import Final
+
+_STARTS: Final = (
+    ("Value error, ", ""),
+    ("Input should be a valid ", "expected a "),
+    ("Input should be an ", "expected an "),
+    ("Input should be ", "expected "),
+    ("String should have ", "expected text of "),
+    ("Input is not a valid ", "expected a "),
+    ("Field required", "a value is required"),
+)
+
+
+def expectation(message: str) -> str:
+    """Return "Input should be a valid number, unable to parse ..." as "expected a number", and so on."""
+    text = message.partition(", unable to parse")[0].partition(", got a number with")[0]
+    for start, replacement in _STARTS:
+        if text.startswith(start):
+            text = replacement + text.removeprefix(start)
+            break
+    return text.replace("expected a integer", "expected an integer").replace("greater than or equal to", "at least")
