@@ -25,6 +25,22 @@ ORIGINAL = replace(CONFIG, epochs=10, batch=8, seed=3, image_size=(320, 320), pr
         ({"lr": -0.1}, "--lr: "),
         ({"patience": -1}, "--patience: "),
         ({"save_minutes": 0.0}, "--save-minutes: "),
+        ({"save_minutes": float("inf")}, "--save-minutes: .*finite"),
+        ({"lr": float("nan")}, "--lr: .*finite"),
+        ({"hours": float("nan")}, "--hours: .*finite"),
+        ({"seed": -1}, "--seed: .*got -1"),
+        ({"seed": 2**64}, f"--seed: .*got {2**64}"),
+        ({"epochs": 10**12}, "--epochs: .*got 1000000000000"),
+        ({"batch": 10**9}, "--batch: .*got 1000000000"),
+        ({"workers": 10**6}, "--workers: .*got 1000000"),
+        ({"threads": 0}, "--threads: .*got 0"),
+        ({"threads": 10**6}, "--threads: .*got 1000000"),
+        ({"name": "../up"}, "--name: expected the name of a folder in runs; got '../up'"),
+        ({"name": "/tmp/absolute"}, "--name: expected the name of a folder in runs; got '/tmp/absolute'"),
+        ({"name": "a\\b"}, "--name: expected the name of a folder"),
+        ({"name": ".."}, "--name: expected the name of a folder"),
+        ({"name": " "}, "--name: expected the name of a folder"),
+        ({"name": "a\0"}, "--name: expected the name of a folder"),
         ({"image_size": (64, 64, 64)}, "--image-size: expected one positive number, or height and width"),
         ({"model": ""}, "expected --model and --data, or --resume"),
         ({"data": None}, "expected --model and --data, or --resume"),
@@ -34,6 +50,11 @@ ORIGINAL = replace(CONFIG, epochs=10, batch=8, seed=3, image_size=(320, 320), pr
 def test_error_names_the_flag(changes: dict[str, object], message: str) -> None:
     with pytest.raises(LineageError, match=message):
         check_config(replace(CONFIG, **changes))
+
+
+@pytest.mark.parametrize("changes", [{"seed": 2**64 - 1}, {"name": "run.2 (copy)"}, {"name": "\N{SNOWMAN}"}])
+def test_values_at_the_limits_are_accepted(changes: dict[str, object]) -> None:
+    check_config(replace(CONFIG, **changes))
 
 
 def test_config_survives_json() -> None:

@@ -17,6 +17,14 @@ def test_existing_folders_are_never_reused(tmp_path: Path) -> None:
     assert names == ["yolov5n", "yolov5n-2", "yolov5n-3"]
 
 
+def test_unusable_folder_of_runs_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "dangling").symlink_to(tmp_path / "absent")
+    for runs in (tmp_path / "file", tmp_path / "file/below", tmp_path / "dangling"):
+        with pytest.raises(OSError, match=str(runs)):
+            create_run_folder(runs, "yolov5n")
+
+
 def test_recipe_is_strict_json() -> None:
     def fail(constant: str) -> None:
         raise AssertionError(constant)

@@ -17,6 +17,7 @@ import torch
 from model_zoo.contract.errors import LineageError
 from model_zoo.weights import store
 from tests.conftest import ROOT
+from tests.training.run.test_run_lock import hold
 from tests.training.write_data import write_data
 from training.config import TrainConfig
 from training.run import checkpoint
@@ -175,6 +176,54 @@ def test_folder_without_a_valid_config_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"config": {"model": 3}}')
     with pytest.raises(LineageError, match="expected the config of a run, but the file is damaged"):
         resume(tmp_path)
+
+
+def test_run_that_another_process_trains_is_not_resumed(finished: Path) -> None:
+    with hold(finished) as process, pytest.raises(LineageError, match=f"in use by process {process.pid}"):
+        resume(finished)
+
+
+@pytest.mark.parametrize("broken", ["training.report.run.write_report", "training.run.train.store.load"])
+def test_failed_report_does_not_cost_the_result(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    messages: list[str] = []
+
+    def fail(*_: object) -> None:
+        raise AttributeError("a bug")
+
+    monkeypatch.setattr(broken, fail)
+    result = train(build_config(data, tmp_path, epochs=1), messages.append)
+    assert result.stop_reason == FINISHED
+    assert {"best.safetensors", "last.safetensors", "metrics.jsonl"} <= {p.name for p in result.folder.iterdir()}
+    [warning] = [message for message in messages if "AttributeError: a bug" in message]
+    assert warning.startswith("warning: ")
+    assert warning.endswith(f"To repeat it: lineage evaluate {result.folder} --data {data} --report")
+    assert messages[-1].startswith("export with: ")
+
+
+def test_undrawable_batch_does_not_stop_the_run(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("training.run.trainer.encode_jpeg", lambda _: 1 / 0)
+    assert train(build_config(data, tmp_path, epochs=1)).stop_reason == FINISHED
+    assert "warning: drawing 1.jpg of batches failed (ZeroDivisionError" in capsys.readouterr().err
+
+
+def test_failed_write_leaves_the_last_checkpoint(data: Path, tmp_path: Path) -> None:
+    """A limit on the size of files stands for a full disk: it breaks the write of the weights in the second epoch."""
+    flags = ["--epochs", "3", "--workers", "0", "--data", str(data), "--runs", str(tmp_path)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "tests.training.full_disk", "train", *OPTIONS, *flags]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+    folder = tmp_path / "yolox-test"
+    assert done.returncode == 2
+    [line] = [line for line in done.stderr.splitlines() if line.startswith("lineage: ")]
+    assert re.search(r"training stopped after epoch 2: .*\.safetensors: File too large\. Free some space", line)
+    assert line.endswith(f"lineage train --resume {folder}")
+    assert not [path for path in folder.iterdir() if path.name.startswith(".") and path.name != ".lock"]
+    assert checkpoint.read(folder / "checkpoint.safetensors")[1].epoch == 1
+    assert resume(folder, workers=0) == FINISHED
 
 
 def test_run_starts_from_the_weights_of_another(finished: Path, data: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -210,3 +211,13 @@ def test_batch_source_is_closed_after_an_error(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="worker failed"):
         trainer.run()
     assert FailingLoader.closed == 1
+
+
+def test_progress_is_printed_without_a_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("model_zoo.progress.SECONDS", 0.0)  # a line a batch instead of one a minute
+    toy_trainer(tmp_path / "run").run()
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("epoch ")]
+    assert len(lines) == 12
+    assert re.fullmatch(r"epoch 2/3: 8 of 16 images, \S+ images/s, 0:00:\d\d left, loss \S+", lines[5])
