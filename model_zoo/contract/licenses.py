@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from model_zoo.contract.errors import LineageError
+
+if TYPE_CHECKING:
+    from model_zoo.contract.card import WeightsOrigin
 
 UNKNOWN: Final = "unknown"
 UNDECLARED: Final = "NOASSERTION"  # SPDX: trained here, and the owner has not chosen a license
@@ -45,6 +48,14 @@ def binding_terms(license: str) -> str:
 def combine(licenses: Iterable[str]) -> str:
     """Return the license of weights trained from weights of these licenses: all that bind, or UNDECLARED."""
     return " AND ".join(dict.fromkeys(license for license in licenses if binding_terms(license))) or UNDECLARED
+
+
+def describe_parents(weights: WeightsOrigin) -> str:
+    """Return one line about the parents of weights, with the terms that bind."""
+    parents = ", ".join(f"{parent.name} ({parent.license})" for parent in weights.parents or ())
+    binding = {parent.license: binding_terms(parent.license) for parent in weights.parents or ()}
+    terms = "".join(f"; {license}: {text}" for license, text in binding.items() if text)
+    return f"trained from {parents}{terms}"
 
 
 def checked_license(license: str) -> str:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
 
+from model_zoo.contract.card import WeightsOrigin
 from model_zoo.contract.errors import LineageError
+from model_zoo.contract.files import file_sha256
 from model_zoo.contract.image_size import parse_size
+from model_zoo.contract.licenses import combine, describe_parents
 from model_zoo.detector import Detector
 from model_zoo.export.log import Log
 from model_zoo.heads.anchor import AnchorHead
 from model_zoo.registry import build
+from model_zoo.releases import license_of_backbone
 from model_zoo.weights.importers import load_checkpoint
 from model_zoo.weights.importers.darknet import load_backbone
 from training.config import TrainConfig
@@ -50,7 +55,10 @@ def initialize_weights(detector: Detector, config: TrainConfig, split: Split, lo
         log(load_matching(detector, config.weights))
     if config.backbone_weights:
         load_backbone(detector, config.backbone_weights)
+        detector.weights = trained_from(backbone_origin(config.backbone_weights), detector.weights)
         log(f"{config.backbone_weights.name}: loaded into the backbone")
+    if detector.weights.parents:
+        log(describe_parents(detector.weights))
     if config.anchors != "keep" and isinstance(detector.head, AnchorHead):
         choose_anchors(detector, detector.head, config, split, log)
 
@@ -94,6 +102,8 @@ def load_matching(detector: Detector, path: Path) -> str:
     if not any(key.startswith("backbone.") for key in matching):
         raise LineageError(f"{file}: expected weights of {detector.variant}; got {source.variant}, no tensor matches")
     detector.load_state_dict(matching, strict=False)
+    origin = replace(source.weights, origin=f"{path.resolve().name}/{file.name}") if path.is_dir() else source.weights
+    detector.weights = trained_from(origin, detector.weights)
     missing = sorted(expected.keys() - matching.keys())
     names = ", ".join(missing[:MAX_LISTED]) + (", ..." if len(missing) > MAX_LISTED else "")
     return (
@@ -109,6 +119,17 @@ def _renamed_classes(given: Sequence[str], expected: Sequence[str]) -> str:
     renamed = [f"{old!r} becomes {new!r}" for old, new in pairs if old != new]
     more = ", ..." if len(renamed) > MAX_LISTED else ""
     return f"; warning: class names differ: {', '.join(renamed[:MAX_LISTED])}{more}" * bool(renamed)
+
+
+def trained_from(source: WeightsOrigin, weights: WeightsOrigin) -> WeightsOrigin:
+    """Return the origin of weights that are trained from other weights: their parents, and the licenses that bind."""
+    parents = tuple(dict.fromkeys((*(weights.parents or ()), *source.as_parents())))
+    return WeightsOrigin(combine(parent.license for parent in parents), "training run", parents=parents)
+
+
+def backbone_origin(path: Path) -> WeightsOrigin:
+    """Return the origin of a classifier in Darknet's format."""
+    return WeightsOrigin(license_of_backbone(path.name), path.name, file_sha256(path))
 
 
 def frozen_modules(detector: Detector, config: TrainConfig) -> list[nn.Module]:

@@ -15,9 +15,11 @@ from typing import Final, Literal
 from model_zoo.contract.card import Metric, ModelCard, WeightsOrigin
 from model_zoo.contract.errors import LineageError
 from model_zoo.contract.files import file_sha256
+from model_zoo.contract.licenses import UNDECLARED, UNKNOWN, binding_terms, checked_license, describe_parents
 from model_zoo.contract.manifest import MODEL
 from model_zoo.contract.package import Package
 from model_zoo.contract.repository import Repository
+from model_zoo.contract.targets import check_folder_target, check_name, name_from
 from model_zoo.detector import Detector
 from model_zoo.export.card import build_card, build_export_card
 from model_zoo.export.log import Log, silent
@@ -36,15 +38,15 @@ MAX_AP_DROP: Final = 0.005
 
 
 def publish_run(
-    folder: Path,
+    folder: str | Path,
     repository: Repository,
     name: str | None = None,
     *,
     precision: Literal["fp32", "fp16"] = "fp32",
     candidates: int = MAX_CANDIDATES,
     largest_drop: float = MAX_AP_DROP,
-    data: Path | None = None,
-    license: str = "unknown",
+    data: str | Path | None = None,
+    license: str | None = None,
     log: Log = silent,
 ) -> Package:
     """Export the best weights of a run, evaluate the file, and publish it as the next version of `name`.
@@ -57,13 +59,15 @@ def publish_run(
         candidates: Max predictions per image that enter NMS, a multiple of 128.
         largest_drop: Max difference by which the file's AP may be lower than the model's.
         data: Dataset to evaluate on. If omitted, the run's.
-        license: License of the weights (SPDX), recorded in the model card.
+        license: License of the weights (SPDX), recorded in the model card. If omitted, that of its parents.
         log: Called with progress messages.
 
     Raises:
         LineageError: There is no run in the folder, its dataset is missing, or the file's AP is too low.
         ExportError: The exported file disagrees with the model.
     """
+    check_name(name)
+    check_folder_target(repository.root)
     config, _ = read_config(folder)
     weights = weights_in(folder)
     detector = store.load(weights)
@@ -71,9 +75,12 @@ def publish_run(
     images = EvaluationImages(dataset.split(config.val_split).records, build_card(detector))
     log(f"evaluating {weights.name} on {config.val_split}")
     model_metrics = evaluate_detector(detector, dataset, images).metrics
-    origin = WeightsOrigin(license, f"run {folder.name}", file_sha256(weights))
     card = build_export_card(
-        detector, name or folder.resolve().name, precision=precision, candidates=candidates, weights=origin
+        detector,
+        name or name_from(folder),
+        precision=precision,
+        candidates=candidates,
+        weights=_origin(detector, weights, license, log),
     )
     card = replace(card, metrics=_card_metrics(model_metrics, dataset, config.val_split))
     with tempfile.TemporaryDirectory() as temporary:
@@ -84,7 +91,22 @@ def publish_run(
         return repository.publish(card, {MODEL: model, EVALUATION: report})
 
 
-def _existing(data: Path | None, run: Path) -> Path:
+def _origin(detector: Detector, weights: Path, license: str | None, log: Log) -> WeightsOrigin:
+    """Return the origin of a run's weights for the card, and log what was not given or contradicts the parents."""
+    trained = detector.weights
+    chosen = trained.license if license is None else checked_license(license)
+    if trained.parents:
+        log(describe_parents(trained))
+    if license is None and chosen in (UNDECLARED, UNKNOWN):
+        log(f"warning: no license was given, so the card says {chosen}. Set it with --license")
+    elif license is not None and binding_terms(trained.license) and trained.license != chosen:
+        log(
+            f"warning: the card says {chosen}, as given, but the weights were trained from weights of {trained.license}"
+        )
+    return WeightsOrigin(chosen, f"run {weights.resolve().parent.name}", file_sha256(weights), trained.parents)
+
+
+def _existing(data: Path | None, run: str | Path) -> Path:
     if data is None or not data.exists():
         raise LineageError(f"{run}: the run's dataset, {data}, does not exist; give its path with --data")
     return data

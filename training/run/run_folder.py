@@ -22,6 +22,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from model_zoo.contract import typed_json
+from model_zoo.contract.card import WeightsOrigin
 from model_zoo.contract.errors import LineageError
 from model_zoo.contract.files import write_atomic
 from training.config import ADAPTER, TrainConfig, parse_config
@@ -88,6 +90,15 @@ def read_config(folder: str | Path) -> tuple[TrainConfig, dict[str, Any]]:
         return parse_config(document["config"]), document
     except (ValueError, KeyError, TypeError) as error:
         raise LineageError(f"{path}: expected the config of a run, but the file is damaged ({error})") from error
+
+
+def read_origin(document: Mapping[str, Any]) -> WeightsOrigin:
+    """Return the origin of the weights of a run from its document. Documents of older versions have none.
+
+    Raises:
+        LineageError: The entry is damaged.
+    """
+    return WeightsOrigin(**typed_json.read_fields(WeightsOrigin, document.get("weights", {}), "weights"))
 
 
 def weights_in(folder: str | Path) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ from training.run.run_folder import (
     create_run_folder,
     describe_run,
     read_config,
+    read_origin,
     recipe_document,
     write_config,
 )
@@ -90,7 +91,8 @@ def start_run(config: TrainConfig, group: ProcessGroup, resources: ExitStack, lo
     folder = group.broadcast(create_run_folder(config.runs, config.name or config.model) if group.is_main else Path())
     if group.is_main:
         resources.enter_context(lock_folder(folder))
-        write_config(folder, describe_run(config, recipe, dataset, group.world_size))
+        weights = {"weights": asdict(detector.weights)}
+        write_config(folder, describe_run(config, recipe, dataset, group.world_size) | weights)
     return _build_session(config, recipe, dataset, detector, folder, group, TrainingState())
 
 
@@ -125,6 +127,7 @@ def resume_run(requested: TrainConfig, group: ProcessGroup, resources: ExitStack
     dataset = _open_checked(config, group, log)
     _require_same_data(dataset, config, document)
     detector = create_detector(config, dataset)
+    detector.weights = read_origin(document)
     detector.load_state_dict(checkpoint.select(tensors, "detector"))  # before the criterion copies its anchors
     session = _build_session(config, recipe, dataset, detector, folder, group, state)
     checkpoint.restore(session.trainer.loop, tensors, state)

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from model_zoo.contract.card import ParentWeights, WeightsOrigin
 from model_zoo.contract.errors import LineageError
+from model_zoo.contract.files import file_sha256
 from model_zoo.registry import build
 from model_zoo.weights import store
 from tests.training.tiny_models import CLASSES, toy_detector
@@ -17,7 +19,15 @@ from tests.training.write_data import write_data
 from training.config import TrainConfig
 from training.data.dataset import Dataset
 from training.data.open import open_dataset
-from training.run.initial_weights import create_detector, frozen_modules, initialize_weights, load_matching
+from training.run.initial_weights import (
+    backbone_origin,
+    create_detector,
+    frozen_modules,
+    initialize_weights,
+    load_matching,
+    trained_from,
+)
+from training.run.run_folder import BEST
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +142,8 @@ def test_backbone_loads_darknets_weights(tmp_path: Path, dataset: Dataset) -> No
     messages: list[str] = []
     config = replace(CONFIG, model="yolov3-test", backbone_weights=tmp_path / "b.weights", anchors="keep")
     initialize_weights(detector, config, dataset.split("train"), messages.append)
-    assert messages == ["b.weights: loaded into the backbone"]
+    assert messages[0] == "b.weights: loaded into the backbone"
+    assert messages[1].startswith("trained from b.weights (unknown)")
     assert {float(v.mean()) for k, v in detector.backbone.state_dict().items() if v.is_floating_point()} == {0.25}
 
 
@@ -140,3 +151,33 @@ def test_freeze_selects_the_backbone() -> None:
     detector = toy_detector()
     assert frozen_modules(detector, CONFIG) == []
     assert frozen_modules(detector, replace(CONFIG, freeze="backbone")) == [detector.backbone]
+
+
+def test_parents_and_their_parents_are_recorded(tmp_path: Path, dataset: Dataset) -> None:
+    run = tmp_path / "first"
+    official = WeightsOrigin("AGPL-3.0", "yolov5n.pt", "0" * 64, parents=())
+    given = toy_detector()
+    given.weights = trained_from(official, given.weights)
+    store.save(given, run / BEST)
+    detector, messages = create_detector(CONFIG, dataset), []
+    assert detector.weights.parents == ()
+    initialize_weights(detector, replace(CONFIG, weights=run), dataset.split("train"), messages.append)
+    assert detector.weights == WeightsOrigin(
+        "AGPL-3.0",
+        "training run",
+        parents=(
+            ParentWeights("first/best.safetensors", file_sha256(run / BEST), "AGPL-3.0"),
+            ParentWeights("yolov5n.pt", "0" * 64, "AGPL-3.0"),
+        ),
+    )
+    assert any(line.startswith("trained from first/best.safetensors (AGPL-3.0)") for line in messages)
+
+
+def test_backbone_weights_are_a_parent(tmp_path: Path) -> None:
+    (tmp_path / "darknet53.conv.74").write_bytes(b"a")
+    (tmp_path / "mine.weights").write_bytes(b"b")
+    origins = [backbone_origin(tmp_path / name) for name in ("darknet53.conv.74", "mine.weights")]
+    assert [origin.license for origin in origins] == ["LicenseRef-Darknet", "unknown"]
+    both = trained_from(origins[1], trained_from(origins[0], WeightsOrigin(parents=())))
+    assert [parent.name for parent in both.parents or ()] == ["darknet53.conv.74", "mine.weights"]
+    assert both.license == "unknown"

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from model_zoo.contract.card import ParentWeights, WeightsOrigin
 from model_zoo.contract.errors import LineageError
 from model_zoo.contract.repository import Repository
 from model_zoo.registry import build
@@ -20,6 +21,7 @@ from training.data.open import open_dataset
 from training.evaluate.coco import Metrics
 from training.recipes import recipe_of
 from training.run import publish
+from training.run.initial_weights import trained_from
 from training.run.publish import EVALUATION, publish_run
 from training.run.run_folder import BEST, describe_run, write_config
 
@@ -88,3 +90,49 @@ def test_missing_dataset_is_refused(run_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "toy").rename(tmp_path / "moved")
     with pytest.raises(LineageError, match="does not exist; give its path with --data"):
         publish_run(run_folder, Repository(tmp_path / "models"))
+
+
+@pytest.mark.parametrize(
+    ("parent", "given", "license", "message"),
+    [
+        ("AGPL-3.0", None, "AGPL-3.0", "trained from yolov5n.pt (AGPL-3.0); AGPL-3.0: a product or network service"),
+        (
+            "AGPL-3.0",
+            "MIT",
+            "MIT",
+            "warning: the card says MIT, as given, but the weights were trained from weights of AGPL",
+        ),
+        ("unknown", None, "unknown", "warning: no license was given, so the card says unknown"),
+        ("Apache-2.0", None, "NOASSERTION", "warning: no license was given, so the card says NOASSERTION"),
+    ],
+)
+def test_card_names_the_parents_and_their_license(
+    parent: str,
+    given: str | None,
+    license: str,
+    message: str,
+    run_folder: Path,
+    tmp_path: Path,
+    set_file_ap: Callable[[float], None],
+) -> None:
+    set_file_ap(0.5)
+    detector = store.load(run_folder / BEST)
+    detector.weights = trained_from(WeightsOrigin(parent, "yolov5n.pt", "0" * 64, ()), detector.weights)
+    store.save(detector, run_folder / BEST)
+    messages: list[str] = []
+    package = publish_run(str(run_folder), Repository(tmp_path / "models"), license=given, log=messages.append)
+    assert package.card.weights.license == license
+    assert package.card.weights.parents == (ParentWeights("yolov5n.pt", "0" * 64, parent),)
+    assert any(line.startswith(message) for line in messages), messages
+
+
+@pytest.mark.parametrize(
+    ("name", "models"), [("../up", "models"), ("", "models"), ("a b", "models"), (None, "toy/x.txt/y")]
+)
+def test_name_and_repository_are_checked_before_any_work(
+    name: str | None, models: str, run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store, "load", lambda _: pytest.fail("the weights were loaded"))
+    (tmp_path / "toy" / "x.txt").write_text("a file")
+    with pytest.raises(LineageError, match=r"--name: expected|expected a folder to write to"):
+        publish_run(run_folder, Repository(tmp_path / models), name)

@@ -170,6 +170,15 @@ def test_resume_accepts_moved_data_but_not_changed_data(data: Path, tmp_path: Pa
     assert resume(result.folder, data=moved, hours=1.0) == FINISHED
 
 
+def test_parents_of_the_weights_are_recorded_and_survive_a_resume(data: Path, finished: Path, tmp_path: Path) -> None:
+    result = train(build_config(data, tmp_path, epochs=2, hours=1e-9, weights=finished))
+    assert (result.stop_reason, resume(result.folder, hours=1.0)) == (OUT_OF_TIME, FINISHED)
+    for name in ("best.safetensors", "last.safetensors"):
+        origin = store.load(result.folder / name).weights
+        assert [(p.name, p.license) for p in origin.parents or ()] == [("yolox-test/best.safetensors", "NOASSERTION")]
+    assert store.load(finished / "best.safetensors").weights.parents == ()
+
+
 def test_folder_without_a_valid_config_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(LineageError, match=r"expected the folder of a run; there is no config\.json"):
         resume(tmp_path)
