@@ -245,7 +245,7 @@ def bad_requests() -> Iterator[tuple[str, dict[str, object]]]:
     ):
         yield f"content type {kind!r}", {"content": image_of(1), "headers": {"Content-Type": kind}}
     yield "too many files", {"files": [("file", ("a", image_of(1)))] * 33}
-    yield "another field", {"files": {"image": ("a.png", image_of(1))}}
+    yield "another field", {"files": {"photo": ("a.png", image_of(1))}}
     yield "a text field", {"files": good, "data": {"score": "0.5"}}
     yield "no file", {"data": {"a": "b"}}
     yield "nothing", {}
