@@ -110,7 +110,13 @@ def check_config(config: TrainConfig) -> TrainConfig:
     """
     config = parse_config(asdict(config))
     if config.resume is None and (not config.model or config.data is None):
-        raise LineageError("expected --model and --data, or --resume with the folder of a run")
+        raise LineageError(
+            "expected --model and --data, or --resume with the folder of a run; "
+            "`lineage models --architectures` lists the models"
+        )
+    for path in filter(None, (config.weights, config.backbone_weights)):
+        if not path.exists():
+            raise LineageError(f"expected weights or the folder of a run; {path} does not exist")
     parse_size(config.image_size)
     if config.name is not None and (not config.name.strip(". ") or set(config.name) & set("/\\\0")):
         raise LineageError(f"--name: expected the name of a folder in {config.runs}; got {config.name!r}")

@@ -11,22 +11,31 @@ from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
 import tyro
 from tyro.constructors import ConstructorRegistry, StructConstructorSpec, StructTypeInfo
 
+from lineage.cli.usage_errors import explained
+
 _NO_DEFAULT: Final = ("None", "", "''", "False")
 
 
 def parse_and_call(function: Callable[..., Any], prog: str, arguments: Sequence[str]) -> Any:
-    """Call a function with options parsed from `arguments`, and return its result.
+    """Call a function with options parsed from `arguments`, and return its result. `--help` exits with code 0.
 
-    `--help` and usage errors exit, with code 0 and 2.
+    Raises:
+        LineageError: The arguments do not fit the function.
     """
-    return tyro.cli(
-        _readable_function(function),
-        prog=prog,
-        description=_description(function),
-        args=arguments,
-        config=(tyro.conf.DisallowNone,),
-        registry=_Registry(),
-    )
+
+    def parse(words: Sequence[str]) -> Callable[[], Any]:
+        return tyro.cli(
+            _readable_function(function),
+            prog=prog,
+            description=_description(function),
+            args=words,
+            config=(tyro.conf.DisallowNone,),
+            registry=_Registry(),
+        )
+
+    with explained(parse, arguments, prog):
+        call = parse(arguments)
+    return call()
 
 
 def option(metavar: str | None = None, *, hint: str | None = None, name: str | None = None) -> Any:
@@ -61,7 +70,7 @@ def _readable_function(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(function)
     def call(**options: Any) -> Any:
-        return function(**options)
+        return functools.partial(function, **options)  # called after parsing: its errors are not of the arguments
 
     signature, hints = inspect.signature(function), get_type_hints(function, include_extras=True)
     types = {name: _readable(hints[name], p.default) for name, p in signature.parameters.items()}

@@ -107,8 +107,7 @@ def _print_results(
 
     received = []
     hide_bar = None if total > 1 else True  # None shows the bar on terminals only
-    if class_names:
-        tqdm.write(_table_head(class_names))
+    has_head = False
     for result in tqdm(results, total=total, unit="image", disable=hide_bar):
         received.append(result)
         if isinstance(result, FileError):
@@ -117,6 +116,9 @@ def _print_results(
         if result.warning:
             tqdm.write(f"lineage: warning: {result.path}: {result.warning}", file=sys.stderr)
         if class_names:
+            if not has_head:
+                tqdm.write(_table_head(class_names))
+                has_head = True
             tqdm.write("\n".join(_table_lines(result, class_names)))  # above the bar
     return received
 

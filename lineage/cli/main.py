@@ -88,10 +88,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _dispatch(arguments: Sequence[str]) -> int:
     name = arguments[0] if arguments else ""
-    if name in ("-h", "--help"):
+    if name in ("-h", "--help", "help"):
+        command, _ = find_command(arguments[1:])
+        if command:
+            return _run(command, ["--help"])
         print(_help())
         return 0
-    if name == "--version":
+    if name in ("-V", "--version", "version"):
         print(f"lineage {_version()}")
         return 0
     command, rest = find_command(arguments)

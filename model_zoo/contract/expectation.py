@@ -13,6 +13,12 @@ _STARTS: Final = (
     ("Input is not a valid ", "expected a "),
     ("Field required", "a value is required"),
 )
+_WORDS: Final = (
+    ("expected a integer", "expected an integer"),
+    ("greater than or equal to", "at least"),
+    ("less than or equal to", "at most"),
+    ("expected greater than", "expected more than"),
+)
 
 
 def expectation(message: str) -> str:
@@ -22,4 +28,6 @@ def expectation(message: str) -> str:
         if text.startswith(start):
             text = replacement + text.removeprefix(start)
             break
-    return text.replace("expected a integer", "expected an integer").replace("greater than or equal to", "at least")
+    for words, replacement in _WORDS:
+        text = text.replace(words, replacement)
+    return text

@@ -11,7 +11,7 @@ _MAX_PATH = 100
 
 
 def explain(request: Request, error: HTTPException) -> str:
-    """Return the detail of a problem: what exists in place of the address or method of the request."""
+    """Return the detail of a problem: the address or method that exists instead."""
     asked = f"{request.method} {request.url.path[:_MAX_PATH]}"
     if error.status_code == 405:
         return f"{asked}: expected {(error.headers or {}).get('Allow', 'another method')}"

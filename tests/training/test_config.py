@@ -20,7 +20,7 @@ ORIGINAL = replace(CONFIG, epochs=10, batch=8, seed=3, image_size=(320, 320), pr
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"epochs": 0}, "--epochs: .*greater than 0; got 0"),
+        ({"epochs": 0}, "--epochs: expected more than 0; got 0"),
         ({"batch": -4}, "--batch: .*got -4"),
         ({"lr": -0.1}, "--lr: "),
         ({"patience": -1}, "--patience: "),

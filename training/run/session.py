@@ -79,9 +79,9 @@ def start_run(config: TrainConfig, group: ProcessGroup, resources: ExitStack, lo
     Raises:
         LineageError: An option, the dataset or the initial weights are unusable.
     """
+    recipe = resolve_recipe(config, recipe_of(config.model))  # first: checking a dataset can take minutes
     dataset = _open_checked(config, group, log)
     detector = create_detector(config, dataset)
-    recipe = resolve_recipe(config, recipe_of(config.model))
     initialize_weights(detector, config, dataset.split(config.train_split), log)
     device = choose_device(config.device, group.local_rank)
     config = replace(config, image_size=detector.input_spec.size, precision=choose_precision(config.precision, device))

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import pytest
 
 from lineage.cli.arguments import option, parse_and_call
+from model_zoo.contract.errors import LineageError
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def test_options_are_parsed(arguments: list[str], expected: tuple[object, ...]) 
 
 
 @pytest.mark.parametrize("arguments", [["--no-json"], ["--mode", "None"], ["--batch", "x"]])
-def test_wrong_usage_exits_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit, match="2"):
+def test_wrong_usage_is_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(LineageError, match=arguments[0]):
         parse_and_call(probe, "probe", arguments)
-    assert capsys.readouterr().out == ""
+    assert capsys.readouterr() == ("", "")

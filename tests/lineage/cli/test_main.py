@@ -108,12 +108,12 @@ def test_unknown_command_suggests_names(wrong: str, hint: str, capsys: pytest.Ca
     assert hint in captured.err
 
 
-def test_unknown_flag_is_a_usage_error(command: Install) -> None:
+def test_unknown_flag_is_a_usage_error(command: Install, capsys: pytest.CaptureFixture[str]) -> None:
     def probe(size: int = 1) -> None: ...
 
     command(probe)
-    with pytest.raises(SystemExit, match="2"):
-        main(["probe", "--sise", "3"])
+    assert main(["probe", "--sise", "3"]) == 2
+    assert capsys.readouterr().err.startswith("lineage: unknown option --sise; did you mean --size?")
 
 
 def test_arguments_are_parsed_by_type_and_result_is_exit_code(
@@ -192,3 +192,22 @@ def test_closed_pipe_exits_silently() -> None:
     assert process.stderr.read() == ""
     process.stderr.close()
     assert process.wait(30) == 141
+
+
+@pytest.mark.parametrize("words", [["help", "detect"], ["--help", "detect"], ["-h", "models", "alias"]])
+def test_help_of_a_command_can_be_asked_for_first(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(words)
+    assert capsys.readouterr().out.startswith(f"usage: lineage {' '.join(words[1:])}")
+
+
+@pytest.mark.parametrize("words", [["help"], ["-h"], ["help", "nothing"]])
+def test_help_lists_the_commands(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(words) == 0
+    assert capsys.readouterr().out.startswith("usage: lineage <command>")
+
+
+@pytest.mark.parametrize("word", ["-V", "--version", "version"])
+def test_version_is_printed(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([word]) == 0
+    assert capsys.readouterr().out.startswith("lineage ")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
-from annotated_types import Gt
+from annotated_types import Gt, Le
 from pydantic import Field, NonNegativeInt, PositiveInt, TypeAdapter, ValidationError
 
 from model_zoo.contract.expectation import expectation
@@ -17,9 +17,10 @@ CASES: list[tuple[Any, object, str]] = [
     (int, 1.5, "expected an integer"),
     (bool, "maybe", "expected a boolean"),
     (Path, 3, "expected a path"),
-    (PositiveInt, 0, "expected greater than 0"),
+    (PositiveInt, 0, "expected more than 0"),
+    (Annotated[int, Le(9)], 10, "expected at most 9"),
     (NonNegativeInt, -1, "expected at least 0"),
-    (Annotated[float, Gt(0)], -1, "expected greater than 0"),
+    (Annotated[float, Gt(0)], -1, "expected more than 0"),
     (Literal["diou", "iou"], "soft", "expected 'diou' or 'iou'"),
     (Annotated[str, Field(min_length=1)], "", "expected text of at least 1 character"),
 ]
