@@ -19,7 +19,7 @@ def serve(settings: Annotated[Settings, option(name="")] = FROM_ENVIRONMENT) -> 
     """
     from service.deploy.uvicorn import run_server
 
-    if settings.repository and settings.repository.exists() and not settings.repository.is_dir():
+    if settings.repository and settings.repository.is_file():
         raise LineageError(f"--repository: expected a folder; {settings.repository} is a file")
     run_server(settings)
     return 0

@@ -51,9 +51,9 @@ def read(folder: Path) -> Manifest:
     Raises:
         PackageError: the manifest is missing or invalid.
     """
+    path = locate(folder, MANIFEST)
     try:
-        text = locate(folder, MANIFEST).read_text(encoding="utf-8")
-        manifest = Manifest(**typed_json.read_fields(Manifest, typed_json.parse(text)))
+        manifest = Manifest(**typed_json.read_fields(Manifest, typed_json.parse(path.read_text(encoding="utf-8"))))
     except (LineageError, UnicodeDecodeError) as error:
         raise PackageError(f"{MANIFEST}: {error}") from error
     if manifest.schema_version != SCHEMA_VERSION:
@@ -115,7 +115,7 @@ def check_contents(folder: Path, file: PackagedFile) -> None:
         raise PackageError(f"{file.name} is damaged: expected sha256 {file.sha256}; got {actual}")
 
 
-def fill(folder: Path, card: ModelCard, sources: Mapping[str, Path]) -> None:
+def fill(folder: Path, card: ModelCard, sources: Mapping[str, str | Path]) -> None:
     """Write a package into an empty folder and flush it to disk."""
     for name, source in sources.items():
         with open(source, "rb") as original, open(folder / name, "xb") as copy:

@@ -274,7 +274,7 @@ class Repository:
         names = self.names()
         if name in names:
             return
-        if NAME.fullmatch(name) and (self.root / name).is_dir():
+        if NAME.fullmatch(name) and os.path.isdir(self.root / name):
             self.versions(name)  # raises if the folder cannot be read
         if not names:
             raise PackageNotFound(f"no model {name!r}: {self.empty_message()}")
@@ -284,9 +284,9 @@ class Repository:
     def empty_message(self) -> str:
         """Explain how to fill an empty repository, or which folder was meant if this one is a model or a package."""
         root = self.root.absolute()
-        if (root / manifest.MANIFEST).is_file():
+        if os.path.isfile(root / manifest.MANIFEST):  # pathlib raises for folders without permission
             return f"{self.root} is a package, not a model repository; did you mean {root.parent.parent}?"
-        if any((folder / manifest.MANIFEST).is_file() for folder in folders(root)):
+        if any(os.path.isfile(folder / manifest.MANIFEST) for folder in folders(root)):
             return f"{self.root} is a model, not a model repository; did you mean {root.parent}?"
         return (
             f"the model repository {self.root} is empty; publish one with "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Final
 
@@ -25,4 +26,4 @@ def holds_model(repository: Repository) -> bool:
     Raises:
         PackageError: the folder cannot be read.
     """
-    return repository.root.is_dir() and bool(repository.names())
+    return os.path.isdir(repository.root) and bool(repository.names())

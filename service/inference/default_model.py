@@ -8,6 +8,7 @@ several are left, requests must name one.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from model_zoo.contract.errors import PackageError, PackageNotFound, QueryError
 from model_zoo.contract.repository import Repository
@@ -53,7 +54,7 @@ class DefaultModel:
             return f"default model: {error}; correct --default-model, or publish the model"
         return None
 
-    def reference(self, empty_message: str) -> str:
+    def reference(self, empty_message: Callable[[], str]) -> str:
         """Return the reference for a request without one.
 
         Raises:
@@ -63,6 +64,6 @@ class DefaultModel:
         if self.name:
             return self.name
         if not self._names:
-            raise PackageNotFound(empty_message)
+            raise PackageNotFound(empty_message())
         reason = f"the default model {self.recorded!r} was removed" if self.recorded else "there is no default model"
         raise QueryError(f"model: expected one of {', '.join(self._names)}; got none, and {reason}")

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -102,7 +103,7 @@ class ModelStore:
     async def _read_repository(self) -> Catalog:
         await asyncio.to_thread(self._select_repository)
         root = self._repository.root
-        if self._models and not root.is_dir():  # a lost mount must not unload the models
+        if self._models and not os.path.isdir(root):  # a lost mount must not unload the models
             raise PackageError(f"the model repository {root} is gone")
         catalog = await asyncio.to_thread(read_catalog, self._repository)
         if self._record is None:
@@ -188,8 +189,8 @@ class ModelStore:
     def degraded(self, name: str | None = None) -> list[str]:
         """List the references and settings that cannot be followed, for one model or for all."""
         lines = [str(d) for d in self._routes.degraded(self.catalog or Catalog()) if name in (None, d.name)]
-        general = [self.default.problem, self._unreadable] if name is None else []
-        return [*lines, *filter(None, general)]
+        general = [self.default.problem, self._unreadable] if name is None and self.catalog else []
+        return [*lines, *(text for text in general if text and text not in self.missing())]
 
     async def close(self) -> None:
         """Finish the accepted images and unload all models."""
@@ -221,7 +222,7 @@ class ModelStore:
         return package
 
     def _default_reference(self) -> str:
-        return self.default.reference(self._repository.empty_message())
+        return self.default.reference(self._repository.empty_message)
 
     def _needs_load(self, package: Package) -> bool:
         return package not in self._models and (package not in self._failed or self._failed[package].is_due)
@@ -282,8 +283,8 @@ class ModelStore:
             (d.reference, f"{d.reference}: {d.answer}", logging.WARNING) for d in self._routes.degraded(catalog)
         ]
         foreign = [("foreign", f"skipped folders without a package: {', '.join(catalog.foreign)}", logging.INFO)]
-        empty = [("", self._repository.empty_message(), logging.WARNING)]
-        found = [*damaged, *degraded, *(foreign if catalog.foreign else []), *(empty if not catalog.packages else [])]
+        empty = [] if catalog.packages else [("", self._repository.empty_message(), logging.WARNING)]
+        found = [*damaged, *degraded, *(foreign if catalog.foreign else []), *empty]
         for subject, reason, level in found:
             if self._logged.is_new(subject, reason):
                 LOG.log(level, "%s", reason)
@@ -292,6 +293,6 @@ class ModelStore:
     def _remember(self) -> None:
         """Write what a restart must know, if it has changed. The bundled repository stays as it is."""
         record = make_record(self.default.recorded, self._routes.served)
-        if record != self._record and self._repository is self._preferred and self._repository.root.is_dir():
+        if record != self._record and self._repository is self._preferred and os.path.isdir(self._repository.root):
             write_record(self._repository.root, record)
         self._record = record

@@ -51,7 +51,7 @@ class Routes:
     def degraded(self, catalog: Catalog) -> list[Degraded]:
         """List the references whose target cannot be served. `name@latest` is left out if it is as `name`."""
         found: list[Degraded] = []
-        for reference in sorted({*catalog.targets, *self.current}):
+        for reference in sorted({*catalog.targets, *self.current, *catalog.unknown}):
             name = reference.partition("@")[0]
             reason = self._reason(reference, catalog)
             if reason:

@@ -106,6 +106,7 @@ if os.geteuid() == 0:
 repository = Repository(Path(sys.argv[1]))
 packages, problems = repository.scan()
 print([p.reference for p in packages], [(p.name, p.unreadable) for p in problems], repository.names())
+print(repository.foreign(), "is empty" in repository.empty_message())
 try:
     repository.resolve("locked")
 except PackageError as error:
@@ -128,6 +129,7 @@ def test_unreadable_folder_hides_only_its_model(tmp_path: Path, repository: Repo
         pytest.skip("this checkout is not readable for other users")
     assert done.stdout.splitlines() == [
         "['tiny@1'] [('locked', True)] ['tiny']",
+        "['locked', 'lost+found'] True",
         f"{repository.root / 'locked'}: cannot read the folder (Permission denied)",
     ]
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from model_zoo.contract import folders
 from model_zoo.contract.errors import PackageError, PackageNotFound
 from model_zoo.contract.package import Package
 from model_zoo.contract.repository import Repository
@@ -174,6 +176,41 @@ def test_served_version_answers_from_memory_while_its_files_are_damaged(
             "toy: serving version 1 from memory, because toy@1: model.onnx is missing"
         )
         await store.close()
+
+    run(test)
+
+
+def test_model_whose_folder_cannot_be_read_does_not_affect_others(
+    repository: Repository, publish: Publish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Root may read any folder, so the error is injected."""
+    publish()
+    publish("other")
+    scan = os.scandir
+
+    def refuse(path: Path) -> object:
+        if Path(path).name == "toy":
+            raise PermissionError(13, "Permission denied")
+        return scan(path)
+
+    async def test() -> None:
+        running = await _restarted(repository)
+        monkeypatch.setattr(folders.os, "scandir", refuse)
+        await running.refresh()
+        starting = await _restarted(repository)
+        for store, answer in ((running, "serving version 1"), (starting, "no version can be served")):
+            assert await version(store, "other") == 1
+            assert store.missing() == []
+            reason = f"{repository.root / 'toy'}: cannot read the folder (Permission denied)"
+            assert store.degraded() == [f"toy: {answer}, because {reason}"]
+        assert await version(running, "toy") == 1
+        with pytest.raises(PackageError, match="Permission denied"):
+            await version(starting, "toy")
+        monkeypatch.undo()
+        await starting.refresh()
+        assert await version(starting, "toy") == 1
+        await running.close()
+        await starting.close()
 
     run(test)
 
