@@ -8,15 +8,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model_zoo.contract.card import ModelCard
+from model_zoo.contract.card import ModelCard, WeightsOrigin
 from model_zoo.contract.letterbox import Size
 
 CLASS_NAMES = ("red", "green", "blue")
 THRESHOLDS = ("score_threshold", "iou_threshold", "distance_weight")
 
 
+TOY = {"candidates": 3, "max_detections": 3, "weights": WeightsOrigin("Apache-2.0", "toy", parents=())}
+
+
 def toy_card(name: str = "toy", size: Size = (64, 64), **changes: object) -> ModelCard:
-    return ModelCard(name, "toy", "toy", CLASS_NAMES, size, 32, **{"candidates": 3, "max_detections": 3} | changes)
+    return ModelCard(name, "toy", "toy", CLASS_NAMES, size, 32, **TOY | changes)
 
 
 def toy_onnx(card: ModelCard, *, work: int = 0) -> bytes:

@@ -26,7 +26,7 @@ class FileOptions:
     """Options of an export to a file."""
 
     output: Annotated[Path | None, option("FILE")] = None
-    """File to write, exactly so. If omitted, the source's name in this folder. A repository model's plan is published."""
+    """File to write. If omitted, the source's name in the current folder. A plan of a repository model is published."""
     format: Literal["onnx", "tensorrt"] = "onnx"
     """Format of the file: ONNX, or a TensorRT plan built from it."""
     raw: bool = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -13,13 +13,14 @@ from lineage.cli.arguments import option
 from lineage.cli.tables import format_table
 from model_zoo.contract.errors import LineageError, PackageError
 from model_zoo.contract.image_size import format_size
+from model_zoo.contract.licenses import binding_licenses
 from model_zoo.contract.package import Package
 from model_zoo.contract.plural import plural
 from model_zoo.contract.repository import LATEST, Repository
 from service.inference.bundled import BUNDLED_REPOSITORY, DEFAULT_REPOSITORY, REPOSITORY_HELP, repository_of
 
 SOME_UNUSABLE: Final = 1
-HEADER: Final = ("model", "aliases", "family", "variant", "input", "precision", "params", "metrics")
+HEADER: Final = ("model", "aliases", "family", "variant", "input", "precision", "params", "license", "metrics")
 ARCHITECTURE_HEADER: Final = ("variant", "family", "input", "params", "GFLOPs", "weights", "published")
 RIGHT_ALIGNED: Final = (2, 3, 4)  # input, params, GFLOPs
 
@@ -59,8 +60,8 @@ def _list_models(repository: Repository, as_json: bool) -> int:
         print(_nothing_listed(repository, len(problems)))
     if repository is BUNDLED_REPOSITORY:
         print(f"lineage: {DEFAULT_REPOSITORY.root} has no models; showing the bundled model", file=sys.stderr)
-    for problem in problems:
-        print(f"lineage: {problem.reason}", file=sys.stderr)
+    for line in [*_license_warnings(packages), *(problem.reason for problem in problems)]:
+        print(f"lineage: {line}", file=sys.stderr)
     return SOME_UNUSABLE if problems else 0
 
 
@@ -70,6 +71,18 @@ def _nothing_listed(repository: Repository, problems: int) -> str:
     foreign = repository.foreign()
     skipped = f" Skipped folders without a package: {', '.join(foreign)}." if foreign else ""
     return f"No models: {repository.empty_message()}.{skipped}"
+
+
+def _license_warnings(packages: Sequence[Package]) -> list[str]:
+    """Return a line for each license that binds, with the models it binds and the weights it comes from."""
+    bound: dict[tuple[str, str], list[str]] = {}
+    for package in packages:
+        weights = package.card.weights
+        for license, terms in binding_licenses(weights).items():
+            parents = [parent.name for parent in weights.parents or () if license in parent.license]
+            origin = f" (trained from {', '.join(parents)})" if parents else ""
+            bound.setdefault((license, terms), []).append(f"{package.reference}{origin}")
+    return [f"warning: license {license} of {', '.join(names)}: {terms}" for (license, terms), names in bound.items()]
 
 
 def _aliases(repository: Repository, package: Package) -> list[str]:
@@ -93,6 +106,7 @@ def _entry(package: Package, aliases: list[str]) -> dict[str, Any]:
         "input_size": list(card.input_size),
         "precision": card.precision,
         "params": card.params,
+        "weights": asdict(card.weights),
         "metrics": [asdict(metric) for metric in card.metrics],
     }
 
@@ -107,6 +121,7 @@ def _rows(entry: dict[str, Any]) -> Iterator[tuple[str, ...]]:
         format_size(entry["input_size"]),
         entry["precision"],
         f"{entry['params']:,}",
+        entry["weights"]["license"],
     )
     by_dataset: dict[str, list[str]] = {}
     for metric in entry["metrics"]:

@@ -50,12 +50,17 @@ def combine(licenses: Iterable[str]) -> str:
     return " AND ".join(dict.fromkeys(license for license in licenses if binding_terms(license))) or UNDECLARED
 
 
+def binding_licenses(weights: WeightsOrigin) -> dict[str, str]:
+    """Return the licenses of weights and of their parents that bind, each with its terms."""
+    licenses = (weights.license, *(parent.license for parent in weights.parents or ()))
+    single = (part for license in licenses for part in license.split(" AND "))
+    return {license: terms for license in single if (terms := binding_terms(license))}
+
+
 def describe_parents(weights: WeightsOrigin) -> str:
     """Return one line about the parents of weights, with the terms that bind."""
     parents = ", ".join(f"{parent.name} ({parent.license})" for parent in weights.parents or ())
-    binding = {parent.license: binding_terms(parent.license) for parent in weights.parents or ()}
-    terms = "".join(f"; {license}: {text}" for license, text in binding.items() if text)
-    return f"trained from {parents}{terms}"
+    return f"trained from {parents}" + "".join(f"; {name}: {text}" for name, text in binding_licenses(weights).items())
 
 
 def checked_license(license: str) -> str:

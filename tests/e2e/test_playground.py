@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
+from model_zoo.contract.card import ParentWeights, WeightsOrigin
 from model_zoo.contract.repository import Repository
 from tests.e2e.server import ROOT, Server
 from tests.tiny_onnx import toy_card, toy_onnx
@@ -29,8 +30,9 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium; on Deb
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("models")
-    for name in ("toy", "other"):
-        card, source = toy_card(name), folder / "model.onnx"
+    tuned = WeightsOrigin("AGPL-3.0", "run a", parents=(ParentWeights("yolov5n.pt", "0" * 64, "AGPL-3.0"),))
+    for name, changes in (("toy", {}), ("other", {"weights": tuned})):
+        card, source = toy_card(name, **changes), folder / "model.onnx"
         source.write_bytes(toy_onnx(card))
         Repository(folder / "repository").publish(card, {"model.onnx": source})
     with Server(folder / "repository") as server:
@@ -222,3 +224,13 @@ def test_layout_fits_phones_and_both_color_schemes(
         background = page.evaluate("getComputedStyle(document.body).backgroundColor")
         light = sum(map(int, re.findall(r"\d+", background)[:3])) > 3 * 128
         assert light == (scheme == "light")
+
+
+def test_license_and_parents_of_the_chosen_model_are_shown(page: Any) -> None:
+    page.select_option("#model", "toy")
+    assert page.text_content("#license") == "License: Apache-2.0."
+    page.select_option("#model", "other")
+    text = page.text_content("#license")
+    assert text.startswith(
+        "License: AGPL-3.0, trained from yolov5n.pt (AGPL-3.0). AGPL-3.0: a product or network service"
+    )

@@ -9,9 +9,10 @@ from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
 from model_zoo.contract.errors import PackageNotFound
+from model_zoo.contract.licenses import binding_licenses
 from model_zoo.contract.package import Package
 from model_zoo.contract.suggest import did_you_mean
-from service.api.native.schemas import Model, ModelDetail, Models, Version
+from service.api.native.schemas import Model, ModelDetail, Models, Parent, Version
 from service.api.problems import documented
 from service.inference.catalog import Catalog
 from service.inference.model_store import ModelStore
@@ -67,6 +68,14 @@ def _version(store: ModelStore, package: Package) -> Version:
     failure = store.failure(package)
     next_try = failure.next_try_at.isoformat(timespec="seconds") if failure else None
     reason = failure.reason if failure else None
+    weights = package.card.weights
     return Version(
-        version=package.version, state=store.state(package), digest=package.digest, reason=reason, next_try=next_try
+        version=package.version,
+        state=store.state(package),
+        digest=package.digest,
+        reason=reason,
+        next_try=next_try,
+        license=weights.license,
+        parents=None if weights.parents is None else [Parent(**vars(parent)) for parent in weights.parents],
+        terms=binding_licenses(weights),
     )

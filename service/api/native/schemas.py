@@ -93,10 +93,19 @@ class DetectAnswer(BaseModel):
     timing_ms: Timing
 
 
+class Parent(BaseModel):
+    """Weights that other weights were trained from."""
+
+    name: str
+    sha256: str
+    license: str
+
+
 class Version(BaseModel):
     """One version of a model and its state. If it has failed: `reason`, and the time of the next try (ISO 8601).
 
-    A damaged version has no digest. Its files are checked at every poll.
+    A damaged version has no digest. Its files are checked at every poll. `terms` has the licenses of the weights and of
+    their parents that bind users, and how. `parents` is null if they are not known.
     """
 
     version: int
@@ -104,6 +113,9 @@ class Version(BaseModel):
     digest: str | None
     reason: str | None = None
     next_try: str | None = None
+    license: str | None = None
+    parents: list[Parent] | None = None
+    terms: dict[str, str] = {}
 
 
 class Model(BaseModel):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lineage.cli.main import main
-from model_zoo.contract.card import Metric
+from model_zoo.contract.card import Metric, ParentWeights, WeightsOrigin
 from model_zoo.contract.repository import Repository
 from model_zoo.registry import variants
 from tests.tiny_onnx import toy_card
@@ -44,7 +44,7 @@ def test_table_has_a_row_per_version_and_dataset(repository: Repository, capsys:
     assert captured.err == ""
     header, *rows = [line.split("  ") for line in captured.out.splitlines()]
     assert [cell.strip() for cell in header if cell] == [
-        "model", "aliases", "family", "variant", "input", "precision", "params", "metrics",
+        "model", "aliases", "family", "variant", "input", "precision", "params", "license", "metrics",
     ]  # fmt: skip
     assert [row[0] for row in rows if row[0]] == ["bus@1", "car@1", "car@2"]
     text = captured.out.splitlines()
@@ -54,6 +54,26 @@ def test_table_has_a_row_per_version_and_dataset(repository: Repository, capsys:
     assert "stable" in text[3]
     assert "latest" in text[4]
     assert "fp16" in text[4]
+
+
+def test_licenses_that_bind_are_warned_about(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, repository = tmp_path / "some.onnx", Repository(tmp_path / "models")
+    source.write_bytes(b"graph")
+    parents = (ParentWeights("yolov5n.pt", "0" * 64, "AGPL-3.0"), ParentWeights("mine.pt", "1" * 64, "MIT"))
+    for name, weights in (
+        ("free", WeightsOrigin("MIT", parents=())),
+        ("tuned", WeightsOrigin("MIT", parents=parents)),
+        ("official", WeightsOrigin("AGPL-3.0", parents=())),
+        ("found", WeightsOrigin()),
+    ):
+        repository.publish(toy_card(name, weights=weights), {"model.onnx": source})
+    assert main(["models", "--repository", str(repository.root), "--json"]) == 0
+    captured = capsys.readouterr()
+    [agpl, unknown] = sorted(captured.err.splitlines())
+    assert "license AGPL-3.0 of official@1, tuned@1 (trained from yolov5n.pt): a product or network service" in agpl
+    assert "license unknown of found@1: the owner may not permit your use" in unknown
+    by_name = {model["name"]: model["weights"] for model in json.loads(captured.out)["models"]}
+    assert by_name["tuned"]["parents"][0] == {"name": "yolov5n.pt", "sha256": "0" * 64, "license": "AGPL-3.0"}
 
 
 def test_json_lists_models_and_aliases(repository: Repository, capsys: pytest.CaptureFixture[str]) -> None:

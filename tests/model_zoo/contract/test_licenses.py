@@ -46,7 +46,7 @@ def test_licenses_of_parents_are_combined() -> None:
 
 def test_parents_are_described_with_their_terms() -> None:
     parents = (ParentWeights("run/best.safetensors", "", UNDECLARED), ParentWeights("yolov5n.pt", "", "AGPL-3.0"))
-    text = describe_parents(WeightsOrigin(parents=parents))
+    text = describe_parents(WeightsOrigin("AGPL-3.0", parents=parents))
     assert text.startswith(
         "trained from run/best.safetensors (NOASSERTION), yolov5n.pt (AGPL-3.0); AGPL-3.0: a product"
     )

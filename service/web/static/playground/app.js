@@ -156,6 +156,19 @@ async function listModels() {
   $("model").replaceChildren(...models.map(({ name }) => element("option", { value: name, textContent: name })));
   if (models.some(({ name }) => name === selected)) $("model").value = selected;
   if (!models.length) fail("The repository has no model yet. Add one with `lineage import` or `lineage export`.");
+  const describe = () => describeLicense(models.find(({ name }) => name === $("model").value));
+  $("model").addEventListener("change", describe);
+  describe();
+}
+
+// License of the model's weights, the weights they were trained from, and the terms that bind users.
+function describeLicense(model) {
+  const version = model?.versions.find(({ version }) => version === model.default);
+  const parents = (version?.parents ?? []).map(({ name, license }) => `${name} (${license})`);
+  const trained = parents.length ? `, trained from ${parents.join(", ")}` : "";
+  const terms = Object.entries(version?.terms ?? {}).map(([name, text]) => ` ${name}: ${text}.`);
+  $("license").textContent = version?.license ? `License: ${version.license}${trained}.${terms.join("")}` : "";
+  $("license").hidden = !version?.license;
 }
 
 async function listSamples() {

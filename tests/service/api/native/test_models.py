@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from starlette.testclient import TestClient
 
+from model_zoo.contract.card import ParentWeights, WeightsOrigin
 from model_zoo.contract.repository import Repository
 from service.api.native.schemas import Model, ModelDetail, Models
 from tests.service.app_client import check_problem, serving, wait_until
 from tests.service.conftest import Publish
 from tests.service.fake_engine import open_fake_engine
+from tests.tiny_onnx import toy_card
 
 
 def test_models_are_listed_with_versions_states_and_problems(repository: Repository, publish: Publish) -> None:
@@ -30,6 +34,18 @@ def test_models_are_listed_with_versions_states_and_problems(repository: Reposit
         card = ModelDetail.model_validate(shown).card
         assert card is not None
         assert card["class_names"] == ["red", "green", "blue"]
+
+
+def test_license_parents_and_terms_are_listed(repository: Repository, tmp_path: Path) -> None:
+    (tmp_path / "a.onnx").write_bytes(b"model")
+    parent = ParentWeights("yolov5n.pt", "0" * 64, "AGPL-3.0")
+    for weights in (WeightsOrigin("MIT", parents=(parent,)), WeightsOrigin("MIT", parents=())):
+        repository.publish(toy_card(weights=weights), {"model.onnx": tmp_path / "a.onnx"})
+    with serving(repository, open_fake_engine) as client:
+        [first, second] = client.get("/models").json()["models"][0]["versions"]
+    assert (first["license"], first["parents"]) == ("MIT", [vars(parent)])
+    assert "complete source" in first["terms"]["AGPL-3.0"]
+    assert (second["parents"], second["terms"]) == ([], {})
 
 
 def test_unknown_model_lists_the_available_ones(client: TestClient) -> None:
