@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum, auto
 from http import HTTPStatus
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -16,6 +17,12 @@ from service.api.errors import BadRequest, HeadTooSlow, RequestError, TooManyCon
 from service.api.problems import MEDIA_TYPE, RETRY_AFTER, problem
 from service.deploy.connections import Connections
 from service.deploy.transport import LingeringTransport
+from service.telemetry.logs import OncePerSecond
+
+LOG: Final = logging.getLogger(__name__)
+LOG.addFilter(OncePerSecond())
+_TLS_HANDSHAKE: Final = b"\x16\x03"
+_MAX_FAULT: Final = 200
 
 
 @dataclass(frozen=True)
@@ -47,11 +54,26 @@ class Phase(Enum):
     """The end of the connection."""
 
 
+class ExplainingConnection(h11.Connection):
+    """h11's connection, which keeps the reason why a request is malformed."""
+
+    fault = ""
+
+    def next_event(self) -> Any:
+        """Return the next event."""
+        try:
+            return super().next_event()
+        except h11.RemoteProtocolError as error:
+            self.fault = str(error)[:_MAX_FAULT]
+            raise
+
+
 class ProblemProtocol(H11Protocol):
     """Limits each phase of a connection, and answers malformed HTTP as the application answers a bad request."""
 
     def __init__(self, *args: Any, connections: Connections, limits: TimeLimits, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.conn: ExplainingConnection = ExplainingConnection(h11.SERVER)
         self._open, self._limits = connections, limits
         self._phase: Phase | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -122,8 +144,11 @@ class ProblemProtocol(H11Protocol):
         self.transport.abort()
 
     def send_400_response(self, msg: str) -> None:
-        """Answer malformed HTTP with a problem."""
-        self._refuse(BadRequest(msg))
+        """Answer malformed HTTP with a problem that has the reason."""
+        is_tls = self.conn.trailing_data[0].startswith(_TLS_HANDSHAKE)
+        fault = "TLS (https://): this server speaks plain http://" if is_tls else self.conn.fault
+        LOG.warning("malformed HTTP from %s: %s", self.client, fault)
+        self._refuse(BadRequest(f"malformed HTTP: {fault or msg}"))
 
     def _should_upgrade(self) -> bool:
         return False  # there is no other protocol; clients that offer h2c or WebSocket get HTTP/1.1

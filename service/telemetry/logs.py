@@ -55,7 +55,7 @@ def configure_logging(level: str) -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(LogfmtFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)  # its start-up messages repeat ours
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # its messages repeat ours
 
 
 def _escape(character: str) -> str:

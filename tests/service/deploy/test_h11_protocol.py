@@ -182,3 +182,19 @@ def _is_closed(connection: socket.socket) -> bool:
         return connection.recv(1) == b""
     except ConnectionResetError:
         return True
+
+
+@pytest.mark.parametrize(
+    ("sent", "reason"),
+    [
+        (b"GET / HTTP/1.1\r\n\r\n", "Missing mandatory Host: header"),
+        (b"GET /a b HTTP/1.1\r\nHost: x\r\n\r\n", "illegal request line"),
+        (b"nonsense" * 100 + b"\r\n\r\n", "illegal request line"),
+        (get("/", "POST", "Content-Length: 1", "Content-Length: 2"), "conflicting Content-Length headers"),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "this server speaks plain http://"),
+    ],
+)
+def test_malformed_http_is_explained(port: int, sent: bytes, reason: str) -> None:
+    detail = json.loads(exchange(port, sent, end=False).partition(b"\r\n\r\n")[2])["detail"]
+    assert reason in detail
+    assert len(detail) < 300
