@@ -39,8 +39,17 @@ PACKAGES = ("yolo-lineage", "torch", "numpy", "opencv-python-headless", "faster-
 
 
 def create_run_folder(runs: Path, name: str) -> Path:
-    """Create the folder of a new run: `name`, or `name-2`, `name-3`, ... if it exists."""
-    runs.mkdir(parents=True, exist_ok=True)
+    """Create the folder of a new run: `name`, or `name-2`, `name-3`, ... if it exists.
+
+    Raises:
+        LineageError: `runs` is not a folder.
+    """
+    try:
+        runs.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise LineageError(
+            f"--runs: expected a folder, or a name for a new one; got {runs}, which is a file"
+        ) from error
     for number in itertools.count(1):
         folder = runs / (name if number == 1 else f"{name}-{number}")
         try:

@@ -25,7 +25,7 @@ from training.data.validation.check import require_valid
 from training.data.validation.findings import MAX_LISTED
 from training.evaluate.coco import Metrics
 from training.evaluate.evaluation import Evaluation, EvaluationImages, evaluate_detector
-from training.loop.autobatch import choose_batch
+from training.loop.autobatch import MAX_BATCH, choose_batch
 from training.loop.distributed import ProcessGroup
 from training.loop.engine import TrainLoop
 from training.loop.precision import DTYPES, ComputePrecision, choose_device, choose_precision
@@ -81,16 +81,18 @@ def start_run(config: TrainConfig, group: ProcessGroup, resources: ExitStack, lo
     """
     recipe = resolve_recipe(config, recipe_of(config.model))  # first: checking a dataset can take minutes
     dataset = _open_checked(config, group, log)
+    _require_batch(config, len(dataset.split(config.train_split).records))
     detector = create_detector(config, dataset)
     initialize_weights(detector, config, dataset.split(config.train_split), log)
     device = choose_device(config.device, group.local_rank)
     config = replace(config, image_size=detector.input_spec.size, precision=choose_precision(config.precision, device))
     config = replace(config, batch=group.broadcast(_choose_batch(config, recipe, detector, group)))
-    config = replace(config, threads=_choose_threads(config, recipe, detector, group, log))
-    _set_threads(config.threads, resources)
     folder = group.broadcast(create_run_folder(config.runs, config.name or config.model) if group.is_main else Path())
     if group.is_main:
         resources.enter_context(lock_folder(folder))
+    config = replace(config, threads=_choose_threads(config, recipe, detector, group, log))
+    _set_threads(config.threads, resources)
+    if group.is_main:
         weights = {"weights": asdict(detector.weights)}
         write_config(folder, describe_run(config, recipe, dataset, group.world_size) | weights)
     return _build_session(config, recipe, dataset, detector, folder, group, TrainingState())
@@ -147,6 +149,15 @@ def _open_checked(config: TrainConfig, group: ProcessGroup, log: Log) -> Dataset
             log(f"{plural(len(warnings) - MAX_LISTED, 'more warning')}. To list them: lineage data check {config.data}")
     group.broadcast(None)  # barrier: the other ranks wait for the check
     return dataset
+
+
+def _require_batch(config: TrainConfig, images: int) -> None:
+    """Raise LineageError for a batch that would mostly repeat images. A batch that is a little larger is filled up."""
+    if config.batch != "auto" and config.batch > max(images, MAX_BATCH):
+        raise LineageError(
+            f"--batch: expected at most {max(images, MAX_BATCH):,} for {plural(images, 'training image')}; "
+            f"got {config.batch:,}"
+        )
 
 
 def _choose_batch(config: TrainConfig, recipe: Recipe, detector: Detector, group: ProcessGroup) -> int:

@@ -70,11 +70,11 @@ def _run(trainer: Trainer) -> str:
     try:
         return trainer.run()
     except OSError as error:
-        checkpoint = trainer.folder / CHECKPOINT
-        advice = f"lineage train --resume {trainer.folder}" if checkpoint.is_file() else "start the run again"
+        can_resume = (trainer.folder / CHECKPOINT).is_file()
+        advice = f"lineage train --resume {trainer.folder}" if can_resume else "the same command"
         raise LineageError(
             f"{trainer.folder}: training stopped after epoch {trainer.state.epoch}: {describe(error)}. Free some space "
-            f"or correct the permissions, then continue: {advice}"
+            f"or correct the permissions, then continue with: {advice}"
         ) from error
 
 

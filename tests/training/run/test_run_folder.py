@@ -19,9 +19,9 @@ def test_existing_folders_are_never_reused(tmp_path: Path) -> None:
 
 def test_unusable_folder_of_runs_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    (tmp_path / "dangling").symlink_to(tmp_path / "absent")
-    for runs in (tmp_path / "file", tmp_path / "file/below", tmp_path / "dangling"):
-        with pytest.raises(OSError, match=str(runs)):
+    (tmp_path / "link").symlink_to(tmp_path / "absent")  # mkdir reports that it exists
+    for runs in (tmp_path / "file", tmp_path / "file/below", tmp_path / "link"):
+        with pytest.raises(LineageError, match=f"--runs: expected a folder, .*; got the file {runs}"):
             create_run_folder(runs, "yolov5n")
 
 

@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -185,6 +186,12 @@ def test_folder_without_a_valid_config_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"config": {"model": 3}}')
     with pytest.raises(LineageError, match="expected the config of a run, but the file is damaged"):
         resume(tmp_path)
+
+
+def test_batch_of_mostly_repeated_images_is_refused(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(LineageError, match="--batch: expected at most 128 for 16 training images; got 99,999"):
+        train(replace(build_config(data, tmp_path), batch=99_999))
+    assert not list(tmp_path.iterdir())
 
 
 def test_run_that_another_process_trains_is_not_resumed(finished: Path) -> None:
