@@ -68,10 +68,9 @@ class PartReader:
         start = max(len(self._buffer) - self._overlap, 0)
         self._buffer += b"" if self._ended else chunk
         while not self._ended and (found := self._delimiter.search(self._buffer, start)):
-            content, start = bytes(self._buffer[: found.start()]), 0
-            self._ended = found["last"] is not None
+            self._add(found.start())
+            self._ended, start = found["last"] is not None, 0
             del self._buffer[: found.end()]
-            self._add(content.removesuffix(b"\r"))
 
     def finish(self) -> list[Part]:
         """Return the parts.
@@ -83,13 +82,16 @@ class PartReader:
             raise BadRequest("multipart body: expected the closing delimiter --BOUNDARY--; the body is cut short")
         return self._parts or []
 
-    def _add(self, content: bytes) -> None:
+    def _add(self, end: int) -> None:
+        """Add the part that fills the buffer up to `end`, the line feed before its delimiter."""
         if self._parts is None:
             self._parts = []
         elif len(self._parts) == self._max_parts:
             raise BadRequest(f"multipart body: Too many files. Maximum number of files is {self._max_parts}.")
         else:
-            self._parts.append(_parse_part(content, self._charset))
+            with memoryview(self._buffer) as view:  # slices of it are no copies
+                end -= view[max(end - 1, 0) : end] == b"\r"
+                self._parts.append(_parse_part(view[:end], self._charset))
 
 
 def _boundary(header: Message) -> bytes:
@@ -99,15 +101,15 @@ def _boundary(header: Message) -> bytes:
     return boundary
 
 
-def _parse_part(content: bytes, charset: str) -> Part:
+def _parse_part(content: memoryview, charset: str) -> Part:
     blank = _BLANK_LINE.search(content, 0, MAX_HEAD)
     if blank is None:
         raise BadRequest(f"multipart body: expected a blank line after at most {MAX_HEAD} bytes of headers in a part")
-    head = HeaderParser().parsestr(_decode(_FOLD.sub(b"", content[: blank.end()]), charset))
+    head = HeaderParser().parsestr(_decode(_FOLD.sub(b"", bytes(content[: blank.end()])), charset))
     values = _disposition(head)
     if "name" not in values:
         raise BadRequest('multipart body: The Content-Disposition header field "name" must be provided.')
-    return Part(values["name"], values.get("filename") or None, _decode_body(head, content[blank.end() :]))
+    return Part(values["name"], values.get("filename") or None, _decode_body(head, bytes(content[blank.end() :])))
 
 
 def _disposition(head: Message) -> dict[str, str]:
