@@ -21,10 +21,10 @@ from typing import Any, TypeVar
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from model_zoo.cache_folder import cache_folder
 from model_zoo.contract.files import write_atomic
+from model_zoo.progress import track
 
 VERSION = f"3, OpenCV {cv2.__version__}"  # increase the number when a reader returns something else for the same files
 # A file can change twice within one tick of its file system's clock and keep its times. Times of files younger than
@@ -65,7 +65,7 @@ def save_arrays(path: Path, key: str, arrays: Arrays) -> None:
 def cached_file_info(path: Path, files: Sequence[Path], read: Callable[[Path], Info], title: str) -> list[Info]:
     """Return `read(file)` for each file, from the cache at `path` if the file is unchanged.
 
-    `read` returns a tuple of JSON values. Files are read in parallel, with a progress bar on a terminal. Results are
+    `read` returns a tuple of JSON values. Files are read in parallel, showing their progress. Results are
     stored even if reading is interrupted.
     """
     cached = _load_info(path)
@@ -76,8 +76,7 @@ def cached_file_info(path: Path, files: Sequence[Path], read: Callable[[Path], I
         results: dict[str, Info] = {}
         try:
             infos = pool.map(read, (by_name[name] for name in changed))
-            bar = tqdm(infos, title, len(changed), unit="file", leave=False, disable=None if changed else True)
-            for name, info in zip(changed, bar, strict=True):
+            for name, info in zip(changed, track(infos, title, len(changed), "file"), strict=True):
                 results[name] = info
         finally:
             pool.shutdown(cancel_futures=True)
@@ -111,7 +110,7 @@ def _file_version(path: Path) -> list[int]:
     """
     try:
         status = path.stat()
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a name with a null byte
         return []
     return [status.st_size, status.st_mtime_ns, status.st_ctime_ns]
 

@@ -74,8 +74,10 @@ def hash_images(root: Path, images: Sequence[Path]) -> list[ImageHash]:
 def _read_info(path: Path) -> ImageInfo:
     try:
         data = path.read_bytes()
+    except (FileNotFoundError, ValueError):  # ValueError: a name with a null byte
+        return ImageInfo(error="missing")
     except OSError as error:
-        return ImageInfo(error="missing" if isinstance(error, FileNotFoundError) else str(error.strerror))
+        return ImageInfo(error=str(error.strerror))
     if not data:
         return ImageInfo(error="empty")
     try:

@@ -131,7 +131,7 @@ class Trainer:
         if self.evaluate is None or (epoch % self.config.evaluate_every and epoch < self.epochs):
             return
         row |= metrics_row(self.evaluate(self.loop.average.detector))
-        if (fitness := fitness_of(row)) > self.state.best_fitness:
+        if (fitness := fitness_of(row)) > self.state.best_fitness or fitness < 0:  # without objects, the newest is best
             self.state.best_fitness, self.state.best_epoch = fitness, epoch
             store.save(self.loop.average.detector, self.folder / BEST)
 

@@ -165,6 +165,13 @@ def test_best_weights_are_those_of_the_best_epoch(tmp_path: Path) -> None:
     assert not torch.equal(best["backbone.stem.conv.weight"], last["backbone.stem.conv.weight"])
 
 
+def test_newest_weights_are_the_best_if_nothing_can_be_measured(tmp_path: Path) -> None:
+    config = replace(CONFIG, patience=1)
+    trainer = run_with_aps(tmp_path / "run", config, -1.0, -1.0, -1.0, epochs=3)
+    assert (trainer.state.stop_reason, trainer.state.best_epoch) == (FINISHED, 3)
+    assert (tmp_path / "run" / "best.safetensors").is_file()
+
+
 def test_last_epoch_is_always_evaluated(tmp_path: Path) -> None:
     trainer = run_with_aps(tmp_path / "run", replace(CONFIG, evaluate_every=2), 0.1, 0.2, 0.3)
     assert ["ap" in row for row in trainer.state.history] == [False, True, False, True, True]

@@ -7,6 +7,7 @@ Roboflow, LabelImg and Label Studio write folders of images and text files with 
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -54,7 +55,7 @@ def read_data_file(file: Path) -> tuple[Description, list[Finding]]:
     splits: dict[str, list[Path]] = {}
     for split in (key for key in SPLITS if values.get(key)):
         [path] = locate([values[split]], [file.parent, Path()])
-        if path.is_dir() or path.is_file():
+        if os.path.exists(path):
             splits[split] = [path]
         else:
             kind = "test-missing" if split == "test" else "split-missing"
@@ -99,7 +100,7 @@ def _read_names(file: Path, values: Mapping[str, str], lines: Mapping[str, int])
     if not values.get("names"):
         raise LabelError("classes", "names: expected a file with one class name per line; add names = obj.names")
     [path] = locate([values["names"]], [file.parent, Path()])
-    if not path.is_file():
+    if not os.path.isfile(path):
         text = f"names: file {values['names']} does not exist (expected {path}); add it or correct the path"
         raise LabelError("classes", text, lines["names"])
     names = read_names(path)

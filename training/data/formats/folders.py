@@ -41,7 +41,7 @@ class FoundFiles(NamedTuple):
 
 def is_hidden(name: str) -> bool:
     """Return whether a file or folder of this name belongs to the system or to a tool."""
-    return name.startswith((".", "~$")) or name.lower() in SYSTEM_NAMES
+    return (name.startswith((".", "~$")) and name != "..") or name.lower() in SYSTEM_NAMES
 
 
 def visible(paths: Iterable[Path]) -> list[Path]:

@@ -60,6 +60,7 @@ def missing_labels(images: Sequence[LabeledImage]) -> list[Finding]:
         text = f"none of the {len(images):,} images has a label file; expected {first.label_file} for the first"
         return [Finding("labels-missing", first.list_file, 0, f"{text}; add the files")]
     text = "label file {} does not exist, the image counts as empty; add the file"
+    missing = [image for image in missing if os.path.isfile(image.image)]  # a missing image is reported as such
     return [Finding("label-missing", image.image, 0, text.format(image.label_file)) for image in missing]
 
 

@@ -6,6 +6,8 @@ lists. The end of such a path is still right: leading folders are dropped until 
 
 from __future__ import annotations
 
+import codecs
+import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,6 +16,17 @@ from urllib.parse import unquote, urlsplit
 MAX_PROBED = 50  # names that are looked up to decide where files are
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 _DRIVE = re.compile(r"[A-Za-z]:")
+
+
+def read_lines(file: Path) -> list[str]:
+    """Return the lines of a list without white space around them, in UTF-8, or in UTF-16 with a byte order mark.
+
+    Names in other encodings are reported later as missing images.
+    """
+    data = file.read_bytes()
+    is_utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    text = data.decode("utf-16" if is_utf16 else "utf-8-sig", errors="replace")
+    return [line.strip().strip("\"'") for line in text.splitlines()]
 
 
 def path_parts(name: str) -> list[str]:
@@ -36,7 +49,7 @@ def locate(names: Sequence[str], folders: Sequence[Path]) -> list[Path]:
     finds one of the first names is used. If none does, names are relative to the first folder.
     """
     for paths in _ways(names, folders):
-        if any(path.is_file() for path in paths[:MAX_PROBED]):
+        if any(map(os.path.isfile, paths[:MAX_PROBED])):
             return paths
     return [folders[0] / name for name in names]
 

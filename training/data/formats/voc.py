@@ -26,6 +26,7 @@ from training.data.formats.label_files import (
     missing_labels,
     shared_labels,
 )
+from training.data.formats.listed_paths import read_lines
 from training.data.formats.raw_labels import (
     ObjectRow,
     RawDataset,
@@ -41,7 +42,6 @@ from training.data.formats.voc_layout import (
     find_roots,
     list_flat_folders,
     list_roots,
-    read_list,
 )
 from training.data.formats.xml_documents import UNDECODABLE, decode_xml, parse_xml
 from training.data.validation.findings import Finding, LabelError
@@ -151,11 +151,12 @@ def _assign_class_ids(class_list: Path, splits: dict[str, RawLabels]) -> RawData
     occurring = {name for labels in splits.values() for name in labels.class_names.tolist()}
     names = tuple(sorted(occurring))
     if class_list.is_file():
-        names = tuple(filter(None, map(str.strip, read_list(class_list))))
+        names = tuple(filter(None, read_lines(class_list)))
     class_ids = {name: i for i, name in enumerate(names)}
     renumbered = {split: _renumber(labels, class_ids, class_list) for split, labels in splits.items()}
     text = "no object has a class; label some"
-    findings = () if names else (Finding("no-objects", class_list.parent, 0, text),)
+    has_findings = any(labels.findings for labels in splits.values())
+    findings = () if names or has_findings else (Finding("no-objects", class_list.parent, 0, text),)
     return RawDataset(names, tuple(range(len(names))), renumbered, findings)
 
 

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -15,7 +16,7 @@ from typing import NamedTuple
 from training.data.dataset import is_split_name
 from training.data.formats.folders import IMAGE_SUFFIXES, find_files, hidden_note, is_hidden, visible
 from training.data.formats.label_files import LabeledImage, shared_label
-from training.data.formats.listed_paths import path_parts
+from training.data.formats.listed_paths import path_parts, read_lines
 from training.data.formats.xml_documents import decode_xml, parse_xml
 from training.data.validation.findings import Finding, LabelError
 
@@ -146,20 +147,15 @@ def _find_lists(folder: VOCFolder) -> list[Path]:
 
 def _is_class_list(file: Path, folder: VOCFolder) -> bool:
     """Return whether all lines of a list end with -1, 0 or 1, and no whole line is an id."""
-    lines = [line.strip() for line in read_list(file) if line.strip()]
+    lines = list(filter(None, read_lines(file)))
     ids = folder.annotations.keys() | folder.images.keys()
     return bool(lines) and all(_FLAG.search(line) for line in lines) and not any(line in ids for line in lines)
 
 
-def read_list(file: Path) -> list[str]:
-    """Return the lines of a list. Names that are not UTF-8 are reported later as missing images."""
-    return file.read_text(encoding="utf-8-sig", errors="replace").splitlines()
-
-
 def _read_list(file: Path, folder: VOCFolder, findings: list[Finding]) -> Iterator[LabeledImage]:
-    for line, text in enumerate(read_list(file), 1):
-        if text.strip():
-            yield _labeled(_find_id(text.strip(), folder), folder, file, line, findings)
+    for line, text in enumerate(read_lines(file), 1):
+        if text:
+            yield _labeled(_find_id(text, folder), folder, file, line, findings)
 
 
 def _find_id(text: str, folder: VOCFolder) -> str:
@@ -176,9 +172,9 @@ def _labeled(name: str, folder: VOCFolder, source: Path, line: int, findings: li
     xml = folder.annotations.get(name, folder.root / ANNOTATION_FOLDERS[0] / f"{name}.xml")
     images = folder.images.get(name, ())
     image = images[0] if images else folder.image_folder / f"{name}.jpg"
-    if len(images) != 1 and xml.is_file():
+    if len(images) != 1 and os.path.isfile(xml):
         named = folder.image_folder / _file_name(xml)
-        if named.is_file():
+        if os.path.isfile(named):
             image = named
         elif images:
             findings.append(shared_label(xml, images))
@@ -196,4 +192,4 @@ def _file_name(xml: Path) -> str:
 
 
 def _read(xml: Path) -> bytes | None:
-    return xml.read_bytes() if xml.is_file() else None
+    return xml.read_bytes() if os.path.isfile(xml) else None

@@ -23,7 +23,7 @@ from training.data.formats.label_files import (
     missing_labels,
     shared_labels,
 )
-from training.data.formats.listed_paths import locate
+from training.data.formats.listed_paths import locate, read_lines
 from training.data.formats.raw_labels import ObjectRow, RawDataset, RawLabels, cached_labels, decode
 from training.data.formats.yolo_description import Description, read_description
 from training.data.formats.yolo_lines import parse_line
@@ -75,8 +75,7 @@ def list_images(source: Path, folder: Path, hidden: list[Path]) -> list[ListedIm
         return [ListedImage(path, source, 0) for path in found.files]
     if source.suffix.lower() in IMAGE_SUFFIXES:
         return [ListedImage(source, source, 0)]
-    text = source.read_text(encoding="utf-8-sig", errors="replace")
-    lines = {line: name.strip().strip("\"'") for line, name in enumerate(text.splitlines(), 1) if name.strip()}
+    lines = {line: name for line, name in enumerate(read_lines(source), 1) if name}
     paths = _resolve(list(lines.values()), source, folder)
     skipped = {path for path in paths if any(map(is_hidden, _inner_parts(path, folder)))}
     hidden += skipped
@@ -110,20 +109,18 @@ def _read_image(entry: ListedImage) -> LabeledImage:
 
 def _label_candidates(image: Path) -> Iterator[Path]:
     """Yield where the labels of an image can be. Labels may be beside the target of a link."""
-    yield label_file(image)
-    yield image.with_suffix(".txt")
-    target = Path(os.path.realpath(image))
-    yield label_file(target)
-    yield target.with_suffix(".txt")
+    for path in (image, Path(os.path.realpath(image))) if os.path.isfile(image) else (image,):
+        yield label_file(path)
+        yield path.parent / f"{path.stem}.txt"
 
 
 def _first_file(paths: Iterable[Path]) -> Path | None:
-    return next((path for path in paths if path.is_file()), None)
+    return next(filter(os.path.isfile, paths), None)  # unlike Path.is_file, False for names that cannot exist
 
 
 def label_file(image: Path) -> Path:
     """Return the label file of an image: its last folder `images` replaced by `labels`, or beside the image."""
-    return _label_folder(image.parent) / image.with_suffix(".txt").name
+    return _label_folder(image.parent) / f"{image.stem}.txt"
 
 
 def _label_folder(folder: Path) -> Path:

@@ -7,6 +7,7 @@ tried. All scalars are read as text, so a class may be called `no`. `kpt_shape: 
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -92,7 +93,7 @@ def _class_names(document: Mapping[str, Any], lines: Mapping[str, int], folder: 
     if isinstance(names, dict):
         names = _sort_names(names, line)
     if isinstance(names, str):
-        names = read_names(folder / names) if (folder / names).is_file() else [n.strip() for n in names.split(",")]
+        names = read_names(folder / names) if os.path.isfile(folder / names) else [n.strip() for n in names.split(",")]
     if not isinstance(names, list) or not names or not all(isinstance(name, str) and name.strip() for name in names):
         got = shorten(names) if "names" in document else "none"
         text = f"names: expected a list of names, or a mapping from number to name; got {got}; add the names"
@@ -153,10 +154,11 @@ def _split_sources(value: Any, split: str, folder: Path, file_folder: Path) -> l
 
 def _locate(entry: str, split: str, folder: Path, file_folder: Path) -> Path:
     parts = path_parts(entry)
-    ends = [Path(*parts[i:]) for i in range(len(parts))] if is_foreign(entry) else []
-    candidates = list(dict.fromkeys(base / path for path in (entry, *ends) for base in (folder, file_folder)))
+    ends = ["/".join(parts[i:]) for i in range(len(parts))] if is_foreign(entry) else []
+    paths = [entry, *ends[:1], *(end for end in ends[1:] if end != "images")]  # which has the images of any split
+    candidates = list(dict.fromkeys(base / path for path in paths for base in (folder, file_folder)))
     for path in candidates:
-        if path.exists():
+        if os.path.exists(path):  # unlike Path.exists, False for names that cannot exist
             return path
     kind = "test-missing" if split == "test" else "split-missing"
     tried = ", ".join(map(str, candidates[:MAX_LISTED]))

@@ -96,7 +96,13 @@ def test_hidden_files_are_skipped_and_counted(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["images\\train\\train_0.jpg", "D:/set/images/train/train_0.jpg", '"images/train/a b.JPG"']
+    "name",
+    [
+        "images\\train\\train_0.jpg",
+        "D:/set/images/train/train_0.jpg",
+        '"images/train/a b.JPG"',
+        "../set/images/train/a b.JPG",
+    ],
 )
 def test_lists_of_other_systems_are_read(name: str, tmp_path: Path) -> None:
     root = make_yolo(tmp_path / "set")
@@ -105,6 +111,22 @@ def test_lists_of_other_systems_are_read(name: str, tmp_path: Path) -> None:
     (root / "some.lst").write_text(f"{name}\r\n")
     write_yaml(root, "train: some.lst\nval: images/val\nnames: [ant, bee]\n")
     assert [len(record.boxes) for record in open_dataset(root).split("train").records] == [1]
+
+
+def test_lists_in_utf16_are_read(tmp_path: Path) -> None:
+    root = make_yolo(tmp_path / "set")
+    (root / "some.txt").write_bytes("images\\train\\train_0.jpg\r\nimages\\train\\train_1.jpg\r\n".encode("utf-16"))
+    write_yaml(root, "train: some.txt\nval: images/val\nnames: [ant, bee]\n")
+    assert [len(record.boxes) for record in open_dataset(root).split("train").records] == [1, 2]
+
+
+@pytest.mark.parametrize("name", ["a\0b.jpg", f"{'x' * 5000}.jpg", "/dev/null/a.jpg", "caf\ufffd.jpg", "/", ".."])
+def test_impossible_names_are_missing_images(name: str, tmp_path: Path) -> None:
+    root = make_yolo(tmp_path / "set")
+    (root / "some.txt").write_text(f"images/train/train_0.jpg\n{name}\n")
+    write_yaml(root, "train: some.txt\nval: images/val\nnames: [ant, bee]\n")
+    with pytest.raises(LineageError, match=r"1 error in the dataset.*\n.*(does not exist|too long|Not a|Is a)"):
+        open_dataset(root)
 
 
 @pytest.mark.parametrize("folder", ["images", "Images", "JPEGImages"])
