@@ -90,7 +90,7 @@ class PartReader:
             raise BadRequest(f"multipart body: Too many files. Maximum number of files is {self._max_parts}.")
         else:
             with memoryview(self._buffer) as view:  # slices of it are no copies
-                end -= view[max(end - 1, 0) : end] == b"\r"
+                end -= bytes(view[max(end - 1, 0) : end]) == b"\r"
                 self._parts.append(_parse_part(view[:end], self._charset))
 
 
