@@ -13,6 +13,7 @@ import tyro
 from lineage.cli.arguments import option
 from lineage.cli.tables import format_table
 from model_zoo.contract.errors import LineageError
+from model_zoo.contract.image_size import parse_size
 
 if TYPE_CHECKING:
     from training.data.validation.findings import Finding
@@ -36,7 +37,7 @@ def data(
 
     Args:
         action: check or stats.
-        path: Dataset: a COCO .json file, a YOLO data.yaml, or a folder in COCO, YOLO or Pascal VOC format.
+        path: Dataset: a COCO .json file, a YOLO data.yaml, a Darknet .data file, or a folder in one of these formats or VOC.
         output: With stats: write plots of classes, box sizes, box positions and labeled images to this folder.
         image_size: With stats: longer side of an image in training, for the plot of box sizes.
         as_json: Print JSON instead of text, with all findings.
@@ -75,9 +76,13 @@ def _lines(findings: Sequence[Finding]) -> list[str]:
 
 
 def _stats(path: Path, as_json: bool, output: Path | None, image_size: int) -> int:
+    from model_zoo.contract.targets import check_folder_target
     from training.data.open import open_dataset
     from training.data.validation.statistics import class_rows, count_dataset, split_rows, to_document
 
+    parse_size([image_size])
+    if output:
+        check_folder_target(output)
     dataset = open_dataset(path)
     statistics = count_dataset(dataset)
     if as_json:
