@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Self, TypeVar
 
 from tqdm import tqdm
 
+T = TypeVar("T")
 SECONDS: Final = 60.0  # between two lines
 
 
@@ -48,7 +49,7 @@ class Progress:
 
     def __init__(self, description: str, total: int, unit: str = "image") -> None:
         self._description, self._total, self._unit, self._done = description, total, f"{unit}s", 0
-        hidden = not sys.stderr.isatty()
+        hidden = total < 2 or not sys.stderr.isatty()
         self._timer = LineTimer() if hidden else None
         self._bar = tqdm(total=total, desc=description, unit=unit, leave=False, disable=hidden)
 
@@ -67,3 +68,11 @@ class Progress:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._bar.close()
+
+
+def track(items: Iterable[T], description: str, total: int, unit: str = "image") -> Iterator[T]:
+    """Yield items, and show how many of `total` were yielded."""
+    with Progress(description, total, unit) as progress:
+        for item in items:
+            yield item
+            progress.update()

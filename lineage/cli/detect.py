@@ -60,9 +60,12 @@ def detect(
     from model_zoo.contract import pipeline
     from model_zoo.contract.class_filter import parse_classes
     from model_zoo.contract.images.files import find_images
+    from model_zoo.contract.targets import check_folder_target
     from model_zoo.runtime.detect_files import FileError, detect_files, plan_copies, results_document
     from model_zoo.runtime.open import open_engine
 
+    if save:
+        check_folder_target(save)
     files = find_images(paths)
     copies = plan_copies(files, save) if save else {}
     package = find_model(model, repository)
@@ -86,7 +89,7 @@ def detect(
 
 def find_model(reference: str | None, repository: Path | None) -> Package:
     """Return the .onnx file or the package that `reference` names, by default the repository's only model."""
-    if reference and reference.endswith(".onnx"):
+    if reference and (reference.endswith(".onnx") or Path(reference).is_file()):
         from model_zoo.runtime.model_file import open_model_file
 
         return open_model_file(Path(reference))
@@ -103,12 +106,12 @@ def _print_results(
     """Print errors to stderr, and detections too if class names are given, as they arrive. Return all results."""
     from tqdm import tqdm
 
+    from model_zoo.progress import track
     from model_zoo.runtime.detect_files import FileError
 
     received = []
-    hide_bar = None if total > 1 else True  # None shows the bar on terminals only
     has_head = False
-    for result in tqdm(results, total=total, unit="image", disable=hide_bar):
+    for result in track(results, "detect", total):
         received.append(result)
         if isinstance(result, FileError):
             tqdm.write(f"lineage: {result.path}: {result.reason}", file=sys.stderr)

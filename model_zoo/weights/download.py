@@ -11,6 +11,7 @@ import fcntl
 import http.client
 import os
 import re
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from tqdm import tqdm
 
 from model_zoo.contract.errors import LineageError
 from model_zoo.contract.files import file_sha256
+from model_zoo.progress import LineTimer
 
 TIMEOUT = 30.0  # seconds without a byte
 CHUNK_BYTES = 1 << 16
@@ -145,11 +147,14 @@ def _chunks(url: str, response: http.client.HTTPResponse) -> Iterator[bytes]:
 
 
 def _copy(chunks: Iterable[bytes], file: BinaryIO, start: int, total: int | None) -> None:
-    label = Path(file.name).stem
+    label, timer = Path(file.name).stem, LineTimer()
     with tqdm(desc=label, initial=start, total=total, unit="B", unit_scale=True, disable=None) as progress:
         for chunk in chunks:
             file.write(chunk)
             progress.update(len(chunk))
+            if progress.disable and timer.due():  # no terminal
+                size = f" of {total / 1e6:,.0f}" if total else ""
+                tqdm.write(f"{label}: {file.tell() / 1e6:,.0f}{size} MB", file=sys.stderr)
     file.flush()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from model_zoo import progress
-from model_zoo.progress import LineTimer, Progress
+from model_zoo.progress import LineTimer, Progress, track
 
 
 class Clock:
@@ -45,6 +45,18 @@ def test_lines_are_printed_to_stderr(capsys: pytest.CaptureFixture[str], monkeyp
     assert captured.err.splitlines() == [
         "evaluate: 200 of 400 images, 2.86 images/s, 0:01:10 left",
         "evaluate: 400 of 400 images, 2.86 images/s, 0:00:00 left",
+    ]
+
+
+def test_tracked_items_are_yielded_in_order(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "SECONDS", 0.0)
+    assert list(track(iter("abc"), "read", 3, "file")) == ["a", "b", "c"]
+    assert [line.split(", ")[0] for line in capsys.readouterr().err.splitlines()] == [
+        "read: 1 of 3 files",
+        "read: 2 of 3 files",
+        "read: 3 of 3 files",
     ]
 
 

@@ -123,7 +123,7 @@ def cost_figure(models: Sequence[ComparedModel], label: str, cost: Callable[[Com
         axes.scatter(x, ap, s=36)
         near = sum(max(x / other, other / x) < 1.3 and abs(ap - ap2) < space / 2 for _, other, ap2 in points[:i])
         shift, side = (5, "left") if x <= middle else (-5, "right")
-        place = {"xytext": (shift, 4 + 10 * near), "textcoords": "offset points", "ha": side}
+        place: dict[str, Any] = {"xytext": (shift, 4 + 10 * near), "textcoords": "offset points", "ha": side}
         axes.annotate(shorten(name), (x, ap), fontsize="small", **place)
     axes.set(xlabel=label, ylabel="AP", xscale="log")
     axes.set_ylim(max(low - space, -(high + space) / 20), high + space)

@@ -27,6 +27,7 @@ from model_zoo.contract.pipeline import Run, collate, make_query, preprocess
 from model_zoo.contract.repository import Repository
 from model_zoo.contract.suggest import did_you_mean
 from model_zoo.export.log import Log, silent
+from model_zoo.progress import Progress
 from training.config import TrainConfig, check_config
 from training.data.dataset import Dataset
 from training.data.open import open_dataset
@@ -221,7 +222,8 @@ def evaluated_model(
     for line in compare_classes(model.card.class_names, dataset.class_names, records).lines():
         log(f"{source}: {line}")
     images = EvaluationImages(records, model.card)
-    metrics = evaluate(model.card, model.run, dataset, images).metrics
+    with Progress(f"evaluate {source}", len(images.records)) as progress:
+        metrics = evaluate(model.card, model.run, dataset, images, progress=progress.update).metrics
     return ComparedModel(source, model.card, vars(metrics))
 
 

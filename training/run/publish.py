@@ -25,6 +25,7 @@ from model_zoo.export.card import build_card, build_export_card
 from model_zoo.export.log import Log, silent
 from model_zoo.export.options import MAX_CANDIDATES
 from model_zoo.export.write_model import write_model
+from model_zoo.progress import Progress
 from model_zoo.weights import store
 from training.data.dataset import Dataset
 from training.data.open import open_dataset
@@ -74,7 +75,8 @@ def publish_run(
     dataset = open_dataset(data or _existing(config.data, folder))
     images = EvaluationImages(dataset.split(config.val_split).records, build_card(detector))
     log(f"evaluating {weights.name} on {config.val_split}")
-    model_metrics = evaluate_detector(detector, dataset, images).metrics
+    with Progress("evaluate", len(images.records)) as progress:
+        model_metrics = evaluate_detector(detector, dataset, images, progress=progress.update).metrics
     card = build_export_card(
         detector,
         name or name_from(folder),
@@ -123,7 +125,8 @@ def _export_and_evaluate(
     write_model(detector, card, model, log)
     log("evaluating the exported file")
     exported = open_source(str(model), model.parent)
-    return evaluate(exported.card, exported.run, dataset, images).metrics
+    with Progress("evaluate the file", len(images.records)) as progress:
+        return evaluate(exported.card, exported.run, dataset, images, progress=progress.update).metrics
 
 
 def _require_small_drop(model: Metrics, file: Metrics, largest_drop: float, log: Log) -> None:

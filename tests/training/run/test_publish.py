@@ -54,7 +54,7 @@ def set_file_ap(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
             metrics = METRICS
 
         monkeypatch.setattr(publish, "_export_and_evaluate", export)
-        monkeypatch.setattr(publish, "evaluate_detector", lambda *_: Evaluated)
+        monkeypatch.setattr(publish, "evaluate_detector", lambda *_, progress: Evaluated)
 
     return set_ap
 
