@@ -26,7 +26,7 @@ def publish(
         name: Name in the repository. If omitted, the one in the model's card.
         repository: Folder of the repository, created if needed.
     """
-    from model_zoo.runtime.publish import publish_model
+    from model_zoo.publish import publish_model
 
     package = publish_model(source, Repository(repository), name)
     print(f"published {package.name}@{package.version} in {package.path}")

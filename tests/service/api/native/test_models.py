@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from starlette.testclient import TestClient
@@ -9,8 +10,8 @@ from starlette.testclient import TestClient
 from model_zoo.contract.card import ParentWeights, WeightsOrigin
 from model_zoo.contract.repository import Repository
 from service.api.native.schemas import Model, ModelDetail, Models
-from tests.service.app_client import check_problem, serving, wait_until
-from tests.service.conftest import Publish
+from tests.service.app_client import check_problem, detect, png, serving, wait_until
+from tests.service.conftest import Publish, flat
 from tests.service.fake_engine import open_fake_engine
 from tests.tiny_onnx import toy_card
 
@@ -51,3 +52,30 @@ def test_license_parents_and_terms_are_listed(repository: Repository, tmp_path: 
 def test_unknown_model_lists_the_available_ones(client: TestClient) -> None:
     detail = check_problem(client.get("/models/tyo"), 404, "No such model")
     assert detail == "no model 'tyo'; did you mean toy? available: toy"
+
+
+def test_failed_version_has_the_reason_and_the_next_try(repository: Repository, publish: Publish) -> None:
+    publish()
+    package = publish(contents=b"original")
+    package.model_path.write_bytes(b"modified")
+    with serving(repository, open_fake_engine) as client:
+        wait_until(lambda: client.get("/models/toy").json()["degraded"])
+        shown = client.get("/models/toy").json()
+        failed = shown["versions"][1]
+        assert (shown["default"], failed["state"]) == (1, "failed")
+        assert failed["reason"].startswith("toy@2: model.onnx is damaged: expected sha256")
+        wait = datetime.fromisoformat(failed["next_try"]) - datetime.now(UTC)
+        assert timedelta(seconds=-60) < wait < timedelta(seconds=301)
+        ready = client.get("/health/ready")
+        assert ready.status_code == 200
+        assert ready.json()["degraded"] == shown["degraded"]
+        assert detect(client, png(flat(1))).json()["model"] == {"name": "toy", "version": 1}
+
+
+def test_default_model_is_listed(repository: Repository, publish: Publish) -> None:
+    publish("zebra")
+    with serving(repository, open_fake_engine):
+        pass
+    publish("ant")
+    with serving(repository, open_fake_engine) as client:
+        assert client.get("/models").json()["default_model"] == "zebra"

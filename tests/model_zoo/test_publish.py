@@ -11,8 +11,8 @@ import pytest
 from model_zoo.contract.card import ModelCard
 from model_zoo.contract.errors import CardError, PackageError
 from model_zoo.contract.repository import Repository
+from model_zoo.publish import publish_model
 from model_zoo.runtime.open import open_engine
-from model_zoo.runtime.publish import publish_model
 from tests.tiny_onnx import toy_card, toy_onnx
 
 onnx = pytest.importorskip("onnx")
