@@ -13,6 +13,7 @@ from model_zoo.contract.errors import LineageError
 from model_zoo.contract.package import Package
 from model_zoo.contract.repository import Repository
 from model_zoo.contract.suggest import did_you_mean
+from model_zoo.contract.targets import check_folder_target, check_name
 from model_zoo.convert import import_weights
 from model_zoo.export.log import Log, silent
 from model_zoo.releases import RELEASES, Release
@@ -25,7 +26,7 @@ def pull_weights(
     name: str | None = None,
     *,
     url: str | None = None,
-    cache: Path | None = None,
+    cache: str | Path | None = None,
     log: Log = silent,
 ) -> Package:
     """Download the official weights of a variant, and import them as the next version of `name`.
@@ -43,6 +44,8 @@ def pull_weights(
         DownloadError: The file cannot be downloaded, or has another sha256.
     """
     release = find_release(variant)
+    check_name(name)
+    check_folder_target(repository.root)
     log(f"{variant}: {release.result}")
     log(f"the weights are licensed under {release.license}; importing, exporting and serving them does not change that")
     path = download_release(release, url, cache, log)
@@ -63,7 +66,9 @@ def find_release(variant: str) -> Release:
     raise LineageError(f"no official weights are listed for {variant!r}; {' '.join(hints)}")
 
 
-def download_release(release: Release, url: str | None = None, cache: Path | None = None, log: Log = silent) -> Path:
+def download_release(
+    release: Release, url: str | None = None, cache: str | Path | None = None, log: Log = silent
+) -> Path:
     """Download the file of a release, and return its path. Each address has its own folder in the cache.
 
     Raises:
@@ -71,7 +76,7 @@ def download_release(release: Release, url: str | None = None, cache: Path | Non
     """
     url = url or release.url
     address_digest = hashlib.sha256(url.encode()).hexdigest()[:8]
-    folder = (cache or cache_folder()) / f"{Path(release.file_name).stem}-{address_digest}"
+    folder = Path(cache or cache_folder()) / f"{Path(release.file_name).stem}-{address_digest}"
     path = folder / release.file_name
     try:
         sha256 = download(url, path, release.sha256)

@@ -10,6 +10,7 @@ from typing import Annotated, Final
 from lineage.cli.arguments import option
 from model_zoo.contract.errors import LineageError
 from model_zoo.contract.image_size import parse_size
+from model_zoo.contract.targets import check_folder_target
 from service.inference.bundled import REPOSITORY_HELP, repository_of
 
 SOME_FAILED: Final = 1
@@ -51,6 +52,7 @@ def compare(
     from training.run.compare import compare as compare_models
 
     parse_size(image_size)
+    check_folder_target(output)
     names = [name.strip() for name in models.split(",") if name.strip()]
     budget = Budget(epochs, batch, image_size, seed, _flags(training))
     comparison = compare_models(

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, Literal
 import tyro
 
 from lineage.cli.arguments import option
+from model_zoo.contract.errors import LineageError
 from model_zoo.contract.image_size import format_size
 from service.inference.bundled import REPOSITORY_HELP, repository_of
 
@@ -54,6 +55,7 @@ def evaluate(
         as_json: Print JSON instead of tables.
     """
     from model_zoo.contract.pipeline import DISTANCE_WEIGHTS
+    from model_zoo.contract.targets import check_folder_target
     from model_zoo.progress import Progress
     from training.data.open import open_dataset
     from training.evaluate.class_names import compare_classes
@@ -63,6 +65,10 @@ def evaluate(
     from training.evaluate.summary import evaluation_document, write_evaluation
     from training.report.run import read_history, write_report
 
+    if output:
+        check_folder_target(output)
+    if batch < 1:
+        raise LineageError(f"--batch: expected at least 1; got {batch}")
     if report:
         read_history(Path(source))  # refuses other folders before the evaluation
     dataset = open_dataset(data)

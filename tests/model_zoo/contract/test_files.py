@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import BinaryIO
 
@@ -35,3 +37,24 @@ def test_files_get_umask_permissions(tmp_path: Path) -> None:
 def test_file_sha256(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"contents")
     assert file_sha256(tmp_path / "file") == hashlib.sha256(b"contents").hexdigest()
+
+
+def test_full_disk_leaves_no_file_and_names_the_path(tmp_path: Path) -> None:
+    """A limit on the size of files stands for a full disk: both fail in the middle of writing."""
+    code = (
+        "import resource, sys\n"
+        "from model_zoo.contract.files import write_atomic\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "try:\n    write_atomic(sys.argv[1], bytes(100_000))\n"
+        "except OSError as error:\n    print(error.filename, error.strerror)\n"
+    )
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"old")
+    done = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=True)
+    assert done.stdout == f"{path} File too large\n"
+    assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("model.onnx", b"old")]
+
+
+def test_name_of_maximal_length_is_written(tmp_path: Path) -> None:
+    write_atomic(str(tmp_path / ("x" * 255)), b"new")
+    assert (tmp_path / ("x" * 255)).read_bytes() == b"new"
