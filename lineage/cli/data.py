@@ -14,6 +14,7 @@ from lineage.cli.arguments import option
 from lineage.cli.tables import format_table
 from model_zoo.contract.errors import LineageError
 from model_zoo.contract.image_size import parse_size
+from model_zoo.contract.plural import plural
 
 if TYPE_CHECKING:
     from training.data.validation.findings import Finding
@@ -59,7 +60,7 @@ def _check(path: Path, as_json: bool, output: Path | None) -> int:
         by_severity = {severity: counts[severity] for severity in SEVERITIES}
         print(json.dumps({"data": str(path), **by_severity, "findings": [f.to_dict() for f in findings]}, indent=2))
     else:
-        totals = [f"{counts[severity]:,} {severity}{'' if counts[severity] == 1 else 's'}" for severity in SEVERITIES]
+        totals = [plural(counts[severity], severity) for severity in SEVERITIES]
         print("\n".join([*_lines(findings), f"{path}: {', '.join(totals)}"]))
     return HAS_ERRORS if counts["error"] else 0
 
@@ -71,7 +72,8 @@ def _lines(findings: Sequence[Finding]) -> list[str]:
         of_kind = [finding for finding in findings if finding.kind == kind]
         lines += [f"{finding.location}: {finding.severity}: {finding.text} [{kind}]" for finding in of_kind[:MAX_SHOWN]]
         if len(of_kind) > MAX_SHOWN:
-            lines.append(f"... {len(of_kind) - MAX_SHOWN:,} more {of_kind[0].severity}s; --json lists all [{kind}]")
+            more = plural(len(of_kind) - MAX_SHOWN, f"more {of_kind[0].severity}")
+            lines.append(f"... {more}; --json lists all [{kind}]")
     return lines
 
 

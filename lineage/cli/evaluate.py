@@ -13,6 +13,7 @@ import tyro
 from lineage.cli.arguments import option
 from model_zoo.contract.errors import LineageError
 from model_zoo.contract.image_size import format_size
+from model_zoo.contract.plural import plural
 from service.inference.bundled import REPOSITORY_HELP, repository_of
 
 COCO_METRICS: Final = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large", "ar1", "ar10", "ar100")
@@ -94,7 +95,7 @@ def evaluate(
 def _tables(document: dict[str, Any]) -> str:
     metrics = document["metrics"]
     size = format_size(document["input"])
-    head = f"{document['model']} at {size} on {document['images']} images of {document['split']}"
+    head = f"{document['model']} at {size} on {plural(document['images'], 'image')} of {document['split']}"
     overall = "   ".join(f"{name} {metrics[name]:.4f}" for name in (*COCO_METRICS[:3], "voc2007", "voc2010"))
     by_size = "   ".join(f"{name} {metrics[name]:.4f}" for name in COCO_METRICS[3:])
     label_width = max(len("class"), *(len(entry["label"]) for entry in metrics["classes"]))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from model_zoo.contract.errors import LineageError
+from model_zoo.contract.plural import plural
 from training.config import Precision
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -49,7 +50,8 @@ def choose_device(name: str, local_rank: int = 0) -> torch.device:
     index = local_rank if device.index is None else device.index
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if index >= count:
-        raise LineageError(f"--device: {name!r} needs GPU {index}, but PyTorch finds {count} GPUs, numbered from 0")
+        found = f"{plural(count, 'GPU')}, numbered from 0"
+        raise LineageError(f"--device: {name!r} needs GPU {index}, but PyTorch finds {found}")
     return torch.device("cuda", index)
 
 

@@ -150,7 +150,7 @@ def _train_or_evaluate(
                 compared.append(trained_model(train_and_publish(name, data, budget, output, log), output))
             else:
                 compared.append(evaluated_model(name, repository, dataset, val_split, log))
-        except (LineageError, OSError) as error:
+        except Exception as error:  # any: a failed export of one model must not cost the others their results
             hint = "" if name in variants else did_you_mean(name, variants)
             failures.append("; ".join(filter(None, [_with_name(name, error), hint])))
             log(f"skipped {failures[-1]}")
