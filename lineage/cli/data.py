@@ -38,7 +38,7 @@ def data(
 
     Args:
         action: check or stats.
-        path: Dataset: a COCO .json file, a YOLO data.yaml, a Darknet .data file, or a folder in one of these formats or VOC.
+        path: Dataset: a COCO .json, YOLO data.yaml or Darknet .data file, or a folder in one of these formats or VOC.
         output: With stats: write plots of classes, box sizes, box positions and labeled images to this folder.
         image_size: With stats: longer side of an image in training, for the plot of box sizes.
         as_json: Print JSON instead of text, with all findings.
