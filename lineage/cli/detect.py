@@ -93,6 +93,11 @@ def find_model(reference: str | None, repository: Path | None) -> Package:
         from model_zoo.runtime.model_file import open_model_file
 
         return open_model_file(Path(reference))
+    if reference and (Path(reference) / "best.safetensors").is_file():
+        raise LineageError(
+            f"--model {reference}: expected a model; this is a training run; publish it with "
+            f"`lineage export {reference} --name NAME`"
+        )
     models = repository_of(repository)
     names = models.names()
     if not reference and len(names) > 1:

@@ -290,7 +290,8 @@ class Repository:
             return f"{self.root} is a model, not a model repository; did you mean {root.parent}?"
         return (
             f"the model repository {self.root} is empty; publish one with "
-            f"`lineage import <weights> --name <name> --repository {self.root}` or with `lineage export`"
+            f"`lineage import <weights> --name <name> --repository {self.root}`, "
+            "`lineage export <run> --name <name>` or `lineage publish <file.onnx>`"
         )
 
     @contextmanager

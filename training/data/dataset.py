@@ -97,5 +97,6 @@ class Dataset:
             raise LineageError(
                 f"{self.root}: split {name!r} is ambiguous; {' and '.join(matches)} match; give the exact name"
             )
-        available = f"available: {', '.join(self.splits)}" if self.splits else "the dataset has no splits"
+        names = f"available: {', '.join(self.splits)}; name others with --split, --train-split or --val-split"
+        available = names if self.splits else "the dataset has no splits"
         raise LineageError(f"{self.root}: split {name!r} not found; {available}")

@@ -58,6 +58,8 @@ def open_source(
         return _open_weights(path / BEST if path.is_dir() else path, image_size)
     if path.suffix == ".onnx":
         return _open_package(open_model_file(path), image_size, threads)
+    if path.name != str(source):
+        raise LineageError(f"{path}: no such run or file; expected one, or the name of a model in the repository")
     package = Repository(repository).resolve(str(source))
     package.verify()
     return _open_package(package, image_size, threads)

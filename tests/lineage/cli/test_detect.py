@@ -237,3 +237,12 @@ def test_damaged_image_is_processed_with_a_warning(workspace: Path, capfd: pytes
     assert result["image"] == {"width": 64, "height": 48}
     [warning] = err.splitlines()  # and nothing from libjpeg itself
     assert warning.startswith("lineage: warning: damaged.jpg: the JPEG is damaged, parts of the image may be missing (")
+
+
+def test_training_run_is_refused_with_the_command_that_publishes_it(workspace: Path, detect: Detect) -> None:
+    save_image(workspace / "a.png")
+    (workspace / "runs" / "x").mkdir(parents=True)
+    (workspace / "runs" / "x" / "best.safetensors").write_bytes(b"")
+    code, _, err = detect("a.png", "--model", "runs/x")
+    assert code == 2
+    assert "this is a training run; publish it with `lineage export runs/x --name NAME`" in err
