@@ -50,7 +50,7 @@ def test_empty_repository_error_explains_how_to_publish(repository: Repository) 
     assert repository.names() == []
     assert repository.versions("tiny") == []
     assert repository.scan() == ([], [])
-    with pytest.raises(PackageNotFound, match=r"is empty; publish one with `lineage import .*lineage export`"):
+    with pytest.raises(PackageNotFound, match=r"is empty; publish one with `lineage import .*`lineage export .*` or `lineage publish "):
         repository.resolve("tiny")
     repository.root.mkdir()
     assert repository.names() == []
