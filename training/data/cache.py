@@ -30,6 +30,7 @@ VERSION = f"3, OpenCV {cv2.__version__}"  # increase the number when a reader re
 # A file can change twice within one tick of its file system's clock and keep its times. Times of files younger than
 # this many seconds are not trusted; FAT has a resolution of two seconds.
 MIN_AGE = 2.0
+MAX_THREADS = 8  # each may decode an image of the largest size at the same time
 Info = TypeVar("Info")
 Arrays = dict[str, NDArray[Any]]
 _log = logging.getLogger(__name__)
@@ -70,7 +71,7 @@ def cached_file_info(path: Path, files: Sequence[Path], read: Callable[[Path], I
     """
     cached = _load_info(path)
     by_name = {os.path.abspath(file): file for file in files}
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(MAX_THREADS) as pool:
         versions = dict(zip(by_name, pool.map(_file_version, by_name.values()), strict=True))
         changed = [name for name, now in versions.items() if not now or cached.get(name, [None])[0] != now]
         results: dict[str, Info] = {}
