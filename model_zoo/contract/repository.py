@@ -19,7 +19,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -141,6 +141,8 @@ class Repository:
             raise PackageError(f"{card.name}: cannot publish in {self.root} ({error})") from error
         finally:
             shutil.rmtree(staging, ignore_errors=True)
+            with suppress(OSError):
+                home.rmdir()  # nothing was published, and it is empty
         return self._open(card.name, version)
 
     def set_alias(self, name: str, alias: str, version: int) -> None:
@@ -288,8 +290,9 @@ class Repository:
             return f"{self.root} is a package, not a model repository; did you mean {root.parent.parent}?"
         if any(os.path.isfile(folder / manifest.MANIFEST) for folder in folders(root)):
             return f"{self.root} is a model, not a model repository; did you mean {root.parent}?"
+        state = "is empty" if os.path.isdir(root) else "does not exist"
         return (
-            f"the model repository {self.root} is empty; publish one with "
+            f"the model repository {self.root} {state}; publish one with "
             f"`lineage import <weights> --name <name> --repository {self.root}`, "
             "`lineage export <run> --name <name>` or `lineage publish <file.onnx>`"
         )
