@@ -144,9 +144,10 @@ def unknown_variables(environment: Mapping[str, str]) -> list[str]:
     names = {variable: variable.removeprefix(PREFIX).lower() for variable in environment if variable.startswith(PREFIX)}
     unknown = {variable: name for variable, name in sorted(names.items()) if name not in known}
     hints = {variable: did_you_mean(name, Settings.model_fields, count=1) for variable, name in unknown.items()}
+    meant = {variable: hint.removeprefix("did you mean ").upper() for variable, hint in hints.items()}
     return [
-        f"{variable} is ignored: it is not a setting" + (f"; {hint}" if hint else "")
-        for variable, hint in hints.items()
+        f"{variable} is ignored: it is not a setting" + (f"; did you mean {PREFIX}{name}" if name else "")
+        for variable, name in meant.items()
     ]
 
 

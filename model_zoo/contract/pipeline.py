@@ -99,7 +99,8 @@ def _as_rgb(image: object) -> NDArray[np.uint8]:
     if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
         raise ImageError(
             "image: expected RGB pixels, uint8 of shape (height, width, 3); "
-            f"got {pixels.dtype} of shape {pixels.shape}; convert a PIL image with image.convert('RGB'), or read a file with decode_image"
+            f"got {pixels.dtype} of shape {pixels.shape}; convert a PIL image with image.convert('RGB'), "
+            "or read a file with decode_image"
         )
     return pixels
 

@@ -56,7 +56,7 @@ def test_unknown_variables_are_reported_with_a_suggestion() -> None:
     others = dict.fromkeys(("LINEAGE_DEBUG", "LINEAGE_CACHE", "LINEAGE_SHARED", "PATH"), "4")
     environment = {"LINEAGE_PROT": "1", "LINEAGE_PORT": "2", "LINEAGE_QWXZ": "3", **others}
     assert unknown_variables(environment) == [
-        "LINEAGE_PROT is ignored: it is not a setting; did you mean port?",
+        "LINEAGE_PROT is ignored: it is not a setting; did you mean LINEAGE_PORT?",
         "LINEAGE_QWXZ is ignored: it is not a setting",
     ]
 

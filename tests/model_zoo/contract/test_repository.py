@@ -50,10 +50,13 @@ def test_empty_repository_error_explains_how_to_publish(repository: Repository) 
     assert repository.names() == []
     assert repository.versions("tiny") == []
     assert repository.scan() == ([], [])
-    with pytest.raises(PackageNotFound, match=r"is empty; publish one with `lineage import .*`lineage export .*` or `lineage publish "):
+    ways = "publish one with `lineage import .*`lineage export .*` or `lineage publish "
+    with pytest.raises(PackageNotFound, match=f"does not exist; {ways}"):
         repository.resolve("tiny")
     repository.root.mkdir()
     assert repository.names() == []
+    with pytest.raises(PackageNotFound, match=f"is empty; {ways}"):
+        repository.resolve("tiny")
 
 
 @pytest.mark.parametrize(

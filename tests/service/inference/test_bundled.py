@@ -62,4 +62,4 @@ def test_bundled_model_detects_elements_of_a_page(capsys: pytest.CaptureFixture[
 
 def test_given_repository_has_no_fallback(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["detect", "photo.jpg", "--repository", "empty", "--model", "ui-elements"]) == 2
-    assert "the model repository empty is empty" in capsys.readouterr().err
+    assert "the model repository empty does not exist" in capsys.readouterr().err
