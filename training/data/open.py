@@ -66,7 +66,7 @@ def _read_labels(path: Path) -> RawDataset:
         return yolo.read_yolo(data_file, darknet.read_data_file)
     if voc_layout.find_roots(path) or voc_layout.find_flat_folders(path):
         return voc.read_voc(path)
-    if darknet.find_name_list(path) and not any((path / "annotations").glob("*.json")):
+    if darknet.find_name_lists(path) and not any((path / "annotations").glob("*.json")):
         return yolo.read_yolo(path, darknet.read_name_list)
     if coco.find_files(path):
         return coco.read_coco(path)

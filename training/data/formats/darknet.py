@@ -23,7 +23,7 @@ from training.data.formats.yolo_description import Description, check_names, rea
 from training.data.validation.findings import Finding, LabelError
 
 SPLITS = ("train", "val", "valid", "test")
-NAME_LISTS = ("classes.txt", "obj.names", "_darknet.labels", "*/_darknet.labels", "*.names")
+NAME_LISTS = ("classes.txt", "obj.names", "_darknet.labels", "*.names", "*/classes.txt", "*/_darknet.labels")
 _SPLIT_KEY = re.compile(rb"^\s*(train|valid)\s*=", re.MULTILINE)  # distinguishes a description from other data
 _KEY = re.compile(r"\s*(\w+)\s*=\s*(.*?)\s*")
 
@@ -67,23 +67,25 @@ def read_data_file(file: Path) -> tuple[Description, list[Finding]]:
     return Description(names, splits, file.parent, lines), findings
 
 
-def find_name_list(path: Path) -> Path | None:
-    """Return the list of class names in a folder of images and YOLO label files, or None."""
-    lists = (file for pattern in NAME_LISTS for file in visible(path.glob(pattern))) if path.is_dir() else ()
-    file = next(iter(lists), None)
-    return file if file and any(map(_has_labels, _image_folders(path).values())) else None
+def find_name_lists(path: Path) -> list[Path]:
+    """Return the lists of class names in a folder of images and YOLO label files, which may be one for each split."""
+    found = (visible(path.glob(pattern)) for pattern in NAME_LISTS) if path.is_dir() else ()
+    files = next(filter(None, found), [])
+    return files if files and any(map(_has_labels, _image_folders(path).values())) else []
 
 
 def read_name_list(path: Path) -> tuple[Description, list[Finding]]:
     """Describe a folder by its list of class names and its folders of images.
 
     Raises:
-        LabelError: A class name occurs twice.
+        LabelError: A class name occurs twice, or the lists of the splits differ.
     """
-    file = find_name_list(path)
-    assert file
+    file, *others = find_name_lists(path)
     names = read_names(file)
     check_names(names)
+    for other in others:
+        if read_names(other) != names:
+            raise LabelError("classes-differ", f"{other}: expected the names in {file}; use one list in all folders")
     splits = {split: [folder] for split, folder in _image_folders(path).items()}
     return Description(tuple(names), splits, path, {}), []
 

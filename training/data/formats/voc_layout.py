@@ -94,11 +94,12 @@ def list_flat_folders(folders: Mapping[str, Path]) -> VOCImages:
 
 def _annotation_folder(root: Path) -> Path | None:
     folders = (root / name for name in ANNOTATION_FOLDERS)
-    return next((folder for folder in folders if folder.is_dir() and _has_file(folder, ".xml")), None)
+    return next((folder for folder in folders if folder.is_dir() and _has_documents(folder)), None)
 
 
-def _has_file(folder: Path, suffix: str) -> bool:
-    return any(not is_hidden(file.name) for file in folder.rglob(f"*{suffix}"))
+def _has_documents(folder: Path) -> bool:
+    in_folder = any(not is_hidden(file.name) for file in folder.glob("*.xml"))  # without a walk if possible
+    return in_folder or bool(find_files(folder, {".xml"}).files)
 
 
 def _has_pairs(folder: Path) -> bool:

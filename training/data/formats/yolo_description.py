@@ -107,8 +107,16 @@ def _class_names(document: Mapping[str, Any], lines: Mapping[str, int], folder: 
 
 
 def read_names(file: Path) -> list[str]:
-    """Return the class names in a text file with one name per line."""
-    return [line.strip() for line in decode(file.read_bytes()).splitlines() if line.strip()]
+    """Return the class names in a text file with one name per line.
+
+    Raises:
+        LabelError: The file is empty or not UTF-8. The text names it, since the error is that of a description.
+    """
+    try:
+        text = decode(file.read_bytes())
+    except LabelError as error:
+        raise LabelError(error.kind, f"{file}: {error.text}") from None
+    return [line.strip() for line in text.splitlines() if line.strip()]
 
 
 def check_names(names: Sequence[str], line: int = 0) -> None:

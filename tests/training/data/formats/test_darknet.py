@@ -112,12 +112,25 @@ def test_several_data_files_raise(tmp_path: Path) -> None:
         open_dataset(root)
 
 
-@pytest.mark.parametrize("names", ["classes.txt", "obj.names", "_darknet.labels", "train/_darknet.labels"])
+@pytest.mark.parametrize(
+    "names", ["classes.txt", "obj.names", "_darknet.labels", "val/_darknet.labels", "val/classes.txt"]
+)
 def test_folders_with_a_list_of_class_names(names: str, tmp_path: Path) -> None:
     root = make_flat(tmp_path / "set")
     (root / names).write_text("ant\nbee\n")
     assert boxes(open_dataset(root)) == {"train": [1, 2, 0], "val": [1, 1]}
     assert check_dataset(root) == []
+
+
+def test_lists_of_class_names_must_agree(tmp_path: Path) -> None:
+    root = make_flat(tmp_path / "set")
+    (root / "train/classes.txt").write_text("ant\nbee\n")
+    (root / "val/classes.txt").write_text("bee\nant\n")
+    with pytest.raises(LineageError, match=r"val/classes\.txt: expected the names in .*train/classes"):
+        open_dataset(root)
+    (root / "train/classes.txt").write_bytes("\u7ea2\n".encode("gbk"))
+    with pytest.raises(LineageError, match=r"train/classes\.txt: expected UTF-8 text"):
+        open_dataset(root)
 
 
 def test_folders_of_label_studio(tmp_path: Path) -> None:

@@ -172,3 +172,18 @@ def test_folder_without_lists_or_splits_is_refused(tmp_path: Path) -> None:
     shutil.rmtree(root / "ImageSets")
     with pytest.raises(LineageError, match=r"no lists of image ids; add train\.txt and val\.txt"):
         open_dataset(root)
+
+
+def test_folders_may_be_links(tmp_path: Path) -> None:
+    root = make_voc(tmp_path / "set")
+    for name in ("JPEGImages", "Annotations"):
+        (tmp_path / "elsewhere" / name).mkdir(parents=True)
+        shutil.move(root / name, tmp_path / "elsewhere" / name / "all")
+        (root / name).symlink_to(tmp_path / "elsewhere" / name / "all")
+    assert boxes(open_dataset(root)) == TRUTH
+    write_lists(root, "batch/{}".format)
+    for name in ("JPEGImages", "Annotations"):
+        (root / name).unlink()
+        (root / name).mkdir()
+        (root / name / "batch").symlink_to(tmp_path / "elsewhere" / name / "all")
+    assert boxes(open_dataset(root)) == TRUTH
