@@ -79,13 +79,13 @@ def add_evaluation(page: Page, dataset: Dataset, evaluation: Evaluation) -> None
         [
             ("Precision-recall curve", plots.precision_recall_figure(evaluation.coco.precision[0], names)),
             ("F1 by score threshold", plots.f1_figure(f1_curves, names)),
-            (f"Confusion matrix at score threshold {score:.3f}", plots.confusion_figure(matrix, names)),
+            (f"Confusion matrix at score threshold {score:.3g}", plots.confusion_figure(matrix, names)),
         ]
     )
     present = [c for c in metrics.classes if c.objects]
     page.table(("class", "objects", "AP", "AP50"), [[c.label, c.objects, c.ap, c.ap50] for c in present])
     sheet = comparison_sheet(evaluation.records, evaluation.detections, names, score)
-    caption = f"Ground truth (left) and the best detections with a score of at least {score:.3f} (right)"
+    caption = f"Ground truth (left) and the best detections with a score of at least {score:.3g} (right)"
     page.image(caption, encode_jpeg(sheet))
 
 

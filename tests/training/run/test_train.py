@@ -21,10 +21,12 @@ from tests.conftest import ROOT
 from tests.training.run.test_run_lock import hold
 from tests.training.write_data import write_data
 from training.config import TrainConfig
+from training.loop.threads import VARIABLES
 from training.run import checkpoint
 from training.run.checkpoint import TrainingState
+from training.run.run_folder import read_config
 from training.run.train import train
-from training.run.trainer import EARLY_STOPPED, FINISHED, OUT_OF_TIME
+from training.run.trainer import EARLY_STOPPED, FINISHED, INTERRUPTED, OUT_OF_TIME
 
 OPTIONS = ["--model", "yolox-test", "--image-size", "64", "--batch", "4", "--device", "cpu"]
 TIMES = ("seconds", "images_per_second", "memory_gib")
@@ -86,6 +88,25 @@ def test_messages_describe_the_run_and_the_next_command(finished: Path, messages
     assert f"run: {finished}" in text
     assert "finished, after 3 of 3 epochs" in text
     assert messages[-1] == f"export with: lineage export {finished} --name {finished.name}"
+
+
+def test_measured_threads_are_logged_stored_and_used(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("training.run.session.available_threads", lambda: 2)
+    monkeypatch.setattr("training.loop.threads.TrialSteps.seconds_per_image", lambda _, threads: 0.5 / threads)
+    messages: list[str] = []
+    used: list[int] = []
+    monkeypatch.setattr("training.run.train._run", lambda trainer: used.append(torch.get_num_threads()) or INTERRUPTED)
+    before = torch.get_num_threads()
+    folder = train(build_config(data, tmp_path, epochs=1), messages.append).folder
+    assert any(message.startswith("threads: 2 (measured images/s: 2.0 with 1, 4.0 with 2)") for message in messages)
+    assert read_config(folder)[0].threads == 2
+    train(build_config(data, tmp_path, epochs=1, threads=3), messages.append)
+    assert (used, torch.get_num_threads()) == ([2, 3], before)
+    assert sum(message.startswith("threads: ") for message in messages) == 1
 
 
 def load_run(folder: Path) -> tuple[dict[str, torch.Tensor], TrainingState]:
