@@ -13,10 +13,10 @@ from lineage.cli.arguments import option
 from lineage.cli.tables import format_table
 from model_zoo.contract.errors import LineageError, PackageError
 from model_zoo.contract.image_size import format_size
-from model_zoo.contract.licenses import binding_licenses
 from model_zoo.contract.package import Package
 from model_zoo.contract.plural import plural
 from model_zoo.contract.repository import LATEST, Repository
+from model_zoo.contract.terms import binding_licenses
 from service.inference.bundled import BUNDLED_REPOSITORY, DEFAULT_REPOSITORY, REPOSITORY_HELP, repository_of
 
 SOME_UNUSABLE: Final = 1

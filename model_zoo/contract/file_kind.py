@@ -17,6 +17,7 @@ from typing import BinaryIO, Final
 
 HEAD_BYTES: Final = 4096
 MAX_SHOWN: Final = 3  # entries of an archive in a message
+MAX_HEADER_BYTES: Final = 100_000_000  # of safetensors
 AGAIN = "Download the file again"
 UNPACK = "Unpack it and use the file inside"
 CONVERTED = "It is an export of a network: use the weights it was made from"
@@ -120,7 +121,7 @@ def _binary_kind(head: bytes, size: int) -> tuple[str, str] | None:
         return TORCH, ""
     if head[:1] == b"\x80" and head[1:2] <= b"\x05":
         return "another pickle", "Save the state dict with torch.save"
-    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= size:
+    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= MAX_HEADER_BYTES:
         return SAFETENSORS, ""
     if re.match(rb"\x08[\x02-\x1f][\x12\x1a\x22\x28\x32\x3a\x42]", head):
         return ONNX, CONVERTED

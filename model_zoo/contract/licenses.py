@@ -7,12 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from model_zoo.contract.errors import LineageError
-
-if TYPE_CHECKING:
-    from model_zoo.contract.card import WeightsOrigin
 
 UNKNOWN: Final = "unknown"
 UNDECLARED: Final = "NOASSERTION"  # SPDX: trained here, and the owner has not chosen a license
@@ -48,19 +45,6 @@ def binding_terms(license: str) -> str:
 def combine(licenses: Iterable[str]) -> str:
     """Return the license of weights trained from weights of these licenses: all that bind, or UNDECLARED."""
     return " AND ".join(dict.fromkeys(license for license in licenses if binding_terms(license))) or UNDECLARED
-
-
-def binding_licenses(weights: WeightsOrigin) -> dict[str, str]:
-    """Return the licenses of weights and of their parents that bind, each with its terms."""
-    licenses = (weights.license, *(parent.license for parent in weights.parents or ()))
-    single = (part for license in licenses for part in license.split(" AND "))
-    return {license: terms for license in single if (terms := binding_terms(license))}
-
-
-def describe_parents(weights: WeightsOrigin) -> str:
-    """Return one line about the parents of weights, with the terms that bind."""
-    parents = ", ".join(f"{parent.name} ({parent.license})" for parent in weights.parents or ())
-    return f"trained from {parents}" + "".join(f"; {name}: {text}" for name, text in binding_licenses(weights).items())
 
 
 def checked_license(license: str) -> str:

@@ -14,14 +14,15 @@ from model_zoo.contract.card import WeightsOrigin
 from model_zoo.contract.errors import LineageError
 from model_zoo.contract.files import file_sha256
 from model_zoo.contract.image_size import parse_size
-from model_zoo.contract.licenses import combine, describe_parents
+from model_zoo.contract.licenses import combine
+from model_zoo.contract.terms import describe_parents
 from model_zoo.detector import Detector
 from model_zoo.export.log import Log
 from model_zoo.heads.anchor import AnchorHead
 from model_zoo.registry import build
-from model_zoo.releases import license_of_backbone
 from model_zoo.weights.importers import load_checkpoint
 from model_zoo.weights.importers.darknet import load_backbone
+from model_zoo.weights.official import license_of_backbone
 from training.config import TrainConfig
 from training.data.dataset import Dataset, Split
 from training.run.anchors import (

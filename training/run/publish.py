@@ -15,11 +15,12 @@ from typing import Final, Literal
 from model_zoo.contract.card import Metric, ModelCard, WeightsOrigin
 from model_zoo.contract.errors import LineageError
 from model_zoo.contract.files import file_sha256
-from model_zoo.contract.licenses import UNDECLARED, UNKNOWN, binding_terms, checked_license, describe_parents
+from model_zoo.contract.licenses import UNDECLARED, UNKNOWN, binding_terms, checked_license
 from model_zoo.contract.manifest import MODEL
 from model_zoo.contract.package import Package
 from model_zoo.contract.repository import Repository
 from model_zoo.contract.targets import check_folder_target, check_name, name_from
+from model_zoo.contract.terms import describe_parents
 from model_zoo.detector import Detector
 from model_zoo.export.card import build_card, build_export_card
 from model_zoo.export.log import Log, silent

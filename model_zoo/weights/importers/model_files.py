@@ -15,7 +15,6 @@ from model_zoo.contract.file_kind import DARKNET, SAFETENSORS, TORCH, describe, 
 from model_zoo.contract.files import file_sha256
 from model_zoo.contract.licenses import UNDECLARED, UNKNOWN
 from model_zoo.detector import Detector
-from model_zoo.releases import recognize
 from model_zoo.weights import store
 from model_zoo.weights.class_names import read_class_names
 from model_zoo.weights.importers.checkpoint import Checkpoint, read_checkpoint
@@ -23,6 +22,7 @@ from model_zoo.weights.importers.darknet import file_sizes, from_cfg, from_darkn
 from model_zoo.weights.importers.families import from_state_dict, identify
 from model_zoo.weights.importers.identification import Identification
 from model_zoo.weights.names_file import find_names_file, read_names_file
+from model_zoo.weights.official import recognize
 
 REQUESTED = "as requested"
 

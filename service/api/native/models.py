@@ -9,9 +9,9 @@ from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
 from model_zoo.contract.errors import PackageNotFound
-from model_zoo.contract.licenses import binding_licenses
 from model_zoo.contract.package import Package
 from model_zoo.contract.suggest import did_you_mean
+from model_zoo.contract.terms import binding_licenses
 from service.api.native.schemas import Model, ModelDetail, Models, Parent, Version
 from service.api.problems import documented
 from service.inference.catalog import Catalog

@@ -2,9 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from model_zoo.contract.card import ParentWeights, WeightsOrigin
 from model_zoo.contract.errors import LineageError
-from model_zoo.contract.licenses import UNDECLARED, UNKNOWN, binding_terms, checked_license, combine, describe_parents
+from model_zoo.contract.licenses import UNDECLARED, UNKNOWN, binding_terms, checked_license, combine
 
 
 @pytest.mark.parametrize(
@@ -42,14 +41,6 @@ def test_terms_that_bind_are_named(license: str, terms: str) -> None:
 def test_licenses_of_parents_are_combined() -> None:
     assert combine(["MIT", "Apache-2.0"]) == combine([]) == UNDECLARED
     assert combine(["AGPL-3.0", "MIT", "GPL-3.0", "AGPL-3.0"]) == "AGPL-3.0 AND GPL-3.0"
-
-
-def test_parents_are_described_with_their_terms() -> None:
-    parents = (ParentWeights("run/best.safetensors", "", UNDECLARED), ParentWeights("yolov5n.pt", "", "AGPL-3.0"))
-    text = describe_parents(WeightsOrigin("AGPL-3.0", parents=parents))
-    assert text.startswith(
-        "trained from run/best.safetensors (NOASSERTION), yolov5n.pt (AGPL-3.0); AGPL-3.0: a product"
-    )
 
 
 @pytest.mark.parametrize("license", ["", "  ", "MIT\nGPL", "x" * 300])

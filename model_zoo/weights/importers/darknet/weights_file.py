@@ -49,9 +49,7 @@ def read_weights(path: str | Path) -> tuple[Header, NDArray[np.float32]]:
     except OSError as error:
         raise LineageError(f"{path}: cannot be read ({error})") from error
     if len(data) < 16:
-        raise LineageError(
-            f"{path}: expected a Darknet `.weights` file; got {describe(Path(path))}: {len(data)} bytes"
-        )
+        raise LineageError(f"{path}: expected a Darknet `.weights` file; got {describe(Path(path))}: {len(data)} bytes")
     major, minor, revision = (int(v) for v in np.frombuffer(data, "<i4", 3))
     _check_version(path, major, minor)
     wide = major * 10 + minor >= 2  # `seen` has 64 bits since version 0.2
