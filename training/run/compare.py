@@ -190,7 +190,9 @@ def _train(model: str, data: Path, budget: Budget, run: Path) -> None:
     if (run / CHECKPOINT).is_file():
         command += ["--resume", str(run)]
     else:
-        shutil.rmtree(run, ignore_errors=True)  # a run that stopped before its first checkpoint
+        if run.is_dir():
+            with lock_folder(run):  # refuses a run that another process trains
+                shutil.rmtree(run)  # a run that stopped before its first checkpoint
         command += ["--model", model, "--data", str(data), "--runs", str(run.parent), "--name", run.name]
         command += ["--epochs", str(budget.epochs), "--batch", budget.batch, "--seed", str(budget.seed)]
         command += ["--patience", "0", *_size_options(model, budget.image_size), *budget.training]

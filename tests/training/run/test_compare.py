@@ -9,6 +9,7 @@ import pytest
 
 from model_zoo.contract.errors import LineageError
 from model_zoo.contract.repository import Repository
+from tests.training.run.test_run_lock import hold
 from tests.training.write_data import write_data
 from training.report.comparison import write_comparison
 from training.run import compare as compare_module
@@ -70,6 +71,20 @@ def test_budget_is_passed_to_training(tmp_path: Path, monkeypatch: pytest.Monkey
         compare_module._train("yolox-test", tmp_path / "toy", BUDGET, run)
     with pytest.raises(KeyboardInterrupt):
         compare_module._train("yolox-test", tmp_path / "toy", BUDGET, run)
+
+
+def test_run_of_another_process_is_not_removed(tmp_path: Path) -> None:
+    run = tmp_path / "runs" / "yolox-test"
+    run.mkdir(parents=True)
+    with hold(run), pytest.raises(LineageError, match="in use by process"):
+        compare_module._train("yolox-test", tmp_path / "toy", BUDGET, run)
+    assert run.is_dir()
+
+
+def test_invalid_budget_is_refused_once(tmp_path: Path) -> None:
+    with pytest.raises(LineageError, match=r"--epochs: .*got 0"):
+        compare(["yolox-test"], write_data(tmp_path / "toy"), Budget(0), output=tmp_path / "comparison")
+    assert not (tmp_path / "comparison").exists()
 
 
 def test_misspelled_variant_is_reported_with_a_suggestion(tmp_path: Path) -> None:
