@@ -36,7 +36,7 @@ ORIGINAL = replace(CONFIG, epochs=10, batch=8, seed=3, image_size=(320, 320), pr
         ({"threads": 0}, "--threads: .*got 0"),
         ({"threads": 10**6}, "--threads: .*got 1000000"),
         ({"name": "../up"}, "--name: expected the name of a folder in runs; got '../up'"),
-        ({"name": "/tmp/absolute"}, "--name: expected the name of a folder in runs; got '/tmp/absolute'"),
+        ({"name": "/absolute"}, "--name: expected the name of a folder in runs; got '/absolute'"),
         ({"name": "a\\b"}, "--name: expected the name of a folder"),
         ({"name": ".."}, "--name: expected the name of a folder"),
         ({"name": " "}, "--name: expected the name of a folder"),
