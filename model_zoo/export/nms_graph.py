@@ -27,7 +27,10 @@ from onnx_ir.passes import common as passes
 from onnxscript import FLOAT, INT32, OnnxFunction, script
 from onnxscript import opset20 as op
 
+from model_zoo.export.canonical_form import canonical_form
+
 BLOCK = 128
+COUNTERS = ("before", "start")  # what loops carry, besides masks
 THRESHOLD_INPUTS = ("score_threshold", "iou_threshold", "distance_weight")  # per image, (B,)
 
 
@@ -194,7 +197,7 @@ def _call(model: ir.Model, function: OnnxFunction, *inputs: ir.Value) -> Sequenc
     node = ir.Node(function.opset.domain, function.name, inputs, num_outputs=len(function.op_signature.outputs))
     model.graph.append(node)
     for proto in (function.to_function_proto(), *function.to_model_proto().functions):
-        callee = ir.from_proto(proto)
+        callee = ir.from_proto(canonical_form(proto, COUNTERS))
         model.functions[callee.identifier()] = callee
     model.opset_imports[function.opset.domain] = 1
     return node.outputs

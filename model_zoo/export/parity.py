@@ -6,6 +6,9 @@
 The inputs are seeded synthetic images, alone and in a batch whose images have different thresholds, and for int8 also
 calibration images. Thresholds are chosen among the actual scores, so random weights are verified like trained ones.
 
+An int8 file is verified in three forms. Two are signed and unsigned activations, in the arithmetic that the graph
+defines. The third is the file as the engine runs it on this CPU.
+
 Boxes are compared by 1 - IoU, which is relative to their size. Where sides are decoded by an exponential, the error
 grows with the side, so a limit in pixels would depend on the largest boxes alone. In float32, the largest difference of
 any prediction counts. Lower precisions round every number in the network. The largest of 25,200 differences is then
@@ -16,9 +19,9 @@ counts.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
@@ -32,8 +35,9 @@ from model_zoo.contract.select import NMSThresholds, above_threshold, select
 from model_zoo.detector import Detector, to_network
 from model_zoo.export.errors import ExportError
 from model_zoo.export.nms_graph import THRESHOLD_INPUTS
-from model_zoo.export.sessions import open_model
+from model_zoo.export.sessions import open_model, open_reference
 from model_zoo.export.synthetic_images import ImageBatch, synthetic_images
+from model_zoo.runtime.int8 import to_uint8_activations
 
 BoxesAndScores = tuple[Floats, Floats]  # boxes (B, N, 4), scores (B, N, C)
 
@@ -58,7 +62,7 @@ class Tolerance:
 TOLERANCES: Mapping[Precision, Tolerance] = {
     "fp32": Tolerance(1e-4, 1e-3),
     "fp16": Tolerance(0.03, 0.03, best=100),
-    "int8": Tolerance(0.1, 0.1, best=100),
+    "int8": Tolerance(0.1, 0.2, best=100),
 }
 MIN_SIDE = 32  # pixels; smaller boxes are enlarged, so that half a pixel remains a small difference
 MAX_CALIBRATION_BATCHES = 4
@@ -102,6 +106,14 @@ class ParityReport:
         )
 
 
+class _Form(NamedTuple):
+    """A form in which a file is verified."""
+
+    name: str
+    raw: ort.InferenceSession
+    end_to_end: ort.InferenceSession
+
+
 def verify(
     detector: Detector,
     deployed: Detector,
@@ -118,17 +130,31 @@ def verify(
     """
     card = ModelCard.from_metadata({entry.key: entry.value for entry in end_to_end.metadata_props})
     trained = copy.deepcopy(detector).eval()
-    graph, end_to_end_session = open_model(raw, card.precision), open_model(end_to_end, card.precision)
-    report = ParityReport()
+    batches = [*_batches(card), *calibration[:MAX_CALIBRATION_BATCHES]]
+    references = [_predict(deployed, images) for images in batches]
     exact, allowed = TOLERANCES["fp32"], TOLERANCES[card.precision]
-    for images in [*_batches(card), *calibration[:MAX_CALIBRATION_BATCHES]]:
-        reference, predictions = _predict(deployed, images), _run(graph, {"images": images})
+    report = ParityReport()
+    for images, reference in zip(batches, references, strict=True):
         deploy = _difference(_predict(trained, images), reference, exact)
-        file = _difference(reference, predictions, allowed)
         _check_difference("the deployed form and the trained form", deploy, exact)
-        _check_difference(f"the {card.precision} graph and the model", file, allowed)
-        report |= ParityReport(deploy, file) | _compare_detections(end_to_end_session, card, images, predictions)
+        report |= ParityReport(deploy)
+    for form in _forms(raw, end_to_end, card.precision):
+        for images, reference in zip(batches, references, strict=True):
+            predictions = _run(form.raw, {"images": images})
+            file = _difference(reference, predictions, allowed)
+            _check_difference(f"{form.name} and the model", file, allowed)
+            report |= ParityReport(file=file) | _compare_detections(form.end_to_end, card, images, predictions)
     return report
+
+
+def _forms(raw: onnx.ModelProto, end_to_end: onnx.ModelProto, precision: Precision) -> Iterator[_Form]:
+    """Open the forms to verify, one after another to save memory."""
+    if precision == "int8":
+        signed = [bytes(model.SerializeToString()) for model in (raw, end_to_end)]
+        unsigned = [to_uint8_activations(model) for model in signed]
+        yield _Form("the int8 graph with signed activations", *map(open_reference, signed))
+        yield _Form("the int8 graph with unsigned activations", *map(open_reference, unsigned))
+    yield _Form(f"the {precision} graph", open_model(raw, precision), open_model(end_to_end, precision))
 
 
 def _batches(card: ModelCard) -> list[ImageBatch]:

@@ -7,24 +7,14 @@ noisiest. Measured alone, the few layers that are much noisier than the others a
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
-import onnx
-from onnx import numpy_helper
-from onnx.helper import make_node
 
 from model_zoo.contract.card import Precision
-from model_zoo.export.quantize import (
-    QUANTIZED_SUFFIX,
-    CalibrationImages,
-    Peaks,
-    add_quantized_copies,
-    layer_of,
-    layers_to_quantize,
-    run_scalars,
-)
+from model_zoo.detector import Detector
+from model_zoo.export.layer_statistics import CalibrationImages, measure_noise
+from model_zoo.export.quantize import Peaks
 
 MAX_IMAGES = 16  # layers differ by tens of decibels, images by one or two
 COLUMNS = "{:>8}  {:>9}  {:>18}  {:>8}  {:>8}  {}"
@@ -81,37 +71,13 @@ class QuantizationReport:
 
 
 def report_layers(
-    model: onnx.ModelProto, peaks: Peaks, images: CalibrationImages, min_sqnr_db: float
+    deployed: Detector, peaks: Peaks, images: CalibrationImages, min_sqnr_db: float
 ) -> QuantizationReport:
-    """Measure the quantization noise of each layer of a float32 model, and choose the layers to quantize."""
-    names = layers_to_quantize(model)
-    layers = [node for node in model.graph.node if layer_of(node) in names]
-    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    """Measure the quantization noise of each layer of a deployed detector, and choose the layers to quantize."""
     rows = []
-    for layer, ratio in zip(layers, _ratios(model, layers, peaks, images[:MAX_IMAGES]), strict=True):
-        weight = numpy_helper.to_array(constants[layer.input[1]])
+    for layer, ratio in measure_noise(deployed, peaks, images[:MAX_IMAGES]).items():
+        weight = deployed.get_parameter(f"{layer}.weight")
         precision: Precision = "int8" if ratio is None or ratio >= min_sqnr_db else "fp32"
-        ranges = (float(weight.min()), float(weight.max()), peaks[layer.input[0]], peaks[layer.output[0]])
-        rows.append(LayerReport(layer_of(layer), precision, ratio, *ranges))
+        rows.append(LayerReport(layer, precision, ratio, weight.min().item(), weight.max().item(), *peaks[layer]))
     rows.sort(key=lambda row: np.inf if row.sqnr_db is None else row.sqnr_db)
     return QuantizationReport(len(images), min_sqnr_db, tuple(rows))
-
-
-def _ratios(
-    model: onnx.ModelProto, convs: Sequence[onnx.NodeProto], peaks: Peaks, images: CalibrationImages
-) -> list[float | None]:
-    """Return the SQNR of each layer's output in dB. The graph computes the sums of squares."""
-    extended = add_quantized_copies(model, [layer_of(conv) for conv in convs], peaks)
-    sums = []
-    for (name,) in (conv.output for conv in convs):
-        error, signal, noise = f"{name}.error", f"{name}.signal", f"{name}.noise"
-        extended.graph.node.extend(
-            [
-                make_node("Sub", [name, name + QUANTIZED_SUFFIX], [error]),
-                make_node("ReduceSumSquare", [name], [signal], keepdims=0),
-                make_node("ReduceSumSquare", [error], [noise], keepdims=0),
-            ]
-        )
-        sums += [signal, noise]
-    signals, noises = run_scalars(extended, sums, images).sum(axis=0).reshape(-1, 2).T
-    return [float(10 * np.log10(s / n)) if s > 0 and n > 0 else None for s, n in zip(signals, noises, strict=True)]

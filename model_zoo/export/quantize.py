@@ -7,6 +7,9 @@ Quantization is symmetric, with zero points of 0, as TensorRT requires. Weights 
 maps one per tensor. The scale of a map is its largest magnitude in an image, averaged over the calibration images, so
 that no single image determines it. Biases stay float32: TensorRT requires it, and ONNX Runtime rounds them itself.
 
+Weights are limited to steps of -64 to 64. On x86 CPUs without VNNI, kernels add pairs of products in 16 bits. With maps
+up to 255 and weights up to 64 the sums fit; with larger weights they saturate. So all CPUs compute the same integers.
+
 Convolutions that no other convolution follows stay float32. They output the predictions, whose box and scores would
 share 256 steps. `precision.HalfNetwork` keeps everything after the prediction layers in float32.
 """
@@ -14,7 +17,7 @@ share 256 steps. `precision.HalfNetwork` keeps everything after the prediction l
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
@@ -22,17 +25,24 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from onnx.helper import make_node
 
-from model_zoo.export.errors import ExportError
-from model_zoo.export.sessions import open_model
-from model_zoo.export.synthetic_images import ImageBatch
 from model_zoo.runtime.int8 import ZERO_POINT
 
-MAX_STEP = 127
+MAX_STEP = 127  # of a map
+MAX_WEIGHT_STEP = 64
 MIN_SCALE = np.float32(1e-30)  # positive, and so is the product of two scales
-QUANTIZED_SUFFIX = ".quantized"
-Peaks = Mapping[str, float]  # largest magnitude by tensor name
-CalibrationImages = Sequence[ImageBatch]
 Floats = NDArray[np.float32]
+
+
+class LayerPeaks(NamedTuple):
+    """Largest magnitudes of a layer's maps, averaged over the calibration images."""
+
+    input: float
+    """Of the input."""
+    output: float
+    """Of the output."""
+
+
+Peaks = Mapping[str, LayerPeaks]  # by layer
 
 
 def layer_of(node: onnx.NodeProto) -> str:
@@ -54,60 +64,36 @@ def layers_to_quantize(model: onnx.ModelProto) -> list[str]:
     return layers[::-1]
 
 
-def measure_peaks(model: onnx.ModelProto, layers: Collection[str], images: CalibrationImages) -> Peaks:
-    """Return the largest magnitude of each input and output of the layers, averaged over the images.
-
-    Raises:
-        ExportError: A value is NaN or infinite.
-    """
-    convs = [node for node in model.graph.node if layer_of(node) in layers]
-    tensors = list(dict.fromkeys(name for conv in convs for name in (conv.input[0], conv.output[0])))
-    extended = _copy(model)
-    for name in tensors:
-        magnitude, peak = make_node("Abs", [name], [f"{name}.abs"]), f"{name}.peak"
-        extended.graph.node.extend([magnitude, make_node("ReduceMax", magnitude.output, [peak], keepdims=0)])
-    peaks = run_scalars(extended, [f"{name}.peak" for name in tensors], images).mean(axis=0)
-    if not np.isfinite(peaks).all():
-        raise ExportError(
-            "calibration: expected finite values; the network computes NaN or infinity for a calibration image"
-        )
-    return dict(zip(tensors, peaks.tolist(), strict=True))
-
-
 def quantize(model: onnx.ModelProto, layers: Collection[str], peaks: Peaks) -> onnx.ModelProto:
     """Return the model with the given layers in int8."""
     result = _copy(model)
     writer = _Writer(result.graph, peaks)
     nodes: list[onnx.NodeProto] = []
     for node in model.graph.node:
-        nodes.extend(writer.quantized(node, node.output[0]) if layer_of(node) in layers else [node])
+        nodes.extend(writer.quantized(node) if layer_of(node) in layers else [node])
     _replace_nodes(result.graph, nodes)
     onnx.checker.check_model(result, full_check=True)
     return result
 
 
-def add_quantized_copies(model: onnx.ModelProto, layers: Collection[str], peaks: Peaks) -> onnx.ModelProto:
-    """Return the model with an int8 copy of each layer, which reads the float32 input. Outputs end in `.quantized`."""
-    result = _copy(model)
-    writer = _Writer(result.graph, peaks)
-    for node in model.graph.node:
-        if layer_of(node) in layers:
-            result.graph.node.extend(writer.quantized(node, node.output[0] + QUANTIZED_SUFFIX))
-    return result
+def map_scale(peak: float) -> np.float32:
+    """Return the scale of a map with magnitudes up to `peak`, which may be 0."""
+    return np.float32(max(np.float32(peak) / np.float32(MAX_STEP), MIN_SCALE))
 
 
-def run_scalars(model: onnx.ModelProto, outputs: Sequence[str], images: CalibrationImages) -> NDArray[np.float64]:
-    """Run a model on each image and return its scalar outputs (images, outputs)."""
-    selected = _copy(model)
-    del selected.graph.output[:]
-    selected.graph.output.extend(onnx.ValueInfoProto(name=name) for name in outputs)
-    session = open_model(selected)
-    return np.array([session.run(None, {"images": image}) for image in images], dtype=np.float64)
+def quantize_weight(
+    weight: Floats, bias: Floats | None = None, *, input_scale: np.float32
+) -> tuple[NDArray[np.int8], Floats]:
+    """Quantize a weight (out, ...) to int8, with scales (out,) per output channel.
 
-
-def quantize_per_channel(weight: Floats, min_scale: Floats | float) -> tuple[NDArray[np.int8], Floats]:
-    """Quantize a weight (out, ...) to int8, with scales (out,) per output channel of at least `min_scale`."""
-    scales = np.maximum(_scale(np.abs(weight).reshape(len(weight), -1).max(axis=1)), np.float32(min_scale))
+    The step of a bias is the product of the scales of input and weight. It is too small for a channel whose weights are
+    all close to 0, as they are in some trained networks. Such a channel gets the scale at which ONNX Runtime's int32
+    bias does not overflow.
+    """
+    scales = np.abs(weight).reshape(len(weight), -1).max(axis=1) / np.float32(MAX_WEIGHT_STEP)
+    scales = np.maximum(scales, MIN_SCALE)
+    if bias is not None:
+        scales = np.maximum(scales, np.abs(bias) / (input_scale * np.float32(2**30)))
     steps = np.rint(weight / scales.reshape(-1, *[1] * (weight.ndim - 1)))
     return steps.astype(np.int8), scales
 
@@ -121,48 +107,34 @@ class _Writer:
         self.int8_maps: dict[str, str] = {}  # map -> its quantized form
         self._constant(ZERO_POINT, np.int8(0))
 
-    def quantized(self, conv: onnx.NodeProto, target: str) -> list[onnx.NodeProto]:
-        """Return the nodes of a quantized convolution with the output `target`."""
-        source, weight = conv.input[:2]
-        nodes = [] if source in self.int8_maps else self._pair(source, f"{source}.int8", self.peaks[source])
-        nodes.append(self._weight(weight, self._min_scale(conv)))
+    def quantized(self, conv: onnx.NodeProto) -> list[onnx.NodeProto]:
+        """Return the nodes of a quantized convolution."""
+        (source, target), peaks = (conv.input[0], conv.output[0]), self.peaks[layer_of(conv)]
+        nodes = [] if source in self.int8_maps else self._pair(source, f"{source}.int8", peaks.input)
+        nodes.append(self._weight(conv, map_scale(peaks.input)))
         copy = onnx.NodeProto()
         copy.CopyFrom(conv)
         copy.name, copy.output[0] = f"{target}.conv", f"{target}.float"
         copy.input[0], copy.input[1] = self.int8_maps.setdefault(source, f"{source}.int8"), nodes[-1].output[0]
-        return [*nodes, copy, *self._pair(copy.output[0], target, self.peaks[conv.output[0]])]
+        return [*nodes, copy, *self._pair(copy.output[0], target, peaks.output)]
 
     def _pair(self, source: str, target: str, peak: float) -> list[onnx.NodeProto]:
-        steps, scale = f"{target}.steps", self._constant(f"{target}.scale", _scale(peak))
+        steps, scale = f"{target}.steps", self._constant(f"{target}.scale", map_scale(peak))
         return [
             make_node("QuantizeLinear", [source, scale, ZERO_POINT], [steps], f"{target}.quantize"),
             make_node("DequantizeLinear", [steps, scale, ZERO_POINT], [target], f"{target}.dequantize"),
         ]
 
-    def _min_scale(self, conv: onnx.NodeProto) -> Floats | float:
-        """Return the scales (out,) below which a bias would overflow int32 in ONNX Runtime.
-
-        The step of a bias is the product of the scales of input and weight. It is too small for a channel whose weights
-        are all close to 0, as they are in some trained networks.
-        """
-        if len(conv.input) < 3 or conv.input[2] not in self.constants:
-            return 0.0
-        bias = numpy_helper.to_array(self.constants[conv.input[2]])
-        return np.asarray(np.abs(bias) / (_scale(self.peaks[conv.input[0]]) * np.float32(2**30)), np.float32)
-
-    def _weight(self, name: str, min_scale: Floats | float) -> onnx.NodeProto:
-        steps, scales = quantize_per_channel(numpy_helper.to_array(self.constants[name]), min_scale)
+    def _weight(self, conv: onnx.NodeProto, input_scale: np.float32) -> onnx.NodeProto:
+        name, *bias = [key for key in conv.input[1:] if key in self.constants]
+        values = (numpy_helper.to_array(self.constants[key]) for key in (name, *bias))
+        steps, scales = quantize_weight(*values, input_scale=input_scale)
         inputs = [self._constant(f"{name}.steps", steps), self._constant(f"{name}.scales", scales)]
         return make_node("DequantizeLinear", inputs, [f"{name}.int8"], f"{name}.dequantize", axis=0)
 
     def _constant(self, name: str, value: Any) -> str:
         self.graph.initializer.append(numpy_helper.from_array(np.asarray(value), name))
         return name
-
-
-def _scale(peak: Any) -> Any:
-    """Return the scale for magnitudes up to `peak`, which may be 0."""
-    return np.maximum(np.float32(peak) / np.float32(MAX_STEP), MIN_SCALE)
 
 
 def _replace_nodes(graph: onnx.GraphProto, nodes: Sequence[onnx.NodeProto]) -> None:

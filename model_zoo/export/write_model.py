@@ -8,14 +8,16 @@ from pathlib import Path
 from onnx import ModelProto
 
 from model_zoo.contract.card import ModelCard
+from model_zoo.contract.files import write_atomic
 from model_zoo.detector import Detector
 from model_zoo.export.calibration import Calibration
 from model_zoo.export.errors import ExportError
+from model_zoo.export.layer_statistics import measure_peaks
 from model_zoo.export.log import Log, silent
 from model_zoo.export.onnx import assemble, trace, write_onnx
 from model_zoo.export.parity import ParityReport, verify
 from model_zoo.export.quantization_report import QuantizationReport, report_layers
-from model_zoo.export.quantize import layers_to_quantize, measure_peaks, quantize
+from model_zoo.export.quantize import layers_to_quantize, quantize
 
 LOGGED_LAYERS = 5
 
@@ -44,7 +46,7 @@ def write_model(
     quantization = None
     if calibration:
         log(f"quantizing to int8 with {len(calibration.images)} calibration images")
-        raw, end_to_end, quantization = _quantize(raw, end_to_end, calibration)
+        raw, end_to_end, quantization = _quantize(deployed, raw, end_to_end, calibration)
     log("comparing the graph with the model")
     report = verify(detector, deployed, raw, end_to_end, calibration.images if calibration else ())
     write_onnx(raw if card.output == "raw" else end_to_end, path)
@@ -54,11 +56,11 @@ def write_model(
 
 
 def _quantize(
-    raw: ModelProto, end_to_end: ModelProto, calibration: Calibration
+    deployed: Detector, raw: ModelProto, end_to_end: ModelProto, calibration: Calibration
 ) -> tuple[ModelProto, ModelProto, QuantizationReport]:
     """Quantize the same layers of both forms of a graph."""
-    peaks = measure_peaks(raw, layers_to_quantize(raw), calibration.images)
-    report = report_layers(raw, peaks, calibration.images, calibration.min_sqnr_db)
+    peaks = measure_peaks(deployed, layers_to_quantize(raw), calibration.images)
+    report = report_layers(deployed, peaks, calibration.images, calibration.min_sqnr_db)
     layers = report.int8_layers
     if not layers:
         best = max((layer.sqnr_db or 0 for layer in report.layers), default=0)
@@ -70,7 +72,7 @@ def _quantize(
 
 
 def _write_report(report: QuantizationReport, path: Path, log: Log) -> None:
-    path.with_suffix(".quantization.json").write_text(report.to_json(), encoding="utf-8")
-    path.with_suffix(".quantization.txt").write_text(report.table() + "\n", encoding="utf-8")
+    write_atomic(path.with_suffix(".quantization.json"), report.to_json().encode())
+    write_atomic(path.with_suffix(".quantization.txt"), f"{report.table()}\n".encode())
     log(f"{len(report.int8_layers)} of {len(report.layers)} convolutions are int8. The noisiest layers:")
     log(report.table(LOGGED_LAYERS))

@@ -1,14 +1,14 @@
-"""Adapt int8 files to the CPU: switch their activations from signed to unsigned where that is faster or needed.
+"""Adapt int8 files to the runtime: switch their activations from signed to unsigned where that is faster or needed.
 
-Files store activations as int8 with a zero point of 0, as TensorRT requires. ONNX Runtime on x86 is fast with the same
-numbers as uint8 around 128. With int8 it falls back to float32 wherever an activation function reads its input twice,
-as SiLU does. The type of a tensor is that of its zero point. All activations share one zero point, so changing a few
-bytes switches them all.
+Files store activations as int8 with a zero point of 0, as TensorRT requires. The same numbers as uint8 around 128 give
+the same results. ONNX Runtime on x86 is fast with uint8. With int8 it falls back to float32 wherever an activation
+function reads its input twice, as SiLU does. The type of a tensor is that of its zero point. All activations share one
+zero point, so changing a few bytes switches them all.
 """
 
 from __future__ import annotations
 
-import contextlib
+import platform
 from pathlib import Path
 
 from model_zoo.runtime.base import Provider
@@ -27,17 +27,14 @@ def to_uint8_activations(model: bytes) -> bytes:
 
 
 def adapt_int8(model: Path | bytes, provider: Provider) -> Path | bytes:
-    """Return an int8 model, given as path or contents, in the form that suits the provider and this CPU.
+    """Return an int8 model, given as path or contents, in the form that suits the provider.
 
-    On x86 CPUs with VNNI, uint8 activations are multiplied faster; without VNNI, sums of their products overflow
-    16 bits. OpenVINO 2026.4 miscomputes convolutions of signed activations that come from a concatenation.
+    OpenVINO 2026.4 miscomputes convolutions of signed activations on CPUs without VNNI. It needs unsigned ones.
     """
-    if provider == "openvino" or (provider == "cpu" and _has_vnni()):
+    if provider == "openvino" or (provider == "cpu" and _is_x86()):
         return to_uint8_activations(model if isinstance(model, bytes) else model.read_bytes())
     return model
 
 
-def _has_vnni() -> bool:
-    with contextlib.suppress(OSError):  # not Linux
-        return "vnni" in Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    return False
+def _is_x86() -> bool:
+    return platform.machine().lower() in ("x86_64", "amd64")

@@ -81,7 +81,13 @@ def test_unreadable_onnx_files_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "message"), [((640, 640, 3), "one positive number, or height and width"), ((100,), "multiples of 32"), ((0,), "positive"), ((999_999,), "at most 8192")]
+    ("size", "message"),
+    [
+        ((640, 640, 3), "one positive number, or height and width"),
+        ((100,), "multiples of 32"),
+        ((0,), "positive"),
+        ((999_999,), "at most 8192"),
+    ],
 )
 def test_invalid_image_sizes_are_refused(size: tuple[int, ...], message: str, tmp_path: Path) -> None:
     with pytest.raises(LineageError, match=message):

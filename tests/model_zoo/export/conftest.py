@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from model_zoo.export.quantize import Peaks, measure_peaks
+from model_zoo.export.layer_statistics import measure_peaks
+from model_zoo.export.quantize import Peaks
 from model_zoo.export.synthetic_images import ImageBatch, synthetic_images
 from tests.exports import ExportedModel, tiny_export
 from tests.model_zoo.export.graphs import DOWN, STEM
@@ -34,4 +35,4 @@ def images() -> list[ImageBatch]:
 
 @pytest.fixture(scope="session")
 def peaks(tiny: ExportedModel, images: list[ImageBatch]) -> Peaks:
-    return measure_peaks(tiny.raw, [STEM, DOWN], images)
+    return measure_peaks(tiny.detector.deploy(), [STEM, DOWN], images)

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 from onnx import numpy_helper
 
-from model_zoo.export.sessions import open_model
+from model_zoo.export.sessions import open_model, open_reference
 from model_zoo.export.synthetic_images import ImageBatch
 
 STEM, DOWN = "backbone.stem.conv", "backbone.down.conv"
@@ -18,11 +18,20 @@ def constants(model: onnx.ModelProto) -> dict[str, np.ndarray]:
 
 def maps(model: onnx.ModelProto, names: list[str], batch: ImageBatch) -> list[np.ndarray]:
     """Run a model and return inner maps."""
+    return list(open_model(_with_outputs(model, names)).run(None, {"images": batch}))
+
+
+def reference_maps(model: onnx.ModelProto, names: list[str], batch: ImageBatch) -> list[np.ndarray]:
+    """Run a model without graph optimization and return inner maps."""
+    return list(open_reference(_with_outputs(model, names)).run(None, {"images": batch}))
+
+
+def _with_outputs(model: onnx.ModelProto, names: list[str]) -> onnx.ModelProto:
     selected = onnx.ModelProto()
     selected.CopyFrom(model)
     del selected.graph.output[:]
     selected.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
-    return list(open_model(selected).run(None, {"images": batch}))
+    return selected
 
 
 def convolution(model: onnx.ModelProto, layer: str) -> onnx.NodeProto:

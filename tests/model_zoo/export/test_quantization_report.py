@@ -11,28 +11,28 @@ from model_zoo.export.quantization_report import QuantizationReport, report_laye
 from model_zoo.export.quantize import Peaks, quantize
 from model_zoo.export.synthetic_images import ImageBatch
 from tests.exports import ExportedModel
-from tests.model_zoo.export.graphs import DOWN, STEM, constants, convolution, maps
+from tests.model_zoo.export.graphs import DOWN, STEM, constants, convolution, reference_maps
 
 
 def test_report_has_the_noise_of_each_layer_alone(tiny: ExportedModel, images: list[ImageBatch], peaks: Peaks) -> None:
-    report = report_layers(tiny.raw, peaks, images, 0.0)
+    report = report_layers(tiny.detector.deploy(), peaks, images, 0.0)
     assert sorted(row.layer for row in report.layers) == [DOWN, STEM]
     assert report.layers[0].sqnr_db < report.layers[1].sqnr_db
     alone = quantize(tiny.raw, [DOWN], peaks)
     name = convolution(tiny.raw, DOWN).output[0]
-    pairs = [(maps(tiny.raw, [name], p)[0], maps(alone, [name], p)[0]) for p in images]
+    pairs = [(reference_maps(tiny.raw, [name], p)[0], reference_maps(alone, [name], p)[0]) for p in images]
     signal, noise = sum((a**2).sum() for a, _ in pairs), sum(((a - b) ** 2).sum() for a, b in pairs)
     (row,) = (row for row in report.layers if row.layer == DOWN)
     weight = constants(tiny.raw)["network.backbone.down.conv.weight"]
     assert row.sqnr_db == pytest.approx(10 * np.log10(signal / noise), abs=0.01)
     assert (row.weight_low, row.weight_high) == (weight.min(), weight.max())
-    assert row.output_peak == peaks[name]
+    assert (row.input_peak, row.output_peak) == peaks[DOWN]
 
 
 def test_noisy_layers_stay_float32(tiny: ExportedModel, images: list[ImageBatch], peaks: Peaks) -> None:
-    worst, best = report_layers(tiny.raw, peaks, images, 0.0).layers
+    worst, best = report_layers(tiny.detector.deploy(), peaks, images, 0.0).layers
     between = (worst.sqnr_db + best.sqnr_db) / 2
-    report = report_layers(tiny.raw, peaks, images, between)
+    report = report_layers(tiny.detector.deploy(), peaks, images, between)
     assert [(row.layer, row.precision) for row in report.layers] == [(worst.layer, "fp32"), (best.layer, "int8")]
     assert report.int8_layers == [best.layer]
     assert json.loads(report.to_json())["layers"][0]["layer"] == worst.layer

@@ -26,8 +26,10 @@ from model_zoo.export.tensorrt import PlanOptions, build_plan
 from model_zoo.export.write_model import write_model
 from model_zoo.registry import build, variants
 from model_zoo.weights import store
+from tests.cpu.features import cannot_hide, run_module
 from tests.exports import ExportedModel, feeds
 from tests.model_zoo.batch_norms import randomize
+from tests.model_zoo.export.int8_digest import digests
 
 TEST_VARIANTS = [name for name in variants() if name.endswith("-test")]
 PLAN = PlanOptions(batch=(1, 1, 2), compute_capabilities=("8.9",))
@@ -148,3 +150,15 @@ def test_int8_without_accurate_layers_is_refused(tiny: ExportedModel, tmp_path: 
     with pytest.raises(ExportError, match=r"expected a convolution .* at least 200 dB; the best has \d+\.\d"):
         write_model(tiny.detector, card, tmp_path / "no.onnx", calibration=calibration)
     assert not list(tmp_path.iterdir())
+
+
+def test_int8_files_do_not_depend_on_process_threads_or_kernels(tmp_path: Path) -> None:
+    """The other process has AVX2 kernels only, if the CPU's other features can be hidden."""
+    here, other = tmp_path / "here", tmp_path / "other"
+    here.mkdir()
+    other.mkdir()
+    options = {"hidden_features": None if cannot_hide() else tmp_path, "PYTHONHASHSEED": "1"}
+    printed = run_module("tests.model_zoo.export.int8_digest", str(other), "2", "0", **options)
+    expected = digests(here)
+    assert set(expected) == {"tiny.onnx", "tiny.quantization.json", "tiny.quantization.txt"}
+    assert json.loads(printed) == expected

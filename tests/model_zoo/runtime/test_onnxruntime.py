@@ -144,7 +144,7 @@ def test_model_without_a_card_is_refused(publish_file: PublishFile) -> None:
 
 
 def test_int8_model_with_uint8_activations_runs(publish_file: PublishFile, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(int8, "_has_vnni", lambda: True)
+    monkeypatch.setattr(int8, "_is_x86", lambda: True)
     card = toy_card(precision="int8")
     engine = load(publish_file(card, toy_onnx(card)), EngineOptions(workers=1))
     query = pipeline.make_query(card, score=0.01)

@@ -16,8 +16,9 @@ from model_zoo.contract import pipeline
 from model_zoo.contract.boxes import xyxy_to_xywh
 from model_zoo.contract.package import Package
 from model_zoo.contract.repository import Repository
+from model_zoo.export.layer_statistics import measure_peaks
 from model_zoo.export.onnx import write_onnx
-from model_zoo.export.quantize import layers_to_quantize, measure_peaks, quantize
+from model_zoo.export.quantize import layers_to_quantize, quantize
 from tests.exports import ExportedModel, make_once, tiny_export
 from tests.repositories import publish, repository, toy
 from tests.training.evaluate.scene import Scene
@@ -56,7 +57,7 @@ def int8_package(tiny: ExportedModel, tmp_path_factory: pytest.TempPathFactory) 
     card = replace(tiny.card, precision="int8")
     images = [pipeline.preprocess(card, draw_image(seed)).pixels[None] for seed in range(4)]
     layers = layers_to_quantize(tiny.raw)
-    model = quantize(tiny.end_to_end, layers, measure_peaks(tiny.raw, layers, images))
+    model = quantize(tiny.end_to_end, layers, measure_peaks(tiny.detector.deploy(), layers, images))
     onnx.helper.set_model_props(model, card.to_metadata())
     write_onnx(model, folder / "model.onnx")
     return Repository(folder / "models").publish(card, {"model.onnx": folder / "model.onnx"})

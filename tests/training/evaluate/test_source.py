@@ -22,14 +22,14 @@ from training.data.open import open_dataset
 from training.evaluate.evaluation import EvaluationImages, evaluate
 from training.evaluate.source import engine_run, open_source
 
-FORMS = pytest.mark.parametrize("has_vnni", [True, False], ids=["uint8 activations", "int8 activations"])
+FORMS = pytest.mark.parametrize("is_x86", [True, False], ids=["uint8 activations", "int8 activations"])
 
 
 @FORMS
 def test_int8_package_scores_the_same_through_http(
-    int8_package: Package, dataset: Dataset, monkeypatch: pytest.MonkeyPatch, has_vnni: bool
+    int8_package: Package, dataset: Dataset, monkeypatch: pytest.MonkeyPatch, is_x86: bool
 ) -> None:
-    monkeypatch.setattr(int8, "_has_vnni", lambda: has_vnni)
+    monkeypatch.setattr(int8, "_is_x86", lambda: is_x86)
     evaluated, served = evaluate_both_ways(int8_package, dataset)
     assert 0.2 < evaluated < 0.99  # int8 finds most objects of the float32 network but not all
     assert served == pytest.approx(evaluated, abs=1e-6)
@@ -38,9 +38,9 @@ def test_int8_package_scores_the_same_through_http(
 @pytest.mark.slow
 @FORMS
 def test_official_int8_package_scores_the_same_through_http(
-    int8_yolov5n: Package, shared: Path, monkeypatch: pytest.MonkeyPatch, has_vnni: bool
+    int8_yolov5n: Package, shared: Path, monkeypatch: pytest.MonkeyPatch, is_x86: bool
 ) -> None:
-    monkeypatch.setattr(int8, "_has_vnni", lambda: has_vnni)
+    monkeypatch.setattr(int8, "_is_x86", lambda: is_x86)
     dataset = open_dataset(shared / "data" / "coco_mini")
     evaluated, served = evaluate_both_ways(int8_yolov5n, dataset)
     assert evaluated > 0.2
@@ -99,7 +99,7 @@ def test_onnx_file_runs_at_another_size(int8_package: Package) -> None:
 def test_other_size_is_refused_for_a_fixed_input_size(repository: Repository, tmp_path: Path) -> None:
     card = toy_card(dynamic_size=False)
     (tmp_path / "toy.onnx").write_bytes(toy_onnx(card))
-    with pytest.raises(LineageError, match=r"toy: input size is fixed to \(64, 64\); got \(96, 96\)"):
+    with pytest.raises(LineageError, match="toy: expected the fixed input size 64 x 64; got 96 x 96"):
         open_source(str(tmp_path / "toy.onnx"), repository.root, image_size=(96,))
 
 

@@ -1,0 +1,53 @@
+"""Print what this CPU's kernels make of the largest products that an int8 file can contain."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+from onnx.helper import make_graph, make_model, make_node, make_opsetid, make_tensor_value_info
+
+from model_zoo.export import quantize
+from model_zoo.export.sessions import open_model, open_reference
+from model_zoo.runtime.int8 import to_uint8_activations
+
+CHANNELS, SIDE = 64, 8
+
+
+def largest_products() -> onnx.ModelProto:
+    """Return a convolution of equal weights, whose inputs and sums have their largest magnitude, in int8."""
+    floats, weight = onnx.TensorProto.FLOAT, np.ones((CHANNELS, CHANNELS, 3, 3), np.float32)
+    graph = make_graph(
+        [
+            make_node("Conv", ["images", "network.conv.weight"], ["sums"], pads=[1, 1, 1, 1]),
+            make_node("LeakyRelu", ["sums"], ["y"], alpha=0.1),
+        ],
+        "products",
+        [make_tensor_value_info("images", floats, [1, CHANNELS, SIDE, SIDE])],
+        [make_tensor_value_info("y", floats, [1, CHANNELS, SIDE, SIDE])],
+        [numpy_helper.from_array(weight, "network.conv.weight")],
+    )
+    model = make_model(graph, opset_imports=[make_opsetid("", 20)], ir_version=10)
+    return quantize.quantize(model, ["conv"], {"conv": quantize.LayerPeaks(1.0, 9.0 * CHANNELS)})
+
+
+def errors() -> dict[str, float]:
+    """Return the largest error of the optimized graph against the graph itself, in steps of the output."""
+    signed = bytes(largest_products().SerializeToString())
+    worst = {"signed": 0.0, "unsigned": 0.0}
+    for value in (1.0, 0.5, -1.0):
+        feeds = {"images": np.full((1, CHANNELS, SIDE, SIDE), value, np.float32)}
+        (expected,) = open_reference(signed).run(None, feeds)
+        for form, model in (("signed", signed), ("unsigned", to_uint8_activations(signed))):
+            (actual,) = open_model(model).run(None, feeds)
+            steps = np.abs(actual - expected).max() / float(quantize.map_scale(9.0 * CHANNELS))
+            worst[form] = max(worst[form], float(steps))
+    return worst
+
+
+if __name__ == "__main__":
+    quantize.MAX_WEIGHT_STEP = int(sys.argv[1])
+    sys.stdout.write(json.dumps(errors()))
