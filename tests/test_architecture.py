@@ -70,6 +70,7 @@ NOT_MIRRORED = {
     "tests/training/augment/test_parity.py": "reference numbers of the original augmentations",
     "tests/test_architecture.py": "the structure of all packages",
     "tests/test_packaging.py": "the wheel and the pins",
+    "tests/test_paths.py": "paths as text, in all public functions",
     "tests/test_style.py": "the language of all files",
 }
 

@@ -24,7 +24,7 @@ def parse_and_call(function: Callable[..., Any], prog: str, arguments: Sequence[
     """
 
     def parse(words: Sequence[str]) -> Callable[[], Any]:
-        return tyro.cli(
+        parsed: Callable[[], Any] = tyro.cli(
             _readable_function(function),
             prog=prog,
             description=_description(function),
@@ -32,6 +32,7 @@ def parse_and_call(function: Callable[..., Any], prog: str, arguments: Sequence[
             config=(tyro.conf.DisallowNone,),
             registry=_Registry(),
         )
+        return parsed
 
     with explained(parse, arguments, prog):
         call = parse(arguments)

@@ -23,7 +23,7 @@ _WORDS: Final = (
 
 def expectation(message: str) -> str:
     """Return "Input should be a valid number, unable to parse ..." as "expected a number", and so on."""
-    text = message.partition(", unable to parse")[0].partition(", got a number with")[0]
+    text = message.partition(", unable to ")[0].partition(", got a number with")[0]
     for start, replacement in _STARTS:
         if text.startswith(start):
             text = replacement + text.removeprefix(start)

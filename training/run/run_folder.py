@@ -47,9 +47,7 @@ def create_run_folder(runs: Path, name: str) -> Path:
     try:
         runs.mkdir(parents=True, exist_ok=True)
     except (FileExistsError, NotADirectoryError) as error:
-        raise LineageError(
-            f"--runs: expected a folder, or a name for a new one; got the file {runs}"
-        ) from error
+        raise LineageError(f"--runs: expected a folder, or a name for a new one; got the file {runs}") from error
     for number in itertools.count(1):
         folder = runs / (name if number == 1 else f"{name}-{number}")
         try:
