@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -15,12 +16,16 @@ from model_zoo.detector import to_network
 from model_zoo.export.errors import ExportError
 from model_zoo.export.layer_statistics import measure_peaks
 from model_zoo.export.parity import verify
-from model_zoo.export.quantize import LayerPeaks, Peaks, layers_to_quantize, quantize
+from model_zoo.export.quantize import MAX_WEIGHT_STEP, LayerPeaks, Peaks, layers_to_quantize, quantize
 from model_zoo.export.sessions import open_model
 from model_zoo.export.synthetic_images import ImageBatch, synthetic_images
 from model_zoo.runtime.int8 import to_uint8_activations
+from tests.cpu.features import cannot_hide, run_module
 from tests.exports import ExportedModel, feeds
+from tests.model_zoo.export import int8_kernels
 from tests.model_zoo.export.graphs import DOWN, STEM, constants, convolution, maps
+
+hides_features = pytest.mark.skipif(bool(cannot_hide()), reason=cannot_hide())
 
 
 @pytest.fixture(scope="module")
@@ -131,3 +136,24 @@ def test_bad_calibration_is_rejected(
     raw, end_to_end = (quantize(form, [STEM, DOWN], wrong) for form in (tiny.raw, tiny.end_to_end))
     with pytest.raises(ExportError, match=r"with signed activations and the model disagree.* best 100"):
         verify(tiny.detector, tiny.detector.deploy(), raw, labeled(end_to_end, tiny.card), images)
+
+
+def kernel_errors(max_weight_step: int, hidden_features: Path) -> dict[str, float]:
+    module = "tests.model_zoo.export.int8_kernels"
+    return dict(json.loads(run_module(module, str(max_weight_step), hidden_features=hidden_features)))
+
+
+def test_kernels_of_this_cpu_are_exact() -> None:
+    assert int8_kernels.errors() == {"signed": pytest.approx(0, abs=1.01), "unsigned": pytest.approx(0, abs=1.01)}
+
+
+@hides_features
+def test_kernels_without_vnni_are_exact(tmp_path: Path) -> None:
+    errors = kernel_errors(MAX_WEIGHT_STEP, tmp_path)
+    assert errors == {"signed": pytest.approx(0, abs=1.01), "unsigned": pytest.approx(0, abs=1.01)}
+
+
+@hides_features
+def test_kernels_without_vnni_saturate_with_larger_weights(tmp_path: Path) -> None:
+    """This is why weights use 7 bits. It also proves that the features are hidden."""
+    assert min(kernel_errors(127, tmp_path).values()) > 20

@@ -1,8 +1,7 @@
-"""int8 files compute the same on every CPU, with signed and with unsigned activations."""
+"""Files with uint8 activations compute the same numbers."""
 
 from __future__ import annotations
 
-import json
 import platform
 from pathlib import Path
 
@@ -10,15 +9,11 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
-from model_zoo.export.quantize import MAX_WEIGHT_STEP
 from model_zoo.runtime import int8
 from model_zoo.runtime.base import Provider
 from model_zoo.runtime.int8 import ZERO_POINT, to_uint8_activations
-from tests.cpu.features import cannot_hide, run_module
-from tests.model_zoo.runtime import int8_kernels
 
 SCALE = 0.1
-hides_features = pytest.mark.skipif(bool(cannot_hide()), reason=cannot_hide())
 
 
 def rounding(kind: type[np.generic], zero_point: int, name: str = ZERO_POINT) -> bytes:
@@ -74,24 +69,3 @@ def test_activations_are_unsigned_where_that_is_faster_or_correct(
     model = tmp_path / "model.onnx"
     model.write_bytes(rounding(np.int8, 0))
     assert int8.adapt_int8(model, provider) == (rounding(np.uint8, 128) if unsigned else model)
-
-
-def kernel_errors(max_weight_step: int, hidden_features: Path) -> dict[str, float]:
-    module = "tests.model_zoo.runtime.int8_kernels"
-    return dict(json.loads(run_module(module, str(max_weight_step), hidden_features=hidden_features)))
-
-
-def test_kernels_of_this_cpu_are_exact() -> None:
-    assert int8_kernels.errors() == {"signed": pytest.approx(0, abs=1.01), "unsigned": pytest.approx(0, abs=1.01)}
-
-
-@hides_features
-def test_kernels_without_vnni_are_exact(tmp_path: Path) -> None:
-    errors = kernel_errors(MAX_WEIGHT_STEP, tmp_path)
-    assert errors == {"signed": pytest.approx(0, abs=1.01), "unsigned": pytest.approx(0, abs=1.01)}
-
-
-@hides_features
-def test_kernels_without_vnni_saturate_with_larger_weights(tmp_path: Path) -> None:
-    """This is why weights use 7 bits. It also proves that the features are hidden."""
-    assert min(kernel_errors(127, tmp_path).values()) > 20
