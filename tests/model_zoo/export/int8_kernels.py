@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import sys
 
@@ -13,6 +14,7 @@ from onnx.helper import make_graph, make_model, make_node, make_opsetid, make_te
 from model_zoo.export import quantize
 from model_zoo.export.sessions import open_model, open_reference
 from model_zoo.runtime.int8 import to_uint8_activations
+from model_zoo.runtime.sessions import make_session
 
 CHANNELS, SIDE = 64, 8
 
@@ -35,14 +37,18 @@ def largest_products() -> onnx.ModelProto:
 
 
 def errors() -> dict[str, float]:
-    """Return the largest error of the optimized graph against the graph itself, in steps of the output."""
+    """Return the largest error of each optimized form against the graph itself, in steps of the output."""
     signed = bytes(largest_products().SerializeToString())
-    worst = {"signed": 0.0, "unsigned": 0.0}
+    reference = open_reference(signed)
+    forms = {"signed": open_model(signed), "unsigned": open_model(to_uint8_activations(signed))}
+    if importlib.util.find_spec("onnxruntime_ep_openvino"):
+        forms["openvino"] = make_session(signed, provider="openvino", precision="int8")
+    worst = dict.fromkeys(forms, 0.0)
     for value in (1.0, 0.5, -1.0):
         feeds = {"images": np.full((1, CHANNELS, SIDE, SIDE), value, np.float32)}
-        (expected,) = open_reference(signed).run(None, feeds)
-        for form, model in (("signed", signed), ("unsigned", to_uint8_activations(signed))):
-            (actual,) = open_model(model).run(None, feeds)
+        (expected,) = reference.run(None, feeds)
+        for form, session in forms.items():
+            (actual,) = session.run(None, feeds)
             steps = np.abs(actual - expected).max() / float(quantize.map_scale(9.0 * CHANNELS))
             worst[form] = max(worst[form], float(steps))
     return worst

@@ -5,12 +5,16 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 
+import numpy as np
 import onnx
+import pytest
 from onnx.helper import printable_type
 
 from model_zoo.export.canonical_form import canonical_form
 from model_zoo.export.nms_graph import COUNTERS, greedy_nms
-from tests.exports import ExportedModel
+from model_zoo.export.synthetic_images import synthetic_images
+from model_zoo.runtime.sessions import make_session
+from tests.exports import ExportedModel, feeds
 
 COUNTER, MASK = "INT64, scalar", "FLOAT, ?x?"
 
@@ -58,3 +62,14 @@ def test_loops_of_an_export_declare_what_they_carry(tiny: ExportedModel) -> None
     """OpenVINO takes undeclared values for scalars."""
     kinds = [[kind for _, kind in carried(loop)] for loop in loops(list(tiny.end_to_end.graph.node))]
     assert kinds == [[MASK, COUNTER], [COUNTER, MASK], [MASK]]  # keep and start, before and free, keep
+
+
+def test_openvino_runs_the_loops_of_an_export(tiny: ExportedModel) -> None:
+    pytest.importorskip("onnxruntime_ep_openvino", reason="OpenVINO is published for x86-64 Linux and Windows only")
+    session = make_session(tiny.path, provider="openvino", size=(128, 160), max_batch=1)
+    noise = synthetic_images((128, 160), 3)[2:]  # without the equal scores of flat areas
+    inputs = feeds(noise, score=0.4)
+    (expected, count), (rows, openvino_count) = tiny.session().run(None, inputs), session.run(None, inputs)
+    assert count[0] > 10
+    assert openvino_count == count
+    np.testing.assert_allclose(rows, expected, atol=1e-2)

@@ -144,16 +144,16 @@ def kernel_errors(max_weight_step: int, hidden_features: Path) -> dict[str, floa
 
 
 def test_kernels_of_this_cpu_are_exact() -> None:
-    assert int8_kernels.errors() == {"signed": pytest.approx(0, abs=1.01), "unsigned": pytest.approx(0, abs=1.01)}
+    assert max(int8_kernels.errors().values()) < 1.01
 
 
 @hides_features
 def test_kernels_without_vnni_are_exact(tmp_path: Path) -> None:
-    errors = kernel_errors(MAX_WEIGHT_STEP, tmp_path)
-    assert errors == {"signed": pytest.approx(0, abs=1.01), "unsigned": pytest.approx(0, abs=1.01)}
+    assert max(kernel_errors(MAX_WEIGHT_STEP, tmp_path).values()) < 1.01
 
 
 @hides_features
 def test_kernels_without_vnni_saturate_with_larger_weights(tmp_path: Path) -> None:
-    """This is why weights use 7 bits. It also proves that the features are hidden."""
-    assert min(kernel_errors(127, tmp_path).values()) > 20
+    """This is why weights use steps up to 64. It also proves that the features are hidden."""
+    errors = kernel_errors(127, tmp_path)
+    assert min(errors["signed"], errors["unsigned"]) > 20
