@@ -59,7 +59,7 @@ def test_input_is_fixed_and_stretched() -> None:
     detector = on_meta("yolov1-test")
     assert detector.class_names == VOC_NAMES
     assert detector.input_spec.letterbox.align == "stretch"
-    with pytest.raises(LineageError, match=r"expected the fixed input size \(448, 448\)"):
+    with pytest.raises(LineageError, match=r"expected the fixed input size 448 x 448"):
         detector.resize((512, 512))
 
 
