@@ -73,6 +73,8 @@ def hash_images(root: Path, images: Sequence[Path]) -> list[ImageHash]:
 
 def _read_info(path: Path) -> ImageInfo:
     try:
+        if path.exists() and not path.is_file():  # reading a pipe or a device may never end
+            return ImageInfo(error="Not a regular file; replace it by an image")
         data = path.read_bytes()
     except (FileNotFoundError, ValueError):  # ValueError: a name with a null byte
         return ImageInfo(error="missing")

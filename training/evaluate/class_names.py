@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import difflib
 import re
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -16,11 +15,11 @@ import numpy as np
 
 from model_zoo.contract.errors import LineageError
 from model_zoo.contract.plural import plural
+from training.data.class_notation import normalize
 from training.data.dataset import Record
 
 MAX_LISTED = 10  # names in a message; the others are counted
 CLOSE = 0.8  # similarity of misspelled names, from 0 to 1
-_SEPARATORS = re.compile(r"[\s_-]+")
 
 
 class UnknownClass(NamedTuple):
@@ -112,11 +111,6 @@ def find_similar(label: str, names: Sequence[str]) -> str:
     singulars = {_singular(other): name for other, name in keys.items()}
     close = difflib.get_close_matches(key, keys, n=1, cutoff=CLOSE)
     return keys.get(key) or singulars.get(_singular(key)) or (keys[close[0]] if close else "")
-
-
-def normalize(name: str) -> str:
-    """Return a name without differences of case, blanks, hyphens and underscores."""
-    return _SEPARATORS.sub("", unicodedata.normalize("NFKC", name).casefold()) or name
 
 
 def _by_key(names: Sequence[str]) -> dict[str, int]:

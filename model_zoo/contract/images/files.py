@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from model_zoo.contract.errors import ImageError
 from model_zoo.contract.image_size import format_size
 
-IMAGE_SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+IMAGE_SUFFIXES: Final = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".dib", ".tif", ".tiff")
+_ENCODERS: Final = {".jfif": ".jpg"}  # suffixes that OpenCV does not know
 
 
 def find_images(sources: str | Path | Iterable[str | Path]) -> list[Path]:
@@ -50,7 +51,7 @@ def write_image(path: str | Path, image: NDArray[np.uint8]) -> None:
         ImageError: The format cannot hold the image.
     """
     path = Path(path)
-    encoded, data = cv2.imencode(path.suffix, image[..., ::-1])
+    encoded, data = cv2.imencode(_ENCODERS.get(path.suffix.lower(), path.suffix), image[..., ::-1])
     if not encoded:
         raise ImageError(f"{format_size(image.shape)} pixels cannot be written as {path.suffix}")
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -33,6 +33,7 @@ _KINDS: tuple[tuple[bytes, str], ...] = (
     (rb"\x7fELF|MZ|\xca\xfe\xba\xbe|\xcf\xfa\xed\xfe|\0asm|#!", "a program"),
     (rb"%!PS|\xc5\xd0\xd3\xc6", "a PostScript document"),
     (rb"\{\\rtf|\xd0\xcf\x11\xe0", "an office document"),
+    (rb"version https://git-lfs", "a Git LFS pointer (fetch the file with `git lfs pull`)"),
     (rb"data:", "a data URL (send the decoded bytes)"),
     (rb"https?://[^\s]+\s*$", "a web address (send the image itself)"),
     (

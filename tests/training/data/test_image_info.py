@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,13 @@ def test_info_has_size_and_error(tmp_path: Path) -> None:
     first, empty, missing = read_image_info(tmp_path, [tmp_path / f"{name}.png" for name in ("a", "empty", "gone")])
     assert (first.displayed, first.error, len(first.sha256)) == ((20, 30), "", 64)
     assert (empty, missing) == (ImageInfo(error="empty"), ImageInfo(error="missing"))
+
+
+def test_pipes_and_folders_are_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")  # reading it would wait forever
+    (tmp_path / "folder.jpg").mkdir()
+    infos = read_image_info(tmp_path, [tmp_path / "pipe.jpg", tmp_path / "folder.jpg", Path("/dev/zero")])
+    assert {info.error for info in infos} == {"Not a regular file; replace it by an image"}
 
 
 def test_hash_distinguishes_images_and_is_empty_for_a_single_color(tmp_path: Path) -> None:

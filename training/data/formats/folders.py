@@ -9,12 +9,36 @@ from pathlib import Path
 from typing import NamedTuple
 
 from model_zoo.contract.errors import LineageError
+from model_zoo.contract.images.files import IMAGE_SUFFIXES as SUPPORTED_SUFFIXES
 from model_zoo.contract.plural import plural
 from training.data.validation.findings import Finding
 
-SUPPORTED_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
-UNSUPPORTED_SUFFIXES = (".gif", ".heic", ".heif", ".avif", ".jp2", ".mpo", ".dng")  # reported rather than skipped
-IMAGE_SUFFIXES = frozenset((*SUPPORTED_SUFFIXES, *UNSUPPORTED_SUFFIXES))
+# Images in other formats are reported rather than skipped.
+OTHER_SUFFIXES = [
+    ".gif",
+    ".heic",
+    ".heif",
+    ".avif",
+    ".jxl",
+    ".jp2",
+    ".j2k",
+    ".mpo",
+    ".svg",
+    ".ico",
+    ".ppm",
+    ".pgm",
+    ".pnm",
+    ".tga",
+    ".psd",
+    ".exr",
+    ".hdr",
+    ".dng",
+    ".cr2",
+    ".cr3",
+    ".nef",
+    ".arw",
+]
+IMAGE_SUFFIXES = frozenset((*SUPPORTED_SUFFIXES, *OTHER_SUFFIXES))
 # Folders and files that macOS, Windows, Linux and network storage create, besides names that start with a dot.
 SYSTEM_NAMES = frozenset(
     (

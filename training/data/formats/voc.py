@@ -55,10 +55,6 @@ def read_voc(path: Path) -> RawDataset:
     """Read a folder in VOC layout, a folder of several, or folders with XML files beside images."""
     roots = find_roots(path)
     listed = list_roots(roots) if roots else list_flat_folders(find_flat_folders(path))
-    if not listed.splits:
-        expected = roots[0] / "ImageSets" / "Main" / "train.txt"
-        text = "no lists of image ids; add train.txt and val.txt with one id per line"
-        return RawDataset((), (), {}, (Finding("split-missing", expected, 0, text),))
     splits = {split: _read_split(path, split, images) for split, images in listed.splits.items()}
     dataset = _assign_class_ids(path / "classes.txt", splits)
     return dataclasses.replace(dataset, findings=(*dataset.findings, *_file_findings(listed)))

@@ -2,6 +2,7 @@
 
 - `Annotations/<id>.xml`, `JPEGImages/<id>.jpg` and lists of ids, `ImageSets/Main/<split>.txt`; also in several folders
   (`VOC2007`, `VOC2012`), whose lists of the same name are joined. A folder without lists is a split of its own name.
+  Tools also call the folders `annotations` and `images`, or `labels` and `data`.
 - Images and XML files side by side, in one folder for each split, as Roboflow and LabelImg write them.
 """
 
@@ -20,8 +21,8 @@ from training.data.formats.listed_paths import path_parts, read_lines
 from training.data.formats.xml_documents import decode_xml, parse_xml
 from training.data.validation.findings import Finding, LabelError
 
-ANNOTATION_FOLDERS = ("Annotations", "annotations")
-IMAGE_FOLDERS = ("JPEGImages", "images", "Images")
+ANNOTATION_FOLDERS = ("Annotations", "annotations", "labels")
+IMAGE_FOLDERS = ("JPEGImages", "images", "Images", "data")
 LIST_FOLDERS = ("ImageSets/Main", "ImageSets", ".")
 _FLAG = re.compile(r"\s[-+]?[01]$")  # end of each line in the list of a single class
 
@@ -125,14 +126,14 @@ def _id(file: Path, folder: Path) -> str:
 
 
 def _list_folder(folder: VOCFolder, findings: list[Finding]) -> dict[str, list[LabeledImage]]:
-    """Return the images of each list. A folder without lists is one split if its name is that of a split."""
-    lists = _find_lists(folder)
-    if lists:
+    """Return the images of each list, or else all images as a split with the name of the folder."""
+    if lists := _find_lists(folder):
         return {file.stem: [*_read_list(file, folder, findings)] for file in lists}
-    if is_split_name(folder.root.name):
-        names = sorted({*folder.images, *folder.annotations})
-        return {folder.root.name: [_labeled(name, folder, folder.root, 0, findings) for name in names]}
-    return {}
+    images = [_labeled(name, folder, folder.root, 0, findings) for name in sorted(folder.annotations)]
+    labeled = {image.image for image in images}
+    others = [name for name, files in sorted(folder.images.items()) if labeled.isdisjoint(files)]
+    images += [_labeled(name, folder, folder.root, 0, findings) for name in others]
+    return {folder.root.resolve().name: sorted(images, key=lambda image: image.image)}
 
 
 def _find_lists(folder: VOCFolder) -> list[Path]:

@@ -173,7 +173,8 @@ def _find_orphans(images: Sequence[LabeledImage], description: Description) -> l
             folders.setdefault(path.parent, source / path.parent.relative_to(_label_folder(source)))
     findings = []
     for folder, image_folder in sorted(folders.items()):
-        stems = {path.stem for path in image_folder.iterdir() if path.suffix != ".txt"} if image_folder.is_dir() else ()
+        files = image_folder.iterdir() if image_folder.is_dir() else ()
+        stems = {path.stem for path in files if path.suffix.lower() in IMAGE_SUFFIXES}
         for path in visible(set(folder.glob("*.txt")) - expected):
             if path.stem not in stems and path.stem.lower() not in NON_LABEL_STEMS:
                 text = f"no image {image_folder / path.stem} with a suffix such as .jpg; add it or delete the labels"

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_zoo.contract.errors import LineageError
+from training.data.class_notation import normalize
 from training.data.dataset import Dataset, Split
 from training.data.image_info import hash_images, read_image_info
 from training.data.open import read_dataset
@@ -80,7 +81,18 @@ def _check_content(dataset: Dataset, train: Split | None) -> list[Finding]:
         names = ", ".join(missing[:MAX_NAMED_CLASSES]) + (f" and {more:,} more" if more > 0 else "")
         text = f"{len(missing):,} of {len(count):,} classes have no objects in {where}: {names}"
         findings.append(Finding("class-without-objects", root, 0, f"{text}; label some or remove the names"))
-    return findings
+    return findings + _similar_classes(dataset)
+
+
+def _similar_classes(dataset: Dataset) -> list[Finding]:
+    """Report classes that differ in notation only, such as `Cat` and `cat`."""
+    groups: dict[str, list[str]] = {}
+    for name in dataset.class_names:
+        groups.setdefault(normalize(name), []).append(name)
+    return [
+        Finding("class-similar", dataset.root, 0, f"{text} are different classes; rename them if they are the same")
+        for text in (" and ".join(map(repr, names)) for names in groups.values() if len(names) > 1)
+    ]
 
 
 def _no_objects(split: Split | None) -> str:

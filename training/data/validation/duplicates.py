@@ -27,7 +27,8 @@ def find_duplicates(split: Split, file_hashes: Hashes) -> list[Finding]:
     for record in split.records:
         original = first.setdefault(file_hashes[record.path], record.path)
         if original is not record.path:
-            text = f"same content as {original} in split {split.name!r}; remove one"
+            same = "listed more than once" if original == record.path else f"same content as {original}"
+            text = f"{same} in split {split.name!r}; remove one"
             findings.append(Finding("image-duplicate", record.path, 0, text))
     return findings
 

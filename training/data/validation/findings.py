@@ -40,6 +40,7 @@ KINDS = {
     "no-objects": FindingKind("error", "no training image has objects"),
     "split-without-objects": FindingKind("warning", "no image of the split has objects"),
     "class-without-objects": FindingKind("warning", "some classes have no objects"),
+    "class-similar": FindingKind("warning", "class names that differ in case, blanks, hyphens or underscores only"),
     "labels-missing": FindingKind("error", "no image of the split has a label file"),
     "label-missing": FindingKind("warning", "image has no label file; it counts as empty"),
     "label-shared": FindingKind("error", "two images, such as a.jpg and a.png, have the same label file"),

@@ -102,3 +102,22 @@ def test_labels_of_a_folder_without_images_are_reported(tmp_path: Path) -> None:
     [finding] = check_dataset(root)
     assert finding.kind == "label-orphan"
     assert finding.path == root / "labels/train/batch2/lost.txt"
+
+
+@pytest.mark.parametrize("suffix", [".jfif", ".jpe", ".JPG"])
+def test_every_suffix_of_jpeg_is_read(suffix: str, tmp_path: Path) -> None:
+    root = make_yolo(tmp_path)
+    image = root / "images/train/train_0.jpg"
+    image.rename(image.with_suffix(suffix))
+    assert len(open_dataset(root).split("train").records) == 3
+
+
+@pytest.mark.parametrize(
+    ("suffix", "kind"), [(".svg", "image-unreadable"), (".xyz", "label-orphan"), ("", "label-orphan")]
+)
+def test_images_of_other_formats_are_reported(suffix: str, kind: str, tmp_path: Path) -> None:
+    root = make_yolo(tmp_path)
+    image = root / "images/train/train_0.jpg"
+    image.unlink()
+    image.with_suffix(suffix).write_text("<svg/>")
+    assert kind in {finding.kind for finding in check_dataset(root)}

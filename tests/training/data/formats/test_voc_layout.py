@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from model_zoo.contract.errors import LineageError
 from tests.training.data.tiny_datasets import make_voc, noise, write_image
 from training.data.dataset import Dataset
 from training.data.open import open_dataset
@@ -160,18 +159,26 @@ def test_folders_named_as_splits_need_no_lists(tmp_path: Path) -> None:
     assert boxes(open_dataset(tmp_path / "set")) == TRUTH
 
 
-def test_folders_may_be_called_images_and_annotations(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("images", "annotations"), [("images", "annotations"), ("data", "labels")])
+def test_folders_may_have_the_names_of_other_tools(images: str, annotations: str, tmp_path: Path) -> None:
     root = make_voc(tmp_path / "set")
-    (root / "JPEGImages").rename(root / "images")
-    (root / "Annotations").rename(root / "annotations")
+    (root / "JPEGImages").rename(root / images)
+    (root / "Annotations").rename(root / annotations)
     assert boxes(open_dataset(root)) == TRUTH
 
 
-def test_folder_without_lists_or_splits_is_refused(tmp_path: Path) -> None:
-    root = make_voc(tmp_path / "set")
+@pytest.mark.parametrize("subfolder", ["", "xmls"])
+def test_folder_without_lists_is_a_split_of_its_name(subfolder: str, tmp_path: Path) -> None:
+    root = make_voc(tmp_path / "wildlife")
     shutil.rmtree(root / "ImageSets")
-    with pytest.raises(LineageError, match=r"no lists of image ids; add train\.txt and val\.txt"):
-        open_dataset(root)
+    (root / "Annotations" / subfolder).mkdir(exist_ok=True)
+    for file in root.glob("Annotations/*.xml"):
+        file.rename(file.parent / subfolder / file.name)
+    dataset = open_dataset(root)
+    assert [(name, [len(r.boxes) for r in s.records]) for name, s in dataset.splits.items()] == [
+        ("wildlife", [*TRUTH["train"], *TRUTH["val"]])
+    ]
+    assert "no-train" in {finding.kind for finding in check_dataset(root)}
 
 
 def test_folders_may_be_links(tmp_path: Path) -> None:

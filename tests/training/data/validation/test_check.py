@@ -205,7 +205,6 @@ CASES = (
     Case("classes-nc", description("train: images/train\nval: images/val\nnc: 3\nnames: [ant, bee]\n"), "data.yaml:3"),
     Case("classes-differ", coco(rename_category), "val.json", "'bee' in another split"),
     Case("split-missing", description("train: gone\nval: images/val\nnames: [ant, bee]\n"), "data.yaml:1", "gone"),
-    Case("split-missing", voc(lambda root: shutil.rmtree(root / "ImageSets")), "train.txt", "one id per line"),
     Case(
         "test-missing",
         description((p := "train: images/train\nval: images/val\nnames: [ant, bee]\n") + "test: c\n"),
@@ -313,6 +312,14 @@ CASES = (
         "image-duplicate",
         coco_files(lambda r: shutil.copy(r / "images/train_0.jpg", r / "images/train_2.jpg")),
         "train_2.jpg",
+        "same content as",
+    ),
+    Case("image-duplicate", coco(append_duplicate("images", id=90)), "train_0.jpg", "listed more than once"),
+    Case(
+        "class-similar",
+        coco(lambda d: [c.update(name="ANT ") for x in d.values() for c in x["categories"][:1]]),
+        "",
+        "'ant' and 'ANT '",
     ),
     Case("leak", coco_files(lambda r: shutil.copy(r / "images/train_0.jpg", r / "images/val_1.jpg")), "val_1.jpg"),
     Case(
