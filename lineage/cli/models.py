@@ -13,6 +13,7 @@ from lineage.cli.arguments import option
 from lineage.cli.tables import format_table
 from model_zoo.contract.errors import LineageError, PackageError
 from model_zoo.contract.image_size import format_size
+from model_zoo.contract.licenses import joint_licenses
 from model_zoo.contract.package import Package
 from model_zoo.contract.plural import plural
 from model_zoo.contract.repository import LATEST, Repository
@@ -79,7 +80,7 @@ def _license_warnings(packages: Sequence[Package]) -> list[str]:
     for package in packages:
         weights = package.card.weights
         for license, terms in binding_licenses(weights).items():
-            parents = [parent.name for parent in weights.parents or () if license in parent.license]
+            parents = [parent.name for parent in weights.parents or () if license in joint_licenses(parent.license)]
             origin = f" (trained from {', '.join(parents)})" if parents else ""
             bound.setdefault((license, terms), []).append(f"{package.reference}{origin}")
     return [f"warning: license {license} of {', '.join(names)}: {terms}" for (license, terms), names in bound.items()]

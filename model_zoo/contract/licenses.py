@@ -17,6 +17,9 @@ MAX_LENGTH: Final = 200
 _PERMISSIVE: Final = re.compile(
     r"apache|mit\b|bsd|isc\b|0bsd|zlib|unlicense|cc0|cc-by-\d|bsl|wtfpl|licenseref-darknet|public.?domain|noassertion"
 )
+_OR: Final = r"\s+or\s+"
+_AND: Final = r"\s+and\s+|\s*,\s*"
+_MAX_NESTING: Final = 20  # of parentheses; those of deeper expressions are ignored
 _TERMS: Final = (  # the first match counts
     (r"agpl", "a product or network service that uses them must offer its complete source under the same license"),
     (r"lgpl|mpl|epl|cddl|eupl", "changes must be distributed under the same license"),
@@ -32,19 +35,29 @@ _TERMS: Final = (  # the first match counts
 
 def binding_terms(license: str) -> str:
     """Return what a license demands of its users beyond notices, empty if it is permissive."""
-    text = license.strip("() ")
-    if alternatives := re.split(r"\s+or\s+", text, flags=re.IGNORECASE)[1:]:
-        first = re.split(r"\s+or\s+", text, flags=re.IGNORECASE)[0]
-        terms = [binding_terms(choice) for choice in (first, *alternatives)]
+    license = _normalized(license)
+    if len(choices := _split(license, _OR)) > 1:
+        terms = [binding_terms(choice) for choice in choices]
         return "" if "" in terms else terms[0]
-    parts = re.split(r"\s+and\s+|\s*,\s*", text.lower())
-    binding = [part for part in parts if not _PERMISSIVE.match(part.strip("() "))]
-    return "; ".join(dict.fromkeys(_terms(part) for part in binding))
+    if len(parts := _split(license, _AND)) > 1:
+        return "; ".join(dict.fromkeys(filter(None, map(binding_terms, parts))))
+    return "" if _PERMISSIVE.match(license.lower()) else _terms(license.lower())
+
+
+def joint_licenses(license: str) -> list[str]:
+    """Return the licenses that apply together: the operands of AND, of which each may be a choice."""
+    license = _normalized(license)
+    if len(_split(license, _OR)) > 1:
+        return [license]
+    parts = _split(license, _AND)
+    return [single for part in parts for single in joint_licenses(part)] if len(parts) > 1 else [license]
 
 
 def combine(licenses: Iterable[str]) -> str:
     """Return the license of weights trained from weights of these licenses: all that bind, or UNDECLARED."""
-    return " AND ".join(dict.fromkeys(license for license in licenses if binding_terms(license))) or UNDECLARED
+    binding = [part for license in licenses for part in joint_licenses(license) if binding_terms(part)]
+    operands = [f"({part})" if len(binding) > 1 and len(_split(part, _OR)) > 1 else part for part in binding]
+    return " AND ".join(dict.fromkeys(operands)) or UNDECLARED
 
 
 def checked_license(license: str) -> str:
@@ -57,6 +70,27 @@ def checked_license(license: str) -> str:
     if not text or len(text) > MAX_LENGTH or not text.isprintable():
         raise LineageError(f"--license: expected an SPDX identifier such as Apache-2.0; got {license[:100]!r}")
     return text
+
+
+def _normalized(license: str) -> str:
+    """Remove blanks and parentheses around an expression, and all parentheses if they are not paired."""
+    if license.count("(") != license.count(")") or license.count("(") > _MAX_NESTING:
+        license = re.sub(r"[()]", " ", license)
+    license = license.strip()
+    is_wrapped = license.startswith("(") and license.endswith(")") and len(_split(license, rf"{_OR}|{_AND}")) == 1
+    return _normalized(license[1:-1]) if is_wrapped else license
+
+
+def _split(license: str, operator: str) -> list[str]:
+    """Split an expression at an operator that is outside of parentheses."""
+    parts, depth, start = [], 0, 0
+    for match in re.finditer(rf"[()]|{operator}", license, re.IGNORECASE):
+        if match[0] in ("(", ")"):
+            depth += 1 if match[0] == "(" else -1
+        elif depth == 0:
+            parts.append(license[start : match.start()])
+            start = match.end()
+    return [*parts, license[start:]]
 
 
 def _terms(license: str) -> str:

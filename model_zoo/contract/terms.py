@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from model_zoo.contract.card import WeightsOrigin
-from model_zoo.contract.licenses import binding_terms
+from model_zoo.contract.licenses import binding_terms, joint_licenses
 
 
 def binding_licenses(weights: WeightsOrigin) -> dict[str, str]:
     """Return the licenses of weights and of their parents that bind, each with its terms."""
     licenses = (weights.license, *(parent.license for parent in weights.parents or ()))
-    single = (part for license in licenses for part in license.split(" AND "))
+    single = (part for license in licenses for part in joint_licenses(license))
     return {license: terms for license in single if (terms := binding_terms(license))}
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from model_zoo.contract.errors import LineageError
-from model_zoo.contract.licenses import UNDECLARED, UNKNOWN, binding_terms, checked_license, combine
+from model_zoo.contract.licenses import UNDECLARED, UNKNOWN, binding_terms, checked_license, combine, joint_licenses
 
 
 @pytest.mark.parametrize(
@@ -47,3 +47,26 @@ def test_licenses_of_parents_are_combined() -> None:
 def test_unusable_licenses_are_refused(license: str) -> None:
     with pytest.raises(LineageError, match="--license: expected an SPDX identifier"):
         checked_license(license)
+
+
+@pytest.mark.parametrize(
+    ("license", "terms"),
+    [
+        ("(MIT OR GPL-3.0) AND CC-BY-NC-4.0", "commercial"),
+        ("MIT OR GPL-3.0 AND CC-BY-NC-4.0", ""),
+        ("(GPL-3.0 AND MIT) OR AGPL-3.0", "distributed product"),
+        ("(MIT AND GPL-3.0", "distributed product"),
+        ("(" * 3000 + "MIT" + ")" * 3000, ""),
+    ],
+)
+def test_parentheses_bind_tighter_than_and_tighter_than_or(license: str, terms: str) -> None:
+    assert terms in binding_terms(license)
+    assert bool(binding_terms(license)) == bool(terms)
+
+
+def test_joint_licenses_are_listed_one_by_one() -> None:
+    assert joint_licenses("(MIT AND (GPL-3.0))") == ["MIT", "GPL-3.0"]
+    assert joint_licenses("(MIT OR X) AND GPL-3.0, Y") == ["MIT OR X", "GPL-3.0", "Y"]
+    assert combine(["GPL-3.0 OR AGPL-3.0", "CC-BY-NC-4.0 AND GPL-3.0"]) == (
+        "(GPL-3.0 OR AGPL-3.0) AND CC-BY-NC-4.0 AND GPL-3.0"
+    )
