@@ -1,7 +1,8 @@
-"""Atomic file writes and file digests."""
+"""Atomic file writes, guarded reads and file digests."""
 
 from __future__ import annotations
 
+import errno
 import hashlib
 from collections.abc import Callable
 from contextlib import suppress
@@ -34,6 +35,19 @@ def write_atomic(path: str | Path, contents: bytes | Callable[[BinaryIO], object
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
+
+
+def read_text(path: str | Path) -> str:
+    """Return the UTF-8 text of a regular file, without a byte order mark. Reading a named pipe would wait forever.
+
+    Raises:
+        OSError: It cannot be read, or is no regular file.
+        UnicodeDecodeError: It has another encoding.
+    """
+    path = Path(path)
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "expected a regular file", str(path))
+    return path.read_text(encoding="utf-8-sig")
 
 
 def file_sha256(path: str | Path) -> str:

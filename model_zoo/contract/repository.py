@@ -27,6 +27,7 @@ from uuid import uuid4
 from model_zoo.contract import manifest, typed_json
 from model_zoo.contract.card import NAME, ModelCard
 from model_zoo.contract.errors import PackageError, PackageNotFound
+from model_zoo.contract.files import read_text
 from model_zoo.contract.folders import VERSION, folders, version_numbers
 from model_zoo.contract.package import Package, open_package, package_errors
 from model_zoo.contract.suggest import did_you_mean
@@ -83,7 +84,7 @@ class Repository:
         """Return the aliases of a model, without the implied `latest`."""
         path = self.root / _checked_name(name) / ALIASES
         try:
-            aliases = typed_json.parse(path.read_text(encoding="utf-8"))
+            aliases = typed_json.parse(read_text(path))
         except FileNotFoundError:
             return {}
         except (OSError, ValueError) as error:
@@ -150,7 +151,8 @@ class Repository:
 
         Raises:
             PackageNotFound: the model or version does not exist.
-            PackageError: the alias is invalid or `latest`, the package is damaged, or the repository is read-only.
+            PackageError: the alias is invalid, `latest` or another one in other case, the package is damaged, or the
+                repository is read-only.
         """
         if not _is_alias(alias):
             raise PackageError(
@@ -158,7 +160,14 @@ class Repository:
             )
         with self._locked(name):
             self._open(name, self._resolve_version(name, str(version)))
-            _write_aliases(self.root / name, self.aliases(name) | {alias: version})
+            aliases = self.aliases(name)
+            if similar := next(
+                (a for a in (LATEST, STABLE, *aliases) if a.lower() == alias.lower() and a != alias), None
+            ):
+                raise PackageError(
+                    f"alias: expected a name that differs from {similar!r} by more than case; got {alias!r}"
+                )
+            _write_aliases(self.root / name, aliases | {alias: version})
 
     def remove_alias(self, name: str, alias: str) -> None:
         """Remove an alias.

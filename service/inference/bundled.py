@@ -20,6 +20,11 @@ def repository_of(path: Path | None) -> Repository:
     return DEFAULT_REPOSITORY if holds_model(DEFAULT_REPOSITORY) else BUNDLED_REPOSITORY
 
 
+def is_bundled(repository: Repository) -> bool:
+    """Return True for the bundled repository, by whatever path."""
+    return repository.root.resolve() == BUNDLED_REPOSITORY.root.resolve()
+
+
 def holds_model(repository: Repository) -> bool:
     """Return True if a repository holds a model. A file with its name holds none.
 

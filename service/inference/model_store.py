@@ -25,7 +25,7 @@ from model_zoo.contract.package import Package
 from model_zoo.contract.repository import Repository
 from model_zoo.runtime.base import Engine
 from service.inference.batcher import BatchingOptions
-from service.inference.bundled import holds_model
+from service.inference.bundled import holds_model, is_bundled
 from service.inference.catalog import Catalog, read_catalog
 from service.inference.default_model import DefaultModel
 from service.inference.errors import NotReady
@@ -293,6 +293,6 @@ class ModelStore:
     def _remember(self) -> None:
         """Write what a restart must know, if it has changed. The bundled repository stays as it is."""
         record = make_record(self.default.recorded, self._routes.served)
-        if record != self._record and self._repository is self._preferred and os.path.isdir(self._repository.root):
+        if record != self._record and not is_bundled(self._repository) and os.path.isdir(self._repository.root):
             write_record(self._repository.root, record)
         self._record = record

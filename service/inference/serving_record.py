@@ -15,7 +15,7 @@ from typing import Final
 
 from model_zoo.contract import typed_json
 from model_zoo.contract.errors import LineageError
-from model_zoo.contract.files import write_atomic
+from model_zoo.contract.files import read_text, write_atomic
 from model_zoo.contract.package import Package
 from service.inference.catalog import Catalog
 
@@ -60,7 +60,7 @@ def read_record(root: Path) -> ServingRecord:
     """Read the record of a repository. A missing or damaged one is empty."""
     path = root / FILE_NAME
     try:
-        record = ServingRecord(**typed_json.read_fields(ServingRecord, typed_json.parse(path.read_text("utf-8"))))
+        record = ServingRecord(**typed_json.read_fields(ServingRecord, typed_json.parse(read_text(path))))
         if record.schema_version != SCHEMA_VERSION:
             raise LineageError(f"expected schema_version {SCHEMA_VERSION}; got {record.schema_version}")
     except FileNotFoundError:

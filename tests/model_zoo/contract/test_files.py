@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 import pytest
 
-from model_zoo.contract.files import file_sha256, write_atomic
+from model_zoo.contract.files import file_sha256, read_text, write_atomic
 
 
 def test_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
@@ -58,3 +58,13 @@ def test_full_disk_leaves_no_file_and_names_the_path(tmp_path: Path) -> None:
 def test_name_of_maximal_length_is_written(tmp_path: Path) -> None:
     write_atomic(str(tmp_path / ("x" * 255)), b"new")
     assert (tmp_path / ("x" * 255)).read_bytes() == b"new"
+
+
+def test_texts_are_read_from_regular_files_only(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("é", encoding="utf-8-sig")
+    assert read_text(tmp_path / "text") == "é"
+    os.mkfifo(tmp_path / "pipe")  # reading it would wait for a writer
+    with pytest.raises(OSError, match="expected a regular file"):
+        read_text(tmp_path / "pipe")
+    with pytest.raises(FileNotFoundError):
+        read_text(tmp_path / "none")

@@ -86,7 +86,7 @@ def test_unknown_reference_error_lists_the_known_ones(
     assert expected in str(caught.value)
 
 
-@pytest.mark.parametrize("alias", ["latest", "3", "", "../x", ".hidden", "a b", "a\n"])
+@pytest.mark.parametrize("alias", ["latest", "Latest", "STABLE", "3", "", "../x", ".hidden", "a b", "a\n"])
 def test_invalid_alias_is_refused(repository: Repository, package: Package, alias: str) -> None:
     with pytest.raises(PackageError, match="alias: expected"):
         repository.set_alias("tiny", alias, package.version)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from model_zoo.contract.repository import Repository
+from service.inference import bundled
 from service.inference.catalog import read_catalog
 from service.inference.serving_record import FILE_NAME, ServingRecord, make_record, read_record, write_record
 from tests.service.conftest import Publish
@@ -79,6 +80,30 @@ def test_repository_that_cannot_be_written_is_served(
     run(test)
     assert "not remembered after a restart" in caplog.text
     assert sorted(os.listdir(repository.root)) == [FILE_NAME, "toy"]
+
+
+def test_pipe_in_place_of_the_record_is_ignored(repository: Repository, caplog: pytest.LogCaptureFixture) -> None:
+    repository.root.mkdir(exist_ok=True)
+    os.mkfifo(repository.root / FILE_NAME)
+    assert read_record(repository.root) == ServingRecord()
+    assert "expected a regular file" in caplog.text
+
+
+def test_bundled_repository_is_never_written_to(
+    repository: Repository, publish: Publish, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish()
+    link = Repository(tmp_path / "link")
+    link.root.symlink_to(repository.root)
+    monkeypatch.setattr(bundled, "BUNDLED_REPOSITORY", repository)
+
+    async def test() -> None:
+        store = make_verifying_store(link)
+        await store.refresh()
+        await store.close()
+
+    run(test)
+    assert os.listdir(repository.root) == ["toy"]
 
 
 def test_nothing_is_written_without_a_model(tmp_path: Path) -> None:
