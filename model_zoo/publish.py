@@ -17,6 +17,7 @@ from model_zoo.contract.card import ModelCard
 from model_zoo.contract.errors import LineageError, PackageError
 from model_zoo.contract.package import Package, open_package
 from model_zoo.contract.repository import Repository
+from model_zoo.contract.targets import check_name
 from model_zoo.runtime import sessions
 from model_zoo.runtime.base import EngineOptions, blank_feeds, check_card
 from model_zoo.runtime.model_file import open_model_file
@@ -48,8 +49,10 @@ def publish_model(source: str | Path, repository: Repository, name: str | None =
 
     Raises:
         PackageError: the file is not one of this project, is damaged, or cannot be run on this machine.
-        CardError: the file has no card, or the name is invalid.
+        CardError: the file has no card.
+        LineageError: the name is invalid.
     """
+    check_name(name)
     package = _open(Path(source))
     card = replace(package.card, name=package.card.name if name is None else name)
     _check_runs(package, str(source))
@@ -98,7 +101,9 @@ def _reason(source: Path) -> str:
         return f"the folder has no {manifest.MANIFEST}"
     if suffix in WEIGHTS:
         return f"these are weights: lineage import {source} --name NAME"
-    return "a plan needs the package of its model" if suffix in PLANS else "unpack the archive first"
+    if suffix in PLANS:
+        return "a plan needs the package of its model"
+    return "unpack the archive first" if suffix in ARCHIVES else "it is no regular file"
 
 
 def _check_runs(package: Package, label: str) -> None:

@@ -52,7 +52,7 @@ def remove(
         force: Also remove a version that an alias points to, the last version of a model, or a whole model.
     """
     models = Repository(repository)
-    name, separator, version = target.replace("/", "@", 1).partition("@")
+    name, separator, version = target.rstrip("/").replace("/", "@", 1).partition("@")
     if not separator:
         _remove_model(models, name, force)
     elif version in (aliases := _readable_aliases(models, name, version)):

@@ -101,6 +101,10 @@ def _dispatch(arguments: Sequence[str]) -> int:
     if command is None:
         print(_unknown_command(name) if name else _help(), file=sys.stderr)
         return USER_ERROR
+    changes = [other.name for other in SUBCOMMANDS if other.name.startswith(f"{command.name} ")]
+    if changes and rest and not rest[0].startswith("-"):
+        print(_unknown_subcommand(command.name, rest[0], changes), file=sys.stderr)
+        return USER_ERROR
     return _run(command, rest)
 
 
@@ -169,6 +173,11 @@ def _unknown_command(name: str) -> str:
     names = [command.name for command in COMMANDS]
     hint = did_you_mean(name, names) or f"expected one of {', '.join(names)}"
     return f"lineage: unknown command {name!r}; {hint}"
+
+
+def _unknown_subcommand(name: str, word: str, known: Sequence[str]) -> str:
+    expected = ", ".join(f"`lineage {command}`" for command in (name, *known))
+    return f"lineage: {name}: unexpected argument {word!r}; expected one of {expected}"
 
 
 def _version() -> str:

@@ -21,13 +21,16 @@ def check_file_target(path: str | Path) -> None:
     """Check that a file can be written, without changing what is there.
 
     Raises:
-        LineageError: The path is a folder or a device, its folder does not exist, or nothing can be written there.
+        LineageError: The path is a folder, a device or a write-protected file, its folder does not exist, or nothing
+            can be written there.
     """
     path = Path(path)
     try:
         if os.path.lexists(path) and not path.is_file():
             kind = "a folder" if path.is_dir() else "no regular file"
             raise LineageError(f"{path}: expected the path of a file to write; it is {kind}")
+        if path.exists() and not (os.access(path, os.W_OK) and path.stat().st_mode & 0o222):  # renaming needs neither
+            raise LineageError(f"{path}: cannot be written, because the file there is write-protected")
         if not path.parent.is_dir():
             raise LineageError(f"{path}: cannot be written, because the folder {path.parent} does not exist")
         _check_length(path)

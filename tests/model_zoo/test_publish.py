@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from model_zoo.contract.card import ModelCard
-from model_zoo.contract.errors import CardError, PackageError
+from model_zoo.contract.errors import LineageError, PackageError
 from model_zoo.contract.repository import Repository
 from model_zoo.publish import publish_model
 from model_zoo.runtime.open import open_engine
@@ -121,6 +122,7 @@ def test_other_onnx_files_are_refused(
         ("toy.engine", "a plan needs the package of its model"),
         ("toy.zip", "unpack the archive first"),
         ("none.onnx", "it does not exist"),
+        ("pipe.onnx", "it is no regular file"),
         ("run/", "the folder of a run: lineage export"),
         ("folder/", "the folder has no manifest.json"),
     ],
@@ -129,6 +131,8 @@ def test_unsuitable_sources_are_named(tmp_path: Path, models: Repository, name: 
     path = tmp_path / name
     if name.endswith("/"):
         path.mkdir()
+    elif name == "pipe.onnx":
+        os.mkfifo(path)
     elif name != "none.onnx":
         path.write_bytes(b"contents")
     if name == "run/":
@@ -147,7 +151,7 @@ def test_quantization_reports_next_to_the_file_are_published(exported: Path, mod
 
 @pytest.mark.parametrize("name", ["../up", "", "a/b", ".hidden", "a b", "x" * 101])
 def test_invalid_name_is_refused(exported: Path, models: Repository, name: str) -> None:
-    with pytest.raises(CardError, match="expected a name that matches"):
+    with pytest.raises(LineageError, match="--name: expected letters, digits"):
         publish_model(exported, models, name)
     assert not models.root.exists()
 

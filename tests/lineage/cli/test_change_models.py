@@ -51,6 +51,8 @@ def test_alias_is_created_and_moved(repository: Repository, capsys: pytest.Captu
         (("remove", "cars/9"), "cars has no version '9'"),
         (("remove", "cars/2"), "cannot remove it while stable points to it; move or remove the alias first"),
         (("remove", "cars@latest"), "latest is implied and cannot be removed; to remove it, name version 3"),
+        (("alias", "cars", "Stable", "1"), "alias: expected a name that differs from 'stable' by more than case"),
+        (("remove", "cars/"), "cars has 3 versions; name one"),
         (("remove", "cars"), "cars has 3 versions; name one, such as cars/3, or give --force"),
         (("remove", "bus/1"), "bus@1 is the last version; give --force"),
         (("remove", "../models/cars"), "no model '..'"),
@@ -104,3 +106,10 @@ def test_help_names_the_command(words: list[str], capsys: pytest.CaptureFixture[
     with pytest.raises(SystemExit, match="0"):
         main(words)
     assert f"usage: lineage {' '.join(words[:2])} " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("word", ["rollback", "list", "rm", "cars"])
+def test_other_words_name_the_commands(word: str, repository: Repository, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(repository, word, "cars") == 2
+    expected = "expected one of `lineage models`, `lineage models alias`, `lineage models remove`"
+    assert f"models: unexpected argument '{word}'; {expected}" in capsys.readouterr().err

@@ -13,6 +13,8 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "file").write_text("old")
     (tmp_path / "folder").mkdir()
     (tmp_path / "dangling").symlink_to("missing")
+    (tmp_path / "protected").write_text("old")
+    (tmp_path / "protected").chmod(0o444)
     return tmp_path
 
 
@@ -27,6 +29,7 @@ def folder(tmp_path: Path) -> Path:
         ("/proc/a.onnx", "cannot be written"),
         ("/dev/null", "it is no regular file"),
         ("dangling", "it is no regular file"),
+        ("protected", "the file there is write-protected"),
     ],
 )
 def test_unwritable_files_are_refused(target: str, message: str, folder: Path) -> None:
