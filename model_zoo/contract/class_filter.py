@@ -25,15 +25,9 @@ def parse_classes(groups: str | Iterable[str]) -> list[str]:
     """Split a filter, or several, into names and indices.
 
     Raises:
-        QueryError: The quotes are damaged.
+        QueryError: A filter has several lines, or a name is far too long.
     """
-    groups = [groups] if isinstance(groups, str) else groups
-    try:
-        return [name.strip() for group in groups for name in next(csv.reader([group], skipinitialspace=True)) or [""]]
-    except csv.Error as error:
-        raise QueryError(
-            f"classes: expected names separated by commas, such as {quoted('cup, glass')}; {error}"
-        ) from error
+    return [name for group in ([groups] if isinstance(groups, str) else groups) for name in _split(group)]
 
 
 def class_ids(card: ModelCard, classes: Iterable[str | int]) -> frozenset[int]:
@@ -48,6 +42,17 @@ def class_ids(card: ModelCard, classes: Iterable[str | int]) -> frozenset[int]:
 def quoted(name: str) -> str:
     """Return a class name as it is written in a filter."""
     return '"' + name.replace('"', '""') + '"' if _NEEDS_QUOTES.search(name) else name
+
+
+def _split(group: str) -> list[str]:
+    try:
+        names = next(csv.reader([group], skipinitialspace=True)) or [""]
+    except csv.Error as error:
+        raise QueryError(
+            f"classes: expected short names on one line, separated by commas, such as {quoted('cup, glass')},fork; "
+            f"got {shorten(group)}"
+        ) from error
+    return [name.strip() for name in names]
 
 
 def _ids(card: ModelCard, wanted: str | int) -> Iterable[int]:

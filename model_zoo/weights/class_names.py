@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from model_zoo.contract.errors import LineageError
 
 MAX_LENGTH = 200
@@ -20,6 +22,8 @@ def read_class_names(names: object, count: int | None = None) -> tuple[str, ...]
     Raises:
         LineageError: A name is too long, or there are too many.
     """
+    if isinstance(names, np.ndarray) and names.dtype.kind in "USO":
+        names = names.tolist()
     if isinstance(names, Mapping):
         return _from_mapping(names, count)
     if not isinstance(names, Sequence) or isinstance(names, str | bytes):
@@ -34,6 +38,8 @@ def clean_name(name: object, index: int) -> str:
     Raises:
         LineageError: The name is too long.
     """
+    if isinstance(name, Mapping) and "name" in name:  # a category of COCO
+        name = name["name"]
     text = name.decode(errors="replace") if isinstance(name, bytes) else "" if name is None else str(name)
     text = "".join(c for c in " ".join(text.split()) if c.isprintable() or c in "\u200c\u200d")  # joiners of scripts
     if len(text) > MAX_LENGTH:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from model_zoo.contract.errors import LineageError
@@ -47,3 +48,16 @@ def test_missing_keys_are_classes_without_a_name() -> None:
 def test_long_names_are_refused() -> None:
     with pytest.raises(LineageError, match="at most 200 characters; class 1 has 300"):
         read_class_names(["cup", "x" * 300])
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        np.array(["cat", "dog"]),
+        np.array(["cat", "dog"], dtype=object),
+        [{"id": 7, "name": "cat"}, {"id": 9, "name": "dog"}],
+        {0: {"name": "cat"}, 1: {"name": "dog"}},
+    ],
+)
+def test_names_in_arrays_and_categories_are_read(names: object) -> None:
+    assert read_class_names(names, 2) == ("cat", "dog")
