@@ -4,8 +4,8 @@
     python -m benchmarks.int8_forms --weights best.safetensors --data bccd --calibration train --split val
 
 `exact` is the arithmetic that the graph defines, without the kernels of the CPU. `signed` and `unsigned` are the two
-forms of activations in ONNX Runtime. Appends to benchmarks/results/int8_forms.csv. Preload tests/cpu/hide_features.c to
-measure AVX2 kernels on a CPU with VNNI, and name them with --kernels.
+forms of activations in ONNX Runtime. `openvino` runs unsigned ones. Appends to benchmarks/results/int8_forms.csv.
+Preload tests/cpu/hide_features.c to measure AVX2 kernels on a CPU with VNNI, and name them with --kernels.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from model_zoo.contract.pipeline import Feeds, Run
 from model_zoo.export.sessions import open_model, open_reference
 from model_zoo.runtime.base import Outputs
 from model_zoo.runtime.int8 import to_uint8_activations
-from model_zoo.runtime.sessions import session_card
+from model_zoo.runtime.sessions import make_session, session_card
 from model_zoo.weights.importers import load_checkpoint
 from training.data.dataset import Dataset, Record
 from training.data.open import open_dataset
@@ -33,7 +33,7 @@ from training.evaluate import coco
 from training.evaluate.evaluation import EvaluationImages, evaluate
 
 RESULTS = Path(__file__).parent / "results" / "int8_forms.csv"
-COLUMNS = ("weights", "kernels", "form", "int8_layers", "ap", "ap50", "agreement", "sha256")
+COLUMNS = ("variant", "kernels", "form", "int8_layers", "ap", "ap50", "agreement", "sha256")
 MAX_CALIBRATION_IMAGES = 24
 
 
@@ -45,10 +45,10 @@ def main(weights: Path, data: Path, calibration: str, split: str, kernels: str) 
         data: Dataset in a format that `lineage data` reads.
         calibration: Split with the calibration images.
         split: Split to evaluate on.
-        kernels: Name of the instructions that ONNX Runtime's kernels use, such as avx2 or vnni.
+        kernels: Name of the instructions that ONNX Runtime's kernels use, such as avx2 or amx.
     """
     dataset, detector = open_dataset(data), load_checkpoint(weights).detector
-    records, layers = dataset.split(calibration).records[:MAX_CALIBRATION_IMAGES], ""
+    records = dataset.split(calibration).records[:MAX_CALIBRATION_IMAGES]
     with tempfile.TemporaryDirectory() as folder:
         fp32, int8 = Path(folder) / "fp32.onnx", Path(folder) / "int8.onnx"
         exported(detector, weights.name, "fp32", fp32, records)
@@ -60,6 +60,8 @@ def main(weights: Path, data: Path, calibration: str, split: str, kernels: str) 
             "signed": open_model(signed),
             "unsigned": open_model(to_uint8_activations(signed)),
         }
+        size = session_card(forms["exact"]).input_size
+        forms["openvino"] = make_session(signed, provider="openvino", size=size, max_batch=1, precision="int8")
     is_new = not RESULTS.is_file()
     with RESULTS.open("a", newline="") as file:
         out = csv.writer(file)
@@ -67,7 +69,7 @@ def main(weights: Path, data: Path, calibration: str, split: str, kernels: str) 
             out.writerow(COLUMNS)
         for form, values in measure(forms, dataset, dataset.split(split).records).items():
             cells = ("", "") if form == "fp32" else (layers, digest[:16])
-            out.writerow([weights.name, kernels, form, cells[0], *(f"{value:.4f}" for value in values), cells[1]])
+            out.writerow([detector.variant, kernels, form, cells[0], *(f"{value:.4f}" for value in values), cells[1]])
 
 
 def measure(
