@@ -81,6 +81,8 @@ def describe(path: Path) -> str:
     if path.is_dir():
         return f"a folder{_folder_advice(path)}"
     if not path.is_file():
+        if path.exists():
+            return "a device, a pipe or a socket"
         return "a link to a missing file" if path.is_symlink() else "nothing at this path"
     with path.open("rb") as file:
         kind, advice = _kind(file)
@@ -183,6 +185,7 @@ _ZIPS: Final = (
     (_is_script, "a TorchScript archive", _SCRIPT_ADVICE),
     (_has("/models/model.json", "/serialized_exported_program.json"), "a torch.export archive", CONVERTED),
     (_is_torch, TORCH, ""),
+    (_has(".npy"), "a NumPy archive", "Use the weights of the original program"),
     (_has("/model.weights.h5"), "a Keras file", "Use the weights of the original program"),
     (_has(".mlmodel"), "a Core ML package", CONVERTED),
 )

@@ -141,7 +141,9 @@ def _require_weights(path: Path) -> str:
         if kind.startswith(file_kind.UNKNOWN) and path.suffix == ".weights":
             return DARKNET
         if kind not in (TORCH, SAFETENSORS, DARKNET):
-            raise LineageError(f"{path.name}: expected {TORCH}, {SAFETENSORS} or {DARKNET}; got {describe(path)}")
+            raise LineageError(
+                f"{path.name or path}: expected {TORCH}, {SAFETENSORS} or {DARKNET}; got {describe(path)}"
+            )
     except OSError as error:
         raise LineageError(f"{path}: cannot be read ({error.strerror})") from error
     return kind
@@ -189,6 +191,8 @@ def _from_checkpoint(checkpoint: Checkpoint, variant: str | None, name: str) -> 
 
 
 def _identify(checkpoint: Checkpoint, name: str) -> Identification:
+    if not checkpoint.state:
+        raise LineageError(f"{name}: expected weights of a network; the file has no tensors")
     identification = identify(checkpoint.state)
     if identification is None:
         keys = ", ".join(list(checkpoint.state)[:3])

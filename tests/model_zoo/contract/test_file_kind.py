@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import tarfile
 import zipfile
 from pathlib import Path
@@ -52,6 +53,7 @@ KINDS = {
     gzip.compress(b"x"): "a gzip archive. Unpack it",
     b"7z\xbc\xaf\x27\x1c00": "a 7z archive",
     zipped(): "an empty zip archive",
+    zipped("a.npy", "b.npy"): "a NumPy archive",
     zipped("best.pt", "last.pt"): "a zip archive with best.pt, last.pt. Unpack it",
     zipped("a/data.pkl", "a/code/net.py"): "a TorchScript archive",
     zipped("a/data.pkl", "a/constants.pkl"): "a TorchScript archive",
@@ -95,10 +97,12 @@ def test_paths_without_a_file_are_described(tmp_path: Path) -> None:
     (tmp_path / "unpacked" / "best" / "data.pkl").write_bytes(b"")
     (tmp_path / "link").symlink_to("missing")
     (tmp_path / "best.pt.part").write_bytes(LFS[:-5])
-    described = {name: describe(tmp_path / name) for name in ("unpacked", "link", "none", "best.pt.part")}
+    os.mkfifo(tmp_path / "pipe")
+    described = {name: describe(tmp_path / name) for name in ("unpacked", "link", "none", "pipe", "best.pt.part")}
     assert described == {
         "unpacked": "a folder, an unpacked PyTorch checkpoint. Use the packed file",
         "link": "a link to a missing file",
         "none": "nothing at this path",
+        "pipe": "a device, a pipe or a socket",
         "best.pt.part": "a Git LFS pointer. Its name says that the download is incomplete",
     }

@@ -65,10 +65,9 @@ def read_weights(path: str | Path) -> tuple[Header, NDArray[np.float32]]:
 def _check_version(path: str | Path, major: int, minor: int) -> None:
     if max(major, minor) > 1000 or min(major, minor) < 0:
         kind = describe(Path(path))
+        is_transposed = kind.startswith(file_kind.UNKNOWN) and min(major, minor) >= 0 and max(major, minor) < 10_000
         hint = f" (version {major}.{minor}, as with transposed weights: save it again with a newer Darknet)"
-        raise LineageError(
-            f"{path}: expected a Darknet `.weights` file; got {kind}{hint * kind.startswith(file_kind.UNKNOWN)}"
-        )
+        raise LineageError(f"{path}: expected a Darknet `.weights` file; got {kind}{hint * is_transposed}")
 
 
 def tensors(model: nn.Module, order: LayerOrder) -> Iterator[Tensor]:

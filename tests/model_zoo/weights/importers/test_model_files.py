@@ -56,6 +56,12 @@ def test_unknown_network_is_refused(load):
         load({"layer1.weight": torch.zeros(1)})
 
 
+def test_file_without_tensors_is_refused(tmp_path):
+    (tmp_path / "none.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
+    with pytest.raises(LineageError, match="the file has no tensors"):
+        load_checkpoint(tmp_path / "none.safetensors")
+
+
 def test_missing_file_is_an_error(tmp_path):
     with pytest.raises(LineageError, match=r"none\.pt does not exist"):
         load_checkpoint(tmp_path / "none.pt")
