@@ -75,10 +75,11 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
     """Add the middleware, innermost first."""
     app.add_middleware(CatchAllMiddleware)
     app.add_middleware(MethodsMiddleware)
-    if settings.cors_origins:
+    if origins := split_list(settings.cors_origins or ""):
         app.add_middleware(
             ProblemCORSMiddleware,
-            allow_origins=split_list(settings.cors_origins),
+            allow_origins=origins,
+            allow_private_network="*" not in origins,
             allow_headers=split_list(settings.cors_headers),
             allow_methods=METHODS,
             expose_headers=("X-Request-Id", "Retry-After"),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from loky import cpu_count
-from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, field_validator, model_validator
+from pydantic import Field, PositiveInt, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -23,7 +23,9 @@ MEBIBYTE = 1 << 20
 # Variables of the CLI, of downloads and plan builds, and of the tests.
 NON_SERVICE_VARIABLES = ("debug", "cache", "shared")
 _DEFAULT_PORT = re.compile(r"(^http://.*):80$|(^https://.*):443$")
-_ORIGIN = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[^/\s,?#]+")
+_ORIGIN = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[^/\s,?#*@]+")
+_HEADER = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)
+Seconds = Annotated[float, Field(gt=0, le=1_000_000)]
 
 
 class SettingsError(LineageError):
@@ -37,7 +39,7 @@ class Settings(BaseSettings):
 
     repository: Path | None = None
     """Folder of model packages. Default: ./models, or the bundled model while that is empty."""
-    host: str = "127.0.0.1"
+    host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
     """Address to listen on. 0.0.0.0 listens on all interfaces."""
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
     """Port to listen on. 0 picks a free port."""
@@ -45,7 +47,7 @@ class Settings(BaseSettings):
     """Model for requests without one: name[@version|@alias]. Not needed if there is only one model."""
     load: Literal["latest", "all"] = "latest"
     """Models to load at startup: the default version of each model, or all versions."""
-    poll: PositiveFloat = 2.0
+    poll: Seconds = 2.0
     """Seconds between two checks of the repository for changes."""
     warm_up: bool = True
     """Run every model once before it receives requests."""
@@ -66,11 +68,11 @@ class Settings(BaseSettings):
     """Max images waiting for one model, and for decoding. More are refused with 503."""
     decoders: PositiveInt = cpu_count()
     """Threads that decode images."""
-    timeout: PositiveFloat = 30.0
+    timeout: Seconds = 30.0
     """Seconds to receive and answer a request."""
-    header_timeout: PositiveFloat = 15.0
+    header_timeout: Seconds = 15.0
     """Seconds to receive the head of a request."""
-    keep_alive_timeout: PositiveFloat = 75.0
+    keep_alive_timeout: Seconds = 75.0
     """Seconds an idle connection stays open. Must exceed the idle timeout of a load balancer in front."""
     max_connections: PositiveInt | None = None
     """Max open connections. Default: 10,000, or three quarters of the open file limit (ulimit -n) if that is less."""
@@ -110,9 +112,17 @@ class Settings(BaseSettings):
     def _are_origins(cls, text: str | None) -> str | None:
         origins = [_DEFAULT_PORT.sub(r"\1\2", origin.removesuffix("/").lower()) for origin in split_list(text or "")]
         for origin in origins:
-            if not _ORIGIN.fullmatch(origin):
+            if not origin.isascii() or not _ORIGIN.fullmatch(origin):
                 raise ValueError(f"expected origins such as https://app.example:8443, or *; {origin!r} is none")
         return ",".join(origins) or None
+
+    @field_validator("cors_headers")
+    @classmethod
+    def _are_headers(cls, text: str) -> str:
+        for name in split_list(text):
+            if not _HEADER.fullmatch(name):
+                raise ValueError(f"expected names such as X-Request-Id, separated by commas; {name!r} is none")
+        return text
 
     @model_validator(mode="after")
     def _one_request_fits(self) -> Self:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from itertools import islice
 from typing import Final, Protocol
 
 from service.telemetry.logs import OncePerSecond
 
 LOG: Final = logging.getLogger(__name__)
 LOG.addFilter(OncePerSecond())
+MAX_TRIED: Final = 100
 
 
 class Connection(Protocol):
@@ -16,6 +18,9 @@ class Connection(Protocol):
 
     def abort(self) -> None:
         """Close the connection without sending what is buffered."""
+
+    def has_unread(self) -> bool:
+        """Return whether bytes have arrived that nobody has read."""
 
 
 class Connections:
@@ -47,7 +52,8 @@ class Connections:
             self._waiting[connection] = None
 
     def _close_oldest(self) -> bool:
-        oldest = next(iter(self._waiting), None)
+        idle = (connection for connection in islice(self._waiting, MAX_TRIED) if not connection.has_unread())
+        oldest = next(idle, None)
         if oldest is None:
             LOG.warning("%d connections are open and have a request: refusing more with 503", self._maximum)
             return False

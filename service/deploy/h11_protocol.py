@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
+import select
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum, auto
 from http import HTTPStatus
 from typing import Any, Final, cast
+from urllib.parse import quote
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -23,6 +26,8 @@ LOG: Final = logging.getLogger(__name__)
 LOG.addFilter(OncePerSecond())
 _TLS_HANDSHAKE: Final = b"\x16\x03"
 _MAX_FAULT: Final = 200
+_BYTES: Final = re.compile(r"""bytearray\(b('.*?'|".*?")\)""")
+_ASCII: Final = "".join(map(chr, range(128)))
 
 
 @dataclass(frozen=True)
@@ -62,10 +67,15 @@ class ExplainingConnection(h11.Connection):
     def next_event(self) -> Any:
         """Return the next event."""
         try:
-            return super().next_event()
+            event = super().next_event()
+            if isinstance(event, h11.Request) and not event.http_version.startswith(b"1."):
+                raise h11.RemoteProtocolError(f"HTTP/{event.http_version.decode()}: this server speaks HTTP/1.1")
         except h11.RemoteProtocolError as error:
-            self.fault = str(error)[:_MAX_FAULT]
+            self.fault = _BYTES.sub(r"\1", str(error))[:_MAX_FAULT]
+            if self.fault.startswith("illegal request line"):
+                self.fault += "; expected METHOD TARGET HTTP/1.1, with blanks in the target as %20"
             raise
+        return event
 
 
 class ProblemProtocol(H11Protocol):
@@ -96,7 +106,8 @@ class ProblemProtocol(H11Protocol):
     def data_received(self, data: bytes) -> None:
         """Process bytes from the client, or discard them after the response if the connection is closing."""
         if self.conn.their_state is h11.IDLE and not self.conn.trailing_data[0]:
-            data = data.lstrip(b"\r\n")  # empty lines before a request are ignored (RFC 9112, section 2.2)
+            # empty lines before a request are ignored (RFC 9112, section 2.2)
+            data = _encode_target(data.lstrip(b"\r\n"))
         if data and not self.transport.is_closing():
             super().data_received(data)
             self._follow()
@@ -142,6 +153,14 @@ class ProblemProtocol(H11Protocol):
     def abort(self) -> None:
         """Close the connection without sending what is buffered."""
         self.transport.abort()
+
+    def has_unread(self) -> bool:
+        """Return whether bytes have arrived that the event loop has not read yet."""
+        if self.transport.is_closing():
+            return False
+        arrived = select.poll()
+        arrived.register(self.transport.get_extra_info("socket"), select.POLLIN)
+        return bool(arrived.poll(0))
 
     def send_400_response(self, msg: str) -> None:
         """Answer malformed HTTP with a problem that has the reason."""
@@ -215,3 +234,13 @@ class ProblemProtocol(H11Protocol):
             self._start_timer()
         else:
             self.transport.abort()
+
+
+def _encode_target(data: bytes) -> bytes:
+    """Percent-encode UTF-8 beyond ASCII in a request line. curl sends it as it was typed."""
+    line, end, rest = data.partition(b"\n")
+    if line.isascii():
+        return data
+    with suppress(UnicodeDecodeError):
+        return quote(line.decode(), safe=_ASCII).encode() + end + rest
+    return data

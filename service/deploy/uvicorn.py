@@ -34,6 +34,14 @@ OUT_OF_RESOURCES: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOM
 class Server(uvicorn.Server):
     """uvicorn's server, with a long backlog and short log lines when descriptors run out."""
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Answer the accepted requests, or cancel them at the second interrupt."""
+        await super().shutdown(sockets)
+        if self.force_exit:
+            unanswered = len(self.server_state.tasks)
+            LOG.warning("stopped by a second interrupt, accepted requests without an answer: %d", unanswered)
+            logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # a traceback of everything that is cancelled
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start to accept connections."""
         await super().startup(sockets)
@@ -60,16 +68,18 @@ def run_server(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
     server.run(sockets=[listen(settings)])
-    LOG.info("shutdown complete: all accepted requests were answered")
+    if not server.force_exit:
+        LOG.info("shutdown complete: all accepted requests were answered")
 
 
 def create_server(settings: Settings) -> Server:
     """Return a server of the application, not yet running."""
+    maximum = _max_connections(settings)
     config = uvicorn.Config(
         create_app(settings),
-        http=cast(type[asyncio.Protocol], _protocol(settings)),
+        http=cast(type[asyncio.Protocol], _protocol(settings, maximum)),
         ws="none",
-        backlog=ACCEPTED_AT_ONCE,
+        backlog=min(ACCEPTED_AT_ONCE, maximum // 4 + 1),
         log_config=None,
         access_log=False,
         server_header=False,
@@ -84,11 +94,13 @@ def listen(settings: Settings) -> socket.socket:
     Raises:
         OSError: the address cannot be bound.
     """
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    host = settings.host.removeprefix("[").removesuffix("]")  # as IPv6 addresses are written in URLs
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        listening = socket.create_server((settings.host, settings.port), family=family, backlog=BACKLOG)
+        listening = socket.create_server((host, settings.port), family=family, backlog=BACKLOG)
     except OSError as error:
-        raise OSError(error.errno, error.strerror, f"{settings.host}:{settings.port}") from error
+        reason = str(error.strerror).partition(" (while")[0]
+        raise OSError(error.errno, _listen_fault(error.errno, reason), f"{settings.host}:{settings.port}") from error
     # asyncio sets this only on sockets it created; without it, kept-alive connections wait 40 ms for an ACK
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     host, port = listening.getsockname()[:2]
@@ -97,13 +109,24 @@ def listen(settings: Settings) -> socket.socket:
     return listening
 
 
-def _protocol(settings: Settings) -> partial[ProblemProtocol]:
-    """Return a factory of connections with shared limits."""
+def _listen_fault(number: int | None, reason: str) -> str:
+    if number in (errno.EADDRINUSE, errno.EACCES):
+        return f"{reason}; choose another --port"
+    return f"{reason}; expected --host to be an address of this machine, such as 127.0.0.1, or 0.0.0.0 for all"
+
+
+def _max_connections(settings: Settings) -> int:
+    """Return the number of connections that the limit of open files allows."""
     descriptors = raise_descriptor_limit()
     maximum = max_connections(descriptors, settings.max_connections)
     if settings.max_connections and maximum < settings.max_connections:
         text = "max_connections is %d instead of %d: the limit of open files is %d (ulimit -n)"
         LOG.warning(text, maximum, settings.max_connections, descriptors)
+    return maximum
+
+
+def _protocol(settings: Settings, maximum: int) -> partial[ProblemProtocol]:
+    """Return a factory of connections with shared limits."""
     limits = TimeLimits(settings.header_timeout, settings.keep_alive_timeout, settings.timeout)
     return partial(ProblemProtocol, connections=Connections(maximum), limits=limits)
 

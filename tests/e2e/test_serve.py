@@ -82,6 +82,26 @@ def test_server_starts_within_3_s_and_without_torch(publish: Publish) -> None:
         assert "/torch/" not in server.loaded_files()
 
 
+def test_second_interrupt_stops_at_once_and_says_what_was_lost(publish: Publish) -> None:
+    with Server(publish()) as server, socket.create_connection(("127.0.0.1", server.port)) as slow:
+        server.wait_until_ready()
+        slow.sendall(b"POST /detect HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: 9\r\n\r\n")
+        assert server.client.get("/health/live").status_code == 200  # the other request is being read
+        server.process.send_signal(signal.SIGINT)
+        while _accepts(server.port):
+            pass
+        server.process.send_signal(signal.SIGINT)
+        assert server.process.wait(TIMEOUT) == 0
+        server.wait_for_log(re.compile("accepted requests without an answer: 1"))
+        assert "Traceback" not in server.log
+        assert "all accepted requests" not in server.log
+
+
+def _accepts(port: int) -> bool:
+    with socket.socket() as connection:
+        return connection.connect_ex(("127.0.0.1", port)) == 0
+
+
 def test_empty_repository_can_be_filled_while_serving(tmp_path: Path, publish: Publish) -> None:
     with Server(tmp_path / "models", poll=0.1) as server:
         assert server.client.get("/health/live").status_code == 200

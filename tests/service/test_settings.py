@@ -24,6 +24,24 @@ def test_flags_override_the_environment(monkeypatch: pytest.MonkeyPatch) -> None
     assert settings.engine_options == EngineOptions("onnxruntime", "auto", None, 4, "square")
 
 
+@pytest.mark.parametrize("name", ["timeout", "header_timeout", "keep_alive_timeout", "poll"])
+@pytest.mark.parametrize("value", ["0", "-1", "nan", "inf", "1e9", "", "75s"])
+def test_durations_are_bounded(name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=f"^--{name.replace('_', '-')}: expected "):
+        Settings(**{name: value})
+
+
+def test_empty_host_does_not_listen_on_all_interfaces() -> None:
+    with pytest.raises(SettingsError, match=r"^--host: expected text of at least 1 character"):
+        Settings(host="")
+
+
+@pytest.mark.parametrize("headers", ["a b", "X-\u5199", "X:Y"])
+def test_cors_headers_are_names(headers: str) -> None:
+    with pytest.raises(SettingsError, match=r"^--cors-headers: expected names such as X-Request-Id"):
+        Settings(cors_headers=headers)
+
+
 def test_all_invalid_variables_are_reported_with_their_values(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LINEAGE_PORT", "99999")
     monkeypatch.setenv("LINEAGE_PROVIDER", "gpu")
@@ -75,7 +93,17 @@ def test_origins_are_written_as_browsers_send_them(written: str, read: str | Non
     assert Settings(cors_origins=written).cors_origins == read
 
 
-@pytest.mark.parametrize("origin", ["app.example", "https://app.example/page", "https://*.example?", "https://"])
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "app.example",
+        "https://app.example/page",
+        "https://*.example",
+        "https://b\u00fccher.example",
+        "https://me@app.example",
+        "https://",
+    ],
+)
 def test_other_origins_are_refused(origin: str) -> None:
     with pytest.raises(SettingsError, match=r"^--cors-origins: expected origins such as https://"):
         Settings(cors_origins=origin)

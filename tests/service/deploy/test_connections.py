@@ -8,6 +8,12 @@ from service.deploy.connections import Connections
 class Fake:
     aborted = False
 
+    def __init__(self, unread: bool = False) -> None:
+        self._unread = unread
+
+    def has_unread(self) -> bool:
+        return self._unread
+
     def abort(self) -> None:
         self.aborted = True
 
@@ -21,6 +27,17 @@ def test_connection_that_waits_longest_is_closed_first() -> None:
     connections.set_waiting(first, True)  # a request later, it waits again
     assert connections.add(third)
     assert (first.aborted, second.aborted, len(connections)) == (False, True, 2)
+
+
+def test_connection_whose_request_is_not_read_yet_is_not_closed() -> None:
+    connections, sent, idle = Connections(2), Fake(unread=True), Fake()
+    for connection in (sent, idle):
+        connections.add(connection)
+        connections.set_waiting(connection, True)
+    assert connections.add(Fake())
+    assert (sent.aborted, idle.aborted) == (False, True)
+    assert not connections.add(Fake())
+    assert not sent.aborted
 
 
 def test_connection_with_a_request_is_not_closed() -> None:

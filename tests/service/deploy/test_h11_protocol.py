@@ -188,7 +188,8 @@ def _is_closed(connection: socket.socket) -> bool:
     ("sent", "reason"),
     [
         (b"GET / HTTP/1.1\r\n\r\n", "Missing mandatory Host: header"),
-        (b"GET /a b HTTP/1.1\r\nHost: x\r\n\r\n", "illegal request line"),
+        (b"GET /a b HTTP/1.1\r\nHost: x\r\n\r\n", "illegal request line: 'GET /a b HTTP/1.1'; expected METHOD TARGET"),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "HTTP/2.0: this server speaks HTTP/1.1"),
         (b"nonsense" * 100 + b"\r\n\r\n", "illegal request line"),
         (get("/", "POST", "Content-Length: 1", "Content-Length: 2"), "conflicting Content-Length headers"),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "this server speaks plain http://"),
@@ -198,3 +199,9 @@ def test_malformed_http_is_explained(port: int, sent: bytes, reason: str) -> Non
     detail = json.loads(exchange(port, sent, end=False).partition(b"\r\n\r\n")[2])["detail"]
     assert reason in detail
     assert len(detail) < 300
+
+
+def test_target_beyond_ascii_is_read_as_utf_8(port: int) -> None:
+    """curl sends an address as it was typed."""
+    received = exchange(port, post(IMAGE, "/detect?classes=\u4eba"))
+    assert "has no class '\u4eba'" in json.loads(received.partition(b"\r\n\r\n")[2])["detail"]

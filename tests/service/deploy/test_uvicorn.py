@@ -9,7 +9,7 @@ import socket
 
 import pytest
 
-from service.deploy.uvicorn import ACCEPT_LOG, _log_loop_error, _protocol, listen
+from service.deploy.uvicorn import ACCEPT_LOG, _log_loop_error, _max_connections, listen
 from service.settings import Settings
 from service.telemetry.logs import OncePerSecond
 
@@ -30,11 +30,17 @@ def test_port_in_use_is_reported() -> None:
     assert caught.value.filename == f"127.0.0.1:{port}"
 
 
+@pytest.mark.parametrize("host", ["192.0.2.1", "no.such.host.invalid", "http://localhost", "*"])
+def test_address_of_another_machine_is_explained(host: str) -> None:
+    with pytest.raises(OSError, match="expected --host to be an address of this machine"):
+        listen(Settings(host=host, port=0))
+
+
 @pytest.mark.skipif(not socket.has_ipv6, reason="no IPv6 here")
 def test_ipv6_address_is_logged_in_brackets(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     try:
-        listen(Settings(host="::1", port=0)).close()
+        listen(Settings(host="[::1]", port=0)).close()
     except OSError as error:
         pytest.skip(f"no IPv6 here: {error}")
     assert "http://[::1]:" in caplog.text
@@ -62,5 +68,5 @@ def test_exhausted_descriptors_are_one_line_a_second(
 
 def test_more_connections_than_descriptors_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
-    _protocol(Settings(max_connections=10_000_000))
+    _max_connections(Settings(max_connections=10_000_000))
     assert "instead of 10000000: the limit of open files is" in caplog.text

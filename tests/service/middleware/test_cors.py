@@ -37,6 +37,12 @@ def test_preflight_of_a_listed_origin_is_allowed(open_client: TestClient, origin
     assert response.headers["access-control-max-age"] == "60"
 
 
+def test_listed_origins_may_reach_private_networks(open_client: TestClient) -> None:
+    asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Private-Network": "true"}
+    response = open_client.options("/detect", headers={"Origin": ORIGIN, **asked})
+    assert response.headers["access-control-allow-private-network"] == "true"
+
+
 @pytest.mark.parametrize(
     ("origin", "headers", "fault"),
     [("https://other.example", "content-type", "origin"), (ORIGIN, "x-other", "headers")],
