@@ -12,11 +12,13 @@ _MAX_PATH = 100
 
 def explain(request: Request, error: HTTPException) -> str:
     """Return the detail of a problem: the address or method that exists instead."""
-    asked = f"{request.method} {request.url.path[:_MAX_PATH]}"
+    path = str(request.scope["path"])[:_MAX_PATH]
+    asked = f"{request.method} {path}"
     if error.status_code == 405:
-        return f"{asked}: expected {(error.headers or {}).get('Allow', 'another method')}"
+        expected = (error.headers or {}).get("Allow", "another method")
+        return f"{asked}: expected {expected}; images go to POST /detect, and GET /docs describes all addresses"
     if error.status_code == 404:
-        paths = [path for path in request.app.openapi()["paths"] if "{" not in path]
-        hint = did_you_mean(request.url.path[:_MAX_PATH], paths, count=1)
+        known = [known for known in request.app.openapi()["paths"] if "{" not in known]
+        hint = did_you_mean(path, known, count=1)
         return f"{asked}: no such address; {hint or 'images go to POST /detect, and GET /docs describes all addresses'}"
     return str(error.detail)

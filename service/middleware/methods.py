@@ -20,13 +20,11 @@ class MethodsMiddleware:
         """Run the application, as GET for HEAD, and convert its response."""
         method = scope.get("method")
         if method == "HEAD":
-            await self._app({**scope, "method": "GET"}, receive, _without_body(send))
+            await self._app({**scope, "method": "GET"}, receive, _without_body(_with_methods(send)))
         elif method == "OPTIONS" and scope["path"] == "*":  # the server as a whole
             await Response(status_code=204, headers={"Allow": ", ".join(METHODS)})(scope, receive, send)
-        elif method == "OPTIONS":
-            await self._app(scope, receive, _as_options(send))
         else:
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, _with_methods(send, answer=method == "OPTIONS"))
 
 
 def _without_body(send: Send) -> Send:
@@ -36,22 +34,23 @@ def _without_body(send: Send) -> Send:
     return send_head
 
 
-def _as_options(send: Send) -> Send:
-    """Replace a 405 response by 204 with its Allow header."""
-    replaced = False
+def _with_methods(send: Send, *, answer: bool = False) -> Send:
+    """Complete the Allow header of a 405 response, or `answer` with 204 and that header alone."""
+    answered = False
 
     async def send_allowed(message: Message) -> None:
-        nonlocal replaced
+        nonlocal answered
         if message["type"] == "http.response.start" and message["status"] == 405:
-            replaced = True
-            message = {**message, "status": 204, "headers": _options_headers(message)}
-        await send({**message, "body": b""} if replaced and message["type"] == "http.response.body" else message)
+            answered = answer
+            others = [] if answer else [header for header in message["headers"] if header[0].lower() != b"allow"]
+            message = {**message, "status": 204 if answer else 405, "headers": [*others, (b"allow", _methods(message))]}
+        await send({**message, "body": b""} if answered and message["type"] == "http.response.body" else message)
 
     return send_allowed
 
 
-def _options_headers(message: Message) -> list[tuple[bytes, bytes]]:
+def _methods(message: Message) -> bytes:
     allow = next((value.decode("latin-1") for name, value in message["headers"] if name.lower() == b"allow"), "")
     listed = {method.strip() for method in allow.split(",")}
     listed |= {"HEAD", "OPTIONS"} if "GET" in listed else {"OPTIONS"}
-    return [(b"allow", ", ".join(method for method in METHODS if method in listed).encode())]
+    return ", ".join(method for method in METHODS if method in listed).encode()

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from fastapi import APIRouter
-from starlette.responses import FileResponse, JSONResponse, Response
+from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 
 FOLDER: Final = Path(__file__).resolve().parent / "static" / "playground"
@@ -24,6 +24,12 @@ router = APIRouter(include_in_schema=False)
 async def playground() -> Response:
     """Return the playground."""
     return FileResponse(FOLDER / "index.html", headers=POLICY)
+
+
+@router.get("/playground/")
+async def folder() -> Response:
+    """Redirect from the folder of the files to the page."""
+    return RedirectResponse("../")
 
 
 @router.get("/playground/samples/index.json")

@@ -21,6 +21,7 @@ MAX_BOUNDARY: Final = 256  # RFC 2046 allows 70
 _MAX_PADDING: Final = 64
 _BLANK_LINE: Final = re.compile(rb"(?:\A|\n)\r?\n")
 _FOLD: Final = re.compile(rb"\r?\n(?=[ \t])")
+_CONTENT_TYPE: Final = "Let the HTTP library set Content-Type: its boundary must be that of the body"
 _DISPOSITION: Final = "content-disposition"
 _ENCODINGS: Final = ("", "binary", "8bit", "7bit")
 
@@ -49,6 +50,7 @@ class PartReader:
         header = Message()
         header["content-type"] = content_type
         boundary = _boundary(header)
+        self._boundary = boundary.decode("latin-1")
         self._charset, self._max_parts = _plain(header.get_param("charset", "utf-8")), max_parts
         self._delimiter = re.compile(
             rb"\n--" + re.escape(boundary) + rb"(?:(?P<last>--)|[ \t]{0,%d}\r?\n)" % _MAX_PADDING
@@ -78,8 +80,10 @@ class PartReader:
         Raises:
             BadRequest: the body ended before its closing delimiter.
         """
+        if self._parts is None:
+            raise BadRequest(f"multipart body: expected parts after --{self._boundary}; got none. {_CONTENT_TYPE}")
         if not self._ended:
-            raise BadRequest("multipart body: expected the closing delimiter --BOUNDARY--; the body is cut short")
+            raise BadRequest(f"multipart body: expected --{self._boundary}-- at its end; the body is cut short")
         return self._parts or []
 
     def _add(self, end: int) -> None:
@@ -87,7 +91,7 @@ class PartReader:
         if self._parts is None:
             self._parts = []
         elif len(self._parts) == self._max_parts:
-            raise BadRequest(f"multipart body: Too many files. Maximum number of files is {self._max_parts}.")
+            raise BadRequest(f"multipart body: expected at most {self._max_parts} files; send several requests")
         else:
             with memoryview(self._buffer) as view:  # slices of it are no copies
                 end -= bytes(view[max(end - 1, 0) : end]) == b"\r"
@@ -97,7 +101,7 @@ class PartReader:
 def _boundary(header: Message) -> bytes:
     boundary = _plain(header.get_param("boundary", "")).encode("latin-1", "replace")
     if not 0 < len(boundary) <= MAX_BOUNDARY:
-        raise BadRequest(f"multipart body: expected a boundary of 1 to {MAX_BOUNDARY} characters in Content-Type")
+        raise BadRequest(f"multipart body: expected a boundary of 1 to {MAX_BOUNDARY} characters. {_CONTENT_TYPE}")
     return boundary
 
 
@@ -108,7 +112,9 @@ def _parse_part(content: memoryview, charset: str) -> Part:
     head = HeaderParser().parsestr(_decode(_FOLD.sub(b"", bytes(content[: blank.end()])), charset))
     values = _disposition(head)
     if "name" not in values:
-        raise BadRequest('multipart body: The Content-Disposition header field "name" must be provided.')
+        raise BadRequest('multipart body: expected name="file" in the Content-Disposition of each part; got no name')
+    if head.get_content_maintype() == "multipart":
+        raise UnsupportedBody(f"a part of type {head.get_content_type()[:100]}: send each file as a part of its own")
     return Part(values["name"], values.get("filename") or None, _decode_body(head, bytes(content[blank.end() :])))
 
 

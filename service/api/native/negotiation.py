@@ -14,9 +14,10 @@ def negotiate(accept: str | None, offers: Sequence[str]) -> str:
     Raises:
         NotAcceptable: the header allows none of the offers.
     """
-    if not accept or not accept.strip():
+    accept = accept or ""
+    ranges = [_parse(part) for part in accept.split(",") if part.strip()]
+    if not ranges:
         return offers[0]
-    ranges = [_parse(part) for part in accept.split(",")]
     best = max(offers, key=lambda offer: _weight(offer, ranges))
     if _weight(best, ranges) <= 0:
         raise NotAcceptable(f"Accept: expected one of {', '.join(offers)}; got {accept[:200]!r}")
@@ -33,11 +34,11 @@ def _weight(offer: str, ranges: Sequence[tuple[str, float]]) -> float:
 
 
 def _parse(part: str) -> tuple[str, float]:
-    """Parse `type/subtype;q=0.5`. A weight outside 0 to 1 counts as 0."""
+    """Parse `type/subtype;q=0.5`. A weight outside 0 to 1 counts as 0. Java writes `*` for all types."""
     media_range, *parameters = (piece.strip().lower() for piece in part.split(";"))
     weights = [parameter[2:] for parameter in parameters if parameter.startswith("q=")]
     try:
         weight = float(weights[0]) if weights else 1.0
     except ValueError:
         weight = math.nan
-    return media_range, weight if 0 <= weight <= 1 else 0.0
+    return "*/*" if media_range == "*" else media_range, weight if 0 <= weight <= 1 else 0.0

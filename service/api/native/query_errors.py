@@ -17,10 +17,11 @@ from service.api.problems import respond
 
 # Names that other detectors and APIs use.
 SYNONYMS: Final[Mapping[str, str]] = {
-    **dict.fromkeys(("conf", "confidence", "threshold", "min_score", "score_thres", "prob"), "score"),
+    **dict.fromkeys(("conf", "confidence", "threshold", "thres", "thresh", "prob", "probability"), "score"),
     **dict.fromkeys(("iou_thres", "nms_thres", "overlap"), "iou"),
-    **dict.fromkeys(("max_det", "max_results", "limit", "top_k", "topk"), "max_detections"),
-    **dict.fromkeys(("class", "cls", "labels", "filter", "names"), "classes"),
+    **dict.fromkeys(("det", "max_det", "max_results", "limit", "top_k", "topk"), "max_detections"),
+    **dict.fromkeys(("class", "cls", "class_id", "class_ids", "label", "labels"), "classes"),
+    **dict.fromkeys(("category", "categories", "filter", "names"), "classes"),
     **dict.fromkeys(("weights", "version", "name", "model_id"), "model"),
 }
 # Options of other detectors that the model's card or the service decides.
@@ -29,15 +30,18 @@ FIXED: Final[Mapping[str, str]] = {
     **dict.fromkeys(("agnostic", "agnostic_nms"), "suppression works per class"),
     **dict.fromkeys(("format", "output", "visualize"), "the Accept header chooses JSON or a drawn JPEG"),
     **dict.fromkeys(("device", "half", "batch"), "settings of the server decide this"),
+    **dict.fromkeys(("image", "images", "img", "file", "source", "url", "image_url"), "the body has the image"),
+    **dict.fromkeys(("api_key", "apikey", "key", "token"), "the server needs no key"),
     "augment": "test-time augmentation is not available",
 }
 _MAX_INPUT: Final = 100
+_MAX_FAULTS: Final = 10
 
 
 async def handle(_: Request, error: Exception) -> Response:
     """Answer a query that FastAPI refused, with the signature of Starlette's handlers."""
     assert isinstance(error, RequestValidationError)
-    return respond(InvalidQuery([_describe(fault) for fault in error.errors()]))
+    return respond(InvalidQuery([_describe(fault) for fault in error.errors()[:_MAX_FAULTS]]))
 
 
 def _describe(fault: Mapping[str, Any]) -> dict[str, str]:
@@ -50,7 +54,7 @@ def _describe(fault: Mapping[str, Any]) -> dict[str, str]:
 def _unknown(name: str) -> str:
     key = name.lower().replace("-", "_")[:_MAX_INPUT]
     key = key.replace("_threshold", "_thres").replace("_thresh", "_thres")
-    if synonym := SYNONYMS.get(key) or SYNONYMS.get(key.removesuffix("_thres")):
+    if synonym := SYNONYMS.get(key) or SYNONYMS.get(key.removeprefix("min_").removesuffix("_thres")):
         return f"unknown parameter; did you mean {synonym}?"
     hint = FIXED.get(key) or did_you_mean(key, DetectQuery.model_fields)
     return f"unknown parameter; {hint or 'expected one of ' + ', '.join(DetectQuery.model_fields)}"

@@ -61,4 +61,4 @@ def test_unknown_path_and_method_are_problems(client: TestClient) -> None:
     assert "did you mean /health/ready?" in check_problem(client.get("/health/readyz"), 404, "Not Found")
     response = client.get("/detect")
     assert "GET /detect: expected POST" in check_problem(response, 405, "Method Not Allowed")
-    assert response.headers["allow"] == "POST"
+    assert response.headers["allow"] == "POST, OPTIONS"

@@ -29,6 +29,8 @@ def test_options_lists_the_methods(client: TestClient, route: str) -> None:
 def test_options_of_detect_and_of_the_server(client: TestClient) -> None:
     assert client.options("/detect").headers["allow"] == "POST, OPTIONS"
     assert client.head("/detect").status_code == 405
+    assert client.get("/detect").headers["allow"] == "POST, OPTIONS"
+    assert client.patch("/models").headers["allow"] == "GET, HEAD, OPTIONS"
     assert client.options("/nothing").status_code == 404
 
 

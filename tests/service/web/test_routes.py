@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from starlette.testclient import TestClient
 
 
@@ -16,6 +17,11 @@ def test_playground_loads_nothing_from_other_hosts(client: TestClient) -> None:
         assert address == "data:," or client.get(f"/{address}").status_code == 200
     for text in (page.text, client.get("/playground/app.js").text, client.get("/playground/style.css").text):
         assert "//" not in re.sub(r"(^|\s)// .*", "", text)  # only in comments: no address of another host
+
+
+@pytest.mark.parametrize("address", ["/playground", "/playground/"])
+def test_folder_leads_to_the_page(client: TestClient, address: str) -> None:
+    assert client.get(address).text == client.get("/").text
 
 
 def test_samples_are_listed(client: TestClient) -> None:

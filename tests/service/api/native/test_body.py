@@ -126,7 +126,7 @@ def test_too_many_files_are_refused(repository: Repository, toy: Package) -> Non
         image = png(flat(9))
         assert detect(client, image, image).status_code == 200
         detail = check_problem(detect(client, image, image, image), 400, "Bad request")
-        assert "Maximum number of files is 2" in detail
+        assert "expected at most 2 files" in detail
 
 
 def test_memory_for_bodies_is_limited_and_released(repository: Repository, publish: Publish) -> None:

@@ -17,6 +17,8 @@ from tests.service.conftest import flat
         ("conf", "score"),
         ("Confidence", "score"),
         ("conf_thres", "score"),
+        ("min_confidence", "score"),
+        ("confidence_threshold", "score"),
         ("conf-threshold", "score"),
         ("min_score", "score"),
         ("scor", "score"),
@@ -26,6 +28,7 @@ from tests.service.conftest import flat
         ("max_det", "max_detections"),
         ("maxdetections", "max_detections"),
         ("class", "classes"),
+        ("category", "classes"),
         ("weights", "model"),
         ("nmss", "nms"),
     ],
@@ -41,7 +44,14 @@ def test_known_synonyms_and_typos_are_suggested(client: TestClient, name: str, m
 
 def test_options_that_are_fixed_are_explained(client: TestClient) -> None:
     assert detect(client, png(flat(1)), imgsz=640).json()["detail"].endswith("the model's card sets the input size")
+    assert "the body has the image" in detect(client, png(flat(1)), url="http://x/a.jpg").json()["detail"]
     assert "per class" in detect(client, png(flat(1)), agnostic_nms=1).json()["detail"]
+
+
+def test_many_unknown_names_give_a_short_answer(client: TestClient) -> None:
+    response = detect(client, png(flat(1)), **{f"a{number}": 1 for number in range(500)})
+    assert len(response.json()["errors"]) == 10
+    assert len(response.text) < 5000
 
 
 def test_unknown_names_list_the_known_ones(client: TestClient) -> None:
