@@ -19,6 +19,7 @@ from training.data.class_notation import normalize
 from training.data.dataset import Record
 
 MAX_LISTED = 10  # names in a message; the others are counted
+IGNORE_CASE = "rename them, or match them with `lineage evaluate --ignore-case`"
 CLOSE = 0.8  # similarity of misspelled names, from 0 to 1
 
 
@@ -55,7 +56,7 @@ class ClassComparison:
             missed = sum(unknown.objects for unknown in self.only_dataset)
             count = f"{missed:,} of {plural(self.objects, 'object')} in {plural(len(self.only_dataset), 'class')}"
             is_notation = any(normalize(u.label) == normalize(u.similar) for u in self.only_dataset if u.similar)
-            fix = "; rename them, or match them with `lineage evaluate --ignore-case`" if is_notation else ""
+            fix = f"; {IGNORE_CASE}" if is_notation else ""
             lines.append(f"warning: {count} that the model does not have, with AP 0: {_list(self.only_dataset)}{fix}")
         if self.only_model:
             count = plural(len(self.only_model), "class")
@@ -82,9 +83,12 @@ def match_classes(class_names: Sequence[str], labels: Sequence[str], ignore_case
         pairs = {i: theirs[key] for key, i in ours.items() if key in theirs}
         shared |= {i: j for i, j in pairs.items() if i not in shared and j not in shared.values()}
     if not shared:
-        hints = (f"{label!r} is similar to {name!r}" for label in labels if (name := find_similar(label, class_names)))
+        similar = [(label, name) for label in labels if (name := find_similar(label, class_names))]
+        hints = [f"{label!r} is similar to {name!r}" for label, name in similar][:MAX_LISTED]
+        if any(normalize(label) == normalize(name) for label, name in similar) and not ignore_case:
+            hints.append(IGNORE_CASE)
         expected = f"expected a model with classes of the dataset ({_list(labels)})"
-        raise LineageError("; ".join([f"{expected}; got one with {_list(class_names)}", *[*hints][:MAX_LISTED]]))
+        raise LineageError("; ".join([f"{expected}; got one with {_list(class_names)}", *hints]))
     return dict(sorted(shared.items()))
 
 

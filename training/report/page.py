@@ -22,7 +22,7 @@ img { max-width: 100%; height: auto; background: #fff; border-radius: 4px; }
 .plots > :nth-child(odd):last-child { grid-column: 1 / -1; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; margin-bottom: 1.5rem; font-variant-numeric: tabular-nums; }
-td:first-child { overflow-wrap: anywhere; }
+td:first-child { overflow-wrap: anywhere; min-width: 5rem; }
 th, td { padding: .25rem .8rem; border-bottom: 1px solid var(--line); text-align: right; }
 th:first-child, td:first-child { text-align: left; }
 """

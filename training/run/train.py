@@ -19,6 +19,7 @@ from training.config import TrainConfig, check_config
 from training.evaluate.coco import Metrics
 from training.loop.distributed import process_group
 from training.loop.precision import choose_device
+from training.run.commands import command, export_command
 from training.run.optional_step import describe, optional_step
 from training.run.run_folder import CHECKPOINT, weights_in
 from training.run.session import Session, resume_run, start_run
@@ -71,7 +72,7 @@ def _run(trainer: Trainer) -> str:
         return trainer.run()
     except OSError as error:
         can_resume = (trainer.folder / CHECKPOINT).is_file()
-        advice = f"lineage train --resume {trainer.folder}" if can_resume else "the same command"
+        advice = command("train", "--resume", trainer.folder) if can_resume else "the same command"
         raise LineageError(
             f"{trainer.folder}: training stopped after epoch {trainer.state.epoch}: {describe(error)}. Free some space "
             f"or correct the permissions, then continue with: {advice}"
@@ -103,16 +104,17 @@ def _conclude(session: Session, stop_reason: str, log: Log) -> Metrics | None:
     if stop_reason != INTERRUPTED and session.evaluation_images:
         metrics = _evaluate_and_report(session, log)
     if stop_reason in (INTERRUPTED, OUT_OF_TIME):
-        log(f"resume with: lineage train --resume {folder}")
+        log(f"resume with: {command('train', '--resume', folder)}")
     elif trainer.state.epoch:
-        log(f"export with: lineage export {folder} --name {folder.name}")
+        log(f"export with: {export_command(folder)}")
     return metrics
 
 
 def _evaluate_and_report(session: Session, log: Log) -> Metrics | None:
     """Evaluate the best weights and write the report. The weights are saved, so neither can fail the run."""
     trainer, folder = session.trainer, session.trainer.folder
-    repeat = f"All weights are saved. To repeat it: lineage evaluate {folder} --data {trainer.config.data} --report"
+    again = command("evaluate", folder, "--data", trainer.config.data or "", "--report")
+    repeat = f"All weights are saved. To repeat it: {again}"
     evaluation = None
     with optional_step("evaluation of the best weights", repeat, log):
         evaluation = session.evaluate(store.load(weights_in(folder)).to(trainer.loop.compute.device))

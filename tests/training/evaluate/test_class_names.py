@@ -27,7 +27,7 @@ def test_model_without_shared_classes_is_refused() -> None:
     labels = [f"c{i}" for i in range(11)]
     with pytest.raises(LineageError, match=r"classes of the dataset \(c0, c1, .* and 1 more\); got one with cat, dog$"):
         match_classes(["cat", "dog"], labels)
-    with pytest.raises(LineageError, match=r"got one with cat, dog; 'Cat' is similar to 'cat'"):
+    with pytest.raises(LineageError, match=r"got one with cat, dog; 'Cat' is similar to 'cat'; rename .*--ignore-case"):
         match_classes(["cat", "dog"], ["Cat", "bird"])
 
 
