@@ -35,7 +35,9 @@ class SettingsError(LineageError):
 class Settings(BaseSettings):
     """All settings of the service."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True, use_attribute_docstrings=True
+    )
 
     repository: Path | None = None
     """Folder of model packages. Default: ./models, or the bundled model while that is empty."""

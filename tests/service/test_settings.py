@@ -31,6 +31,13 @@ def test_durations_are_bounded(name: str, value: str) -> None:
         Settings(**{name: value})
 
 
+@pytest.mark.parametrize("name", ["host", "repository", "port", "timeout", "default_model", "max_connections"])
+def test_empty_variable_is_not_set(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Docker Compose passes variables that are not set as empty ones."""
+    monkeypatch.setenv(f"LINEAGE_{name.upper()}", "")
+    assert getattr(Settings(), name) == Settings.model_fields[name].default
+
+
 def test_empty_host_does_not_listen_on_all_interfaces() -> None:
     with pytest.raises(SettingsError, match=r"^--host: expected text of at least 1 character"):
         Settings(host="")

@@ -78,7 +78,7 @@ def _content_type(request: Request) -> str:
         raise UnsupportedBody(f"Content-Encoding: expected none; got {encoding[:100]!r}; send the image as it is")
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type != FORM and not content_type.startswith(RAW_TYPES):
-        expected = f"{FORM} with files named {FIELDS[0]!r}, or image/* for a raw body"
+        expected = f"{FORM} with files named {FIELDS[0]!r} (curl -F file=@photo.jpg), or image/* for a raw body"
         raise UnsupportedBody(f"Content-Type: expected {expected}; got {content_type[:100] or 'none'!r}")
     return content_type
 
