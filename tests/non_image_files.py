@@ -34,6 +34,7 @@ NON_IMAGE_FILES: dict[str, bytes] = {
     "7z": b"7z\xbc\xaf\x27\x1c",
     "rar": b"Rar!\x1a\x07\0",
     "tar": b"photo.jpg".ljust(257, b"\0") + b"ustar\x0000",
+    "lfs": b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n",
     "npy": b"\x93NUMPY\1\0",
     "pickle": b"\x80\x04cos\nsystem\n.",
     "sqlite": b"SQLite format 3\0",

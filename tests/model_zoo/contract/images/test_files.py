@@ -7,7 +7,7 @@ import pytest
 
 from model_zoo.contract.errors import ImageError
 from model_zoo.contract.images import decode_image
-from model_zoo.contract.images.files import find_images, read_image_file, write_image
+from model_zoo.contract.images.files import IMAGE_SUFFIXES, find_images, read_image_file, write_image
 
 
 def test_find_images_expands_folders_and_patterns_once_in_order(
@@ -33,6 +33,14 @@ def test_write_image_is_the_inverse_of_decode_image(tmp_path: Path) -> None:
     image = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
     write_image(tmp_path / "new" / "a.png", image)
     np.testing.assert_array_equal(decode_image(read_image_file(tmp_path / "new" / "a.png")), image)
+
+
+@pytest.mark.parametrize("suffix", IMAGE_SUFFIXES)
+def test_images_of_every_suffix_are_found_and_written(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"a{suffix.upper()}"
+    write_image(path, np.zeros((4, 6, 3), dtype=np.uint8))
+    assert find_images(tmp_path) == [path]
+    assert decode_image(read_image_file(path)).shape == (4, 6, 3)
 
 
 def test_write_image_refuses_what_the_format_cannot_hold(tmp_path: Path) -> None:

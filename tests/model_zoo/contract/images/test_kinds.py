@@ -31,6 +31,7 @@ def test_unsupported_files_are_refused(name: str) -> None:
         ("svg", "an SVG"),
         ("html", "an HTML page"),
         ("json", "JSON"),
+        ("lfs", "a Git LFS pointer"),
         ("text", "text"),
         ("empty", "an empty file"),
         ("ones", "unknown content"),
