@@ -14,6 +14,7 @@ from model_zoo.contract.errors import LineageError
 from model_zoo.contract.file_kind import DARKNET, SAFETENSORS, TORCH, describe, kind_of
 from model_zoo.contract.files import file_sha256
 from model_zoo.contract.licenses import UNDECLARED, UNKNOWN
+from model_zoo.contract.plural import plural
 from model_zoo.detector import Detector
 from model_zoo.weights import store
 from model_zoo.weights.class_names import read_class_names
@@ -88,6 +89,7 @@ def load_checkpoint(
     if cfg is not None and kind != DARKNET:
         raise LineageError(f"{path.name}: expected a `.weights` file, because a cfg is given; got {kind}")
     imported = _load(path, kind, variant, cfg)
+    _check_finite(imported.detector, path.name)
     imported = _with_names(imported, names, find_names_file(path, cfg) if kind == DARKNET else None)
     return _with_license(imported, path, license)
 
@@ -98,6 +100,17 @@ def _load(path: Path, kind: str, variant: str | None, cfg: str | Path | None) ->
     if kind == DARKNET:
         return _from_cfg(path, Path(cfg)) if cfg and not variant else _from_darknet(path, variant, cfg)
     return _from_checkpoint(read_checkpoint(path), variant, path.name)
+
+
+def _check_finite(detector: Detector, name: str) -> None:
+    """Raise LineageError for weights that hold NaN or infinity, as after a diverged training."""
+    tensors = detector.state_dict().items()
+    broken = [key for key, tensor in tensors if tensor.is_floating_point() and not tensor.isfinite().all()]
+    if broken:
+        raise LineageError(
+            f"{name}: expected finite weights; got NaN or infinity in {plural(len(broken), 'tensor')}, such as "
+            f"{broken[0]}, as after a diverged training. Use an earlier checkpoint"
+        )
 
 
 def _with_names(imported: ImportedModel, given: str | Path | None, found: Path | None) -> ImportedModel:

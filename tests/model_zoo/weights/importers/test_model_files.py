@@ -56,6 +56,14 @@ def test_unknown_network_is_refused(load):
         load({"layer1.weight": torch.zeros(1)})
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused(load, originals, value):
+    net = randomized()
+    next(net.parameters()).data.view(-1)[0] = value
+    with pytest.raises(LineageError, match=r"expected finite weights; got NaN or infinity in 1 tensor, such as "):
+        load(checkpoint("v7.0", network(originals, net)))
+
+
 def test_file_without_tensors_is_refused(tmp_path):
     (tmp_path / "none.safetensors").write_bytes((2).to_bytes(8, "little") + b"{}")
     with pytest.raises(LineageError, match="the file has no tensors"):
