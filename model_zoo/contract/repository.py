@@ -71,14 +71,7 @@ class Repository:
 
     def foreign(self) -> list[str]:
         """List the folders that hold no package and are skipped, such as `lost+found` and `cars/2.bak`."""
-        skipped = []
-        for folder in folders(self.root):
-            if not _is_model(folder):
-                skipped.append(folder.name)
-                continue
-            known = {str(version) for version in version_numbers(folder)}
-            skipped += [f"{folder.name}/{entry.name}" for entry in folders(folder) if entry.name not in known]
-        return skipped
+        return [name for folder in folders(self.root) for name in _skipped(folder)]
 
     def aliases(self, name: str) -> dict[str, int]:
         """Return the aliases of a model, without the implied `latest`."""
@@ -324,6 +317,17 @@ def _is_model(folder: Path) -> bool:
         return NAME.fullmatch(folder.name) is not None and bool(version_numbers(folder))
     except PackageError:
         return False
+
+
+def _skipped(folder: Path) -> list[str]:
+    """Return the folder if it is no model, else those in it that are no version. `scan` reports unreadable models."""
+    if not NAME.fullmatch(folder.name):
+        return [folder.name]
+    try:
+        known = {str(version) for version in version_numbers(folder)}
+        return [f"{folder.name}/{f.name}" for f in folders(folder) if f.name not in known] if known else [folder.name]
+    except PackageError:
+        return []
 
 
 def _checked_name(name: str) -> str:
