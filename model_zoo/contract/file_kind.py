@@ -211,4 +211,6 @@ def _folder_advice(path: Path) -> str:
         return f", a TensorFlow SavedModel. {CONVERTED}"
     if any(path.glob("data.pkl")) or any(path.glob("*/data.pkl")):
         return ", an unpacked PyTorch checkpoint. Use the packed file"
+    if (path / "best.safetensors").is_file():
+        return ", that of a run. Use its best.safetensors, or `lineage export`"
     return ". Give the file inside it"

@@ -206,6 +206,8 @@ def _from_checkpoint(checkpoint: Checkpoint, variant: str | None, name: str) -> 
 def _identify(checkpoint: Checkpoint, name: str) -> Identification:
     if not checkpoint.state:
         raise LineageError(f"{name}: expected weights of a network; the file has no tensors")
+    if any(key.startswith("average/") for key in checkpoint.state):
+        raise LineageError(f"{name}: expected weights; got the state of a training. Use best.safetensors beside it")
     identification = identify(checkpoint.state)
     if identification is None:
         keys = ", ".join(list(checkpoint.state)[:3])

@@ -98,9 +98,14 @@ def test_paths_without_a_file_are_described(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("missing")
     (tmp_path / "best.pt.part").write_bytes(LFS[:-5])
     os.mkfifo(tmp_path / "pipe")
-    described = {name: describe(tmp_path / name) for name in ("unpacked", "link", "none", "pipe", "best.pt.part")}
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "best.safetensors").write_bytes(b"")
+    described = {
+        name: describe(tmp_path / name) for name in ("unpacked", "run", "link", "none", "pipe", "best.pt.part")
+    }
     assert described == {
         "unpacked": "a folder, an unpacked PyTorch checkpoint. Use the packed file",
+        "run": "a folder, that of a run. Use its best.safetensors, or `lineage export`",
         "link": "a link to a missing file",
         "none": "nothing at this path",
         "pipe": "a device, a pipe or a socket",

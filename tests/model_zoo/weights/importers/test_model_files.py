@@ -56,6 +56,11 @@ def test_unknown_network_is_refused(load):
         load({"layer1.weight": torch.zeros(1)})
 
 
+def test_state_of_a_training_is_refused(load):
+    with pytest.raises(LineageError, match=r"got the state of a training\. Use best\.safetensors beside it"):
+        load({"average/layer1.weight": torch.zeros(1)})
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_weights_that_are_not_finite_are_refused(load, originals, value):
     net = randomized()
