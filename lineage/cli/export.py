@@ -91,7 +91,7 @@ def export(
         _reject(_changed(file, FILE) + _changed(plan, PLAN, "plan."), f"{source} is the folder of a run")
         _publish(Path(source), repository, options, run, card.license)
         return
-    _reject(_changed(run, RUN), f"{source} is not the folder of a run (no {RUN_CONFIG} in it)")
+    _reject(_changed(run, RUN), _no_run(source))
     if source.endswith(".onnx") or not (file.random_weights or Path(source).is_file()):
         _reject(_changed(card, ANY_CARD), "a plan has the card of its model")
         _plan(source, repository, file, plan)
@@ -185,6 +185,12 @@ def _changed(options: Any, defaults: Any, prefix: str = "") -> list[str]:
     """List the flags whose values differ from the defaults."""
     names = [f.name for f in fields(options) if getattr(options, f.name) != getattr(defaults, f.name)]
     return [f"--{prefix}{name.replace('_', '-')}" for name in names]
+
+
+def _no_run(source: str) -> str:
+    if Path(source).exists():
+        return f"{source} is not the folder of a run (no {RUN_CONFIG} in it)"
+    return f"it needs the folder of a run, and {source} does not exist"
 
 
 def _reject(flags: list[str], reason: str) -> None:

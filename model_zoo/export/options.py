@@ -49,13 +49,15 @@ def check_export_options(options: ExportOptions) -> None:
         raise ExportError(
             f"candidates: expected a multiple of {BLOCK} up to {MAX_CANDIDATES}; got {options.candidates}"
         )
-    if (options.precision == "int8") != (options.calibration is not None):
+    folder = options.calibration
+    if (options.precision == "int8") != (folder is not None):
+        given = "no --calibration" if folder is None else f"--calibration {folder}"
         raise ExportError(
             "expected --precision int8 and --calibration FOLDER together, with a folder of images similar to those "
-            f"the model will see; got --precision {options.precision} and --calibration {options.calibration}"
+            f"the model will see; got --precision {options.precision} and {given}"
         )
-    if options.calibration is not None and not Path(options.calibration).is_dir():
-        raise ExportError(f"--calibration: expected a folder of images; {options.calibration} is not a folder")
+    if folder is not None and not Path(folder).is_dir():
+        raise ExportError(f"--calibration: expected a folder of images; {folder} is not a folder")
     if options.calibration_images < 1:
         raise ExportError(f"--calibration-images: expected at least 1; got {options.calibration_images}")
     if not math.isfinite(options.min_sqnr):

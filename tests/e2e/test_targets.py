@@ -79,7 +79,7 @@ def test_unsafe_names_are_refused_first(
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--precision", "int8"], "expected --precision int8 and --calibration FOLDER together"),
+        (["--precision", "int8"], "got --precision int8 and no --calibration"),
         (["--precision", "int8", "--calibration", "none"], "none is not a folder"),
         (["--image-size", "999999"], "at most 8192 pixels"),
         (["--image-size", "0"], "expected one positive number"),
