@@ -98,12 +98,19 @@ def _reason(source: Path) -> str:
     if (source / RUN_CONFIG).is_file():
         return f"this is the folder of a run: lineage export {source} --name NAME"
     if source.is_dir():
-        return f"the folder has no {manifest.MANIFEST}"
+        return f"the folder has no {manifest.MANIFEST}{_packages_below(source)}"
     if suffix in WEIGHTS:
         return f"these are weights: lineage import {source} --name NAME"
     if suffix in PLANS:
         return "a plan needs the package of its model"
     return "unpack the archive first" if suffix in ARCHIVES else "it is no regular file"
+
+
+def _packages_below(folder: Path) -> str:
+    """Return a hint with the newest packages of a model or a repository."""
+    found = [path.parent for depth in ("*", "*/*") for path in folder.glob(f"{depth}/{manifest.MANIFEST}")]
+    newest = sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)[:3]
+    return f"; did you mean {' or '.join(map(str, newest))}?" if newest else ""
 
 
 def _check_runs(package: Package, label: str) -> None:

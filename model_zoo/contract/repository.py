@@ -124,6 +124,8 @@ class Repository:
             PackageError: a file name is invalid, or files cannot be copied.
         """
         manifest.check_names([*files, manifest.CARD])
+        if self.root.is_file():
+            raise PackageError(f"{self.root}: expected a folder; got a file")
         home = self.root / card.name
         staging = home / f".publish-{uuid4().hex}"
         try:
@@ -149,7 +151,8 @@ class Repository:
         """
         if not _is_alias(alias):
             raise PackageError(
-                f"alias: expected a name matching {_ALIAS.pattern}, other than the implied {LATEST!r}; got {alias!r}"
+                "alias: expected letters, digits, dots, hyphens and underscores, at most 100, that start with a letter "
+                f"and are not {LATEST!r}, which is always the newest version; got {alias!r}"
             )
         with self._locked(name):
             self._open(name, self._resolve_version(name, str(version)))

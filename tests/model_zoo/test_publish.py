@@ -141,6 +141,19 @@ def test_unsuitable_sources_are_named(tmp_path: Path, models: Repository, name: 
         publish_model(path, models)
 
 
+def test_package_inside_the_folder_is_suggested(exported: Path, models: Repository) -> None:
+    package = publish_model(exported, models, "cars")
+    for folder in (package.path.parent, models.root):
+        with pytest.raises(PackageError) as caught:
+            publish_model(folder, models)
+        assert str(caught.value).endswith(f"; did you mean {package.path}?")
+
+
+def test_file_in_place_of_the_repository_is_named(exported: Path, tmp_path: Path) -> None:
+    with pytest.raises(PackageError, match=r"toy\.\w+: expected a folder; got a file"):
+        publish_model(exported, Repository(exported))
+
+
 def test_quantization_reports_next_to_the_file_are_published(exported: Path, models: Repository) -> None:
     for suffix in (".txt", ".json"):
         exported.with_suffix(f".quantization{suffix}").write_text("report")

@@ -88,7 +88,7 @@ def test_unknown_reference_error_lists_the_known_ones(
 
 @pytest.mark.parametrize("alias", ["latest", "Latest", "STABLE", "3", "", "../x", ".hidden", "a b", "a\n"])
 def test_invalid_alias_is_refused(repository: Repository, package: Package, alias: str) -> None:
-    with pytest.raises(PackageError, match="alias: expected"):
+    with pytest.raises(PackageError, match=r"alias: expected (letters|a name that differs)"):
         repository.set_alias("tiny", alias, package.version)
     assert repository.aliases("tiny") == {}
 
