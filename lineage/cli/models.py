@@ -71,7 +71,8 @@ def _nothing_listed(repository: Repository, problems: int) -> str:
         return f"No usable model in {repository.root}: {plural(problems, 'problem')}."
     foreign = repository.foreign()
     skipped = f" Skipped folders without a package: {', '.join(foreign)}." if foreign else ""
-    return f"No models: {repository.empty_message()}.{skipped}"
+    reason = repository.empty_message()
+    return f"No models: {reason}" if reason.endswith("?") else f"No models: {reason}.{skipped}"
 
 
 def _license_warnings(packages: Sequence[Package]) -> list[str]:

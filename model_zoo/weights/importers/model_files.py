@@ -16,6 +16,7 @@ from model_zoo.contract.files import file_sha256
 from model_zoo.contract.licenses import UNDECLARED, UNKNOWN
 from model_zoo.contract.plural import plural
 from model_zoo.detector import Detector
+from model_zoo.releases import RELEASES
 from model_zoo.weights import store
 from model_zoo.weights.class_names import read_class_names
 from model_zoo.weights.importers.checkpoint import Checkpoint, read_checkpoint
@@ -148,7 +149,8 @@ def _require_weights(path: Path) -> str:
         LineageError: The file does not exist, cannot be read, or is of another kind.
     """
     if not path.exists() and not path.is_symlink():
-        raise LineageError(f"expected a checkpoint file; {path} does not exist")
+        hint = f"; its official weights are imported by lineage pull {path}" if str(path) in RELEASES else ""
+        raise LineageError(f"expected a checkpoint file; {path} does not exist{hint}")
     try:
         kind = kind_of(path) if path.is_file() else ""
         if kind.startswith(file_kind.UNKNOWN) and path.suffix == ".weights":

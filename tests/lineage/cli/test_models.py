@@ -127,7 +127,7 @@ def test_folder_that_is_no_repository_is_explained(
     (tmp_path / "disk" / "lost+found").mkdir(parents=True)
     for path, message in (
         (tmp_path / "disk", "Skipped folders without a package: lost+found."),
-        (repository.root / "car", f"is a model, not a model repository; did you mean {repository.root}?"),
+        (repository.root / "car", f"is a model, not a model repository; did you mean {repository.root}?\n"),
         (repository.root / "car" / "1", f"is a package, not a model repository; did you mean {repository.root}?"),
     ):
         assert main(["models", "--repository", str(path)]) == 0

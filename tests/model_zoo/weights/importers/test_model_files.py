@@ -80,6 +80,11 @@ def test_missing_file_is_an_error(tmp_path):
         load_checkpoint(tmp_path / "none.pt")
 
 
+def test_name_of_official_weights_suggests_pull():
+    with pytest.raises(LineageError, match=r"yolov5n does not exist; its official weights .* lineage pull yolov5n$"):
+        load_checkpoint("yolov5n")
+
+
 @pytest.fixture(scope="module")
 def official(shared) -> ImportedModel:
     return load_checkpoint(shared / "weights" / "yolov5n.pt")
