@@ -140,5 +140,7 @@ def history_figure(models: Sequence[ComparedModel], column: str) -> Figure:
         values = [row[column] for row in model.history if row.get(column) is not None]
         divisor = values[0] if is_loss and values and values[0] else 1.0
         plot_column(axes, model.history, column, plot_label(model.name), divisor)
+    if not is_loss:
+        axes.set_ylim(bottom=0)
     add_legend(axes)
     return figure

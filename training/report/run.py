@@ -74,6 +74,11 @@ def add_evaluation(page: Page, dataset: Dataset, evaluation: Evaluation) -> None
             ]
         ],
     )
+    if not f1_curves.f1.any():
+        page.paragraph(
+            "No detection matches an object, so all curves are 0, and so is the score threshold. Train for more "
+            "epochs, or check the labels with lineage data check."
+        )
     matrix = confusion_matrix(evaluation.records, evaluation.detections, len(names), score=score)
     page.plots(
         [

@@ -81,6 +81,12 @@ def test_history_of_one_epoch_has_a_marker(card: ModelCard, column: str) -> None
     assert [text.get_text() for text in axes.get_legend().get_texts()] == [" _a", "b"]
 
 
+def test_average_precision_of_zero_is_at_the_bottom(card: ModelCard) -> None:
+    zero = ComparedModel("zero", card, METRICS, [{"epoch": 1, "ap": 0.0}])
+    [axes] = history_figure([zero], "ap").axes
+    assert axes.get_ylim()[0] == 0
+
+
 def test_loss_of_zero_in_the_first_epoch_is_plotted(card: ModelCard) -> None:
     zero = ComparedModel("zero", card, METRICS, [{"epoch": 1, "loss": 0.0}, {"epoch": 2, "loss": 1.0}])
     [axes] = history_figure([zero], "loss").axes

@@ -75,6 +75,14 @@ def test_report_embeds_valid_images_and_loads_nothing(page: str) -> None:
     assert "http" not in page
 
 
+def test_run_without_detections_is_explained(run: Path, dataset: Dataset, page: str) -> None:
+    records = dataset.splits["val"].records
+    none = Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64))
+    empty = Evaluation(records, [none] * len(records), coco.score(dataset, records, [none] * len(records)))
+    assert "No detection matches an object" not in page
+    assert "No detection matches an object" in write_report(run, dataset, empty).read_text()
+
+
 def test_folder_without_run_raises(tmp_path: Path, dataset: Dataset, evaluation: Evaluation) -> None:
     with pytest.raises(LineageError, match=r"expected the folder of a training run; it has no metrics\.jsonl"):
         write_report(tmp_path, dataset, evaluation)
