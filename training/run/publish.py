@@ -101,7 +101,7 @@ def _origin(detector: Detector, weights: Path, license: str | None, log: Log) ->
     if trained.parents:
         log(describe_parents(trained))
     if license is None and chosen in (UNDECLARED, UNKNOWN):
-        log(f"warning: no license was given, so the card says {chosen}. Set it with --license")
+        log(f"warning: no license was given, so the card says {chosen}. Set it with lineage export --license")
     elif license is not None and binding_terms(trained.license) and trained.license != chosen:
         log(
             f"warning: the card says {chosen}, as given, but the weights were trained from weights of {trained.license}"
