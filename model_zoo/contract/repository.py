@@ -284,7 +284,8 @@ class Repository:
         if NAME.fullmatch(name) and os.path.isdir(self.root / name):
             self.versions(name)  # raises if the folder cannot be read
         if not names:
-            raise PackageNotFound(f"no model {name!r}: {self.empty_message()}")
+            prefix = f"no model {name!r}: " if name else ""
+            raise PackageNotFound(f"{prefix}{self.empty_message()}")
         hints = filter(None, [did_you_mean(name, names, count=1), f"available: {', '.join(names)}"])
         raise PackageNotFound(f"no model {name!r}; {' '.join(hints)}")
 

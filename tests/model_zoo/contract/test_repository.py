@@ -305,3 +305,8 @@ def _run(script: str, *arguments: Path) -> str:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def test_empty_repository_is_explained_without_a_name(tmp_path: Path) -> None:
+    with pytest.raises(PackageNotFound, match=r"^the model repository .* does not exist"):
+        Repository(tmp_path / "none").resolve("")
