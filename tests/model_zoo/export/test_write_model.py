@@ -131,8 +131,8 @@ def test_raw_int8_export_ends_before_nms(image_folder: Path, tmp_path: Path) -> 
 
 @pytest.mark.parametrize(("precision", "folder"), [("int8", None), ("fp32", Path("images")), ("fp16", Path("images"))])
 def test_int8_and_calibration_require_each_other(precision: Precision, folder: Path | None, tmp_path: Path) -> None:
-    path = tmp_path / "no.onnx"
-    with pytest.raises(ExportError, match=f"together.* got --precision {precision} and --calibration {folder}"):
+    path, given = tmp_path / "no.onnx", f"--calibration {folder}" if folder else "no --calibration"
+    with pytest.raises(ExportError, match=f"together.* got --precision {precision} and {given}"):
         export_random("yolov5-test", path, ExportOptions(precision=precision, calibration=folder))
     assert not path.exists()
 
