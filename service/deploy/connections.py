@@ -36,9 +36,10 @@ class Connections:
 
     def add(self, connection: Connection) -> bool:
         """Count a new connection. Return False if it must be refused because all others have a request."""
-        accepted = len(self._open) < self._maximum or self._close_oldest()
+        while (is_full := len(self._open) >= self._maximum) and self._close_oldest():
+            pass
         self._open.add(connection)
-        return accepted
+        return not is_full
 
     def discard(self, connection: Connection) -> None:
         """Forget a connection."""

@@ -79,7 +79,7 @@ def create_server(settings: Settings) -> Server:
         create_app(settings),
         http=cast(type[asyncio.Protocol], _protocol(settings, maximum)),
         ws="none",
-        backlog=min(ACCEPTED_AT_ONCE, maximum // 4 + 1),
+        backlog=min(ACCEPTED_AT_ONCE, maximum // 12 + 1),  # descriptors of closed connections are free one turn later
         log_config=None,
         access_log=False,
         server_header=False,

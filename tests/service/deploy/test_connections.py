@@ -55,3 +55,14 @@ def test_closed_connection_makes_place() -> None:
     connections.discard(closed)
     assert connections.add(Fake())
     assert len(connections) == 1
+
+
+def test_refused_connections_are_closed_too_until_there_is_place() -> None:
+    connections, busy, refused = Connections(2), [Fake(), Fake()], [Fake() for _ in range(3)]
+    assert [connections.add(connection) for connection in [*busy, *refused]] == [True, True, False, False, False]
+    for connection in refused:
+        connections.set_waiting(connection, True)  # for the end of its client
+    connections.discard(busy[0])
+    assert connections.add(Fake())
+    assert [connection.aborted for connection in refused] == [True, True, True]
+    assert len(connections) == 2
