@@ -17,7 +17,7 @@ from model_zoo.contract.suggest import did_you_mean
 from model_zoo.contract.typed_json import shorten
 
 MAX_LISTED: Final = 8
-_INDEX: Final = re.compile(r"id:\s*(\d{1,9})")
+_INDEX: Final = re.compile(r"(?:id:\s*)?(\d{1,9})")
 _NEEDS_QUOTES: Final = re.compile(r'[,"]')
 
 
@@ -67,8 +67,7 @@ def _ids(card: ModelCard, wanted: str | int) -> Iterable[int]:
 
 def _index(text: str) -> int | None:
     match = _INDEX.fullmatch(text)
-    digits = match[1] if match else text
-    return int(digits) if digits.isdecimal() and len(digits) < 10 else None
+    return int(match[1]) if match else None
 
 
 def _hint(class_names: Sequence[str], wanted: str | int) -> str:
@@ -76,8 +75,7 @@ def _hint(class_names: Sequence[str], wanted: str | int) -> str:
     containing = [quoted(name) for name in class_names if str(wanted) in re.split(r"\s*,\s*", name)]
     if containing:
         return f"a name with a comma needs quotes: {containing[0]}"
-    by_case = {name.lower(): name for name in class_names}
-    if close := did_you_mean(str(wanted).lower(), by_case):
+    if close := did_you_mean(str(wanted), map(quoted, dict.fromkeys(class_names))):
         return close
     known = ", ".join(map(quoted, class_names[:MAX_LISTED])) + (", ..." if len(class_names) > MAX_LISTED else "")
     return f"expected a label or an index of: {known}"

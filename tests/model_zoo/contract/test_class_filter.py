@@ -69,3 +69,8 @@ def test_classes_are_found_by_name_or_index(card: ModelCard, wanted: list[str | 
 def test_unknown_classes_get_a_hint(card: ModelCard, wanted: str | int, hint: str) -> None:
     with pytest.raises(QueryError, match=hint):
         class_ids(replace(card, class_names=("cup, glass", "fork")), [wanted])
+
+
+def test_hint_has_the_spelling_of_the_class(card: ModelCard) -> None:
+    with pytest.raises(QueryError, match=r"did you mean RBC\?"):
+        class_ids(replace(card, class_names=("RBC", "Platelets", "RBC")), ["rbc"])
