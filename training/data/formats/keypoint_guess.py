@@ -34,10 +34,11 @@ class KeypointGuess:
 
     def add(self, line: str) -> None:
         """Consider one valid line."""
-        _, *numbers = to_numbers(split_columns(line) or ["0"])
-        count = len(numbers) + 1
+        columns = split_columns(line)
+        count = len(columns)
         if not self.is_possible or count <= BOX_COLUMNS:
             return
+        _, *numbers = to_numbers(columns)
         self._columns = self._columns or count
         box, points = numbers[:4], [point for point in zip(numbers[4::2], numbers[5::2], strict=True) if any(point)]
         self.is_possible = count == self._columns and all(is_in_box(box, *point) for point in points)

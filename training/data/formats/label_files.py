@@ -66,11 +66,20 @@ def missing_labels(images: Sequence[LabeledImage]) -> list[Finding]:
 
 def shared_labels(images: Sequence[LabeledImage]) -> list[Finding]:
     """Report label files that belong to several images, such as a.jpg and a.png."""
-    owners: dict[Path, dict[str, Path]] = {}
+    owners: dict[Path, list[Path]] = {}
     for image in images:
         if image.data is not None:
-            owners.setdefault(image.label_file, {}).setdefault(os.path.realpath(image.image), image.image)
-    return [shared_label(file, list(group.values())) for file, group in owners.items() if len(group) > 1]
+            owners.setdefault(image.label_file, []).append(image.image)
+    shared = {file: _distinct(paths) for file, paths in owners.items() if len(paths) > 1}
+    return [shared_label(file, paths) for file, paths in shared.items() if len(paths) > 1]
+
+
+def _distinct(paths: Sequence[Path]) -> list[Path]:
+    """Return the first path of each file."""
+    files: dict[str, Path] = {}
+    for path in paths:
+        files.setdefault(os.path.realpath(path), path)
+    return list(files.values())
 
 
 def shared_label(file: Path, images: Sequence[Path]) -> Finding:

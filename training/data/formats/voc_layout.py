@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -81,10 +82,12 @@ def list_flat_folders(folders: Mapping[str, Path]) -> VOCImages:
         images, hidden = find_files(folder, IMAGE_SUFFIXES)
         listed.findings.extend(hidden_note(folder, hidden))
         by_image = {image: image.with_suffix(".xml") for image in images}
+        owners = Counter(by_image.values())
         for xml in find_files(folder, {".xml"}).files:
-            if xml in by_image.values():
+            if owners[xml]:
                 continue
             if (named := xml.parent / _file_name(xml)) in by_image:
+                owners[by_image[named]] -= 1
                 by_image[named] = xml
             else:
                 text = f"no image {xml.stem} with a suffix such as .jpg; add it or delete the labels"

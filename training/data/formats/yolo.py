@@ -109,9 +109,13 @@ def _read_image(entry: ListedImage) -> LabeledImage:
 
 def _label_candidates(image: Path) -> Iterator[Path]:
     """Yield where the labels of an image can be. Labels may be beside the target of a link."""
-    for path in (image, Path(os.path.realpath(image))) if os.path.isfile(image) else (image,):
-        yield label_file(path)
-        yield path.parent / f"{path.stem}.txt"
+    yield from _candidates_of(image)
+    if os.path.isfile(image):
+        yield from _candidates_of(Path(os.path.realpath(image)))
+
+
+def _candidates_of(image: Path) -> tuple[Path, Path]:
+    return label_file(image), image.parent / f"{image.stem}.txt"
 
 
 def _first_file(paths: Iterable[Path]) -> Path | None:
@@ -169,8 +173,9 @@ def _find_orphans(images: Sequence[LabeledImage], description: Description) -> l
     expected = {image.label_file for image in images}
     folders = {image.label_file.parent: image.image.parent for image in images if image.data is not None}
     for source in (source for sources in description.splits.values() for source in sources if source.is_dir()):
-        for path in find_files(_label_folder(source), {".txt"}).files:
-            folders.setdefault(path.parent, source / path.parent.relative_to(_label_folder(source)))
+        labels = _label_folder(source)
+        for folder in {path.parent for path in find_files(labels, {".txt"}).files}:
+            folders.setdefault(folder, source / folder.relative_to(labels))
     findings = []
     for folder, image_folder in sorted(folders.items()):
         files = image_folder.iterdir() if image_folder.is_dir() else ()
