@@ -15,6 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from model_zoo.contract.files import text_encoding
+
 HEAD_BYTES: Final = 4096
 MAX_SHOWN: Final = 3  # entries of an archive in a message
 MAX_HEADER_BYTES: Final = 100_000_000  # of safetensors
@@ -148,9 +150,8 @@ def _text_kind(head: bytes) -> tuple[str, str] | None:
 
 def _decode(head: bytes) -> str | None:
     """Return the start of a text without its byte order mark, or None for other bytes."""
-    encoding = "utf-16" if head[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
     try:
-        text = codecs.getincrementaldecoder(encoding)().decode(head)  # the last character may be cut
+        text = codecs.getincrementaldecoder(text_encoding(head))().decode(head)  # the last character may be cut
     except UnicodeDecodeError:
         return None
     return text if all(character.isprintable() or character.isspace() for character in text) else None

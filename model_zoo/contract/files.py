@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
 import hashlib
 from collections.abc import Callable
@@ -48,6 +49,11 @@ def read_text(path: str | Path) -> str:
     if path.exists() and not path.is_file():
         raise OSError(errno.EINVAL, "expected a regular file", str(path))
     return path.read_text(encoding="utf-8-sig")
+
+
+def text_encoding(data: bytes) -> str:
+    """Return the codec of a text by its first bytes: UTF-16 with a byte order mark, else UTF-8 with or without one."""
+    return "utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
 
 
 def file_sha256(path: str | Path) -> str:

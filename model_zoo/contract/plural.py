@@ -1,6 +1,11 @@
-"""Numbers with nouns in messages."""
+"""Numbers with nouns, and lists, in messages."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+MAX_LISTED: Final = 10  # names in a message; the others are counted
 
 
 def plural(count: int, noun: str) -> str:
@@ -11,3 +16,10 @@ def plural(count: int, noun: str) -> str:
         return f"{count:,} {noun[:-1]}ies"
     ending = "es" if noun.endswith(("s", "x", "tch", "sh")) else "s"
     return f"{count:,} {noun}{ending}"
+
+
+def listing(names: Iterable[object]) -> str:
+    """Return names separated by commas, at most MAX_LISTED: a, b, c and 7 more."""
+    texts = list(map(str, names))
+    more = f" and {len(texts) - MAX_LISTED:,} more" if len(texts) > MAX_LISTED else ""
+    return ", ".join(texts[:MAX_LISTED]) + more

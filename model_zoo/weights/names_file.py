@@ -5,15 +5,14 @@
 
 from __future__ import annotations
 
-import codecs
 from pathlib import Path
 
 from model_zoo.contract.errors import LineageError
 from model_zoo.contract.file_kind import describe
+from model_zoo.contract.files import text_encoding
 from model_zoo.weights.class_names import clean_name, read_class_names
 
 MAX_BYTES = 1_000_000
-_BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 
 def read_names_file(path: str | Path, count: int) -> tuple[str, ...]:
@@ -81,9 +80,8 @@ def _text(path: Path) -> str:
         raise LineageError(f"{path}: cannot be read ({error.strerror})") from error
     if len(data) > MAX_BYTES:
         raise LineageError(f"{path}: expected class names, one a line; the file has over {MAX_BYTES:,} bytes")
-    encoding = next((name for bom, name in _BOMS.items() if data.startswith(bom)), "utf-8")
     try:
-        text = data.decode(encoding)
+        text = data.decode(text_encoding(data))
     except UnicodeDecodeError as error:
         raise LineageError(f"{path}: expected class names in UTF-8; got {describe(path)}. Save it as UTF-8") from error
     if "\0" in text:

@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from model_zoo.contract.errors import LineageError
-from model_zoo.contract.plural import plural
+from model_zoo.contract.plural import MAX_LISTED, listing, plural
 from training.data.class_notation import normalize
 from training.data.dataset import Record
 
-MAX_LISTED = 10  # names in a message; the others are counted
 IGNORE_CASE = "rename them, or match them with `lineage evaluate --ignore-case`"
 CLOSE = 0.8  # similarity of misspelled names, from 0 to 1
 
@@ -57,10 +56,10 @@ class ClassComparison:
             count = f"{missed:,} of {plural(self.objects, 'object')} in {plural(len(self.only_dataset), 'class')}"
             is_notation = any(normalize(u.label) == normalize(u.similar) for u in self.only_dataset if u.similar)
             fix = f"; {IGNORE_CASE}" if is_notation else ""
-            lines.append(f"warning: {count} that the model does not have, with AP 0: {_list(self.only_dataset)}{fix}")
+            lines.append(f"warning: {count} that the model does not have, with AP 0: {listing(self.only_dataset)}{fix}")
         if self.only_model:
             count = plural(len(self.only_model), "class")
-            lines.append(f"{count} that the dataset does not have, with ignored detections: {_list(self.only_model)}")
+            lines.append(f"{count} that the dataset does not have, with ignored detections: {listing(self.only_model)}")
         return lines
 
     def to_dict(self) -> dict[str, Any]:
@@ -87,8 +86,8 @@ def match_classes(class_names: Sequence[str], labels: Sequence[str], ignore_case
         hints = [f"{label!r} is similar to {name!r}" for label, name in similar][:MAX_LISTED]
         if any(normalize(label) == normalize(name) for label, name in similar) and not ignore_case:
             hints.append(IGNORE_CASE)
-        expected = f"expected a model with classes of the dataset ({_list(labels)})"
-        raise LineageError("; ".join([f"{expected}; got one with {_list(class_names)}", *hints]))
+        expected = f"expected a model with classes of the dataset ({listing(labels)})"
+        raise LineageError("; ".join([f"{expected}; got one with {listing(class_names)}", *hints]))
     return dict(sorted(shared.items()))
 
 
@@ -125,9 +124,3 @@ def _by_key(names: Sequence[str]) -> dict[str, int]:
 
 def _singular(key: str) -> str:
     return re.sub(r"(?<=\w\w)(ies|y|(e?s)+)$", "", key)
-
-
-def _list(names: Iterable[object]) -> str:
-    texts = list(map(str, names))
-    more = f" and {len(texts) - MAX_LISTED:,} more" if len(texts) > MAX_LISTED else ""
-    return ", ".join(texts[:MAX_LISTED]) + more

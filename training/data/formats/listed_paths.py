@@ -6,12 +6,13 @@ lists. The end of such a path is still right: leading folders are dropped until 
 
 from __future__ import annotations
 
-import codecs
 import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
+
+from model_zoo.contract.files import text_encoding
 
 MAX_PROBED = 50  # names that are looked up to decide where files are
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
@@ -24,8 +25,7 @@ def read_lines(file: Path) -> list[str]:
     Names in other encodings are reported later as missing images.
     """
     data = file.read_bytes()
-    is_utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    text = data.decode("utf-16" if is_utf16 else "utf-8-sig", errors="replace")
+    text = data.decode(text_encoding(data), errors="replace")
     return [line.strip().strip("\"'") for line in text.splitlines()]
 
 

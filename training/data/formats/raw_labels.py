@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from urllib.parse import quote
 import numpy as np
 from numpy.typing import NDArray
 
+from model_zoo.contract.files import text_encoding
 from model_zoo.contract.letterbox import Size
 from training.data import cache
 from training.data.formats.json_lines import element_lines
@@ -218,9 +218,8 @@ def decode(data: bytes, *, may_be_empty: bool = False) -> str:
     Raises:
         LabelError: The file is empty or in another encoding.
     """
-    is_utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
-        text = data.decode("utf-16" if is_utf16 else "utf-8-sig")
+        text = data.decode(text_encoding(data))
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         raise LabelError("invalid-text", "expected UTF-8 text; got other bytes; save the file as UTF-8", line) from None

@@ -9,14 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_zoo.contract.errors import LineageError
+from model_zoo.contract.plural import listing
 from training.data.class_notation import normalize
 from training.data.dataset import Dataset, Split
 from training.data.image_info import hash_images, read_image_info
 from training.data.open import read_dataset
 from training.data.validation.duplicates import find_duplicates, find_leaks, find_near_leaks
 from training.data.validation.findings import SEVERITIES, Finding, raise_on_errors
-
-MAX_NAMED_CLASSES = 10  # classes without objects that are named; the others are counted
 
 
 def check_dataset(path: str | Path) -> list[Finding]:
@@ -77,9 +76,7 @@ def _check_content(dataset: Dataset, train: Split | None) -> list[Finding]:
         findings.append(Finding("no-train", root, 0, text))
     missing = [name for name, objects in zip(dataset.class_names, count, strict=True) if not objects]
     if missing:
-        more = len(missing) - MAX_NAMED_CLASSES
-        names = ", ".join(missing[:MAX_NAMED_CLASSES]) + (f" and {more:,} more" if more > 0 else "")
-        text = f"{len(missing):,} of {len(count):,} classes have no objects in {where}: {names}"
+        text = f"{len(missing):,} of {len(count):,} classes have no objects in {where}: {listing(missing)}"
         findings.append(Finding("class-without-objects", root, 0, f"{text}; label some or remove the names"))
     return findings + _similar_classes(dataset)
 
