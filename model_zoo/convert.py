@@ -12,12 +12,12 @@ from pathlib import Path
 
 import onnx
 
-from model_zoo.contract.card import ModelCard, Output, WeightsOrigin
+from model_zoo.contract.card import ModelCard, Output
 from model_zoo.contract.file_kind import describe
 from model_zoo.contract.files import write_atomic
 from model_zoo.contract.image_size import format_size, parse_size
 from model_zoo.contract.licenses import checked_license
-from model_zoo.contract.manifest import CARD, MODEL
+from model_zoo.contract.manifest import CARD, MODEL, PLAN
 from model_zoo.contract.package import Package
 from model_zoo.contract.repository import Repository
 from model_zoo.contract.targets import check_file_target, check_folder_target, check_name, name_from
@@ -32,8 +32,6 @@ from model_zoo.export.tensorrt import PlanOptions, check_servable
 from model_zoo.export.write_model import write_model
 from model_zoo.registry import build
 from model_zoo.weights.importers import load_checkpoint
-
-PLAN = "model.engine"
 
 
 def import_weights(
@@ -68,8 +66,8 @@ def import_weights(
     check_name(name)
     check_export_options(options)
     check_folder_target(repository.root)
-    detector, origin = load_weights(source, options, variant=variant, cfg=cfg, names=names, license=license, log=log)
-    card = _card(detector, name or name_from(source), options, weights=origin)
+    detector = load_weights(source, options, variant=variant, cfg=cfg, names=names, license=license, log=log)
+    card = _card(detector, name or name_from(source), options)
     with tempfile.TemporaryDirectory() as folder:
         _write(detector, card, Path(folder) / MODEL, options, log)
         return repository.publish(card, {file.name: file for file in Path(folder).iterdir()})
@@ -84,14 +82,14 @@ def load_weights(
     names: str | Path | None = None,
     license: str | None = None,
     log: Log = silent,
-) -> tuple[Detector, WeightsOrigin]:
+) -> Detector:
     """Load a checkpoint at the input size of `options`, and log how its variant and license were identified."""
     license = license if license is None else checked_license(license)
     model = load_checkpoint(source, variant, cfg, names, license)
     for note in model.notes:
         log(note)
     _resize(model.detector, options)
-    return model.detector, model.detector.weights
+    return model.detector
 
 
 def export_weights(
@@ -112,8 +110,8 @@ def export_weights(
         ExportError: The exported file disagrees with the model.
     """
     _check_export(source, target, options)
-    detector, origin = load_weights(source, options, variant=variant, names=names, license=license, log=log)
-    return _export(detector, origin, Path(target), options, raw, log)
+    detector = load_weights(source, options, variant=variant, names=names, license=license, log=log)
+    return _export(detector, Path(target), options, raw, log)
 
 
 def export_random(
@@ -129,7 +127,7 @@ def export_random(
     check_file_target(target)
     detector = build(variant)
     _resize(detector, options)
-    return _export(detector, detector.weights, Path(target), options, raw, log)
+    return _export(detector, Path(target), options, raw, log)
 
 
 def export_plan(model: str | Path, target: str | Path, options: PlanOptions, log: Log = silent) -> None:
@@ -168,18 +166,12 @@ def _resize(detector: Detector, options: ExportOptions) -> None:
         detector.resize(size)
 
 
-def _card(
-    detector: Detector, name: str, options: ExportOptions, *, weights: WeightsOrigin, output: Output = "detections"
-) -> ModelCard:
-    return build_export_card(
-        detector, name, output=output, precision=options.precision, candidates=options.candidates, weights=weights
-    )
+def _card(detector: Detector, name: str, options: ExportOptions, output: Output = "detections") -> ModelCard:
+    return build_export_card(detector, name, output=output, precision=options.precision, candidates=options.candidates)
 
 
-def _export(
-    detector: Detector, origin: WeightsOrigin, target: Path, options: ExportOptions, raw: bool, log: Log
-) -> ModelCard:
-    card = _card(detector, name_from(target), options, weights=origin, output="raw" if raw else "detections")
+def _export(detector: Detector, target: Path, options: ExportOptions, raw: bool, log: Log) -> ModelCard:
+    card = _card(detector, name_from(target), options, output="raw" if raw else "detections")
     _write(detector, card, target, options, log)
     return card
 

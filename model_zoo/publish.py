@@ -23,7 +23,6 @@ from model_zoo.runtime.base import EngineOptions, blank_feeds, check_card
 from model_zoo.runtime.model_file import open_model_file
 from model_zoo.runtime.open import open_engine
 
-PLAN: Final = "model.engine"
 RUN_CONFIG: Final = "config.json"
 EXPECTED: Final = "expected an .onnx file that `lineage export --output` has written, or the folder of a package"
 WEIGHTS: Final = (".pt", ".pth", ".weights", ".safetensors")
@@ -133,7 +132,7 @@ def _check_runs(package: Package, label: str) -> None:
         raise PackageError(f"{label}: ONNX Runtime cannot run it on a black image: {error}") from error
     if rows.shape[0] != 1 or rows.shape[2] != 6 or count.shape != (1,) or not np.isfinite(rows).all():
         raise PackageError(f"{label}: expected detections (1, K, 6) and count (1,); got {rows.shape} and {count.shape}")
-    if any(file.name == PLAN for file in package.files):
+    if any(file.name == manifest.PLAN for file in package.files):
         _check_plan(package)
 
 
@@ -142,8 +141,9 @@ def _check_plan(package: Package) -> None:
         open_engine(package, EngineOptions(runtime="tensorrt")).close()
     except (LineageError, RuntimeError) as error:
         raise PackageError(
-            f"{package.path / PLAN}: this machine cannot run the plan, so it must not become the newest version "
-            f"({error}); publish its {manifest.MODEL} alone, or build a plan here with lineage export --format tensorrt"
+            f"{package.path / manifest.PLAN}: this machine cannot run the plan, so it must not become the newest "
+            f"version ({error}); publish its {manifest.MODEL} alone, or build a plan here with "
+            "lineage export --format tensorrt"
         ) from error
 
 

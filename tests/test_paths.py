@@ -73,7 +73,7 @@ def test_weights_are_loaded_and_exported(folder: Path, monkeypatch: pytest.Monke
     store.save(build("yolov5-test"), "weights.safetensors")
     card = convert.export_weights("weights.safetensors", "exported.onnx")
     assert written == [(card, Path("exported.onnx"))]
-    assert convert.load_weights("weights.safetensors")[1].origin == "weights.safetensors"
+    assert convert.load_weights("weights.safetensors").weights.origin == "weights.safetensors"
 
 
 def test_dataset_and_training(folder: Path) -> None:

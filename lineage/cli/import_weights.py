@@ -8,6 +8,7 @@ from typing import Annotated
 import tyro
 
 from lineage.cli.arguments import option
+from lineage.cli.published import print_published
 from model_zoo.contract.image_size import format_size
 from model_zoo.contract.repository import Repository
 from model_zoo.export.options import DEFAULT_EXPORT, ExportOptions
@@ -44,7 +45,7 @@ def import_(
     from model_zoo.convert import import_weights, load_weights
 
     if explain:
-        detector, _ = load_weights(source, options, variant=variant, cfg=cfg, names=names, license=license, log=print)
+        detector = load_weights(source, options, variant=variant, cfg=cfg, names=names, license=license, log=print)
         size = format_size(detector.input_spec.size)
         print(f"family {detector.family}, variant {detector.variant}, input {size}; nothing was published")
         return
@@ -59,5 +60,4 @@ def import_(
         license=license,
         log=print,
     )
-    print(f"published {package.name}@{package.version} in {package.path}")
-    print(f"serve it: lineage serve --repository {repository}")
+    print_published(package, repository)

@@ -18,7 +18,7 @@ from model_zoo.contract.card import NAME, ModelCard
 from model_zoo.contract.errors import LineageError, PackageError
 from model_zoo.contract.files import file_sha256
 
-MODEL, CARD, MANIFEST = "model.onnx", "card.json", "manifest.json"
+MODEL, PLAN, CARD, MANIFEST = "model.onnx", "model.engine", "card.json", "manifest.json"
 SCHEMA_VERSION = 1
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 

@@ -28,8 +28,8 @@ from onnxscript import FLOAT, INT32, OnnxFunction, script
 from onnxscript import opset20 as op
 
 from model_zoo.export.canonical_form import canonical_form
+from model_zoo.export.options import BLOCK
 
-BLOCK = 128
 COUNTERS = ("before", "start")  # what loops carry, besides masks
 THRESHOLD_INPUTS = ("score_threshold", "iou_threshold", "distance_weight")  # per image, (B,)
 

@@ -29,8 +29,8 @@ from model_zoo.contract.files import write_atomic
 from model_zoo.detector import Detector, to_network
 from model_zoo.export.candidates import candidates
 from model_zoo.export.errors import ExportError
-from model_zoo.export.nms_graph import BLOCK, append_nms
-from model_zoo.export.options import MAX_CANDIDATES
+from model_zoo.export.nms_graph import append_nms
+from model_zoo.export.options import check_candidates
 from model_zoo.export.precision import in_precision
 
 MAX_WEIGHT_BYTES = 2**31 - 2**25  # protobuf is limited to 2 GiB, of which the graph needs a part
@@ -112,8 +112,7 @@ def write_onnx(proto: onnx.ModelProto, path: Path) -> None:
 
 
 def _check(card: ModelCard) -> None:
-    if card.candidates % BLOCK or card.candidates > MAX_CANDIDATES:
-        raise ExportError(f"candidates: expected a multiple of {BLOCK} up to {MAX_CANDIDATES}; got {card.candidates}")
+    check_candidates(card.candidates)
     weights = card.params * (2 if card.precision == "fp16" else 4)
     if weights > MAX_WEIGHT_BYTES:
         raise ExportError(

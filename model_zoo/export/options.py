@@ -38,6 +38,16 @@ class ExportOptions:
 DEFAULT_EXPORT: Final = ExportOptions()
 
 
+def check_candidates(candidates: int) -> None:
+    """Check the number of candidates.
+
+    Raises:
+        ExportError: It is no multiple of BLOCK, or out of range.
+    """
+    if candidates < 1 or candidates % BLOCK or candidates > MAX_CANDIDATES:
+        raise ExportError(f"candidates: expected a multiple of {BLOCK} up to {MAX_CANDIDATES}; got {candidates}")
+
+
 def check_export_options(options: ExportOptions) -> None:
     """Check all that can be checked without the network.
 
@@ -45,10 +55,7 @@ def check_export_options(options: ExportOptions) -> None:
         ExportError: An option is out of range, or --precision int8 and --calibration are not given together.
     """
     parse_size(options.image_size)
-    if options.candidates < 1 or options.candidates % BLOCK or options.candidates > MAX_CANDIDATES:
-        raise ExportError(
-            f"candidates: expected a multiple of {BLOCK} up to {MAX_CANDIDATES}; got {options.candidates}"
-        )
+    check_candidates(options.candidates)
     folder = options.calibration
     if (options.precision == "int8") != (folder is not None):
         given = "no --calibration" if folder is None else f"--calibration {folder}"

@@ -39,7 +39,7 @@ def open_model_file(path: str | Path) -> ModelFile:
     path = Path(path)
     if not path.is_file():
         raise PackageError(f"{path}: no such file; expected an ONNX file, or the name of a model in the repository")
-    if kind_of(path) != ONNX and not kind_of(path).startswith((UNKNOWN, DARKNET)):
+    if not kind_of(path).startswith((ONNX, UNKNOWN, DARKNET)):
         raise PackageError(f"{path}: expected an ONNX file that `lineage export` wrote; got {describe(path)}")
     card = sessions.read_card(path)
     return ModelFile(card.name, 0, path.parent, card, (), path)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from model_zoo.contract.errors import PackageError
 from model_zoo.contract.image_size import format_size
 from model_zoo.contract.letterbox import Size
+from model_zoo.contract.manifest import PLAN
 from model_zoo.contract.package import Package
 from model_zoo.contract.pipeline import Feeds
 from model_zoo.runtime.base import Engine, EngineOptions, EngineUnavailable, Outputs, blank_feeds
@@ -25,7 +26,6 @@ try:
 except ImportError as error:
     raise EngineUnavailable(f"engine tensorrt: {error}; run pip install 'yolo-lineage[gpu]' cuda-bindings") from error
 
-PLAN: Final = "model.engine"
 OUTPUTS: Final = {"detections": np.dtype(np.float32), "count": np.dtype(np.int32)}
 
 
