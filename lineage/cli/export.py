@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from lineage.cli.arguments import option
+from lineage.cli.published import print_published
 from model_zoo.contract.errors import LineageError
 from model_zoo.contract.repository import Repository
 from model_zoo.contract.targets import check_file_target, name_from
@@ -117,8 +118,7 @@ def _publish(folder: Path, repository: Path, options: ExportOptions, run: RunOpt
         license=license,
         log=print,
     )
-    print(f"published {package.name}@{package.version} in {package.path}")
-    print(f"serve it: lineage serve --repository {repository}")
+    print_published(package, repository)
 
 
 def _export(source: str, options: ExportOptions, file: FileOptions, plan: PlanOptions, license: str | None) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 import tyro
 
 from lineage.cli.arguments import option
+from lineage.cli.published import print_published
 from model_zoo.contract.repository import Repository
 
 
@@ -29,5 +30,4 @@ def publish(
     from model_zoo.publish import publish_model
 
     package = publish_model(source, Repository(repository), name)
-    print(f"published {package.name}@{package.version} in {package.path}")
-    print(f"serve it: lineage serve --repository {repository}")
+    print_published(package, repository)

@@ -8,6 +8,7 @@ from typing import Annotated
 import tyro
 
 from lineage.cli.arguments import option
+from lineage.cli.published import print_published
 from model_zoo.contract.repository import Repository
 
 
@@ -38,5 +39,4 @@ def pull(
     from model_zoo.pull import pull_weights
 
     package = pull_weights(variant, Repository(repository), name, url=url, cache=cache, log=print)
-    print(f"published {package.name}@{package.version} in {package.path}")
-    print(f"serve it: lineage serve --repository {repository}")
+    print_published(package, repository)
