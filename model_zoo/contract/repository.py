@@ -18,7 +18,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -237,15 +237,14 @@ class Repository:
                     packages.append(self._open(name, version))
                 except PackageError as error:
                     problems.append(Problem(name, version, str(error)))
-            problems += self._alias_problems(name) if versions else []
+            problems += self._alias_problems(name, versions) if versions else []
         return packages, problems
 
-    def _alias_problems(self, name: str) -> list[Problem]:
+    def _alias_problems(self, name: str, known: Sequence[int]) -> list[Problem]:
         try:
             aliases = self.aliases(name)
         except PackageError as error:
             return [Problem(name, None, str(error))]
-        known = self.versions(name)
         dangling = [(alias, version) for alias, version in aliases.items() if version not in known]
         return [
             Problem(name, None, f"{name}: alias {alias!r} points to version {version}, which does not exist")

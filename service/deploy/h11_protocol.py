@@ -17,7 +17,7 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from service.api.errors import BadRequest, HeadTooSlow, RequestError, TooManyConnections
-from service.api.problems import MEDIA_TYPE, RETRY_AFTER, problem
+from service.api.problems import respond
 from service.deploy.connections import Connections
 from service.deploy.transport import LingeringTransport
 from service.telemetry.logs import OncePerSecond
@@ -174,13 +174,12 @@ class ProblemProtocol(H11Protocol):
 
     def _refuse(self, error: RequestError) -> None:
         """Send a problem, unless a response has already started, and close the connection."""
-        described = problem(error)
-        body, reason = described.to_json().encode(), HTTPStatus(described.status).phrase.encode()
-        headers = {"content-type": MEDIA_TYPE, "content-length": str(len(body)), "connection": "close"}
-        headers |= RETRY_AFTER if described.status == 503 else {}
-        head = h11.Response(status_code=described.status, headers=list(headers.items()), reason=reason)
+        response = respond(error)
+        headers = [*response.raw_headers, (b"connection", b"close")]
+        reason = HTTPStatus(response.status_code).phrase.encode()
+        head = h11.Response(status_code=response.status_code, headers=headers, reason=reason)
         with suppress(h11.LocalProtocolError):
-            for event in (head, h11.Data(data=body), h11.EndOfMessage()):
+            for event in (head, h11.Data(data=bytes(response.body)), h11.EndOfMessage()):
                 self.transport.write(self.conn.send(event) or b"")
         if self.cycle is not None and not self.cycle.response_complete:
             self.cycle.disconnected = True

@@ -59,6 +59,10 @@ class LoadFailures(dict[Package, Failure]):
         wait = min(MAX_WAIT, MIN_WAIT * 2.0 ** min(tries - 1, 10))
         self[package] = Failure(reason, tries, time.monotonic() + wait, files, files)
 
+    def allow(self, package: Package) -> bool:
+        """Return True if a package has not failed, or should be tried again now."""
+        return package not in self or self[package].is_due
+
     def check_files(self, files: Mapping[Package, Fingerprint]) -> None:
         """Make the packages due whose files have changed since the load, and not since the last check."""
         for package in self.keys() & files.keys():

@@ -144,7 +144,8 @@ class ModelStore:
         """
         if self.catalog is None:
             raise NotReady(f"{self._unreadable}; try again")
-        package = await self._load_reference(reference or self._default_reference(), deadline)
+        reference = reference or self.default.reference(self._repository.empty_message)
+        package = await self._load_reference(reference, deadline)
         if package in self._failed:
             raise PackageError(self._failed[package].reason)
         if package not in self._models:
@@ -221,11 +222,8 @@ class ModelStore:
             self._pinned.add(package)
         return package
 
-    def _default_reference(self) -> str:
-        return self.default.reference(self._repository.empty_message)
-
     def _needs_load(self, package: Package) -> bool:
-        return package not in self._models and (package not in self._failed or self._failed[package].is_due)
+        return package not in self._models and self._failed.allow(package)
 
     async def _ensure_loaded(self, package: Package) -> None:
         """Wait until the package is loaded or has failed. Concurrent callers share one load."""

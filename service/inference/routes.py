@@ -67,7 +67,7 @@ class Routes:
             return served
         known = served if served in catalog.packages.values() else None
         candidates = [package for package in (target, known, *catalog.older(reference)) if package]
-        return next((p for p in candidates if p not in self._failed or self._failed[p].is_due), target)
+        return next((p for p in candidates if self._failed.allow(p)), target)
 
     def _answer(self, reference: str, catalog: Catalog) -> str:
         """Describe the package that answers for a reference instead of its target."""
