@@ -11,7 +11,6 @@ Preload tests/cpu/hide_features.c to measure AVX2 kernels on a CPU with VNNI, an
 from __future__ import annotations
 
 import csv
-import hashlib
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +20,7 @@ import torch
 import tyro
 
 from benchmarks.precision import as_truth, exported
+from model_zoo.contract.files import file_sha256
 from model_zoo.contract.pipeline import Feeds, Run
 from model_zoo.export.sessions import open_model, open_reference
 from model_zoo.runtime.base import Outputs
@@ -53,7 +53,7 @@ def main(weights: Path, data: Path, calibration: str, split: str, kernels: str) 
         fp32, int8 = Path(folder) / "fp32.onnx", Path(folder) / "int8.onnx"
         exported(detector, weights.name, "fp32", fp32, records)
         layers = exported(detector, weights.name, "int8", int8, records).int8_layers
-        signed, digest = int8.read_bytes(), hashlib.sha256(int8.read_bytes()).hexdigest()
+        signed, digest = int8.read_bytes(), file_sha256(int8)
         forms = {
             "fp32": open_model(fp32.read_bytes()),
             "exact": open_reference(signed),
