@@ -35,6 +35,7 @@ from service.middleware.request_id import RequestIdMiddleware
 from service.middleware.request_target import RequestTargetMiddleware
 from service.settings import Settings, split_list
 from service.state import AppState
+from service.telemetry.metrics import Metrics
 from service.web import docs, routes
 
 HANDLED_ERRORS = (LineageError, ServiceError, RequestError, HTTPException)
@@ -90,6 +91,7 @@ def _add_middleware(app: FastAPI, settings: Settings) -> None:
 
 
 def _create_state(settings: Settings, open_engine: OpenEngine) -> AppState:
+    metrics = Metrics()
     store = ModelStore(
         Repository(settings.repository) if settings.repository else DEFAULT_REPOSITORY,
         partial(load_verified, open_engine, settings.engine_options, warm_up=settings.warm_up),
@@ -97,7 +99,8 @@ def _create_state(settings: Settings, open_engine: OpenEngine) -> AppState:
         eager=settings.load,
         default=settings.default_model,
         fallback=None if settings.repository else BUNDLED_REPOSITORY,
+        metrics=metrics,
     )
     limits = ImageLimits(max_bytes=settings.max_image_bytes, max_pixels=settings.max_image_pixels)
-    detection = DetectionService(store, ImagePool(settings.decoders, settings.queue_size, limits))
-    return AppState(settings, store, detection, MemoryBudget(settings.max_pending))
+    detection = DetectionService(store, ImagePool(settings.decoders, settings.queue_size, limits), metrics)
+    return AppState(settings, store, detection, MemoryBudget(settings.max_pending), metrics)

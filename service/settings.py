@@ -53,6 +53,14 @@ class Settings(BaseSettings):
     """Seconds between two checks of the repository for changes."""
     warm_up: bool = True
     """Run every model once before it receives requests."""
+    verify_on_load: bool = True
+    """Run the golden images of a package when it is loaded, and refuse it if the detections differ."""
+    model_memory: PositiveInt | None = None
+    """Max bytes of all loaded models. The least recently used are unloaded. Default: no limit."""
+    max_load_waiters: PositiveInt = 64
+    """Max requests waiting for models to load. More are refused with 503."""
+    shadow_images: Annotated[int, Field(ge=0, le=1000)] = 0
+    """Images of shadow traffic to keep in memory: those with the most different detections. 0 keeps none."""
 
     engine: Runtime = "onnxruntime"
     """Runtime of the models. tensorrt runs serialized plans."""
@@ -71,7 +79,11 @@ class Settings(BaseSettings):
     decoders: PositiveInt = cpu_count()
     """Threads that decode images."""
     timeout: Seconds = 30.0
-    """Seconds to receive and answer a request."""
+    """Seconds to receive and answer a request. X-Request-Timeout can shorten it."""
+    run_timeout: Seconds = 10.0
+    """Seconds an inference may take. Then its engine is replaced, and the images are tried once more."""
+    drain_seconds: Annotated[float, Field(ge=0, le=3600)] = 0.0
+    """Seconds after SIGTERM in which requests are still accepted, while GET /health/ready answers 503."""
     header_timeout: Seconds = 15.0
     """Seconds to receive the head of a request."""
     keep_alive_timeout: Seconds = 75.0
@@ -89,6 +101,20 @@ class Settings(BaseSettings):
     """Max bytes per image file."""
     max_image_pixels: PositiveInt = ImageLimits.max_pixels
     """Max pixels per image."""
+    keys: Path | None = None
+    """File of API keys, written by lineage keys. Default: requests need no key, and there is no /admin."""
+    rate_per_key: Annotated[float, Field(gt=0)] | None = None
+    """Requests per second allowed for each API key. More are refused with 429. Default: no limit."""
+    rate_per_address: Annotated[float, Field(gt=0)] | None = None
+    """Requests per second allowed for each client address. More are refused with 429. Default: no limit."""
+    rate_burst: PositiveInt = 20
+    """Requests allowed at once beyond the rate."""
+    trusted_proxies: str | None = None
+    """Addresses or networks of proxies whose X-Forwarded-For and X-Forwarded-Proto count, separated by commas."""
+    ssl_certfile: Path | None = None
+    """File of the TLS certificate chain (PEM). The server then speaks https:// only."""
+    ssl_keyfile: Path | None = None
+    """File of the private key (PEM). Default: it is in ssl_certfile."""
     cors_origins: str | None = None
     """Origins whose pages may call the server, separated by commas: https://app.example. * allows all."""
     cors_headers: str = "X-Request-Id"
@@ -96,7 +122,11 @@ class Settings(BaseSettings):
     cors_max_age: Annotated[int, Field(ge=0)] = 600
     """Seconds a browser may remember the answer to a preflight request."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    """Min level of log records. debug logs every request."""
+    """Min level of log records. info logs every request."""
+    log_format: Literal["logfmt", "json"] = "logfmt"
+    """Format of log records, one line each."""
+    tracing: bool = False
+    """Send OpenTelemetry traces to OTEL_EXPORTER_OTLP_ENDPOINT. Needs the extra otel."""
 
     def __init__(self, **flags: Any) -> None:
         """Read flags, and the environment for the settings without a flag.

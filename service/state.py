@@ -8,6 +8,7 @@ from service.inference.memory import MemoryBudget
 from service.inference.model_store import ModelStore
 from service.inference.service import DetectionService
 from service.settings import Settings
+from service.telemetry.metrics import Metrics
 
 
 @dataclass(frozen=True)
@@ -22,3 +23,5 @@ class AppState:
     """The entry point for detection."""
     memory: MemoryBudget
     """Memory for request bodies."""
+    metrics: Metrics
+    """Counters and histograms."""

@@ -2,6 +2,9 @@
 
     RequestError            the request cannot be processed as sent
     ├── BadRequest          malformed request, or the client disconnected
+    ├── Unauthorized        no valid API key
+    ├── Forbidden           the scope of the API key is not enough
+    ├── RateLimited         the key or the address sends too many requests
     ├── NotAcceptable       `Accept` allows none of the available media types
     ├── HeadTooSlow         the head of the request did not arrive in time
     ├── BodyTooLarge        the body exceeds its limit
@@ -16,6 +19,7 @@ Their messages are meant for the client.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 
 class RequestError(Exception):
@@ -24,6 +28,25 @@ class RequestError(Exception):
 
 class BadRequest(RequestError):
     """The request is malformed."""
+
+
+class Unauthorized(RequestError):
+    """The request has no valid API key."""
+
+    headers: Final = {"WWW-Authenticate": "Bearer"}
+
+
+class Forbidden(RequestError):
+    """The scope of the API key is not enough."""
+
+
+class RateLimited(RequestError):
+    """The key or the address sends too many requests."""
+
+    def __init__(self, message: str, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        """Seconds until the next request is allowed."""
 
 
 class NotAcceptable(RequestError):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final
@@ -29,6 +30,8 @@ LOG = logging.getLogger(__name__)
 
 STATUS_BY_ERROR: Final[Mapping[type[Exception], tuple[int, str]]] = {
     http.BadRequest: (400, "Bad request"),
+    http.Unauthorized: (401, "Unauthorized"),
+    http.Forbidden: (403, "Forbidden"),
     contract.PackageNotFound: (404, "No such model"),
     http.NotAcceptable: (406, "Not acceptable"),
     http.BodyTooSlow: (408, "Body too slow"),
@@ -42,12 +45,16 @@ STATUS_BY_ERROR: Final[Mapping[type[Exception], tuple[int, str]]] = {
     contract.ImageError: (422, "Image unreadable"),
     contract.QueryError: (422, "Query out of range"),
     http.InvalidQuery: (422, "Query not understood"),
+    http.RateLimited: (429, "Rate limit reached"),
     inference.DecodeQueueFull: (503, "Decode queue full"),
+    inference.EngineFailed: (503, "Engine failed"),
     inference.InferenceQueueFull: (503, "Inference queue full"),
+    inference.LoadQueueFull: (503, "Load queue full"),
     inference.MemoryFull: (503, "Memory full"),
     inference.NotReady: (503, "Not ready"),
     http.TooManyConnections: (503, "Too many connections"),
     inference.ShuttingDown: (503, "Shutting down"),
+    inference.WaitTooLong: (503, "Wait too long"),
     inference.DeadlineExceeded: (504, "Deadline exceeded"),
     Exception: (500, "Internal error"),
 }
@@ -87,10 +94,15 @@ def problem(error: Exception) -> Problem:
 def respond(error: Exception) -> Response:
     """Return the response to an exception, and log it if it is unexpected."""
     described = problem(error)
-    headers = RETRY_AFTER if described.status == 503 else getattr(error, "headers", None)
+    headers = retry_after(error) if described.status in (429, 503) else getattr(error, "headers", None)
     if described.status == 500:
         LOG.error("request failed", exc_info=error)
     return Response(described.to_json(), described.status, headers, MEDIA_TYPE)
+
+
+def retry_after(error: Exception) -> dict[str, str]:
+    """Return the header with the whole seconds after which a new try may succeed."""
+    return {"Retry-After": str(max(1, math.ceil(getattr(error, "retry_after", 1.0))))}
 
 
 async def handle(request: Request, error: Exception) -> Response:

@@ -1,7 +1,7 @@
 """Bounded dynamic batching with deadlines.
 
     batcher = Batcher(run, workers=1, max_batch=8, max_delay=0.002, queue_size=64)
-    result = await batcher.submit(item, group=(640, 640), deadline=loop.time() + 5)
+    result = await batcher.submit(item, RequestContext(loop.time() + 5), group=(640, 640))
     await batcher.close()  # finishes accepted items
 
 Items of one group may run in one batch. A batch starts when a worker is idle and the batch is full, or its oldest item
@@ -20,6 +20,7 @@ from functools import partial
 from typing import Generic, TypeVar
 
 from service.inference.errors import DeadlineExceeded, QueueFull, ShuttingDown
+from service.inference.request import RequestContext
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -96,10 +97,10 @@ class Batcher(Generic[Item, Result]):
         """Number of items that wait for a worker."""
         return sum(len(tickets) for tickets in self._groups.values())
 
-    async def submit(self, item: Item, *, deadline: float, group: Hashable = None) -> BatchResult[Result]:
+    async def submit(self, item: Item, context: RequestContext, *, group: Hashable = None) -> BatchResult[Result]:
         """Return the item's result. Canceling withdraws the item.
 
-        `deadline` is in event loop time. An exception that `run` raises for this item is raised here.
+        An exception that `run` raises for this item is raised here.
 
         Raises:
             QueueFull: the queue is at its limit.
@@ -111,8 +112,8 @@ class Batcher(Generic[Item, Result]):
         if self.waiting >= self._queue_size:
             raise self._queue_full(f"{self._queue_size} images are already waiting for {self._stage}; try again later")
         loop = asyncio.get_running_loop()
-        ticket = _Ticket[Item, Result](item, loop.create_future(), loop.time(), deadline)
-        expiry = loop.call_at(deadline, ticket.expire)
+        ticket = _Ticket[Item, Result](item, loop.create_future(), loop.time(), context.deadline)
+        expiry = loop.call_at(context.deadline, ticket.expire)
         self._groups.setdefault(group, OrderedDict())[ticket] = None
         self._dispatch()
         try:

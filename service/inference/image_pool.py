@@ -16,6 +16,7 @@ from model_zoo.contract.errors import ImageTooLarge
 from model_zoo.contract.images import DEFAULT_LIMITS, ImageLimits, decode_image
 from service.inference.batcher import Batcher
 from service.inference.errors import DecodeQueueFull
+from service.inference.request import RequestContext
 
 MAX_JPEG_SIDE: Final = 65_500  # libjpeg's limit; the format's own is 65,535
 T = TypeVar("T")
@@ -34,23 +35,25 @@ class ImagePool:
             _run, workers=threads, queue_size=queue_size, stage="decoding", queue_full=DecodeQueueFull
         )
 
-    async def decode(self, data: bytes, transform: Callable[[NDArray[np.uint8]], T], deadline: float) -> T:
+    async def decode(self, data: bytes, transform: Callable[[NDArray[np.uint8]], T], context: RequestContext) -> T:
         """Decode an image file and return `transform(image)`, computed in the same thread."""
-        return await self._submit(partial(_decode, data, self._limits, transform), deadline)
+        return await self._submit(partial(_decode, data, self._limits, transform), context)
 
-    async def draw(self, data: bytes, detections: Detections, class_names: Sequence[str], deadline: float) -> bytes:
+    async def draw(
+        self, data: bytes, detections: Detections, class_names: Sequence[str], context: RequestContext
+    ) -> bytes:
         """Return the image with its detections drawn, as JPEG.
 
         The file is decoded again: keeping the pixels of all waiting images would need too much memory.
         """
-        return await self._submit(partial(_draw, data, self._limits, detections, class_names), deadline)
+        return await self._submit(partial(_draw, data, self._limits, detections, class_names), context)
 
     async def close(self) -> None:
         """Finish the accepted images and end the threads."""
         await self._jobs.close()
 
-    async def _submit(self, job: Callable[[], T], deadline: float) -> T:
-        return cast(T, (await self._jobs.submit(job, deadline=deadline)).value)
+    async def _submit(self, job: Callable[[], T], context: RequestContext) -> T:
+        return cast(T, (await self._jobs.submit(job, context)).value)
 
 
 def _run(jobs: Sequence[Job]) -> list[Any]:

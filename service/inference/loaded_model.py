@@ -15,6 +15,7 @@ from model_zoo.contract.pipeline import ModelInput, Query, choose_canvas, collat
 from model_zoo.runtime.base import Engine, EngineOptions, OpenEngine
 from service.inference.batcher import Batcher, BatchingOptions, BatchResult
 from service.inference.errors import InferenceQueueFull
+from service.inference.request import RequestContext
 
 Job = tuple[ModelInput, Query]
 
@@ -43,7 +44,7 @@ class LoadedModel:
         height, width = image.shape[:2]
         return preprocess(self.card, image, choose_canvas(self.card, (height, width), self.engine.canvases))
 
-    async def detect(self, model_input: ModelInput, query: Query, deadline: float) -> BatchResult[Detections]:
+    async def detect(self, model_input: ModelInput, query: Query, context: RequestContext) -> BatchResult[Detections]:
         """Return the detections in image pixels.
 
         Raises:
@@ -51,7 +52,7 @@ class LoadedModel:
             DeadlineExceeded: there was no result in time.
             ShuttingDown: the model is being unloaded at shutdown.
         """
-        return await self._batcher.submit((model_input, query), deadline=deadline, group=model_input.geometry.canvas)
+        return await self._batcher.submit((model_input, query), context, group=model_input.geometry.canvas)
 
     @contextmanager
     def in_use(self) -> Iterator[None]:

@@ -31,8 +31,10 @@ from service.inference.default_model import DefaultModel
 from service.inference.errors import NotReady
 from service.inference.failures import Failure, Fingerprint, LoadFailures, ReasonLog, fingerprint, fingerprints
 from service.inference.loaded_model import LoadedModel
+from service.inference.request import RequestContext
 from service.inference.routes import Routes
 from service.inference.serving_record import ServingRecord, make_record, read_record, write_record
+from service.telemetry.metrics import Metrics
 
 PackageState = Literal["loaded", "loading", "failed", "available"]
 LOG = logging.getLogger(__name__)
@@ -50,9 +52,11 @@ class ModelStore:
         eager: Literal["latest", "all"] = "latest",
         default: str | None = None,
         fallback: Repository | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         """Follow `repository`. Until it holds a model, use `fallback` if given."""
         self._preferred, self._load, self._batching = repository, load, batching
+        self._metrics = metrics or Metrics()
         self._repository = fallback or repository
         self._eager, self.default = eager, DefaultModel(default)
         self.catalog: Catalog | None = None
@@ -131,10 +135,10 @@ class ModelStore:
             LOG.info("no model in %s yet: serving the bundled model", self._preferred.root)
 
     @asynccontextmanager
-    async def lease(self, reference: str | None, deadline: float) -> AsyncIterator[LoadedModel]:
+    async def lease(self, reference: str | None, context: RequestContext) -> AsyncIterator[LoadedModel]:
         """Yield the model of `name[@version|@alias]`, loading it first if needed. It stays loaded inside the block.
 
-        None means the default model. `deadline`, in event loop time, limits the loading.
+        None means the default model. The deadline of the request limits the loading.
 
         Raises:
             PackageNotFound: no such model, version or alias.
@@ -145,7 +149,7 @@ class ModelStore:
         if self.catalog is None:
             raise NotReady(f"{self._unreadable}; try again")
         reference = reference or self.default.reference(self._repository.empty_message)
-        package = await self._load_reference(reference, deadline)
+        package = await self._load_reference(reference, context.deadline)
         if package in self._failed:
             raise PackageError(self._failed[package].reason)
         if package not in self._models:

@@ -15,6 +15,8 @@ from model_zoo.contract.package import Package
 from service.inference.image_pool import ImagePool
 from service.inference.loaded_model import LoadedModel
 from service.inference.model_store import ModelStore
+from service.inference.request import RequestContext
+from service.telemetry.metrics import Metrics
 
 
 @dataclass(frozen=True)
@@ -77,25 +79,25 @@ class DetectResult:
 class DetectionService:
     """Detects objects with the models of a store. Usable from one event loop."""
 
-    def __init__(self, store: ModelStore, images: ImagePool) -> None:
-        self._store, self._images = store, images
+    def __init__(self, store: ModelStore, images: ImagePool, metrics: Metrics | None = None) -> None:
+        self._store, self._images, self._metrics = store, images, metrics or Metrics()
 
-    async def check(self, reference: str | None, query: QueryOptions, deadline: float) -> None:
+    async def check(self, reference: str | None, query: QueryOptions, context: RequestContext) -> None:
         """Load the model and check the query against its card, before the images are received.
 
         Raises:
             LineageError: the model is unknown or unusable, or the query is out of range.
             NotReady: the model is still loading.
         """
-        async with self._store.lease(reference, deadline) as model:
+        async with self._store.lease(reference, context) as model:
             query.resolve(model.card)
 
     async def detect(
-        self, images: Sequence[bytes], reference: str | None, query: QueryOptions, deadline: float
+        self, images: Sequence[bytes], reference: str | None, query: QueryOptions, context: RequestContext
     ) -> DetectResult:
         """Detect objects in image files. One bad file does not affect the others.
 
-        `reference` is `name[@version|@alias]`; None means the default model. `deadline` is in event loop time.
+        `reference` is `name[@version|@alias]`; None means the default model.
 
         Raises:
             LineageError: the model is unknown or unusable, or the query is out of range.
@@ -104,16 +106,18 @@ class DetectionService:
             DeadlineExceeded: the deadline passed.
             ShuttingDown: the server is stopping.
         """
-        async with self._store.lease(reference, deadline) as model:
+        async with self._store.lease(reference, context) as model:
             resolved = query.resolve(model.card)
             try:
                 async with asyncio.TaskGroup() as group:
-                    tasks = [group.create_task(self._detect_one(model, data, resolved, deadline)) for data in images]
+                    tasks = [group.create_task(self._detect_one(model, data, resolved, context)) for data in images]
             except ExceptionGroup as errors:
                 raise errors.exceptions[0] from None
             return DetectResult(model.package, [task.result() for task in tasks])
 
-    async def draw(self, image: bytes, detections: Detections, class_names: Sequence[str], deadline: float) -> bytes:
+    async def draw(
+        self, image: bytes, detections: Detections, class_names: Sequence[str], context: RequestContext
+    ) -> bytes:
         """Return an image file with its detections drawn, as JPEG.
 
         Raises:
@@ -121,7 +125,7 @@ class DetectionService:
             DeadlineExceeded: the deadline passed.
             ShuttingDown: the server is stopping.
         """
-        return await self._images.draw(image, detections, class_names, deadline)
+        return await self._images.draw(image, detections, class_names, context)
 
     async def close(self) -> None:
         """Finish the accepted images and unload all models."""
@@ -129,14 +133,14 @@ class DetectionService:
         await self._store.close()
 
     async def _detect_one(
-        self, model: LoadedModel, data: bytes, query: pipeline.Query, deadline: float
+        self, model: LoadedModel, data: bytes, query: pipeline.Query, context: RequestContext
     ) -> ImageResult | ImageError:
         loop = asyncio.get_running_loop()
         started = loop.time()
         try:
-            model_input = await self._images.decode(data, model.preprocess, deadline)
+            model_input = await self._images.decode(data, model.preprocess, context)
         except ImageError as error:
             return error
         decoded = loop.time() - started
-        result = await model.detect(model_input, query, deadline)
+        result = await model.detect(model_input, query, context)
         return ImageResult(model_input.geometry.image, result.value, decoded, result.queue_seconds, result.run_seconds)

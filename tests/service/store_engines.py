@@ -14,6 +14,7 @@ from model_zoo.runtime.base import EngineOptions
 from service.inference.batcher import BatchingOptions
 from service.inference.loaded_model import load_verified
 from service.inference.model_store import ModelStore
+from service.inference.request import RequestContext
 from tests.service.fake_engine import FakeEngine, open_fake_engine
 
 PATIENCE = 30.0
@@ -63,5 +64,5 @@ def run(test: Callable[[], Awaitable[None]]) -> None:
 
 
 async def version(store: ModelStore, reference: str | None) -> int:
-    async with store.lease(reference, asyncio.get_running_loop().time() + PATIENCE) as model:
+    async with store.lease(reference, RequestContext(asyncio.get_running_loop().time() + PATIENCE)) as model:
         return model.package.version

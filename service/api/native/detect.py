@@ -11,6 +11,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from model_zoo.contract.errors import ImageError
+from service.api.context import read_context
 from service.api.errors import BadRequest
 from service.api.native.body import BodyLimits, Upload, read_uploads
 from service.api.native.negotiation import negotiate
@@ -60,22 +61,24 @@ async def detect(request: Request, query: Annotated[DetectQuery, Query()]) -> Re
     """
     state: AppState = request.state.service
     settings, started = state.settings, asyncio.get_running_loop().time()
-    deadline, options = started + settings.timeout, query.options()
+    context, options = read_context(request, settings.timeout), query.options()
     media_type = negotiate(request.headers.get("accept"), (JSON, JPEG))
-    await state.detection.check(query.model, options, deadline)
+    await state.detection.check(query.model, options, context)
     with state.memory.reserve() as memory:
-        uploads = await read_uploads(request, BodyLimits(settings.max_body, settings.max_files, deadline), memory)
+        uploads = await read_uploads(
+            request, BodyLimits(settings.max_body, settings.max_files, context.deadline), memory
+        )
         if media_type == JPEG and len(uploads) > 1:
             raise BadRequest(f"Accept {JPEG}: expected one file; got {len(uploads)}; send them one by one")
         images = [upload.data for upload in uploads]
-        work = state.detection.detect(images, query.model, options, deadline)
+        work = state.detection.detect(images, query.model, options, context)
         result = await _cancel_on_disconnect(request, work)
         first = result.images[0]
         if len(uploads) == 1 and isinstance(first, ImageError):
             raise first
         if media_type == JPEG and isinstance(first, ImageResult):
             names = result.package.card.class_names
-            return Response(await state.detection.draw(images[0], first.detections, names, deadline), media_type=JPEG)
+            return Response(await state.detection.draw(images[0], first.detections, names, context), media_type=JPEG)
     answer = _answer(uploads, result, asyncio.get_running_loop().time() - started)
     return Response(json.dumps(answer.model_dump(exclude_unset=True)), media_type=JSON)
 

@@ -11,6 +11,7 @@ import pytest
 
 from service.inference.batcher import Batcher, BatchResult
 from service.inference.errors import DeadlineExceeded, DecodeQueueFull, QueueFull, ShuttingDown
+from service.inference.request import RequestContext
 from tests.service.clock import advance, jump, on_fake_clock
 
 FAR = 1000.0
@@ -42,7 +43,7 @@ class Recorder:
 def submit(
     batcher: Batcher[int, int], item: int, *, group: object = None, deadline: float = FAR
 ) -> asyncio.Task[BatchResult[int]]:
-    return asyncio.create_task(batcher.submit(item, group=group, deadline=deadline))
+    return asyncio.create_task(batcher.submit(item, RequestContext(deadline), group=group))
 
 
 async def values(*tasks: asyncio.Task[BatchResult[int]]) -> list[int]:
@@ -138,7 +139,7 @@ async def test_full_queue_refuses_until_an_item_leaves() -> None:
     await advance()
     assert batcher.waiting == 2
     with pytest.raises(QueueFull, match="2 images are already waiting for a worker"):
-        await batcher.submit(3, deadline=FAR)
+        await batcher.submit(3, RequestContext(FAR))
     waiting[0].cancel()
     await advance()
     later = submit(batcher, 4)
@@ -157,7 +158,7 @@ async def test_full_queue_raises_the_error_of_its_stage() -> None:
     tasks.append(submit(batcher, 2))
     await advance()
     with pytest.raises(DecodeQueueFull, match="1 images are already waiting for decoding; try again later"):
-        await batcher.submit(3, deadline=FAR)
+        await batcher.submit(3, RequestContext(FAR))
     recorder.gate.set()
     assert await values(*tasks) == [2, 4]
     await batcher.close()
@@ -301,7 +302,7 @@ async def test_close_finishes_accepted_items_and_refuses_new_ones() -> None:
     closing = asyncio.create_task(batcher.close())
     await advance()
     with pytest.raises(ShuttingDown):
-        await batcher.submit(9, deadline=FAR)
+        await batcher.submit(9, RequestContext(FAR))
     assert not closing.done()
     recorder.gate.set()
     await closing
@@ -331,7 +332,7 @@ def test_concurrent_items_get_their_own_results() -> None:
 
         async def one(n: int) -> BatchResult[int]:
             await asyncio.sleep(rng.random() / 50)
-            return await batcher.submit(n, group=n % 3, deadline=loop.time() + 30)
+            return await batcher.submit(n, RequestContext(loop.time() + 30), group=n % 3)
 
         answers = await asyncio.gather(*(one(n) for n in range(100, 600)))
         await batcher.close()

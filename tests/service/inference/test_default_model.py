@@ -9,13 +9,14 @@ import pytest
 from model_zoo.contract.errors import PackageError, PackageNotFound, QueryError
 from model_zoo.contract.repository import Repository
 from service.inference.model_store import ModelStore
+from service.inference.request import RequestContext
 from tests.service.conftest import Publish
 from tests.service.store_engines import PATIENCE, make_verifying_store, run
 
 
 async def _answering(store: ModelStore) -> str:
     """Return the model that answers a request without a reference."""
-    async with store.lease(None, asyncio.get_running_loop().time() + PATIENCE) as model:
+    async with store.lease(None, RequestContext(asyncio.get_running_loop().time() + PATIENCE)) as model:
         return model.package.name
 
 

@@ -15,12 +15,13 @@ from model_zoo.contract.errors import ImageTooLarge, UnsupportedImage
 from model_zoo.contract.images import ImageLimits
 from service.inference.errors import DeadlineExceeded, DecodeQueueFull, ShuttingDown
 from service.inference.image_pool import ImagePool
+from service.inference.request import RequestContext
 from tests.service.app_client import PATIENCE, png
 from tests.service.conftest import flat
 
 
-def later(seconds: float = PATIENCE) -> float:
-    return asyncio.get_running_loop().time() + seconds
+def later(seconds: float = PATIENCE) -> RequestContext:
+    return RequestContext(asyncio.get_running_loop().time() + seconds)
 
 
 def test_decode_returns_the_transformed_image() -> None:

@@ -12,6 +12,7 @@ from model_zoo.contract.pipeline import make_query
 from model_zoo.runtime.base import EngineOptions
 from service.inference.batcher import BatchingOptions
 from service.inference.loaded_model import LoadedModel, load_verified
+from service.inference.request import RequestContext
 from tests.service.app_client import PATIENCE
 from tests.service.conftest import Publish, flat
 from tests.service.fake_engine import FakeEngine, open_fake_engine
@@ -60,7 +61,7 @@ def test_unload_waits_for_users(publish: Publish) -> None:
         with model.in_use():
             unloading = asyncio.create_task(model.unload())
             query = make_query(package.card, score=0.5)
-            result = await model.detect(model.preprocess(flat(9, 3)), query, loop.time() + PATIENCE)
+            result = await model.detect(model.preprocess(flat(9, 3)), query, RequestContext(loop.time() + PATIENCE))
             assert result.value.boxes[0, :2].tolist() == [9, 3]
             assert not unloading.done()
             assert not engine.closed

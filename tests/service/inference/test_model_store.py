@@ -14,6 +14,7 @@ from model_zoo.contract.repository import Repository
 from service.inference.batcher import BatchingOptions
 from service.inference.errors import NotReady
 from service.inference.model_store import ModelStore
+from service.inference.request import RequestContext
 from tests.service.conftest import Publish, flat
 from tests.service.store_engines import PATIENCE, Engines, engines, run, store, version
 
@@ -44,7 +45,7 @@ def test_fallback_is_used_until_the_repository_holds_a_model(
 
     async def name() -> str:
         await store.refresh()
-        async with store.lease(None, asyncio.get_running_loop().time() + PATIENCE) as model:
+        async with store.lease(None, RequestContext(asyncio.get_running_loop().time() + PATIENCE)) as model:
             return model.package.name
 
     async def test() -> None:
@@ -143,12 +144,14 @@ def test_old_version_is_unloaded_after_its_last_lease_ends(
     async def test() -> None:
         await store.refresh()
         loop = asyncio.get_running_loop()
-        async with store.lease("toy", loop.time() + PATIENCE) as model:
+        async with store.lease("toy", RequestContext(loop.time() + PATIENCE)) as model:
             publish()
             await store.refresh()
             await asyncio.sleep(0.05)
             assert not engines.opened[old].closed
-            answer = await model.detect(model.preprocess(flat(9)), make_query(model.card), loop.time() + PATIENCE)
+            answer = await model.detect(
+                model.preprocess(flat(9)), make_query(model.card), RequestContext(loop.time() + PATIENCE)
+            )
             assert len(answer.value) == 1
         await store.close()
         assert engines.opened[old].closed
@@ -318,7 +321,7 @@ def test_requests_share_one_load_and_stop_at_their_deadline(
         waiting = [asyncio.create_task(version(store, "toy@1")) for _ in range(3)]
         await asyncio.sleep(0.01)
         with pytest.raises(NotReady, match="still loading"):
-            async with store.lease("toy@1", asyncio.get_running_loop().time() + 0.02):
+            async with store.lease("toy@1", RequestContext(asyncio.get_running_loop().time() + 0.02)):
                 pass
         engines.gate.set()
         assert await asyncio.gather(*waiting) == [1, 1, 1]

@@ -17,6 +17,7 @@ from service.inference.batcher import BatchingOptions
 from service.inference.errors import DeadlineExceeded, DecodeQueueFull, InferenceQueueFull, NotReady, ShuttingDown
 from service.inference.image_pool import ImagePool
 from service.inference.model_store import ModelStore
+from service.inference.request import RequestContext
 from service.inference.service import DetectionService, ImageResult, QueryOptions
 from tests.service.app_client import PATIENCE, png
 from tests.service.conftest import Publish, flat
@@ -40,8 +41,8 @@ async def running(
     await service.close()
 
 
-def later(seconds: float = PATIENCE) -> float:
-    return asyncio.get_running_loop().time() + seconds
+def later(seconds: float = PATIENCE) -> RequestContext:
+    return RequestContext(asyncio.get_running_loop().time() + seconds)
 
 
 async def until(condition: Callable[[], object]) -> None:
