@@ -32,7 +32,6 @@ def alias(
     """
     models = Repository(repository)
     number = models.version_number(name, version)
-    models.resolve(f"{name}@{number}").verify()
     before = models.aliases(name).get(alias)
     models.set_alias(name, alias, number)
     print(f"{name}@{alias} is version {number}" + (f" (was {before})" if before not in (None, number) else ""))
@@ -62,7 +61,9 @@ def remove(
         newest = models.version_number(name, LATEST)
         raise PackageError(f"{target}: {LATEST} is implied and cannot be removed; to remove it, name version {newest}")
     else:
-        _remove_version(models, name, models.version_number(name, version), force)
+        number = models.version_number(name, version)
+        models.remove(name, number, force=force)
+        print(f"removed {name}@{number}")
 
 
 def _remove_model(models: Repository, name: str, force: bool) -> None:
@@ -75,16 +76,6 @@ def _remove_model(models: Repository, name: str, force: bool) -> None:
         )
     models.remove_model(name)
     print(f"removed {name} with {plural(len(versions), 'version')}")
-
-
-def _remove_version(models: Repository, name: str, version: int, force: bool) -> None:
-    if models.versions(name) != [version]:
-        models.remove(name, version, force=force)
-    elif force:
-        models.remove_model(name)
-    else:
-        raise PackageError(f"{name}@{version} is the last version; give --force to remove it, and so the model")
-    print(f"removed {name}@{version}")
 
 
 def _readable_aliases(models: Repository, name: str, version: str) -> dict[str, int]:

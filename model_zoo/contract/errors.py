@@ -9,6 +9,7 @@
 - `CardError`: a missing or damaged model card, or one of another schema version.
 - `PackageError`: an unusable model package or repository.
   - `PackageNotFound`: unknown model, version or alias.
+  - `ChangeRefused`: a change of a repository that a rule forbids, or that cannot be written.
 """
 
 
@@ -45,3 +46,7 @@ class PackageError(LineageError):
 
 class PackageNotFound(PackageError):
     """The model, version or alias does not exist."""
+
+
+class ChangeRefused(PackageError):
+    """A rule forbids this change of a repository, or it cannot be written."""

@@ -26,7 +26,7 @@ from uuid import uuid4
 
 from model_zoo.contract import manifest, typed_json
 from model_zoo.contract.card import NAME, ModelCard
-from model_zoo.contract.errors import PackageError, PackageNotFound
+from model_zoo.contract.errors import ChangeRefused, PackageError, PackageNotFound
 from model_zoo.contract.files import read_text
 from model_zoo.contract.folders import VERSION, folders, version_numbers
 from model_zoo.contract.package import Package, open_package, package_errors
@@ -142,25 +142,25 @@ class Repository:
         return self._open(card.name, version)
 
     def set_alias(self, name: str, alias: str, version: int) -> None:
-        """Point `alias` to `version`.
+        """Point `alias` to `version`, after a check of its files.
 
         Raises:
             PackageNotFound: the model or version does not exist.
-            PackageError: the alias is invalid, `latest` or another one in other case, the package is damaged, or the
-                repository is read-only.
+            ChangeRefused: the alias is invalid, `latest` or another one in other case, or the repository is read-only.
+            PackageError: the package is damaged.
         """
         if not _is_alias(alias):
-            raise PackageError(
+            raise ChangeRefused(
                 "alias: expected letters, digits, dots, hyphens and underscores, at most 100, that start with a letter "
                 f"and are not {LATEST!r}, which is always the newest version; got {alias!r}"
             )
         with self._locked(name):
-            self._open(name, self._resolve_version(name, str(version)))
+            self._open(name, self._resolve_version(name, str(version))).verify()
             aliases = self.aliases(name)
             if similar := next(
                 (a for a in (LATEST, STABLE, *aliases) if a.lower() == alias.lower() and a != alias), None
             ):
-                raise PackageError(
+                raise ChangeRefused(
                     f"alias: expected a name that differs from {similar!r} by more than case; got {alias!r}"
                 )
             _write_aliases(self.root / name, aliases | {alias: version})
@@ -185,11 +185,11 @@ class Repository:
         Args:
             name: Name of the model.
             version: Version to delete.
-            force: Also remove the aliases that point to the version.
+            force: Also remove the aliases that point to the version, and the model with its last version.
 
         Raises:
             PackageNotFound: the model or version does not exist.
-            PackageError: an alias points to the version.
+            ChangeRefused: an alias points to the version, it is the last one, or the repository is read-only.
         """
         with self._locked(name):
             home = self.root / name
@@ -197,13 +197,19 @@ class Repository:
             aliases = self.aliases(name)
             pointing = [alias for alias, v in aliases.items() if v == version]
             if pointing and not force:
-                raise PackageError(
+                raise ChangeRefused(
                     f"{name}@{version}: cannot remove it while {', '.join(pointing)} points to it; "
                     "move or remove the alias first, or force the removal"
                 )
-            if pointing:
+            is_last = self.versions(name) == [version]
+            if is_last and not force:
+                raise ChangeRefused(
+                    f"{name}@{version} is the last version; "
+                    "force its removal (--force, or ?force=true) to remove the model with it"
+                )
+            if pointing and not is_last:
                 _write_aliases(home, {alias: v for alias, v in aliases.items() if v != version})
-            _delete_folder(home / str(version))
+            _delete_folder(home if is_last else home / str(version))
 
     def remove_model(self, name: str) -> None:
         """Delete a model with all versions and aliases.
@@ -311,7 +317,7 @@ class Repository:
                 fcntl.flock(file, fcntl.LOCK_EX)
                 yield
         except OSError as error:
-            raise PackageError(f"{name}: cannot change it in {self.root} ({error})") from error
+            raise ChangeRefused(f"{name}: cannot change it in {self.root} ({error})") from error
 
 
 def _is_model(folder: Path) -> bool:

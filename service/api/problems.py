@@ -36,6 +36,7 @@ STATUS_BY_ERROR: Final[Mapping[type[Exception], tuple[int, str]]] = {
     http.NotAcceptable: (406, "Not acceptable"),
     http.BodyTooSlow: (408, "Body too slow"),
     http.HeadTooSlow: (408, "Head too slow"),
+    contract.ChangeRefused: (409, "Change refused"),
     contract.PackageError: (409, "Model unusable"),
     http.BodyTooLarge: (413, "Body too large"),
     contract.ImageTooLarge: (413, "Image too large"),

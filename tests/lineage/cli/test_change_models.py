@@ -54,7 +54,10 @@ def test_alias_is_created_and_moved(repository: Repository, capsys: pytest.Captu
         (("alias", "cars", "Stable", "1"), "alias: expected a name that differs from 'stable' by more than case"),
         (("remove", "cars/"), "cars has 3 versions; name one"),
         (("remove", "cars"), "cars has 3 versions; name one, such as cars/3, or give --force"),
-        (("remove", "bus/1"), "bus@1 is the last version; give --force"),
+        (
+            ("remove", "bus/1"),
+            "bus@1 is the last version; force its removal (--force, or ?force=true) to remove the model with it",
+        ),
         (("remove", "../models/cars"), "no model '..'"),
     ],
 )

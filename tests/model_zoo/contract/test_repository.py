@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from model_zoo.contract.card import ModelCard
-from model_zoo.contract.errors import PackageError, PackageNotFound
+from model_zoo.contract.errors import ChangeRefused, PackageError, PackageNotFound
 from model_zoo.contract.package import Package
 from model_zoo.contract.repository import Repository
 from tests.conftest import ROOT
@@ -137,9 +137,17 @@ def test_remove(repository: Repository, card: ModelCard, model: Path) -> None:
         repository.remove("tiny", 1)
     repository.remove_alias("tiny", "stable")
     (repository.root / "tiny/2/model.onnx").unlink()
-    repository.remove("tiny", 2)
-    assert repository.names() == []
-    assert not [p for p in (repository.root / "tiny").iterdir() if p.is_dir()]
+    with pytest.raises(ChangeRefused, match=r"tiny@2 is the last version; force its removal"):
+        repository.remove("tiny", 2)
+    repository.remove("tiny", 2, force=True)
+    assert os.listdir(repository.root) == []
+
+
+def test_alias_of_damaged_files_is_refused(repository: Repository, package: Package) -> None:
+    (package.path / "model.onnx").write_bytes(b"wrong")
+    with pytest.raises(PackageError, match=r"tiny@1: model\.onnx is damaged"):
+        repository.set_alias("tiny", "stable", 1)
+    assert repository.aliases("tiny") == {}
 
 
 def test_forced_removal_removes_the_aliases_too(repository: Repository, card: ModelCard, model: Path) -> None:
