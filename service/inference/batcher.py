@@ -5,14 +5,13 @@
     await batcher.close()  # finishes accepted items
 
 Items of one group may run in one batch. A batch starts when a worker is idle and the batch is full, or its oldest item
-has waited `max_delay`. Nothing polls: arrivals, finished batches and one timer drive the batcher. All state belongs to
-the event loop; only `run` is called in worker threads.
+has waited `max_delay`. Waiting clients take turns (see `fair_queue`). Nothing polls: arrivals, finished batches and one
+timer drive the batcher. All state belongs to the event loop; only `run` is called in worker threads.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from functools import partial
 from typing import Generic, TypeVar
 
 from service.inference.errors import DeadlineExceeded, QueueFull, ShuttingDown
+from service.inference.fair_queue import FairQueue, flow_of
 from service.inference.request import RequestContext
 
 Item = TypeVar("Item")
@@ -56,6 +56,7 @@ class BatchingOptions:
 @dataclass(eq=False)
 class _Ticket(Generic[Item, Result]):
     item: Item
+    group: Hashable
     future: asyncio.Future[BatchResult[Result]]
     arrived: float
     deadline: float
@@ -84,10 +85,10 @@ class Batcher(Generic[Item, Result]):
         queue_full: type[QueueFull] = QueueFull,
     ) -> None:
         self._run = run
-        self._workers, self._max_batch, self._max_delay, self._queue_size = workers, max_batch, max_delay, queue_size
+        self._workers, self._max_batch, self._max_delay = workers, max_batch, max_delay
         self._stage, self._queue_full = stage, queue_full
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="batch")
-        self._groups: dict[Hashable, OrderedDict[_Ticket[Item, Result], None]] = {}
+        self._queue: FairQueue[_Ticket[Item, Result]] = FairQueue(queue_size)
         self._running: set[Outcomes[Result]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._closing = False
@@ -95,32 +96,34 @@ class Batcher(Generic[Item, Result]):
     @property
     def waiting(self) -> int:
         """Number of items that wait for a worker."""
-        return sum(len(tickets) for tickets in self._groups.values())
+        return len(self._queue)
 
-    async def submit(self, item: Item, context: RequestContext, *, group: Hashable = None) -> BatchResult[Result]:
+    async def submit(
+        self, item: Item, context: RequestContext, *, group: Hashable = None, share: Hashable = None
+    ) -> BatchResult[Result]:
         """Return the item's result. Canceling withdraws the item.
 
-        An exception that `run` raises for this item is raised here.
+        Clients take turns, and so do the `share`s of a batcher that serves several users. An exception that `run`
+        raises for this item is raised here.
 
         Raises:
-            QueueFull: the queue is at its limit.
+            QueueFull: the queue is at its limit, and no other client has more items in it.
             DeadlineExceeded: there was no result in time.
             ShuttingDown: the batcher is closed.
         """
         if self._closing:
             raise ShuttingDown("the server is shutting down; try again later")
-        if self.waiting >= self._queue_size:
-            raise self._queue_full(f"{self._queue_size} images are already waiting for {self._stage}; try again later")
         loop = asyncio.get_running_loop()
-        ticket = _Ticket[Item, Result](item, loop.create_future(), loop.time(), context.deadline)
+        ticket = _Ticket[Item, Result](item, group, loop.create_future(), loop.time(), context.deadline)
+        if refused := self._queue.add(ticket, flow_of(context, share), group):
+            self._refuse(refused)
         expiry = loop.call_at(context.deadline, ticket.expire)
-        self._groups.setdefault(group, OrderedDict())[ticket] = None
         self._dispatch()
         try:
             return await ticket.future
         finally:
             expiry.cancel()
-            self._withdraw(ticket, group)
+            self._queue.remove(ticket, group)
 
     async def close(self) -> None:
         """Refuse new items, finish the accepted ones, end the threads."""
@@ -136,32 +139,29 @@ class Batcher(Generic[Item, Result]):
             self._timer.cancel()
             self._timer = None
         loop = asyncio.get_running_loop()
-        while self._groups and len(self._running) < self._workers:
-            due, _, group = min((self._due(group), i, group) for i, group in enumerate(self._groups))
-            if due > loop.time():
-                self._timer = loop.call_at(due, self._dispatch)
+        while self._queue and len(self._running) < self._workers:
+            due = {group: self._due(group) for group in self._queue.groups}
+            ready = [group for group, when in due.items() if when <= loop.time()]
+            if not ready:
+                self._timer = loop.call_at(min(due.values()), self._dispatch)
                 return
-            self._start(self._pop_batch(group))
+            self._start(self._pop_batch(min(ready, key=self._queue.first)))
 
     def _due(self, group: Hashable) -> float:
         """Return the time from which the group's next batch may run: a full batch at once, others after `max_delay`."""
-        tickets = self._groups[group]
-        full = self._closing or len(tickets) >= self._max_batch
-        return next(iter(tickets)).arrived + (0.0 if full else self._max_delay)
+        full = self._closing or self._queue.count(group) >= self._max_batch
+        return self._queue.oldest(group).arrived + (0.0 if full else self._max_delay)
 
     def _pop_batch(self, group: Hashable) -> list[_Ticket[Item, Result]]:
         """Remove up to `max_batch` items from the group, dropping cancelled and expired ones."""
         now = asyncio.get_running_loop().time()
-        tickets = self._groups[group]
         batch: list[_Ticket[Item, Result]] = []
-        while tickets and len(batch) < self._max_batch:
-            ticket, _ = tickets.popitem(last=False)
+        while self._queue.count(group) and len(batch) < self._max_batch:
+            ticket = self._queue.pop(group)
             if now >= ticket.deadline:
                 ticket.expire()
             if not ticket.future.done():
                 batch.append(ticket)
-        if not tickets:
-            del self._groups[group]
         return batch
 
     def _start(self, batch: list[_Ticket[Item, Result]]) -> None:
@@ -198,8 +198,7 @@ class Batcher(Generic[Item, Result]):
                 ticket.future.set_result(result)
         self._dispatch()
 
-    def _withdraw(self, ticket: _Ticket[Item, Result], group: Hashable) -> None:
-        tickets = self._groups.get(group, OrderedDict())
-        tickets.pop(ticket, None)
-        if not tickets:
-            self._groups.pop(group, None)
+    def _refuse(self, ticket: _Ticket[Item, Result]) -> None:
+        if not ticket.future.done():
+            text = f"{self._queue.size} images are already waiting for {self._stage}; try again later"
+            ticket.future.set_exception(self._queue_full(text))

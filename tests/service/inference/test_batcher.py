@@ -41,9 +41,9 @@ class Recorder:
 
 
 def submit(
-    batcher: Batcher[int, int], item: int, *, group: object = None, deadline: float = FAR
+    batcher: Batcher[int, int], item: int, *, group: object = None, deadline: float = FAR, client: str = ""
 ) -> asyncio.Task[BatchResult[int]]:
-    return asyncio.create_task(batcher.submit(item, RequestContext(deadline), group=group))
+    return asyncio.create_task(batcher.submit(item, RequestContext(deadline, client), group=group))
 
 
 async def values(*tasks: asyncio.Task[BatchResult[int]]) -> list[int]:
@@ -161,6 +161,36 @@ async def test_full_queue_raises_the_error_of_its_stage() -> None:
         await batcher.submit(3, RequestContext(FAR))
     recorder.gate.set()
     assert await values(*tasks) == [2, 4]
+    await batcher.close()
+
+
+@on_fake_clock
+async def test_clients_take_turns_also_within_a_batch() -> None:
+    recorder = Recorder(shut=True)
+    batcher = Batcher(recorder, max_batch=2)
+    tasks = [submit(batcher, 0)]
+    await recorder.run_started()
+    tasks += [submit(batcher, n, client="many") for n in (1, 2, 3)] + [submit(batcher, 4, client="one")]
+    await advance()
+    recorder.gate.set()
+    await asyncio.gather(*tasks)
+    assert recorder.batches == [[0], [1, 4], [2, 3]]
+    await batcher.close()
+
+
+@on_fake_clock
+async def test_full_queue_refuses_the_client_with_the_most_items() -> None:
+    recorder = Recorder(shut=True)
+    batcher = Batcher(recorder, queue_size=2)
+    running = submit(batcher, 0)
+    await recorder.run_started()
+    first, second = submit(batcher, 1, client="many"), submit(batcher, 2, client="many")
+    await advance()
+    other = submit(batcher, 3, client="one")
+    with pytest.raises(QueueFull, match="2 images are already waiting"):
+        await second
+    recorder.gate.set()
+    assert await values(running, first, other) == [0, 2, 6]
     await batcher.close()
 
 
