@@ -41,6 +41,12 @@ class Catalog:
         return sorted({*self.names, *damaged})
 
     @property
+    def all_references(self) -> set[str]:
+        """References `name` and `name@version` of all models and versions, including unusable ones."""
+        damaged = {f"{p.name}@{p.version}" for p in self.problems if p.version is not None}
+        return {*self.all_names, *self.packages, *damaged}
+
+    @property
     def defaults(self) -> list[Package]:
         """The default version of each model."""
         return [self.references[name] for name in self.names if name in self.references]

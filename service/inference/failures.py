@@ -49,19 +49,53 @@ class Failure:
         return datetime.now(UTC) + timedelta(seconds=max(0.0, self.next_try - time.monotonic()))
 
 
+def backoff(tries: int) -> float:
+    """Return the seconds to wait after a number of failures in a row."""
+    return float(min(MAX_WAIT, MIN_WAIT * 2.0 ** min(tries - 1, 10)))
+
+
 class LoadFailures(dict[Package, Failure]):
-    """The packages that failed to load."""
+    """The packages that failed to load, and those that an operator has unloaded."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._stopped: dict[str, bool] = {}
 
     def add(self, package: Package, reason: str, files: Fingerprint) -> None:
         """Record a failed load that began with `files`. The wait for the next try doubles while they do not change."""
         before = self.get(package)
         tries = before.tries + 1 if before and before.loaded == files else 1
-        wait = min(MAX_WAIT, MIN_WAIT * 2.0 ** min(tries - 1, 10))
-        self[package] = Failure(reason, tries, time.monotonic() + wait, files, files)
+        self[package] = Failure(reason, tries, time.monotonic() + backoff(tries), files, files)
 
     def allow(self, package: Package) -> bool:
-        """Return True if a package has not failed, or should be tried again now."""
-        return package not in self or self[package].is_due
+        """Return True if a package may be loaded now: it has not failed or is due again, and was not unloaded."""
+        return not self.is_stopped(package) and (package not in self or self[package].is_due)
+
+    def reason(self, package: Package) -> str | None:
+        """Return why a package cannot be used, or None if it can or was not tried yet."""
+        if self.is_stopped(package):
+            return f"an operator unloaded {package.reference}; POST /admin/models/{package.name}/load loads it again"
+        return self[package].reason if package in self else None
+
+    def is_stopped(self, package: Package) -> bool:
+        """Return True if an operator has unloaded the version, or the model and not loaded the version since."""
+        return self._stopped.get(package.reference, self._stopped.get(package.name, False))
+
+    def stop(self, reference: str) -> None:
+        """Allow no load of `name@version`, or of any version of `name`, until `release`."""
+        self._decide(reference, stopped=True)
+
+    def release(self, reference: str) -> None:
+        """Undo `stop`, and make failed loads due at once."""
+        self._decide(reference, stopped=False)
+        for package, failure in self.items():
+            if reference in (package.name, package.reference):
+                failure.next_try = 0.0
+
+    def _decide(self, reference: str, *, stopped: bool) -> None:
+        """Store a decision. One on a model replaces those on its versions."""
+        self._stopped = {r: value for r, value in self._stopped.items() if not r.startswith(f"{reference}@")}
+        self._stopped[reference] = stopped
 
     def check_files(self, files: Mapping[Package, Fingerprint]) -> None:
         """Make the packages due whose files have changed since the load, and not since the last check."""
@@ -71,10 +105,11 @@ class LoadFailures(dict[Package, Failure]):
                 failure.next_try = 0.0
             failure.seen = files[package]
 
-    def keep(self, packages: Collection[Package]) -> None:
-        """Forget all other packages."""
+    def keep(self, packages: Collection[Package], references: Collection[str]) -> None:
+        """Forget the failures of all other packages, and what an operator decided on other references."""
         for package in self.keys() - set(packages):
             del self[package]
+        self._stopped = {r: stopped for r, stopped in self._stopped.items() if r in references}
 
 
 class ReasonLog:

@@ -15,8 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import time
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Literal
 
@@ -29,14 +28,15 @@ from service.inference.bundled import holds_model, is_bundled
 from service.inference.catalog import Catalog, read_catalog
 from service.inference.default_model import DefaultModel
 from service.inference.errors import NotReady
-from service.inference.failures import Failure, Fingerprint, LoadFailures, ReasonLog, fingerprint, fingerprints
+from service.inference.failures import Failure, ReasonLog, fingerprints
 from service.inference.loaded_model import LoadedModel
+from service.inference.loader import Loader
 from service.inference.request import RequestContext
 from service.inference.routes import Routes
 from service.inference.serving_record import ServingRecord, make_record, read_record, write_record
 from service.telemetry.metrics import Metrics
 
-PackageState = Literal["loaded", "loading", "failed", "available"]
+PackageState = Literal["loaded", "loading", "failed", "unloaded", "available"]
 LOG = logging.getLogger(__name__)
 
 
@@ -55,19 +55,17 @@ class ModelStore:
         metrics: Metrics | None = None,
     ) -> None:
         """Follow `repository`. Until it holds a model, use `fallback` if given."""
-        self._preferred, self._load, self._batching = repository, load, batching
-        self._metrics = metrics or Metrics()
+        self._preferred = repository
         self._repository = fallback or repository
         self._eager, self.default = eager, DefaultModel(default)
         self.catalog: Catalog | None = None
-        self._models: dict[Package, LoadedModel] = {}
-        self._loading: dict[Package, asyncio.Task[None]] = {}
-        self._failed = LoadFailures()
+        self._logged = ReasonLog()
+        self._loader = Loader(load, batching, self._logged, metrics or Metrics())
+        self._models, self._failed = self._loader.models, self._loader.failed
         self._routes = Routes(self._models, self._failed)
         self._pinned: set[Package] = set()
-        self._unloading: set[asyncio.Task[None]] = set()
+        self._reading = asyncio.Lock()
         self._record: ServingRecord | None = None
-        self._logged = ReasonLog()
         self._unreadable: str | None = "the model repository is being read"
         self._refreshed = False
 
@@ -91,15 +89,17 @@ class ModelStore:
         Raises:
             PackageError: the repository cannot be read; the loaded models stay in service.
         """
-        try:
-            self.catalog = await self._read_repository()
-        except Exception as error:
-            known = isinstance(error, LineageError)
-            self._unreadable = str(error) if known else "the model repository cannot be read; see the server's log"
-            raise
+        async with self._reading:
+            try:
+                self.catalog = await self._read_repository()
+            except Exception as error:
+                known = isinstance(error, LineageError)
+                self._unreadable = str(error) if known else "the model repository cannot be read; see the server's log"
+                raise
         self._unreadable = None
-        await self._load_wanted(self.catalog)
-        self._unload_except(self._kept(self.catalog))
+        await self._load_wanted()
+        unused = self._models.keys() - self._kept(self.catalog)
+        self._loader.start_unload(unused, "unused")
         self._refreshed = True
         self._log_problems(self.catalog)
         await asyncio.to_thread(self._remember)
@@ -117,14 +117,14 @@ class ModelStore:
         self.default.update(catalog, await asyncio.to_thread(self.default.check, catalog, self._repository))
         return catalog
 
-    async def _load_wanted(self, catalog: Catalog) -> None:
+    async def _load_wanted(self) -> None:
         """Load the wanted packages. If one fails, the package that answers instead is wanted, too."""
         tried: set[Package] = set()
-        self._routes.resolve(catalog)
-        while pending := [p for p in self._wanted(catalog) if self._needs_load(p) and p not in tried]:
+        self._resolve()
+        while pending := [p for p in self._wanted(self._known) if self._loader.needs_load(p) and p not in tried]:
             tried.add(pending[0])
-            await self._ensure_loaded(pending[0])
-            self._routes.resolve(catalog)
+            await self._loader.load(pending[0])
+            self._resolve()
 
     def _select_repository(self) -> None:
         """Switch from the fallback to the preferred repository once that holds a model."""
@@ -150,19 +150,52 @@ class ModelStore:
             raise NotReady(f"{self._unreadable}; try again")
         reference = reference or self.default.reference(self._repository.empty_message)
         package = await self._load_reference(reference, context.deadline)
-        if package in self._failed:
-            raise PackageError(self._failed[package].reason)
+        if reason := self._failed.reason(package):
+            raise PackageError(reason)
         if package not in self._models:
             raise NotReady(f"{package.reference} has just been unloaded; try again")
         model = self._models[package]
         with model.in_use():
             yield model
 
+    async def load(self, reference: str, context: RequestContext) -> Package:
+        """Load a model now, also after `unload` or a failed load, and return the version that answers.
+
+        Raises:
+            LineageError: as `lease`.
+            NotReady: as `lease`.
+        """
+        package = await self._find(reference)
+        self._failed.release(package.reference if "@" in reference else package.name)
+        self._resolve()
+        async with self.lease(reference, context) as model:
+            self._resolve()
+            return model.package
+
+    async def unload(self, reference: str) -> list[Package]:
+        """Unload a version, or all versions of a bare name, and return them once no request uses them.
+
+        They stay unloaded until `load` or a restart of the server. Requests for them get PackageError, or an older
+        version where the reference may fall back.
+
+        Raises:
+            PackageNotFound: no such model, version or alias.
+        """
+        package = await self._find(reference)
+        self._failed.stop(package.reference if "@" in reference else package.name)
+        self._resolve()
+        await self._loader.finish(filter(self._failed.is_stopped, list(self._loader.loading)))
+        stopped = [loaded for loaded in self._models if self._failed.is_stopped(loaded)]
+        await self._loader.unload(stopped, "operator")
+        return stopped
+
     def state(self, package: Package) -> PackageState:
-        """Return whether a package is loaded, loading, failed, or only available on disk."""
+        """Return whether a package is loaded, loading, failed, unloaded by an operator, or only available on disk."""
         if package in self._models:
             return "loaded"
-        if package in self._loading:
+        if self._failed.is_stopped(package):
+            return "unloaded"
+        if package in self._loader.loading:
             return "loading"
         return "failed" if package in self._failed else "available"
 
@@ -188,19 +221,26 @@ class ModelStore:
 
     def problems(self, name: str | None = None) -> list[str]:
         """List what cannot be used and why, for one model or for all."""
-        damaged = [p.reason for p in (self.catalog or Catalog()).problems if name in (None, p.name)]
-        return damaged + [f.reason for package, f in self._failed.items() if name in (None, package.name)]
+        damaged = [p.reason for p in self._known.problems if name in (None, p.name)]
+        packages = [p for p in self._known.packages.values() if name in (None, p.name)]
+        return damaged + [reason for package in packages if (reason := self._failed.reason(package))]
 
     def degraded(self, name: str | None = None) -> list[str]:
         """List the references and settings that cannot be followed, for one model or for all."""
-        lines = [str(d) for d in self._routes.degraded(self.catalog or Catalog()) if name in (None, d.name)]
+        lines = [str(d) for d in self._routes.degraded(self._known) if name in (None, d.name)]
         general = [self.default.problem, self._unreadable] if name is None and self.catalog else []
         return [*lines, *(text for text in general if text and text not in self.missing())]
 
     async def close(self) -> None:
         """Finish the accepted images and unload all models."""
-        self._unload_except(())
-        await asyncio.gather(*self._unloading)
+        await self._loader.close()
+
+    @property
+    def _known(self) -> Catalog:
+        return self.catalog or Catalog()
+
+    def _resolve(self) -> None:
+        self._routes.resolve(self._known)
 
     async def _load_reference(self, reference: str, deadline: float) -> Package:
         """Load the package of a reference. If that fails, load the one that answers instead."""
@@ -209,54 +249,22 @@ class ModelStore:
             tried.add(package)
             try:
                 async with asyncio.timeout_at(deadline):
-                    await self._ensure_loaded(package)
+                    await self._loader.load(package)
             except TimeoutError as error:
                 raise NotReady(f"{package.reference} is still loading; try again") from error
-            if self.catalog and package in self._failed:
-                self._routes.resolve(self.catalog)
+            if package in self._failed:
+                self._resolve()
         return package
 
     async def _find(self, reference: str) -> Package:
         if reference in self._routes.current:
             return self._routes.current[reference]
-        package = (self.catalog or Catalog()).packages.get(reference)
+        package = self._known.packages.get(reference)
         if package is None:  # published since the last refresh, or unknown: the error lists the known ones
             package = await asyncio.to_thread(self._repository.resolve, reference)
         if reference == package.reference:
             self._pinned.add(package)
         return package
-
-    def _needs_load(self, package: Package) -> bool:
-        return package not in self._models and self._failed.allow(package)
-
-    async def _ensure_loaded(self, package: Package) -> None:
-        """Wait until the package is loaded or has failed. Concurrent callers share one load."""
-        if self._needs_load(package):
-            if package not in self._loading:
-                self._loading[package] = asyncio.create_task(self._open(package))
-            await asyncio.shield(self._loading[package])
-
-    async def _open(self, package: Package) -> None:
-        started = time.perf_counter()
-        files = await asyncio.to_thread(fingerprint, package.path)
-        try:
-            engine = await asyncio.to_thread(self._load, package)
-            self._models[package] = LoadedModel(package, engine, self._batching)
-            self._failed.pop(package, None)
-            LOG.info("loaded %s on %s in %.2f s", package.reference, engine.device, time.perf_counter() - started)
-        except LineageError as error:
-            reason = str(error)
-            self._fail(package, reason if package.reference in reason else f"{package.reference}: {reason}", files)
-        except Exception as error:
-            reason = f"{package.reference}: cannot be loaded ({type(error).__name__}); see the server's log"
-            self._fail(package, reason, files, error)
-        finally:
-            del self._loading[package]
-
-    def _fail(self, package: Package, reason: str, files: Fingerprint, error: Exception | None = None) -> None:
-        self._failed.add(package, reason, files)
-        if self._logged.is_new(package.reference, reason):
-            LOG.error("refused: %s; it will be tried again", reason, exc_info=error)
 
     def _wanted(self, catalog: Catalog) -> list[Package]:
         """List the packages to load: the defaults or all, and the targets of moving references in use."""
@@ -270,16 +278,9 @@ class ModelStore:
         self._pinned &= set(catalog.packages.values())
         return {*self._wanted(catalog), *self._routes.current.values(), *self._pinned}
 
-    def _unload_except(self, kept: Iterable[Package]) -> None:
-        for package in self._models.keys() - set(kept):
-            LOG.info("unloading %s", package.reference)
-            task = asyncio.create_task(self._models.pop(package).unload())
-            self._unloading.add(task)
-            task.add_done_callback(self._unloading.discard)
-
     def _log_problems(self, catalog: Catalog) -> None:
         """Log each new problem once."""
-        self._failed.keep(catalog.packages.values())
+        self._failed.keep(catalog.packages.values(), catalog.all_references)
         damaged = [(f"{p.name}@{p.version}", f"refused: {p.reason}", logging.ERROR) for p in catalog.problems]
         degraded = [
             (d.reference, f"{d.reference}: {d.answer}", logging.WARNING) for d in self._routes.degraded(catalog)

@@ -82,6 +82,6 @@ class Routes:
         """Return why the target of a reference cannot be served, or None if it can or is still loading."""
         target, name = catalog.references.get(reference), reference.partition("@")[0]
         if target:
-            return self._failed[target].reason if target in self._failed else None
+            return self._failed.reason(target)
         version = catalog.targets.get(reference)
         return catalog.reason(name, version) or f"{name}@{version} does not exist"
