@@ -27,13 +27,15 @@ from uuid import uuid4
 from model_zoo.contract import manifest, typed_json
 from model_zoo.contract.card import NAME, ModelCard
 from model_zoo.contract.errors import ChangeRefused, PackageError, PackageNotFound
-from model_zoo.contract.files import read_text
+from model_zoo.contract.files import read_text, write_atomic
 from model_zoo.contract.folders import VERSION, folders, version_numbers
 from model_zoo.contract.package import Package, open_package, package_errors
+from model_zoo.contract.rollout import ROLLOUT, Rollout, read_rollout
 from model_zoo.contract.suggest import did_you_mean
 
 ALIASES = "aliases.json"
 LATEST, STABLE = "latest", "stable"
+_IN_POLICY = "cannot remove it while the rollout policy names it; change the policy first"
 _ALIAS = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,99}")
 
 
@@ -154,7 +156,7 @@ class Repository:
                 "alias: expected letters, digits, dots, hyphens and underscores, at most 100, that start with a letter "
                 f"and are not {LATEST!r}, which is always the newest version; got {alias!r}"
             )
-        with self._locked(name):
+        with self.locked(name):
             self._open(name, self._resolve_version(name, str(version))).verify()
             aliases = self.aliases(name)
             if similar := next(
@@ -170,13 +172,17 @@ class Repository:
 
         Raises:
             PackageNotFound: the model or alias does not exist.
+            ChangeRefused: the rollout policy names the alias, or the repository is read-only.
         """
-        with self._locked(name):
+        with self.locked(name):
             aliases = self.aliases(name)
             if alias not in aliases:
                 raise PackageNotFound(
                     f"{name} has no alias {alias!r}; existing aliases: {', '.join(aliases) or 'none'}"
                 )
+            rollout = read_rollout(self.root / name) or Rollout()
+            if alias in rollout.versions.values():
+                raise ChangeRefused(f"{name}@{alias}: {_IN_POLICY}")
             _write_aliases(self.root / name, {a: v for a, v in aliases.items() if a != alias})
 
     def remove(self, name: str, version: int, *, force: bool = False) -> None:
@@ -185,13 +191,14 @@ class Repository:
         Args:
             name: Name of the model.
             version: Version to delete.
-            force: Also remove the aliases that point to the version, and the model with its last version.
+            force: Also remove aliases and parts of the policy that name it, and the model with its last version.
 
         Raises:
             PackageNotFound: the model or version does not exist.
-            ChangeRefused: an alias points to the version, it is the last one, or the repository is read-only.
+            ChangeRefused: an alias or the rollout policy names the version, it is the last one, or the repository is
+                read-only.
         """
-        with self._locked(name):
+        with self.locked(name):
             home = self.root / name
             self._resolve_version(name, str(version))
             aliases = self.aliases(name)
@@ -201,6 +208,10 @@ class Repository:
                     f"{name}@{version}: cannot remove it while {', '.join(pointing)} points to it; "
                     "move or remove the alias first, or force the removal"
                 )
+            rollout, names = read_rollout(home) or Rollout(), {str(version), *pointing}
+            in_policy = not names.isdisjoint(rollout.versions.values())
+            if in_policy and not force:
+                raise ChangeRefused(f"{name}@{version}: {_IN_POLICY}, or force the removal")
             is_last = self.versions(name) == [version]
             if is_last and not force:
                 raise ChangeRefused(
@@ -209,6 +220,8 @@ class Repository:
                 )
             if pointing and not is_last:
                 _write_aliases(home, {alias: v for alias, v in aliases.items() if v != version})
+            if in_policy and not is_last:
+                write_atomic(home / ROLLOUT, rollout.without(names).to_json())
             _delete_folder(home if is_last else home / str(version))
 
     def remove_model(self, name: str) -> None:
@@ -217,7 +230,7 @@ class Repository:
         Raises:
             PackageNotFound: the model does not exist.
         """
-        with self._locked(name):
+        with self.locked(name):
             _delete_folder(self.root / name)
 
     def scan(self) -> tuple[list[Package], list[Problem]]:
@@ -309,8 +322,8 @@ class Repository:
         )
 
     @contextmanager
-    def _locked(self, name: str) -> Iterator[None]:
-        """Hold the lock for changes of aliases and versions. The lock of a dead process is released."""
+    def locked(self, name: str) -> Iterator[None]:
+        """Hold the lock for changes of a model. The lock of a dead process is released."""
         self._require_name(name)
         try:
             with open(self.root / name / ".lock", "wb") as file:
