@@ -32,6 +32,7 @@ from service.inference.failures import Failure, ReasonLog, fingerprints
 from service.inference.loaded_model import LoadedModel
 from service.inference.loader import Loader
 from service.inference.request import RequestContext
+from service.inference.rollout import Rollouts, read_policies
 from service.inference.routes import Routes
 from service.inference.serving_record import ServingRecord, make_record, read_record, write_record
 from service.telemetry.metrics import Metrics
@@ -63,6 +64,7 @@ class ModelStore:
         self._loader = Loader(load, batching, self._logged, metrics or Metrics())
         self._models, self._failed = self._loader.models, self._loader.failed
         self._routes = Routes(self._models, self._failed)
+        self.rollouts = Rollouts(self._models, self._failed)
         self._pinned: set[Package] = set()
         self._reading = asyncio.Lock()
         self._record: ServingRecord | None = None
@@ -110,6 +112,7 @@ class ModelStore:
         if self._models and not os.path.isdir(root):  # a lost mount must not unload the models
             raise PackageError(f"the model repository {root} is gone")
         catalog = await asyncio.to_thread(read_catalog, self._repository)
+        catalog = self.rollouts.update(catalog, await asyncio.to_thread(read_policies, self._repository, catalog))
         if self._record is None:
             self._record = await asyncio.to_thread(read_record, root)
             self.default.recorded, self._routes.served = self._record.default_model, self._record.packages(catalog)
@@ -149,7 +152,7 @@ class ModelStore:
         if self.catalog is None:
             raise NotReady(f"{self._unreadable}; try again")
         reference = reference or self.default.reference(self._repository.empty_message)
-        package = await self._load_reference(reference, context.deadline)
+        package = self.rollouts.canary(reference, context) or await self._load_reference(reference, context.deadline)
         if reason := self._failed.reason(package):
             raise PackageError(reason)
         if package not in self._models:
@@ -227,7 +230,8 @@ class ModelStore:
 
     def degraded(self, name: str | None = None) -> list[str]:
         """List the references and settings that cannot be followed, for one model or for all."""
-        lines = [str(d) for d in self._routes.degraded(self._known) if name in (None, d.name)]
+        found = [*self._routes.degraded(self._known), *self.rollouts.unfollowed()]
+        lines = [str(line) for line in found if name in (None, line.name)]
         general = [self.default.problem, self._unreadable] if name is None and self.catalog else []
         return [*lines, *(text for text in general if text and text not in self.missing())]
 
@@ -272,7 +276,7 @@ class ModelStore:
         followed = [new for r, new in catalog.references.items() if current.get(r) in self._models]
         ahead = catalog.packages.values() if self._eager == "all" else catalog.defaults
         answering = [current[name] for name in catalog.all_names if name in current]
-        return list(dict.fromkeys([*ahead, *followed, *answering]))
+        return list(dict.fromkeys([*ahead, *self.rollouts.canaries(), *followed, *answering]))
 
     def _kept(self, catalog: Catalog) -> set[Package]:
         self._pinned &= set(catalog.packages.values())
@@ -285,9 +289,10 @@ class ModelStore:
         degraded = [
             (d.reference, f"{d.reference}: {d.answer}", logging.WARNING) for d in self._routes.degraded(catalog)
         ]
+        rollouts = [(u.subject, str(u), logging.WARNING) for u in self.rollouts.unfollowed()]
         foreign = [("foreign", f"skipped folders without a package: {', '.join(catalog.foreign)}", logging.INFO)]
         empty = [] if catalog.packages else [("", self._repository.empty_message(), logging.WARNING)]
-        found = [*damaged, *degraded, *(foreign if catalog.foreign else []), *empty]
+        found = [*damaged, *degraded, *rollouts, *(foreign if catalog.foreign else []), *empty]
         for subject, reason, level in found:
             if self._logged.is_new(subject, reason):
                 LOG.log(level, "%s", reason)
