@@ -17,7 +17,7 @@ from model_zoo.contract.images import ImageLimits
 from model_zoo.contract.repository import Repository
 from model_zoo.runtime.base import OpenEngine
 from model_zoo.runtime.open import open_engine
-from service.api import problems
+from service.api import admin, problems
 from service.api.errors import RequestError
 from service.api.native import detect, health, models, query_errors
 from service.inference.batcher import BatchingOptions
@@ -62,7 +62,7 @@ def create_app(settings: Settings, open_engine: OpenEngine = open_engine) -> Fas
         docs_url=None,
         redoc_url=None,
     )
-    for module in (detect, models, health, docs, routes):
+    for module in (detect, models, health, admin, docs, routes):
         app.include_router(module.router)
     app.mount("/playground", routes.files)
     for kind in HANDLED_ERRORS:

@@ -192,6 +192,11 @@ class ModelStore:
         await self._loader.unload(stopped, "operator")
         return stopped
 
+    @property
+    def repository(self) -> Repository:
+        """The repository in use."""
+        return self._repository
+
     def state(self, package: Package) -> PackageState:
         """Return whether a package is loaded, loading, failed, unloaded by an operator, or only available on disk."""
         if package in self._models:

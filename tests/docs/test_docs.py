@@ -174,6 +174,8 @@ def test_commands_without_weights_run(home: Path, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
 def test_requests_in_documents_are_answered(home: Path, server: str) -> None:
     for document, words in commands("curl"):
+        if document == "operations.md":  # tests/e2e/test_operations.py runs it
+            continue
         command = ["curl", "--silent", "--show-error", "--fail", *(w.replace("localhost:8000", server) for w in words)]
         done = subprocess.run(command, cwd=home, capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, (document, words, done.stderr)
@@ -217,7 +219,8 @@ def test_every_error_is_documented() -> None:
 
 
 def test_every_address_is_documented() -> None:
-    documented = {row[0] for row in table("docs/serving.md", "Other endpoints")} | {"POST /detect"}
+    tables = [table("docs/serving.md", heading) for heading in ("Other endpoints", "Administration")]
+    documented = {row[0] for rows in tables for row in rows} | {"POST /detect"}
     paths = create_app(Settings()).openapi()["paths"]
     served = {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods}
     assert documented == served | {"GET /docs"}

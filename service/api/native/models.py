@@ -25,10 +25,7 @@ router = APIRouter(prefix="/models", tags=["models"])
 async def list_models(request: Request) -> Response:
     """List the models with their versions, and what cannot be used and why."""
     state: AppState = request.state.service
-    store = state.store
-    models = [Model(**_describe(store, name)) for name in (store.catalog or Catalog()).all_names]
-    listed = Models(models=models, problems=store.problems(), default_model=store.default.name)
-    return JSONResponse(listed.model_dump())
+    return JSONResponse(Models(**describe_models(state.store)).model_dump())
 
 
 @router.get("/{name}", responses={200: {"model": ModelDetail}, "4XX": documented("There is no such model")})
@@ -42,10 +39,16 @@ async def show_model(request: Request, name: str) -> Response:
         raise PackageNotFound(f"no model {name[:100]!r}; {' '.join(hints)}")
     default = state.store.serving(name)
     card = {"card": json.loads(default.card.to_json())} if default else {}
-    return JSONResponse(ModelDetail(**_describe(state.store, name), **card).model_dump(exclude_unset=True))
+    return JSONResponse(ModelDetail(**describe_model(state.store, name), **card).model_dump(exclude_unset=True))
 
 
-def _describe(store: ModelStore, name: str) -> dict[str, Any]:
+def describe_models(store: ModelStore) -> dict[str, Any]:
+    """Return the fields of `Models`."""
+    models = [Model(**describe_model(store, name)) for name in (store.catalog or Catalog()).all_names]
+    return {"models": models, "problems": store.problems(), "default_model": store.default.name}
+
+
+def describe_model(store: ModelStore, name: str) -> dict[str, Any]:
     """Return the fields of `Model`."""
     catalog, default = store.catalog or Catalog(), store.serving(name)
     usable = [_version(store, package) for package in catalog.packages.values() if package.name == name]

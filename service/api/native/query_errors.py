@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from starlette.responses import Response
 
 from model_zoo.contract.expectation import expectation
 from model_zoo.contract.suggest import did_you_mean
 from service.api.errors import InvalidQuery
-from service.api.native.schemas import DetectQuery
 from service.api.problems import respond
 
 # Names that other detectors and APIs use.
@@ -31,30 +31,38 @@ FIXED: Final[Mapping[str, str]] = {
     **dict.fromkeys(("format", "output", "visualize"), "the Accept header chooses JSON or a drawn JPEG"),
     **dict.fromkeys(("device", "half", "batch"), "settings of the server decide this"),
     **dict.fromkeys(("image", "images", "img", "file", "source", "url", "image_url"), "the body has the image"),
-    **dict.fromkeys(("api_key", "apikey", "key", "token"), "the server needs no key"),
+    **dict.fromkeys(("api_key", "apikey", "key", "token"), "a key belongs in the header Authorization: Bearer KEY"),
     "augment": "test-time augmentation is not available",
 }
 _MAX_INPUT: Final = 100
 _MAX_FAULTS: Final = 10
 
 
-async def handle(_: Request, error: Exception) -> Response:
+async def handle(request: Request, error: Exception) -> Response:
     """Answer a query that FastAPI refused, with the signature of Starlette's handlers."""
     assert isinstance(error, RequestValidationError)
-    return respond(InvalidQuery([_describe(fault) for fault in error.errors()[:_MAX_FAULTS]]))
+    known = _parameters(request.scope["route"])
+    return respond(InvalidQuery([_describe(fault, known) for fault in error.errors()[:_MAX_FAULTS]]))
 
 
-def _describe(fault: Mapping[str, Any]) -> dict[str, str]:
+def _parameters(route: APIRoute) -> list[str]:
+    """Return the query parameters of a route that has them in one model."""
+    models = [parameter.field_info.annotation for parameter in route.dependant.query_params]
+    return [name for model in models for name in getattr(model, "model_fields", ())]
+
+
+def _describe(fault: Mapping[str, Any], known: Sequence[str]) -> dict[str, str]:
     where = ".".join(map(str, fault["loc"]))[:_MAX_INPUT]
     if fault["type"] == "extra_forbidden":
-        return {"where": where, "reason": _unknown(str(fault["loc"][-1]))}
+        return {"where": where, "reason": _unknown(str(fault["loc"][-1]), known)}
     return {"where": where, "reason": f"{expectation(fault['msg'])}; got {str(fault['input'])[:_MAX_INPUT]!r}"}
 
 
-def _unknown(name: str) -> str:
+def _unknown(name: str, known: Sequence[str]) -> str:
     key = name.lower().replace("-", "_")[:_MAX_INPUT]
     key = key.replace("_threshold", "_thres").replace("_thresh", "_thres")
-    if synonym := SYNONYMS.get(key) or SYNONYMS.get(key.removeprefix("min_").removesuffix("_thres")):
+    synonym = SYNONYMS.get(key) or SYNONYMS.get(key.removeprefix("min_").removesuffix("_thres"))
+    if synonym in known:
         return f"unknown parameter; did you mean {synonym}?"
-    hint = FIXED.get(key) or did_you_mean(key, DetectQuery.model_fields)
-    return f"unknown parameter; {hint or 'expected one of ' + ', '.join(DetectQuery.model_fields)}"
+    hint = (FIXED.get(key) if "score" in known else None) or did_you_mean(key, known)
+    return f"unknown parameter; {hint or 'expected one of ' + ', '.join(known)}"

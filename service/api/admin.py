@@ -1,0 +1,300 @@
+"""/admin: change models and their versions at run time, with an API key of the scope `admin`.
+
+Changes go through the repository, so that they outlive the server and other servers of the repository follow. Loads and
+unloads concern this server only. The answer to a change shows the state after it, and each change is one line of the
+log: who, what, from, to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, Query, Request
+from pydantic import BaseModel, ConfigDict
+from starlette.responses import JSONResponse, Response
+
+from model_zoo.contract import typed_json
+from model_zoo.contract.errors import ChangeRefused, LineageError, PackageError, PackageNotFound
+from model_zoo.contract.folders import VERSION
+from model_zoo.contract.repository import LATEST, Repository
+from model_zoo.contract.rollout import parse_rollout, read_rollout
+from model_zoo.contract.set_rollout import remove_rollout, set_rollout
+from service.api.context import CLIENT, read_context
+from service.api.json_body import documented_body, read_json
+from service.api.native.models import describe_model, describe_models
+from service.api.native.schemas import Model, Models
+from service.api.problems import documented
+from service.inference.bundled import is_bundled
+from service.inference.request import RequestContext
+from service.state import AppState
+
+LOG = logging.getLogger(__name__)
+ALIAS_SCHEMA: Final = {
+    "type": "object",
+    "required": ["version"],
+    "additionalProperties": False,
+    "properties": {"version": {"type": "integer", "minimum": 1}},
+}
+_VERSION_SCHEMA: Final = {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string"}]}
+_PERCENT_SCHEMA: Final = {"type": "number", "minimum": 0, "maximum": 100}
+ROLLOUT_SCHEMA: Final[dict[str, Any]] = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "schema_version": {"const": 1},
+        "stable": _VERSION_SCHEMA,
+        "canary": {
+            "type": "object",
+            "required": ["version"],
+            "additionalProperties": False,
+            "properties": {
+                "version": _VERSION_SCHEMA,
+                "percent": _PERCENT_SCHEMA,
+                "header": {
+                    "type": "object",
+                    "required": ["name"],
+                    "additionalProperties": False,
+                    "properties": {"name": {"type": "string"}, "value": {"type": "string"}},
+                },
+                "sticky": {"type": "string"},
+            },
+        },
+        "shadow": {
+            "type": "object",
+            "required": ["version"],
+            "additionalProperties": False,
+            "properties": {"version": _VERSION_SCHEMA, "percent": _PERCENT_SCHEMA},
+        },
+    },
+}
+RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
+    "4XX": documented("The change is refused, and nothing has changed"),
+    503: documented("Not ready; try again after Retry-After seconds"),
+}
+router = APIRouter(prefix="/admin", tags=["admin"], responses=RESPONSES)
+
+
+@dataclass(frozen=True)
+class AliasTarget:
+    """Body of a change of an alias."""
+
+    version: int
+    """Version that the alias will mean."""
+
+
+class RemoveQuery(BaseModel):
+    """Query of a removal."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    force: bool = False
+    """Also remove the aliases that point to the version, and the model with its last version."""
+
+
+class Status(Models):
+    """The models, their repository, what is degraded, and the settings in force."""
+
+    repository: str
+    degraded: list[str]
+    settings: dict[str, Any]
+
+
+class Change(BaseModel):
+    """A change, and the model after it. `model` is null if the model was removed."""
+
+    change: str
+    before: Any
+    after: Any
+    model: Model | None
+
+
+class Admin:
+    """A request for administration: the state of the server, who asks, and until when."""
+
+    def __init__(self, request: Request) -> None:
+        self.state: AppState = request.state.service
+        self.context: RequestContext = read_context(request, self.state.settings.timeout)
+        self.key = str(request.scope.get(CLIENT, self.context.client))
+
+    @property
+    def repository(self) -> Repository:
+        """The repository to change.
+
+        Raises:
+            ChangeRefused: it is the bundled one.
+        """
+        repository = self.state.store.repository
+        if is_bundled(repository):
+            raise ChangeRefused("the bundled model cannot be changed; publish one to ./models, or set --repository")
+        return repository
+
+    async def refresh(self) -> None:
+        """Read the repository again. What is still loading at the deadline continues in the background."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(self.context.deadline):
+                await self.state.store.refresh()
+
+    def answer(self, name: str, change: str, before: object, after: object) -> Response:
+        """Log a change and describe the model after it."""
+        fields = {"key": self.key, "change": change, "before": before, "after": after}
+        LOG.info("admin change", extra={"fields": fields})
+        store = self.state.store
+        known = store.catalog is not None and name in store.catalog.all_names
+        model = Model(**describe_model(store, name)) if known else None
+        return JSONResponse(Change(change=change, before=before, after=after, model=model).model_dump())
+
+
+async def read_admin(request: Request) -> Admin:
+    """Return what a request asks for, in the event loop."""
+    return Admin(request)
+
+
+Asked = Annotated[Admin, Depends(read_admin)]
+
+
+async def _write(admin: Admin, change: Callable[..., object], *arguments: object) -> None:
+    """Change the repository in a thread, and read it again."""
+    await asyncio.to_thread(change, *arguments)
+    await admin.refresh()
+
+
+@router.get("", responses={200: {"model": Status}})
+async def show_status(admin: Asked) -> Response:
+    """Show the states of all models with reasons, and the settings in force."""
+    store = admin.state.store
+    status = Status(
+        **describe_models(store),
+        repository=str(store.repository.root.absolute()),
+        degraded=store.degraded(),
+        settings=admin.state.settings.model_dump(mode="json"),
+    )
+    return JSONResponse(status.model_dump())
+
+
+@router.post("/refresh", responses={200: {"model": Models}})
+async def refresh(admin: Asked) -> Response:
+    """Read the repository now instead of at the next poll."""
+    await admin.refresh()
+    return JSONResponse(Models(**describe_models(admin.state.store)).model_dump())
+
+
+@router.put(
+    "/models/{name}/aliases/{alias}",
+    openapi_extra=documented_body(ALIAS_SCHEMA),
+    responses={200: {"model": Change}},
+)
+async def set_alias(request: Request, admin: Asked, name: str, alias: str) -> Response:
+    """Create an alias, or move it to another version."""
+    body = await read_json(request, admin.context.deadline)
+    version = AliasTarget(**typed_json.read_fields(AliasTarget, body)).version
+    repository = admin.repository
+    before = (await asyncio.to_thread(repository.aliases, name)).get(alias)
+    await _write(admin, repository.set_alias, name, alias, version)
+    return admin.answer(name, f"set alias {name}@{alias}", before, version)
+
+
+@router.delete("/models/{name}/aliases/{alias}", responses={200: {"model": Change}})
+async def remove_alias(admin: Asked, name: str, alias: str) -> Response:
+    """Remove an alias. Its version stays."""
+    repository = admin.repository
+    before = (await asyncio.to_thread(repository.aliases, name)).get(alias)
+    await _write(admin, repository.remove_alias, name, alias)
+    return admin.answer(name, f"remove alias {name}@{alias}", before, None)
+
+
+@router.delete("/models/{name}/versions/{version}", responses={200: {"model": Change}})
+async def remove_version(admin: Asked, name: str, version: str, query: Annotated[RemoveQuery, Query()]) -> Response:
+    """Remove a version by its number. It is refused for the last one and while an alias or a policy names it."""
+    repository = admin.repository
+    if not VERSION.fullmatch(version):
+        raise PackageNotFound(f"version: expected a number, such as 3; got {version[:100]!r}")
+
+    def remove() -> None:
+        repository.remove(name, int(version), force=query.force)
+
+    await _write(admin, remove)
+    return admin.answer(name, f"remove {name}@{version}", int(version), None)
+
+
+@router.post("/models/{name}/load", responses={200: {"model": Change}})
+async def load(admin: Asked, name: str) -> Response:
+    """Load the version that the bare name means, also after an unload or a failed load."""
+    return await _load(admin, name, name)
+
+
+@router.post("/models/{name}/versions/{version}/load", responses={200: {"model": Change}})
+async def load_version(admin: Asked, name: str, version: str) -> Response:
+    """Load a version or the version of an alias, also after an unload or a failed load."""
+    return await _load(admin, name, f"{name}@{version}")
+
+
+async def _load(admin: Admin, name: str, reference: str) -> Response:
+    package = await admin.state.store.load(reference, admin.context)
+    return admin.answer(name, f"load {reference}", None, package.version)
+
+
+@router.post("/models/{name}/unload", responses={200: {"model": Change}})
+async def unload(admin: Asked, name: str) -> Response:
+    """Unload all versions of a model. They stay unloaded until they are loaded again or the server restarts."""
+    return await _unload(admin, name, name)
+
+
+@router.post("/models/{name}/versions/{version}/unload", responses={200: {"model": Change}})
+async def unload_version(admin: Asked, name: str, version: str) -> Response:
+    """Unload a version. It stays unloaded until it is loaded again or the server restarts."""
+    return await _unload(admin, name, f"{name}@{version}")
+
+
+async def _unload(admin: Admin, name: str, reference: str) -> Response:
+    unloaded = await admin.state.store.unload(reference)
+    return admin.answer(name, f"unload {reference}", sorted(package.version for package in unloaded), None)
+
+
+@router.get("/models/{name}/rollout", responses={200: {"content": {"application/json": {"schema": ROLLOUT_SCHEMA}}}})
+async def show_rollout(admin: Asked, name: str) -> Response:
+    """Show the rollout policy of a model, {} without one."""
+    return JSONResponse(await asyncio.to_thread(_policy, admin.state.store.repository, name) or {})
+
+
+@router.put(
+    "/models/{name}/rollout",
+    openapi_extra=documented_body(ROLLOUT_SCHEMA),
+    responses={200: {"model": Change}},
+)
+async def put_rollout(request: Request, admin: Asked, name: str) -> Response:
+    """Replace the rollout policy of a model: stable, canary and shadow version."""
+    rollout = parse_rollout(await read_json(request, admin.context.deadline))
+    repository = admin.repository
+    before = await _readable_policy(repository, name)
+    await _write(admin, set_rollout, repository, name, rollout)
+    return admin.answer(name, f"set rollout {name}", before, rollout.to_document())
+
+
+@router.delete("/models/{name}/rollout", responses={200: {"model": Change}})
+async def delete_rollout(admin: Asked, name: str) -> Response:
+    """Remove the rollout policy of a model. The bare name means `stable` again, or the newest version."""
+    repository = admin.repository
+    before = await _readable_policy(repository, name)
+    await _write(admin, remove_rollout, repository, name)
+    return admin.answer(name, f"remove rollout {name}", before, None)
+
+
+def _policy(repository: Repository, name: str) -> dict[str, Any] | None:
+    repository.version_number(name, LATEST)  # reports an unknown model
+    rollout = read_rollout(repository.root / name)
+    return rollout.to_document() if rollout else None
+
+
+async def _readable_policy(repository: Repository, name: str) -> dict[str, Any] | None:
+    """Return the policy before a change. A damaged one can be replaced and removed."""
+    try:
+        return await asyncio.to_thread(_policy, repository, name)
+    except PackageError:
+        raise
+    except LineageError as error:
+        return {"damaged": str(error)}

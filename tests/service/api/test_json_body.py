@@ -1,0 +1,49 @@
+"""Small JSON bodies."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+import pytest
+from starlette.requests import Request
+from starlette.testclient import TestClient
+
+from service.api.errors import BodyTooSlow
+from service.api.json_body import read_json
+from tests.service.app_client import check_problem
+
+ALIAS = "/admin/models/toy/aliases/x"
+JSON = {"Content-Type": "application/json"}
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status", "title", "detail"),
+    [
+        (b"{}", {}, 415, "Unsupported body", "Content-Type: expected application/json; got 'none'"),
+        (b"{}", {"Content-Type": "text/plain"}, 415, "Unsupported body", "got 'text/plain'"),
+        (b"{", JSON, 400, "Bad request", "the body: expected a JSON document; Expecting property name"),
+        (b"", JSON, 400, "Bad request", "the body: expected a JSON document; Expecting value"),
+        (b'{"a": "\xff"}', JSON, 400, "Bad request", "the body: 'utf-8' codec can't decode byte 0xff in position 7"),
+        (b"[" * 60_000, JSON, 400, "Bad request", "the body: expected a JSON document; maximum recursion depth"),
+        (b" " * 65_537, JSON, 413, "Body too large", "expected at most 65,536 bytes of JSON"),
+    ],
+)
+def test_unreadable_bodies_are_refused(
+    admin: TestClient, body: bytes, headers: Mapping[str, str], status: int, title: str, detail: str
+) -> None:
+    response = admin.put(ALIAS, content=body, headers=headers)
+    assert detail in check_problem(response, status, title)
+
+
+def test_slow_body_is_refused() -> None:
+    async def never() -> dict[str, object]:
+        await asyncio.sleep(60)
+        return {}
+
+    async def read() -> None:
+        scope = {"type": "http", "headers": [(b"content-type", b"application/json")]}
+        await read_json(Request(scope, never), asyncio.get_running_loop().time() + 0.01)
+
+    with pytest.raises(BodyTooSlow, match="did not arrive in time"):
+        asyncio.run(read())
