@@ -11,11 +11,9 @@ import asyncio
 import logging
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Query, Request
-from pydantic import BaseModel, ConfigDict
 from starlette.responses import JSONResponse, Response
 
 from model_zoo.contract import typed_json
@@ -24,6 +22,7 @@ from model_zoo.contract.folders import VERSION
 from model_zoo.contract.repository import LATEST, Repository
 from model_zoo.contract.rollout import parse_rollout, read_rollout
 from model_zoo.contract.set_rollout import remove_rollout, set_rollout
+from service.api.admin_schemas import ALIAS_SCHEMA, ROLLOUT_SCHEMA, AliasTarget, Change, RemoveQuery, Status
 from service.api.context import CLIENT, read_context
 from service.api.json_body import documented_body, read_json
 from service.api.native.models import describe_model, describe_models
@@ -34,83 +33,11 @@ from service.inference.request import RequestContext
 from service.state import AppState
 
 LOG = logging.getLogger(__name__)
-ALIAS_SCHEMA: Final = {
-    "type": "object",
-    "required": ["version"],
-    "additionalProperties": False,
-    "properties": {"version": {"type": "integer", "minimum": 1}},
-}
-_VERSION_SCHEMA: Final = {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string"}]}
-_PERCENT_SCHEMA: Final = {"type": "number", "minimum": 0, "maximum": 100}
-ROLLOUT_SCHEMA: Final[dict[str, Any]] = {
-    "type": "object",
-    "additionalProperties": False,
-    "properties": {
-        "schema_version": {"const": 1},
-        "stable": _VERSION_SCHEMA,
-        "canary": {
-            "type": "object",
-            "required": ["version"],
-            "additionalProperties": False,
-            "properties": {
-                "version": _VERSION_SCHEMA,
-                "percent": _PERCENT_SCHEMA,
-                "header": {
-                    "type": "object",
-                    "required": ["name"],
-                    "additionalProperties": False,
-                    "properties": {"name": {"type": "string"}, "value": {"type": "string"}},
-                },
-                "sticky": {"type": "string"},
-            },
-        },
-        "shadow": {
-            "type": "object",
-            "required": ["version"],
-            "additionalProperties": False,
-            "properties": {"version": _VERSION_SCHEMA, "percent": _PERCENT_SCHEMA},
-        },
-    },
-}
 RESPONSES: Final[dict[int | str, dict[str, Any]]] = {
     "4XX": documented("The change is refused, and nothing has changed"),
     503: documented("Not ready; try again after Retry-After seconds"),
 }
 router = APIRouter(prefix="/admin", tags=["admin"], responses=RESPONSES)
-
-
-@dataclass(frozen=True)
-class AliasTarget:
-    """Body of a change of an alias."""
-
-    version: int
-    """Version that the alias will mean."""
-
-
-class RemoveQuery(BaseModel):
-    """Query of a removal."""
-
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
-
-    force: bool = False
-    """Also remove the aliases that point to the version, and the model with its last version."""
-
-
-class Status(Models):
-    """The models, their repository, what is degraded, and the settings in force."""
-
-    repository: str
-    degraded: list[str]
-    settings: dict[str, Any]
-
-
-class Change(BaseModel):
-    """A change, and the model after it. `model` is null if the model was removed."""
-
-    change: str
-    before: Any
-    after: Any
-    model: Model | None
 
 
 class Admin:

@@ -1,0 +1,83 @@
+"""Bodies, queries and answers of /admin, with the JSON schemas for its documentation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict
+
+from service.api.native.schemas import Model, Models
+
+ALIAS_SCHEMA: Final = {
+    "type": "object",
+    "required": ["version"],
+    "additionalProperties": False,
+    "properties": {"version": {"type": "integer", "minimum": 1}},
+}
+_VERSION_SCHEMA: Final = {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string"}]}
+_PERCENT_SCHEMA: Final = {"type": "number", "minimum": 0, "maximum": 100}
+ROLLOUT_SCHEMA: Final[dict[str, Any]] = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "schema_version": {"const": 1},
+        "stable": _VERSION_SCHEMA,
+        "canary": {
+            "type": "object",
+            "required": ["version"],
+            "additionalProperties": False,
+            "properties": {
+                "version": _VERSION_SCHEMA,
+                "percent": _PERCENT_SCHEMA,
+                "header": {
+                    "type": "object",
+                    "required": ["name"],
+                    "additionalProperties": False,
+                    "properties": {"name": {"type": "string"}, "value": {"type": "string"}},
+                },
+                "sticky": {"type": "string"},
+            },
+        },
+        "shadow": {
+            "type": "object",
+            "required": ["version"],
+            "additionalProperties": False,
+            "properties": {"version": _VERSION_SCHEMA, "percent": _PERCENT_SCHEMA},
+        },
+    },
+}
+
+
+@dataclass(frozen=True)
+class AliasTarget:
+    """Body of a change of an alias."""
+
+    version: int
+    """Version that the alias will mean."""
+
+
+class RemoveQuery(BaseModel):
+    """Query of a removal."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    force: bool = False
+    """Also remove the aliases that point to the version, and the model with its last version."""
+
+
+class Status(Models):
+    """The models, their repository, what is degraded, and the settings in force."""
+
+    repository: str
+    degraded: list[str]
+    settings: dict[str, Any]
+
+
+class Change(BaseModel):
+    """A change, and the model after it. `model` is null if the model was removed."""
+
+    change: str
+    before: Any
+    after: Any
+    model: Model | None
