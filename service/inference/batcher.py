@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Generic, TypeVar
 
@@ -41,6 +41,10 @@ class BatchResult(Generic[Result]):
     """Seconds the batch took."""
     batch_size: int
     """Number of items in the batch."""
+    batch: int = field(default=0, compare=False)
+    """Number of the batch, counted from 1 for each batcher."""
+    position: int = field(default=0, compare=False)
+    """Index of the item in the batch."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,7 @@ class Batcher(Generic[Item, Result]):
         self._queue: FairQueue[_Ticket[Item, Result]] = FairQueue(queue_size)
         self._running: set[Outcomes[Result]] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._batches = 0
         self._closing = False
 
     @property
@@ -170,7 +175,8 @@ class Batcher(Generic[Item, Result]):
         loop = asyncio.get_running_loop()
         future = loop.run_in_executor(self._pool, self._attempt, [ticket.item for ticket in batch])
         self._running.add(future)
-        future.add_done_callback(partial(self._finish, batch, loop.time()))
+        self._batches += 1
+        future.add_done_callback(partial(self._finish, batch, self._batches, loop.time()))
 
     def _attempt(self, items: Sequence[Item]) -> list[Result | Exception]:
         """Run a batch. If it fails, run its items one by one so that only the faulty ones fail."""
@@ -184,18 +190,18 @@ class Batcher(Generic[Item, Result]):
                 return [error]
             return [outcome for item in items for outcome in self._attempt([item])]
 
-    def _finish(self, batch: list[_Ticket[Item, Result]], started: float, done: Outcomes[Result]) -> None:
+    def _finish(self, batch: list[_Ticket[Item, Result]], number: int, started: float, done: Outcomes[Result]) -> None:
         """Set the outcome of every item of a finished batch and start the next batch."""
         self._running.remove(done)
         run_seconds = asyncio.get_running_loop().time() - started
-        for ticket, outcome in zip(batch, done.result(), strict=True):
+        for position, (ticket, outcome) in enumerate(zip(batch, done.result(), strict=True)):
             if ticket.future.done():
                 continue
             if isinstance(outcome, Exception):
                 ticket.future.set_exception(outcome)
             else:
-                result = BatchResult(outcome, started - ticket.arrived, run_seconds, len(batch))
-                ticket.future.set_result(result)
+                waited = started - ticket.arrived
+                ticket.future.set_result(BatchResult(outcome, waited, run_seconds, len(batch), number, position))
         self._dispatch()
 
     def _refuse(self, ticket: _Ticket[Item, Result]) -> None:

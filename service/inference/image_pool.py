@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeVar
 
 import cv2
 import numpy as np
@@ -14,7 +14,7 @@ from model_zoo.contract.detections import Detections
 from model_zoo.contract.drawing import draw
 from model_zoo.contract.errors import ImageTooLarge
 from model_zoo.contract.images import DEFAULT_LIMITS, ImageLimits, decode_image
-from service.inference.batcher import Batcher
+from service.inference.batcher import Batcher, BatchResult
 from service.inference.errors import DecodeQueueFull
 from service.inference.request import RequestContext
 
@@ -30,14 +30,24 @@ class ImagePool:
     """
 
     def __init__(self, threads: int, queue_size: int, limits: ImageLimits = DEFAULT_LIMITS) -> None:
-        self._limits = limits
+        self.threads, self._limits = threads, limits
         self._jobs: Batcher[Job, Any] = Batcher(
             _run, workers=threads, queue_size=queue_size, stage="decoding", queue_full=DecodeQueueFull
         )
 
-    async def decode(self, data: bytes, transform: Callable[[NDArray[np.uint8]], T], context: RequestContext) -> T:
-        """Decode an image file and return `transform(image)`, computed in the same thread."""
-        return await self._submit(partial(_decode, data, self._limits, transform), context)
+    @property
+    def waiting(self) -> int:
+        """Number of images that wait to be decoded or drawn."""
+        return self._jobs.waiting
+
+    async def decode(
+        self, data: bytes, transform: Callable[[NDArray[np.uint8]], T], context: RequestContext, model: str = ""
+    ) -> BatchResult[T]:
+        """Decode an image file and return `transform(image)`, computed in the same thread.
+
+        The images of a client for one `model` take turns with all others.
+        """
+        return await self._jobs.submit(partial(_decode, data, self._limits, transform), context, share=model)
 
     async def draw(
         self, data: bytes, detections: Detections, class_names: Sequence[str], context: RequestContext
@@ -46,14 +56,12 @@ class ImagePool:
 
         The file is decoded again: keeping the pixels of all waiting images would need too much memory.
         """
-        return await self._submit(partial(_draw, data, self._limits, detections, class_names), context)
+        job = partial(_draw, data, self._limits, detections, class_names)
+        return bytes((await self._jobs.submit(job, context)).value)
 
     async def close(self) -> None:
         """Finish the accepted images and end the threads."""
         await self._jobs.close()
-
-    async def _submit(self, job: Callable[[], T], context: RequestContext) -> T:
-        return cast(T, (await self._jobs.submit(job, context)).value)
 
 
 def _run(jobs: Sequence[Job]) -> list[Any]:

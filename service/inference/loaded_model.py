@@ -13,7 +13,10 @@ from model_zoo.contract.detections import Detections
 from model_zoo.contract.package import Package
 from model_zoo.contract.pipeline import ModelInput, Query, choose_canvas, collate, postprocess, preprocess
 from model_zoo.runtime.base import Engine, EngineOptions, OpenEngine
+from model_zoo.runtime.golden import check_golden
+from service.inference.admission import Admission
 from service.inference.batcher import Batcher, BatchingOptions, BatchResult
+from service.inference.engine_guard import EngineGuard, EngineState
 from service.inference.errors import InferenceQueueFull
 from service.inference.request import RequestContext
 
@@ -26,6 +29,7 @@ class LoadedModel:
     def __init__(self, package: Package, engine: Engine, batching: BatchingOptions) -> None:
         self.package, self.engine = package, engine
         self.card = package.card
+        self.admission = Admission()
         self._batcher: Batcher[Job, Detections] = Batcher(
             self._run,
             workers=engine.workers,
@@ -39,6 +43,16 @@ class LoadedModel:
         self._idle = asyncio.Event()
         self._idle.set()
 
+    @property
+    def engine_state(self) -> EngineState:
+        """Return whether the engine works, was replaced, or has failed."""
+        return self.engine.state if isinstance(self.engine, EngineGuard) else "ok"
+
+    @property
+    def problem(self) -> str | None:
+        """Return why the engine cannot run, or None if it can or is being replaced for the first time."""
+        return self.engine.problem if isinstance(self.engine, EngineGuard) else None
+
     def preprocess(self, image: NDArray[np.uint8]) -> ModelInput:
         """Letterbox an RGB image (H, W, 3) onto the smallest canvas that the engine keeps ready for it."""
         height, width = image.shape[:2]
@@ -50,6 +64,7 @@ class LoadedModel:
         Raises:
             InferenceQueueFull: too many images wait for this model.
             DeadlineExceeded: there was no result in time.
+            EngineFailed: the engine hung or died twice on the image, or is being replaced.
             ShuttingDown: the model is being unloaded at shutdown.
         """
         return await self._batcher.submit((model_input, query), context, group=model_input.geometry.canvas)
@@ -80,17 +95,26 @@ class LoadedModel:
         ]
 
 
-def load_verified(open_engine: OpenEngine, options: EngineOptions, package: Package, *, warm_up: bool = True) -> Engine:
-    """Verify a package's files, open an engine for it and warm it up.
+def load_verified(
+    open_engine: OpenEngine,
+    options: EngineOptions,
+    package: Package,
+    *,
+    warm_up: bool = True,
+    verify_on_load: bool = True,
+) -> Engine:
+    """Verify a package's files, open an engine for it, warm it up, and run the golden images.
 
     Raises:
-        LineageError: a file is damaged, or the engine cannot load the model.
+        LineageError: a file is damaged, the engine cannot load the model, or its detections are wrong.
     """
     package.verify()
     engine = open_engine(package, options)
     try:
         if warm_up:
             engine.warm_up()
+        if verify_on_load:
+            check_golden(package, engine)
     except Exception:
         engine.close()
         raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from model_zoo.contract import pipeline
@@ -12,10 +13,13 @@ from model_zoo.contract.detections import Detections
 from model_zoo.contract.errors import ImageError
 from model_zoo.contract.letterbox import Size
 from model_zoo.contract.package import Package
+from service.inference.admission import Slots
+from service.inference.batcher import BatchResult
 from service.inference.image_pool import ImagePool
 from service.inference.loaded_model import LoadedModel
 from service.inference.model_store import ModelStore
 from service.inference.request import RequestContext
+from service.inference.shadow import Shadow
 from service.telemetry.metrics import Metrics
 
 
@@ -79,18 +83,23 @@ class DetectResult:
 class DetectionService:
     """Detects objects with the models of a store. Usable from one event loop."""
 
-    def __init__(self, store: ModelStore, images: ImagePool, metrics: Metrics | None = None) -> None:
+    def __init__(
+        self, store: ModelStore, images: ImagePool, metrics: Metrics | None = None, shadow: Shadow | None = None
+    ) -> None:
         self._store, self._images, self._metrics = store, images, metrics or Metrics()
+        self.shadow = shadow
 
     async def check(self, reference: str | None, query: QueryOptions, context: RequestContext) -> None:
-        """Load the model and check the query against its card, before the images are received.
+        """Load the model, and check the query and the expected wait, before the images are received.
 
         Raises:
             LineageError: the model is unknown or unusable, or the query is out of range.
             NotReady: the model is still loading.
+            WaitTooLong: an image is not expected to be answered in time.
         """
         async with self._store.lease(reference, context) as model:
             query.resolve(model.card)
+            model.admission.check(1, context)
 
     async def detect(
         self, images: Sequence[bytes], reference: str | None, query: QueryOptions, context: RequestContext
@@ -102,6 +111,7 @@ class DetectionService:
         Raises:
             LineageError: the model is unknown or unusable, or the query is out of range.
             NotReady: the model is still loading.
+            WaitTooLong: the request is not expected to be answered in time.
             QueueFull: too many images wait to be decoded or for the model.
             DeadlineExceeded: the deadline passed.
             ShuttingDown: the server is stopping.
@@ -109,11 +119,16 @@ class DetectionService:
         async with self._store.lease(reference, context) as model:
             resolved = query.resolve(model.card)
             try:
-                async with asyncio.TaskGroup() as group:
-                    tasks = [group.create_task(self._detect_one(model, data, resolved, context)) for data in images]
+                observed = self.shadow.primary() if self.shadow else nullcontext()
+                with model.admission.admit(len(images), context) as slots, observed:
+                    async with asyncio.TaskGroup() as group:
+                        work = [self._detect_one(model, data, resolved, context, slots) for data in images]
+                        tasks = [group.create_task(image) for image in work]
             except ExceptionGroup as errors:
                 raise errors.exceptions[0] from None
-            return DetectResult(model.package, [task.result() for task in tasks])
+            result = DetectResult(model.package, [task.result() for task in tasks])
+        self._offer_shadow(images, reference, query, context, result)
+        return result
 
     async def draw(
         self, image: bytes, detections: Detections, class_names: Sequence[str], context: RequestContext
@@ -130,17 +145,53 @@ class DetectionService:
     async def close(self) -> None:
         """Finish the accepted images and unload all models."""
         await self._images.close()
+        if self.shadow:
+            await self.shadow.close()
         await self._store.close()
 
+    def _offer_shadow(
+        self,
+        images: Sequence[bytes],
+        reference: str | None,
+        query: QueryOptions,
+        context: RequestContext,
+        result: DetectResult,
+    ) -> None:
+        if self.shadow:
+            pairs = zip(images, result.images, strict=True)
+            answers = [(data, image.detections) for data, image in pairs if isinstance(image, ImageResult)]
+            reference = reference or self._store.default.name or ""
+            self.shadow.offer(reference, answers, result.package, query.resolve, context)
+
     async def _detect_one(
-        self, model: LoadedModel, data: bytes, query: pipeline.Query, context: RequestContext
+        self, model: LoadedModel, data: bytes, query: pipeline.Query, context: RequestContext, slots: Slots
     ) -> ImageResult | ImageError:
-        loop = asyncio.get_running_loop()
-        started = loop.time()
         try:
-            model_input = await self._images.decode(data, model.preprocess, context)
+            decoded = await self._images.decode(data, model.preprocess, context, model.package.name)
+            result = await model.detect(decoded.value, query, context)
         except ImageError as error:
             return error
-        decoded = loop.time() - started
-        result = await model.detect(model_input, query, context)
-        return ImageResult(model_input.geometry.image, result.value, decoded, result.queue_seconds, result.run_seconds)
+        finally:
+            slots.release()
+        self._record(model, decoded, result)
+        decode_seconds = decoded.queue_seconds + decoded.run_seconds
+        size = decoded.value.geometry.image
+        return ImageResult(size, result.value, decode_seconds, result.queue_seconds, result.run_seconds)
+
+    def _record(
+        self, model: LoadedModel, decoded: BatchResult[pipeline.ModelInput], result: BatchResult[Detections]
+    ) -> None:
+        """Record the stages of an image in the metrics, and its work for the admission of others."""
+        decode_share = decoded.run_seconds / self._images.threads
+        infer_share = result.run_seconds / (result.batch_size * model.engine.workers)
+        model.admission.record(max(decode_share, infer_share), decoded.run_seconds + result.run_seconds)
+        name = model.package.name
+        stages = {
+            "decode": decoded.queue_seconds + decoded.run_seconds,
+            "queue": result.queue_seconds,
+            "infer": result.run_seconds,
+        }
+        for stage, seconds in stages.items():
+            self._metrics.stage_seconds.labels(name, stage).observe(seconds)
+        if not result.position:
+            self._metrics.batch_images.labels(name).observe(result.batch_size)

@@ -27,7 +27,7 @@ def later(seconds: float = PATIENCE) -> RequestContext:
 def test_decode_returns_the_transformed_image() -> None:
     async def run() -> None:
         pool = ImagePool(threads=1, queue_size=1)
-        image = await pool.decode(png(flat(1, 2, 3)), lambda image: image, later())
+        image = (await pool.decode(png(flat(1, 2, 3)), lambda image: image, later())).value
         np.testing.assert_array_equal(image, flat(1, 2, 3))
         with pytest.raises(UnsupportedImage):
             await pool.decode(b"no image", lambda image: image, later())
@@ -41,7 +41,8 @@ def test_decode_returns_the_transformed_image() -> None:
 def test_decode_transforms_in_the_thread_of_the_pool() -> None:
     async def threads() -> set[int]:
         pool = ImagePool(threads=1, queue_size=4)
-        used = {await pool.decode(png(flat(n)), lambda _: threading.get_ident(), later()) for n in range(3)}
+        answers = [await pool.decode(png(flat(n)), lambda _: threading.get_ident(), later()) for n in range(3)]
+        used = {answer.value for answer in answers}
         await pool.close()
         return used
 
@@ -68,7 +69,7 @@ def test_decode_checks_limits_queue_and_deadline() -> None:
         with pytest.raises(DeadlineExceeded):
             await waiting
         gate.set()
-        assert await running == 1
+        assert (await running).value == 1
         with pytest.raises(ImageTooLarge):
             await pool.decode(png(flat(1, size=(65, 64))), wait, later())
         await pool.close()

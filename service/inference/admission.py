@@ -1,0 +1,111 @@
+"""Admission by expected wait: refuse at once what cannot be answered before its deadline.
+
+The expected time of a request is the work ahead of it plus its own. Ahead are the unfinished images that the fair order
+serves first: those of higher priority and of the same client. Other clients count with no more than this one has. Work
+per image is measured, and follows the load. An idle model always admits, so a bad measurement cannot last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from service.inference.errors import WaitTooLong
+from service.inference.fair_queue import Flow, flow_of
+from service.inference.request import RequestContext
+
+
+@dataclass
+class Estimate:
+    """Running mean and mean deviation, with the gains of RFC 6298 (section 2)."""
+
+    mean: float = 0.0
+    """Mean of the samples, 0 before the first one."""
+    deviation: float = 0.0
+    """Mean absolute deviation."""
+
+    @property
+    def bound(self) -> float:
+        """A value that few samples exceed: the mean plus 4 deviations."""
+        return self.mean + 4 * self.deviation
+
+    def add(self, sample: float) -> None:
+        """Take a sample into account."""
+        if not self.mean:
+            self.mean, self.deviation = sample, sample / 2
+        else:
+            self.deviation += (abs(sample - self.mean) - self.deviation) / 4
+            self.mean += (sample - self.mean) / 8
+
+
+@dataclass
+class Slots:
+    """The unfinished images of one request."""
+
+    unfinished: Counter[Flow]
+    """Unfinished images of all requests."""
+    flow: Flow
+    """The flow of this request."""
+    images: int
+    """Unfinished images of this request."""
+
+    def release(self, images: int = 1) -> None:
+        """Count images as finished."""
+        self.images -= images
+        self.unfinished[self.flow] -= images
+        if not self.unfinished[self.flow]:
+            del self.unfinished[self.flow]
+
+
+class Admission:
+    """Admits the requests of one model."""
+
+    def __init__(self) -> None:
+        self._unfinished: Counter[Flow] = Counter()
+        self._work, self._latency = Estimate(), Estimate()
+
+    def record(self, work: float, latency: float) -> None:
+        """Record a finished image: its seconds of the model's full capacity, and its own seconds without waiting."""
+        self._work.add(work)
+        self._latency.add(latency)
+
+    def check(self, images: int, context: RequestContext) -> None:
+        """Check that a request is expected to be answered in time.
+
+        Raises:
+            WaitTooLong: it is not. `retry_after` is the excess.
+        """
+        if not self._unfinished:
+            return
+        left = context.deadline - asyncio.get_running_loop().time()
+        expected = (self._ahead(flow_of(context), images) + images - 1) * self._work.mean + self._latency.bound
+        if expected > left:
+            times = f"{expected:.2f} s, exceeds the {max(left, 0.0):.2f} s left for the request"
+            raise WaitTooLong(f"the expected time to answer, {times}; try again later", expected - left)
+
+    @contextmanager
+    def admit(self, images: int, context: RequestContext) -> Iterator[Slots]:
+        """Check a request and hold its slots inside the block.
+
+        Raises:
+            WaitTooLong: it cannot be answered in time.
+        """
+        self.check(images, context)
+        slots = Slots(self._unfinished, flow_of(context), images)
+        self._unfinished[slots.flow] += images
+        try:
+            yield slots
+        finally:
+            slots.release(slots.images)
+
+    def _ahead(self, flow: Flow, images: int) -> int:
+        """Return the number of unfinished images that are served before those of a new request."""
+        turns = self._unfinished[flow] + images
+        return sum(
+            count if other.priority < flow.priority or other == flow else min(count, turns)
+            for other, count in self._unfinished.items()
+            if other.priority <= flow.priority
+        )

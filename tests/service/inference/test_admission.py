@@ -1,0 +1,113 @@
+"""Admission by expected wait, on a fake clock."""
+
+from __future__ import annotations
+
+import pytest
+
+from service.inference.admission import Admission, Estimate
+from service.inference.errors import WaitTooLong
+from service.inference.request import Priority, RequestContext
+from tests.service.clock import jump, on_fake_clock
+
+
+def request(deadline: float, client: str = "a", priority: Priority = "normal") -> RequestContext:
+    return RequestContext(deadline, client, priority)
+
+
+def measured(seconds: float = 1.0) -> Admission:
+    """Admission of a model whose images take a second, one at a time."""
+    admission = Admission()
+    for _ in range(50):
+        admission.record(seconds, seconds)
+    return admission
+
+
+@on_fake_clock
+async def test_wait_beyond_the_deadline_is_refused_with_the_excess() -> None:
+    admission = measured()
+    with admission.admit(3, request(100)):
+        admission.check(1, request(4.1))
+        with pytest.raises(WaitTooLong, match=r"4\.00 s, exceeds the 2\.50 s left") as refused:
+            admission.check(1, request(2.5))
+        assert refused.value.retry_after == pytest.approx(1.5, abs=0.01)
+        jump(2)
+        with pytest.raises(WaitTooLong):
+            admission.check(1, request(4.1))  # the time left counts
+
+
+@on_fake_clock
+async def test_idle_model_admits_whatever_was_measured() -> None:
+    admission = measured(100)
+    admission.check(32, request(0.1))
+    with admission.admit(1, request(0.1)), pytest.raises(WaitTooLong):
+        admission.check(1, request(0.1))
+    admission.check(1, request(0.1))
+
+
+@on_fake_clock
+async def test_model_without_a_measurement_admits() -> None:
+    admission = Admission()
+    with admission.admit(1000, request(1)):
+        admission.check(1, request(1))
+
+
+@on_fake_clock
+async def test_own_images_are_part_of_the_work() -> None:
+    admission = measured()
+    with admission.admit(1, request(100)):
+        admission.check(3, request(4.1))
+        with pytest.raises(WaitTooLong):
+            admission.check(4, request(4.1))
+
+
+@on_fake_clock
+async def test_slots_are_held_until_each_image_is_finished() -> None:
+    admission = measured()
+    with admission.admit(4, request(100)) as slots:
+        slots.release(2)
+        admission.check(1, request(3.1))
+        slots.release()
+        admission.check(1, request(2.1))
+        slots.release()
+    assert not admission._unfinished
+
+
+@on_fake_clock
+async def test_client_with_few_images_waits_only_for_its_turn() -> None:
+    admission = measured()
+    with admission.admit(10, request(100, "many")), admission.admit(1, request(100, "one")):
+        admission.check(1, request(4.1, "one"))  # its own one, and two of the other
+        with pytest.raises(WaitTooLong):
+            admission.check(1, request(11.1, "many"))
+        admission.check(1, request(12.1, "many"))
+
+
+@on_fake_clock
+async def test_low_priority_waits_for_all_others_but_not_the_reverse() -> None:
+    admission = measured()
+    with admission.admit(5, request(100, "a", "low")), admission.admit(5, request(100, "b")):
+        admission.check(1, request(6.1, "b"))
+        with pytest.raises(WaitTooLong):
+            admission.check(1, request(6.1, "c", "low"))
+
+
+def test_estimate_follows_a_change_of_load() -> None:
+    estimate = Estimate()
+    for sample in [0.1] * 50:
+        estimate.add(sample)
+    assert estimate.bound == pytest.approx(0.1, rel=0.01)
+    for sample in [1.0] * 40:
+        estimate.add(sample)
+    assert estimate.mean == pytest.approx(1.0, rel=0.01)
+    for sample in [0.1] * 80:
+        estimate.add(sample)
+    assert estimate.bound == pytest.approx(0.1, rel=0.02)
+
+
+def test_bound_grows_with_variation() -> None:
+    steady, varied = Estimate(), Estimate()
+    for number in range(100):
+        steady.add(1.0)
+        varied.add(0.5 + number % 2)
+    assert steady.bound == pytest.approx(1.0)
+    assert varied.bound > 2.5
