@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
+from ipaddress import ip_network
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -17,6 +19,7 @@ from model_zoo.contract.expectation import expectation
 from model_zoo.contract.images import ImageLimits
 from model_zoo.contract.suggest import did_you_mean
 from model_zoo.runtime.base import EngineOptions, Provider, Runtime, Shapes
+from service.telemetry.tracing import is_available
 
 PREFIX = "LINEAGE_"
 MEBIBYTE = 1 << 20
@@ -139,6 +142,13 @@ class Settings(BaseSettings):
         except ValidationError as error:
             raise SettingsError("\n".join(_explain(fault, flags) for fault in error.errors())) from error
 
+    @field_validator("tracing")
+    @classmethod
+    def _can_trace(cls, tracing: bool) -> bool:
+        if tracing and not is_available():
+            raise ValueError("expected the extra otel; install it with: pip install 'yolo-lineage[otel]'")
+        return tracing
+
     @field_validator("cors_origins")
     @classmethod
     def _are_origins(cls, text: str | None) -> str | None:
@@ -155,6 +165,23 @@ class Settings(BaseSettings):
             if not _HEADER.fullmatch(name):
                 raise ValueError(f"expected names such as X-Request-Id, separated by commas; {name!r} is none")
         return text
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, text: str | None) -> str | None:
+        for item in split_list(text or ""):
+            try:
+                ip_network(item)
+            except ValueError as error:
+                example = "expected addresses or networks such as 10.0.0.7,172.16.0.0/12"
+                raise ValueError(f"{example}, separated by commas; {error}") from None
+        return text or None
+
+    @model_validator(mode="after")
+    def _key_belongs_to_certificate(self) -> Self:
+        if self.ssl_keyfile and not self.ssl_certfile:
+            raise ValueError(f"ssl_keyfile ({self.ssl_keyfile}) needs ssl_certfile, the certificate of that key")
+        return self
 
     @model_validator(mode="after")
     def _one_request_fits(self) -> Self:
@@ -173,6 +200,11 @@ class Settings(BaseSettings):
             max_batch=self.max_batch,
             shapes=self.shapes,
         )
+
+    @property
+    def shadow_options(self) -> EngineOptions:
+        """Engine settings of shadow versions: one image at a time, on one thread."""
+        return replace(self.engine_options, workers=1, max_batch=1, threads=1)
 
 
 def split_list(text: str) -> list[str]:

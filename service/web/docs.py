@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 from html import escape
 from typing import Any, Final
@@ -11,16 +13,22 @@ from starlette.responses import HTMLResponse
 
 router = APIRouter(include_in_schema=False)
 
+STYLE: Final = """
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1c1c1c }
+code, pre { font: 14px/1.4 ui-monospace, monospace; background: #f3f3f1; border-radius: 4px; padding: .1em .3em }
+pre { padding: .8rem; overflow-x: auto } table { border-collapse: collapse }
+td, th { text-align: left; vertical-align: top; padding: .2rem 1rem .2rem 0 }
+h2 { margin-top: 2.5rem; border-top: 1px solid #ddd; padding-top: 1rem } b { color: #00695c }
+"""
+POLICY: Final = {
+    "Content-Security-Policy": "default-src 'none'; "
+    f"style-src 'sha256-{base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()}'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+}
 PAGE: Final = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>{title}</title>
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<style>
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1c1c1c }}
-code, pre {{ font: 14px/1.4 ui-monospace, monospace; background: #f3f3f1; border-radius: 4px; padding: .1em .3em }}
-pre {{ padding: .8rem; overflow-x: auto }} table {{ border-collapse: collapse }}
-td, th {{ text-align: left; vertical-align: top; padding: .2rem 1rem .2rem 0 }}
-h2 {{ margin-top: 2.5rem; border-top: 1px solid #ddd; padding-top: 1rem }} b {{ color: #00695c }}
-</style>
+<style>{style}</style>
 <h1>{title} {version}</h1><p>{description}</p>
 <pre>curl -F file=@photo.jpg '{base}detect?score=0.4'
 curl -F file=@photo.jpg -H 'Accept: image/jpeg' '{base}detect' -o drawn.jpg</pre>
@@ -43,7 +51,9 @@ async def page(request: Request) -> HTMLResponse:
     )
     schemas = "".join(_schema(name, schema) for name, schema in openapi["components"]["schemas"].items())
     info = {name: escape(value) for name, value in openapi["info"].items()}
-    return HTMLResponse(PAGE.format(**info, base=escape(str(request.base_url)), operations=operations, schemas=schemas))
+    base = escape(str(request.base_url))
+    text = PAGE.format(**info, style=STYLE, base=base, operations=operations, schemas=schemas)
+    return HTMLResponse(text, headers=POLICY)
 
 
 def _operation(method: str, path: str, operation: dict[str, Any]) -> str:

@@ -11,10 +11,10 @@ from starlette.staticfiles import StaticFiles
 
 FOLDER: Final = Path(__file__).resolve().parent / "static" / "playground"
 SAMPLES: Final = FOLDER / "samples"
-# The user's image is shown from memory (blob:).
+# The user's image is shown from memory (blob:), and the icon is empty (data:).
 POLICY: Final = {
-    "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; style-src-attr 'unsafe-inline'; "
-    "frame-ancestors 'none'; base-uri 'none'; form-action 'none'"
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self' blob: data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 }
 
 router = APIRouter(include_in_schema=False)
