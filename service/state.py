@@ -2,13 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 
 from service.inference.memory import MemoryBudget
 from service.inference.model_store import ModelStore
 from service.inference.service import DetectionService
 from service.settings import Settings
 from service.telemetry.metrics import Metrics
+from service.telemetry.tracing import Tracer
+
+
+class Shutdown:
+    """Announces the end of the server while it still accepts requests."""
+
+    def __init__(self) -> None:
+        self.at: float | None = None
+        """Time of the end, on the monotonic clock."""
+
+    def announce(self, seconds: float) -> None:
+        """Announce that the server stops after `seconds`."""
+        self.at = time.monotonic() + seconds
+
+    @property
+    def is_due(self) -> bool:
+        """Return True if the announced time has passed."""
+        return self.at is not None and time.monotonic() >= self.at
+
+    @property
+    def problem(self) -> str | None:
+        """Return the announcement, or None before there is one."""
+        return None if self.at is None else f"shutting down in {max(0.0, self.at - time.monotonic()):.0f} s"
 
 
 @dataclass(frozen=True)
@@ -25,3 +49,7 @@ class AppState:
     """Memory for request bodies."""
     metrics: Metrics
     """Counters and histograms."""
+    tracer: Tracer | None = None
+    """Maker of traces, if the setting `tracing` is on."""
+    shutdown: Shutdown = field(default_factory=Shutdown)
+    """Announcement of the end."""

@@ -23,6 +23,7 @@ from service.api import errors as http
 from service.api.addresses import explain
 from service.inference import errors as inference
 from service.telemetry.logs import request_id
+from service.telemetry.request import current_request
 
 MEDIA_TYPE: Final = "application/problem+json"
 RETRY_AFTER: Final[Mapping[str, str]] = {"Retry-After": "1"}
@@ -71,6 +72,11 @@ class Problem(BaseModel):
     request_id: str
     errors: list[dict[str, str]] = []
 
+    @property
+    def slug(self) -> str:
+        """Last part of the type, which labels metrics and log lines."""
+        return self.type.rpartition(":")[2]
+
     def to_json(self) -> str:
         """Return the body of a problem response."""
         return json.dumps(self.model_dump(exclude_unset=True))
@@ -93,8 +99,9 @@ def problem(error: Exception) -> Problem:
 
 
 def respond(error: Exception) -> Response:
-    """Return the response to an exception, and log it if it is unexpected."""
+    """Return the response to an exception, record its reason, and log it if it is unexpected."""
     described = problem(error)
+    current_request().problem = described.slug
     headers = retry_after(error) if described.status in (429, 503) else getattr(error, "headers", None)
     if described.status == 500:
         LOG.error("request failed", exc_info=error)

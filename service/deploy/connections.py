@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Final, Protocol
 
 from service.telemetry.logs import OncePerSecond
+from service.telemetry.metrics import Metrics
 
 LOG: Final = logging.getLogger(__name__)
 LOG.addFilter(OncePerSecond())
@@ -26,8 +27,12 @@ class Connection(Protocol):
 class Connections:
     """Counts connections. When there are too many, those that wait for a request longest are closed first."""
 
-    def __init__(self, maximum: int) -> None:
+    def __init__(self, maximum: int, metrics: Metrics | None = None) -> None:
         self._maximum = maximum
+        self.metrics = metrics or Metrics()
+        """Metrics of the application, for what happens before it gets a request."""
+        self.metrics.connections.set_function(lambda: len(self))
+        self.metrics.connections_limit.set(maximum)
         self._open: set[Connection] = set()
         self._waiting: dict[Connection, None] = {}  # in the order in which they began to wait
 
@@ -59,6 +64,7 @@ class Connections:
             LOG.warning("%d connections are open and have a request: refusing more with 503", self._maximum)
             return False
         LOG.warning("%d connections are open: closing those that wait for a request longest", self._maximum)
+        self.metrics.connections_closed.labels("replaced").inc()
         self.discard(oldest)
         oldest.abort()
         return True

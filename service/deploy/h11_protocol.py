@@ -17,7 +17,7 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from service.api.errors import BadRequest, HeadTooSlow, RequestError, TooManyConnections
-from service.api.problems import respond
+from service.api.problems import problem, respond
 from service.deploy.connections import Connections
 from service.deploy.transport import LingeringTransport
 from service.telemetry.logs import OncePerSecond
@@ -175,6 +175,7 @@ class ProblemProtocol(H11Protocol):
     def _refuse(self, error: RequestError) -> None:
         """Send a problem, unless a response has already started, and close the connection."""
         response = respond(error)
+        self._open.metrics.refusals.labels(problem(error).slug).inc()
         headers = [*response.raw_headers, (b"connection", b"close")]
         reason = HTTPStatus(response.status_code).phrase.encode()
         head = h11.Response(status_code=response.status_code, headers=headers, reason=reason)
@@ -232,6 +233,7 @@ class ProblemProtocol(H11Protocol):
         elif self.transport.get_write_buffer_size() < self._unsent:
             self._start_timer()
         else:
+            self._open.metrics.connections_closed.labels("stalled").inc()
             self.transport.abort()
 
 

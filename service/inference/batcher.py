@@ -12,6 +12,7 @@ timer drive the batcher. All state belongs to the event loop; only `run` is call
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from service.inference.request import RequestContext
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+_NUMBERS = itertools.count(1)
 
 
 Outcomes = asyncio.Future[list[Result | Exception]]
@@ -42,7 +44,7 @@ class BatchResult(Generic[Result]):
     batch_size: int
     """Number of items in the batch."""
     batch: int = field(default=0, compare=False)
-    """Number of the batch, counted from 1 for each batcher."""
+    """Number of the batch, unique in this process."""
     position: int = field(default=0, compare=False)
     """Index of the item in the batch."""
 
@@ -95,7 +97,6 @@ class Batcher(Generic[Item, Result]):
         self._queue: FairQueue[_Ticket[Item, Result]] = FairQueue(queue_size)
         self._running: set[Outcomes[Result]] = set()
         self._timer: asyncio.TimerHandle | None = None
-        self._batches = 0
         self._closing = False
 
     @property
@@ -175,8 +176,7 @@ class Batcher(Generic[Item, Result]):
         loop = asyncio.get_running_loop()
         future = loop.run_in_executor(self._pool, self._attempt, [ticket.item for ticket in batch])
         self._running.add(future)
-        self._batches += 1
-        future.add_done_callback(partial(self._finish, batch, self._batches, loop.time()))
+        future.add_done_callback(partial(self._finish, batch, next(_NUMBERS), loop.time()))
 
     def _attempt(self, items: Sequence[Item]) -> list[Result | Exception]:
         """Run a batch. If it fails, run its items one by one so that only the faulty ones fail."""

@@ -1,10 +1,8 @@
-"""Request ids: accept the client's id or make one, return it in the response, log each request."""
+"""Request ids: accept the client's id or make one, return it in the response."""
 
 from __future__ import annotations
 
-import logging
 import re
-import time
 import uuid
 from typing import Final
 
@@ -14,11 +12,10 @@ from service.telemetry.logs import request_id
 
 HEADER: Final = b"x-request-id"
 _VALID_ID: Final = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
-_ACCESS = logging.getLogger("service.access")
 
 
 class RequestIdMiddleware:
-    """Adds an id to every HTTP request and logs it: 500 and 504 at WARNING, others at DEBUG."""
+    """Adds an id to every HTTP request, its answer and its log lines."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -30,19 +27,13 @@ class RequestIdMiddleware:
             return
         identity = _identity(scope)
         request_id.set(identity.decode())
-        started, status = time.perf_counter(), 0
 
         async def send_with_id(message: Message) -> None:
-            nonlocal status
             if message["type"] == "http.response.start":
-                status = message["status"]
                 message["headers"] = [*message.get("headers", []), (HEADER, identity)]
             await send(message)
 
         await self._app(scope, receive, send_with_id)
-        took_ms = 1000 * (time.perf_counter() - started)
-        level = logging.WARNING if status in (500, 504) else logging.DEBUG
-        _ACCESS.log(level, "%s %s status=%d took_ms=%.1f", scope["method"], scope["path"], status, took_ms)
 
 
 def _identity(scope: Scope) -> bytes:

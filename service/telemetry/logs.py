@@ -1,12 +1,17 @@
-"""Logs in logfmt, one line per record: time, level, logger, request id, message."""
+"""Logs in logfmt or JSON, one line per record: time, level, logger, request id, trace id, message, fields."""
 
 from __future__ import annotations
 
+import json
 import logging
+import re
 import time
 from contextvars import ContextVar
+from typing import Any, Final, Literal
 
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
+trace_id: ContextVar[str] = ContextVar("trace_id", default="")
+_PLAIN_VALUE: Final = re.compile(r'[^\s"=]+')
 
 
 class LogfmtFormatter(logging.Formatter):
@@ -19,43 +24,84 @@ class LogfmtFormatter(logging.Formatter):
         super().__init__(self.layout, "%Y-%m-%dT%H:%M:%S")
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line. A record that cannot be formatted is logged with its parts unformatted."""
+        """Return the line."""
+        fields = (f"{name}={_logfmt(value)}" for name, value in _fields(record).items())
+        line = " ".join([self._format(record), *fields])
+        return line if line.isprintable() else "".join(c if c.isprintable() else _escape(c) for c in line)
+
+    def _format(self, record: logging.LogRecord) -> str:
+        """Format a record. One that cannot be formatted is logged with its parts unformatted."""
         record.request = request_id.get()
         try:
-            line = super().format(record)
+            return super().format(record)
         except Exception as error:
             record.msg = f"{_plain(record.msg)} {_plain(record.args)} (not formatted: {_plain(error)})"
             record.args = record.exc_info = record.exc_text = record.stack_info = None
-            line = super().format(record)
-        return line if line.isprintable() else "".join(c if c.isprintable() else _escape(c) for c in line)
+            return super().format(record)
+
+
+class JsonFormatter(LogfmtFormatter):
+    """Formats a record as one line with a JSON object."""
+
+    layout = "%(message)s"
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        described = {
+            "time": f"{self.formatTime(record, self.datefmt)}.{int(record.msecs):03d}Z",
+            "level": record.levelname,
+            "logger": record.name,
+            "request": request_id.get(),
+            "message": self._format(record),
+        }
+        return json.dumps(described | _fields(record))
 
 
 class OncePerSecond(logging.Filter):
-    """Passes one record of each message a second, with the number of those dropped since the last one."""
+    """Passes one record of each message a second, with the number of those dropped since the last one.
 
-    def __init__(self) -> None:
+    A record with `extra={"key": ...}` is counted under that key. With `only_keys`, all others pass.
+    """
+
+    def __init__(self, *, only_keys: bool = False) -> None:
         super().__init__()
+        self._only_keys = only_keys
         self._last: dict[str, tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether to log the record."""
-        now, message = time.monotonic(), str(record.msg)
+        message = getattr(record, "key", None)
+        if message is None and self._only_keys:
+            return True
+        now, message = time.monotonic(), message or str(record.msg)
         logged, dropped = self._last.get(message, (now - 1, 0))
         if now - logged < 1:
             self._last[message] = (logged, dropped + 1)
             return False
         self._last[message] = (now, 0)
         if dropped:
-            record.msg = f"{message} ({dropped} more times since the last such line)"
+            record.msg = f"{record.msg} ({dropped} more times since the last such line)"
         return True
 
 
-def configure_logging(level: str) -> None:
+def configure_logging(level: str, layout: Literal["logfmt", "json"] = "logfmt") -> None:
     """Log to stderr at `level` and above."""
     handler = logging.StreamHandler()
-    handler.setFormatter(LogfmtFormatter())
+    handler.setFormatter(JsonFormatter() if layout == "json" else LogfmtFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # its messages repeat ours
+
+
+def _fields(record: logging.LogRecord) -> dict[str, Any]:
+    """Return the trace id and the fields that the record carries in `extra`."""
+    trace = {"trace": trace_id.get()} if trace_id.get() else {}
+    return trace | getattr(record, "fields", {})
+
+
+def _logfmt(value: object) -> str:
+    """Return a value, quoted if it needs to be."""
+    text = str(value)
+    return text if _PLAIN_VALUE.fullmatch(text) else json.dumps(text)
 
 
 def _escape(character: str) -> str:

@@ -17,8 +17,10 @@ from service.api.native.body import BodyLimits, Upload, read_uploads
 from service.api.native.negotiation import negotiate
 from service.api.native.schemas import DetectAnswer, Detection, DetectQuery, ImageSize, ModelName, Result, Timing
 from service.api.problems import documented, problem
+from service.inference.memory import Reservation
 from service.inference.service import DetectResult, ImageResult
 from service.state import AppState
+from service.telemetry.request import current_request
 
 JSON, JPEG = "application/json", "image/jpeg"
 T = TypeVar("T")
@@ -65,9 +67,7 @@ async def detect(request: Request, query: Annotated[DetectQuery, Query()]) -> Re
     media_type = negotiate(request.headers.get("accept"), (JSON, JPEG))
     await state.detection.check(query.model, options, context)
     with state.memory.reserve() as memory:
-        uploads = await read_uploads(
-            request, BodyLimits(settings.max_body, settings.max_files, context.deadline), memory
-        )
+        uploads = await _receive(request, BodyLimits(settings.max_body, settings.max_files, context.deadline), memory)
         if media_type == JPEG and len(uploads) > 1:
             raise BadRequest(f"Accept {JPEG}: expected one file; got {len(uploads)}; send them one by one")
         images = [upload.data for upload in uploads]
@@ -81,6 +81,17 @@ async def detect(request: Request, query: Annotated[DetectQuery, Query()]) -> Re
             return Response(await state.detection.draw(images[0], first.detections, names, context), media_type=JPEG)
     answer = _answer(uploads, result, asyncio.get_running_loop().time() - started)
     return Response(json.dumps(answer.model_dump(exclude_unset=True)), media_type=JSON)
+
+
+async def _receive(request: Request, limits: BodyLimits, memory: Reservation) -> list[Upload]:
+    """Read the body, and record the time that takes."""
+    state: AppState = request.state.service
+    begin = asyncio.get_running_loop().time()
+    uploads = await read_uploads(request, limits, memory)
+    seconds, record = asyncio.get_running_loop().time() - begin, current_request()
+    record.add({"receive": seconds})
+    state.metrics.stage_seconds.labels(record.model, "receive").observe(seconds)
+    return uploads
 
 
 async def _cancel_on_disconnect(request: Request, work: Coroutine[Any, Any, T]) -> T:

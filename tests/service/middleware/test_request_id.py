@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
 import pytest
 from starlette.testclient import TestClient
 
@@ -18,9 +16,3 @@ def test_invalid_id_is_replaced(client: TestClient, invalid: str) -> None:
     identity = client.get("/health/live", headers={"X-Request-ID": invalid}).headers["x-request-id"]
     assert identity != invalid
     assert len(identity) == 32
-
-
-def test_requests_are_logged_at_debug(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG, "service.access")
-    client.get("/health/live")
-    assert "GET /health/live status=200 took_ms=" in caplog.text
