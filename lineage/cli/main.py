@@ -45,6 +45,7 @@ COMMANDS: Final = (
         "List the models of a repository; alias and remove change them.",
         "cpu",
     ),
+    Command("keys", "lineage.cli.keys", "list_", "List the API keys of a server; add and remove change them.", "cpu"),
     Command("pull", "lineage.cli.pull", "pull", "Download official weights and import them.", "zoo,cpu"),
     Command("import", "lineage.cli.import_weights", "import_", "Import weights into a repository.", "zoo,cpu"),
     Command("publish", "lineage.cli.publish", "publish", "Publish an exported file or a package.", "cpu"),
@@ -57,6 +58,9 @@ COMMANDS: Final = (
 SUBCOMMANDS: Final = (
     Command("models alias", "lineage.cli.change_models", "alias", "Point an alias to a version.", "cpu"),
     Command("models remove", "lineage.cli.change_models", "remove", "Remove a version, an alias or a model.", "cpu"),
+    Command("keys add", "lineage.cli.keys", "add", "Make an API key.", "cpu"),
+    Command("keys list", "lineage.cli.keys", "list_", "List the API keys of a server.", "cpu"),
+    Command("keys remove", "lineage.cli.keys", "remove", "Remove an API key.", "cpu"),
 )
 # Extras that install packages the project imports; packages not listed come with `training`.
 EXTRA_OF_PACKAGE: Final = {
