@@ -34,7 +34,12 @@ class DeadlineExceeded(ServiceError):
 
 
 class EngineFailed(ServiceError):
-    """The engine of a model failed twice on a request."""
+    """The engine of a model failed twice on a request, or is being replaced."""
+
+    def __init__(self, message: str, retry_after: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        """Seconds until a new try may succeed."""
 
 
 class Overloaded(ServiceError):

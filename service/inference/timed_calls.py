@@ -1,0 +1,93 @@
+"""Calls with a time limit.
+
+No thread can be ended from outside. A call that exceeds its limit is therefore abandoned, in a daemon thread.
+
+calls = TimedCalls("engine")
+calls.run(function, timeout=10.0)     # raises CallTimeout
+calls.close()
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, wait
+from queue import SimpleQueue
+from threading import Thread
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+class CallTimeout(Exception):
+    """A call has not returned within its time limit."""
+
+
+class TimedCalls:
+    """Runs calls from many threads, each in a daemon thread that is reused. None of them delays the exit."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._idle: deque[_Worker] = deque()
+        self._abandoned: list[Future[Any]] = []
+
+    @property
+    def stuck(self) -> int:
+        """Number of abandoned calls that have not returned."""
+        self._abandoned = [call for call in self._abandoned if not call.done()]
+        return len(self._abandoned)
+
+    def run(self, function: Callable[[], T], timeout: float) -> T:
+        """Return the result of a call.
+
+        Raises:
+            CallTimeout: it has not returned after `timeout` seconds.
+        """
+        worker = self._take()
+        future = worker.submit(function)
+        if wait((future,), timeout).not_done:
+            worker.end()
+            self._abandoned.append(future)
+            raise CallTimeout(f"no result within {timeout:g} s")
+        self._idle.append(worker)
+        return future.result()
+
+    def close(self) -> None:
+        """End the idle threads. Abandoned ones end when their call returns."""
+        while self._idle:
+            self._idle.pop().end()
+
+    def _take(self) -> _Worker:
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return _Worker(self._name)
+
+
+class _Worker:
+    """A daemon thread that makes one call after the other."""
+
+    def __init__(self, name: str) -> None:
+        self._calls: SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = SimpleQueue()
+        Thread(target=self._work, name=name, daemon=True).start()
+
+    def submit(self, function: Callable[[], T]) -> Future[T]:
+        future: Future[T] = Future()
+        self._calls.put((function, future))
+        return future
+
+    def end(self) -> None:
+        """End the thread once its call has returned."""
+        self._calls.put(None)
+
+    def _work(self) -> None:
+        while call := self._calls.get():
+            _make(*call)
+            del call  # its inputs must not stay in memory until the next one
+
+
+def _make(function: Callable[[], Any], future: Future[Any]) -> None:
+    try:
+        future.set_result(function())
+    except BaseException as error:
+        future.set_exception(error)
