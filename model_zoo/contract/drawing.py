@@ -34,15 +34,20 @@ def draw(image: Image, detections: Detections, class_names: Sequence[str]) -> Im
 
 def draw_boxes(image: Image, boxes: NDArray[np.float32], class_ids: NDArray[np.int64], texts: Sequence[str]) -> Image:
     """Return a copy of an RGB image (H, W, 3) with boxes (N, 4) and their texts, the first ones on top."""
+    return draw_colored(image, boxes, [class_color(class_id) for class_id in class_ids.tolist()], texts)
+
+
+def draw_colored(image: Image, boxes: NDArray[np.float32], colors: Sequence[Color], texts: Sequence[str]) -> Image:
+    """Return a copy of an image with boxes in their colors. A box with an empty text gets no label."""
     canvas = np.ascontiguousarray(image).copy()
     corners, measure = _pixels(boxes, canvas), _measure(canvas, boxes)
-    colors = [class_color(class_id) for class_id in class_ids.tolist()]
     last_first = range(len(corners))[::-1]
     for i in last_first:
         left, top, right, bottom = corners[i]
         cv2.rectangle(canvas, (left, top), (right, bottom), colors[i], _line_width(measure))
     for i in last_first:  # after all boxes, so that no line crosses a label
-        _draw_label(canvas, texts[i], (corners[i][0], corners[i][1]), colors[i], measure)
+        if texts[i]:
+            _draw_label(canvas, texts[i], (corners[i][0], corners[i][1]), colors[i], measure)
     return canvas
 
 

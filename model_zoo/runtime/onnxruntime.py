@@ -1,13 +1,15 @@
 """ONNX Runtime engine: CPU, CUDA, TensorRT and OpenVINO behind one code path with IO binding.
 
-On CPU, a single in-flight run uses all cores; concurrent runs use one thread each (docs/adr/0006-cores.md). A session
-has a fixed number of threads, so the engine keeps two per canvas. Spatial shapes are fixed; the batch is dynamic where
-batching pays, on GPUs. Workers share a session and its weights; all sessions share one arena for activations.
+On CPU, a single in-flight run uses all cores; concurrent runs use one thread each (docs/adr/0006-cores.md). Engines
+with a given number of threads do not count as concurrent. A session has a fixed number of threads, so the engine keeps
+two per canvas. Spatial shapes are fixed; the batch is dynamic where batching pays, on GPUs. Workers share a session and
+its weights; all sessions share one arena for activations.
 """
 
 from __future__ import annotations
 
 import logging
+from contextlib import nullcontext
 from typing import Any, Final
 
 from loky import cpu_count
@@ -42,7 +44,7 @@ class OnnxRuntimeEngine:
         self.max_batch = options.max_batch or (1 if on_cpu else GPU_BATCH)
         self.canvases = options.canvases(self.card)
         self.threads = options.threads or (all_cores() if provider == "cpu" else 1)
-        self._shared_threads = options.threads or 1
+        self._shared_threads, self._fixed_threads = options.threads or 1, options.threads is not None
         self._sessions = {
             (size, threads): sessions.make_session(
                 package.model_path,
@@ -67,7 +69,7 @@ class OnnxRuntimeEngine:
         """
         check_batch(feeds, self.max_batch)
         height, width = feeds["images"].shape[1:3]
-        with THREAD_BUDGET.run() as may_use_all:
+        with nullcontext(False) if self._fixed_threads else THREAD_BUDGET.run() as may_use_all:
             return _run(self._sessions[(height, width), self.threads if may_use_all else self._shared_threads], feeds)
 
     def warm_up(self) -> None:

@@ -8,7 +8,7 @@ in force.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
@@ -42,7 +42,7 @@ class Unfollowed(NamedTuple):
     subject: str
     """Model, or model and part."""
     reason: str
-    """What happens instead, and why."""
+    """Effect and reason."""
 
     def __str__(self) -> str:
         """Describe it in one line."""
@@ -69,6 +69,8 @@ class Rollouts:
         self._policies: dict[str, Policy] = {}
         self._errors: dict[str, str] = {}
         self._catalog = Catalog()
+        self.on_update: Callable[[], None] = lambda: None
+        """Called after each update."""
 
     def update(self, catalog: Catalog, policies: Mapping[str, Policy | LineageError]) -> Catalog:
         """Follow the policies, and return the catalog with the stable versions as the meaning of the bare names."""
@@ -81,6 +83,7 @@ class Rollouts:
         references = {name: package for name, package in catalog.references.items() if name not in stable}
         references |= {name: package for name, package in usable.items() if package}
         self._catalog = replace(catalog, targets={**catalog.targets, **stable}, references=references)
+        self.on_update()
         return self._catalog
 
     def policy(self, name: str) -> Rollout | None:

@@ -157,3 +157,17 @@ def test_threads_option_fixes_the_threads_of_all_runs(toy: Package) -> None:
     assert [threads for _, threads in engine._sessions] == [3]
     with onnxruntime.THREAD_BUDGET.run():
         engine.run(blank_feeds((64, 64), 1))
+
+
+def test_engine_with_fixed_threads_takes_no_cores_from_others(toy: Package, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(onnxruntime, "THREAD_BUDGET", ThreadBudget())
+    shadow, inside = load(toy, EngineOptions(provider="cpu", threads=1)), []
+
+    def run(session: object, feeds: object) -> None:
+        with onnxruntime.THREAD_BUDGET.run() as may_use_all:  # another engine runs meanwhile
+            inside.append(may_use_all)
+
+    monkeypatch.setattr(onnxruntime, "_run", run)
+    for _ in range(2):
+        shadow.run(blank_feeds((64, 64), 1))
+    assert inside == [True, True]
