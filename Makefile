@@ -11,9 +11,10 @@ LOCK := requirements/lock.txt
 WORK := .venv
 SERVE := .venv-serve
 SERVE_TEST := .venv-serve-test
+AUDIT := .venv-audit
 PYTEST_ARGS := -q -n auto --dist loadfile $(ARGS)
 
-.PHONY: browser install serve test test-all lint check bench ui-elements lock clean
+.PHONY: browser install serve test test-all lint check bench ui-elements lock clean sbom audit
 
 install: $(WORK)/.ready
 
@@ -59,6 +60,20 @@ ui-elements: $(WORK)/.ready examples/ui_elements/node_modules/.package-lock.json
 	npm install --prefix $*
 	touch $@
 
+# Bills of materials of the wheel and the images in build/sbom, as CycloneDX. Needs the package index.
+sbom: $(WORK)/.ready
+	$(WORK)/bin/pip install --quiet --disable-pip-version-check --upgrade "pip>=25"
+	$(WORK)/bin/python -m tools.sbom $(ARGS)
+
+# Known vulnerabilities of all locked packages. Needs PyPI's advisories, or those of OSV: ARGS='-s osv' make audit
+audit: $(AUDIT)/bin/pip-audit
+	$(AUDIT)/bin/pip-audit --strict --no-deps --disable-pip --progress-spinner off $(ARGS) \
+	    -r requirements/lock.txt -r requirements/gpu.txt
+
+$(AUDIT)/bin/pip-audit:
+	$(PYTHON) -m venv $(AUDIT)
+	$(AUDIT)/bin/pip install --quiet --disable-pip-version-check "pip-audit>=2.10"
+
 # One lock for every environment, so that tested versions are served. The build of torch (`+cpu`) depends on the machine.
 lock:
 	rm -rf .venv-lock
@@ -69,7 +84,7 @@ lock:
 	rm -rf .venv-lock
 
 clean:
-	rm -rf $(WORK) $(SERVE) $(SERVE_TEST) .venv-lock build dist *.egg-info
+	rm -rf $(WORK) $(SERVE) $(SERVE_TEST) $(AUDIT) .venv-lock build dist *.egg-info
 
 $(WORK)/.ready: EXTRAS := dev
 $(SERVE)/.ready: EXTRAS := cpu

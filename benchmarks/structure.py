@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCUMENT = ROOT / "docs" / "architecture.md"
 BEGIN, END = "<!-- diagram: begin -->", "<!-- diagram: end -->"
 PACKAGES = ("lineage", "model_zoo", "service", "training")
-SCRIPTS = ("tests", "examples", "benchmarks")
+SCRIPTS = ("tests", "examples", "benchmarks", "tools")
 # What the diagram draws as one box: packages whose parts belong together, and the modules beside them.
 FOLDED = {"training": "training", "lineage": "lineage.cli", "model_zoo": "model_zoo networks"}
 APART = {
