@@ -15,7 +15,7 @@ from service.api.problems import respond
 
 API_KEY: Final = b"x-api-key"
 HOW: Final = "expected an API key as Authorization: Bearer KEY or X-Api-Key: KEY"
-_OPEN: Final = ("/", "/docs", "/openapi.json", "/playground", "/health")
+_OPEN: Final = ("/", "/docs", "/openapi.json", "/playground", "/shadow", "/health")
 _OPEN_FOLDERS: Final = ("/playground/", "/health/")
 _ADMIN: Final = ("/admin", "/shadow")
 

@@ -26,6 +26,12 @@ async def playground() -> Response:
     return FileResponse(FOLDER / "index.html", headers=POLICY)
 
 
+@router.get("/shadow")
+async def shadow() -> Response:
+    """Return the report on shadow versions. The page has no data: it reads /shadow/report with the user's key."""
+    return FileResponse(FOLDER / "shadow.html", headers=POLICY)
+
+
 @router.get("/playground/")
 async def folder() -> Response:
     """Redirect from the folder of the files to the page."""
