@@ -42,7 +42,7 @@ COMMANDS: Final = (
         "models",
         "lineage.cli.models",
         "models",
-        "List the models of a repository; alias and remove change them.",
+        "List the models of a repository; alias, remove and rollout change them.",
         "cpu",
     ),
     Command("keys", "lineage.cli.keys", "list_", "List the API keys of a server; add and remove change them.", "cpu"),
@@ -58,6 +58,7 @@ COMMANDS: Final = (
 SUBCOMMANDS: Final = (
     Command("models alias", "lineage.cli.change_models", "alias", "Point an alias to a version.", "cpu"),
     Command("models remove", "lineage.cli.change_models", "remove", "Remove a version, an alias or a model.", "cpu"),
+    Command("models rollout", "lineage.cli.rollout", "rollout", "Show or change the rollout policy of a model.", "cpu"),
     Command("keys add", "lineage.cli.keys", "add", "Make an API key.", "cpu"),
     Command("keys list", "lineage.cli.keys", "list_", "List the API keys of a server.", "cpu"),
     Command("keys remove", "lineage.cli.keys", "remove", "Remove an API key.", "cpu"),

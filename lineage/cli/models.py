@@ -16,7 +16,9 @@ from model_zoo.contract.image_size import format_size
 from model_zoo.contract.licenses import joint_licenses
 from model_zoo.contract.package import Package
 from model_zoo.contract.plural import plural
-from model_zoo.contract.repository import LATEST, Repository
+from model_zoo.contract.repository import LATEST, Problem, Repository
+from model_zoo.contract.rollout import Rollout, read_rollout
+from model_zoo.contract.set_rollout import resolve_rollout
 from model_zoo.contract.terms import binding_licenses
 from service.inference.bundled import BUNDLED_REPOSITORY, DEFAULT_REPOSITORY, REPOSITORY_HELP, repository_of
 
@@ -34,8 +36,8 @@ def models(
 ) -> int:
     """List the models of a repository.
 
-    A model that cannot be used is reported with the reason, and the exit code is 1. `lineage models alias` and
-    `lineage models remove` change a repository.
+    A model that cannot be used is reported with the reason, and the exit code is 1. `lineage models alias`,
+    `remove` and `rollout` change a repository.
 
     Args:
         repository: Folder of the repository.
@@ -53,10 +55,15 @@ def models(
 def _list_models(repository: Repository, as_json: bool) -> int:
     packages, problems = repository.scan()
     entries = [_entry(package, _aliases(repository, package)) for package in packages]
+    policies = _read_policies(repository, sorted({package.name for package in packages}), problems)
     if as_json:
-        print(json.dumps({"models": entries, "problems": [asdict(p) for p in problems]}, indent=2))
+        rollouts = {name: policy.to_document() for name, policy in policies.items()}
+        listed = {"models": entries, "rollouts": rollouts, "problems": [asdict(p) for p in problems]}
+        print(json.dumps(listed, indent=2))
     elif entries:
         print(format_table([HEADER, *(row for entry in entries for row in _rows(entry))]))
+        for name, policy in policies.items():
+            print(*(f"{name}: {line}" for line in policy.describe()), sep="\n")
     else:
         print(_nothing_listed(repository, len(problems)))
     if repository is BUNDLED_REPOSITORY:
@@ -64,6 +71,19 @@ def _list_models(repository: Repository, as_json: bool) -> int:
     for line in [*_license_warnings(packages), *(problem.reason for problem in problems)]:
         print(f"lineage: {line}", file=sys.stderr)
     return SOME_UNUSABLE if problems else 0
+
+
+def _read_policies(repository: Repository, names: Sequence[str], problems: list[Problem]) -> dict[str, Rollout]:
+    """Return the rollout policies by model, and add those that cannot be followed to the problems."""
+    policies: dict[str, Rollout] = {}
+    for name in names:
+        try:
+            if policy := read_rollout(repository.root / name):
+                policies[name] = policy
+                resolve_rollout(repository, name, policy)
+        except LineageError as error:
+            problems.append(Problem(name, None, str(error)))
+    return policies
 
 
 def _nothing_listed(repository: Repository, problems: int) -> str:

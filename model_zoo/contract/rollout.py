@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -116,18 +116,16 @@ class Rollout:
         """Return the contents of the file."""
         return (json.dumps(self.to_document(), indent=2) + "\n").encode()
 
-    def describe(self) -> list[str]:
-        """Describe the policy, one line for each part."""
-        return list(self._lines())
-
-    def _lines(self) -> Iterator[str]:
-        if self.stable:
-            yield f"stable: {_version(self.stable)} answers for the bare name"
+    def describe(self, numbers: Mapping[str, int] | None = None) -> list[str]:
+        """Describe the policy, one line for each part. `numbers` are the version numbers by field, if known."""
+        versions = {field: _version(version, (numbers or {}).get(field)) for field, version in self.versions.items()}
+        lines = [f"stable: {versions['stable']} answers for the bare name"] if self.stable else []
         if self.canary:
-            yield f"canary: {_version(self.canary.version)} answers {_share(self.canary)}"
+            lines.append(f"canary: {versions['canary.version']} answers {_share(self.canary)}")
         if self.shadow:
             share = f"{self.shadow.percent:g} % of the requests"
-            yield f"shadow: {_version(self.shadow.version)} is compared with the answers to {share}"
+            lines.append(f"shadow: {versions['shadow.version']} is compared with the answers to {share}")
+        return lines
 
 
 def parse_rollout(document: object) -> Rollout:
@@ -202,8 +200,10 @@ def _without_none(value: Any) -> Any:
     return {name: _without_none(item) for name, item in value.items() if item is not None}
 
 
-def _version(version: str) -> str:
-    return f"version {version}" if VERSION.fullmatch(version) else f"alias {version}"
+def _version(version: str, number: int | None) -> str:
+    if VERSION.fullmatch(version):
+        return f"version {version}"
+    return f"alias {version}" + (f" (version {number})" if number else "")
 
 
 def _share(canary: Canary) -> str:

@@ -140,7 +140,7 @@ def test_empty_repository_suggests_import(tmp_path: Path, capsys: pytest.Capture
     assert main(["models", "--repository", str(tmp_path / "none")]) == 0
     assert "lineage import" in capsys.readouterr().out
     assert main(["models", "--repository", str(tmp_path / "none"), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"models": [], "problems": []}
+    assert json.loads(capsys.readouterr().out) == {"models": [], "rollouts": {}, "problems": []}
 
 
 def test_architectures_are_listed_in_a_table(capsys: pytest.CaptureFixture[str]) -> None:
