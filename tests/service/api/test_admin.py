@@ -152,7 +152,7 @@ def test_every_change_is_one_line_of_the_log(admin: TestClient, caplog: pytest.L
     admin.delete(f"{TOY}/versions/1")
     records = [record for record in caplog.records if record.name == "service.api.admin"]
     fields: list[Mapping[str, Any]] = [vars(record)["fields"] for record in records]
-    assert [dict(f, key=KEY_NAME) for f in fields] == [
+    assert fields == [
         {"key": KEY_NAME, "change": "set alias toy@stable", "before": None, "after": 2},
         {"key": KEY_NAME, "change": "remove toy@1", "before": 1, "after": None},
     ]

@@ -1,0 +1,62 @@
+"""Every command of docs/operations.md, in its order, against a real server."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from model_zoo.contract.repository import Repository
+from tests.conftest import ROOT
+from tests.e2e.server import Server
+from tests.tiny_onnx import toy_card, toy_onnx
+
+FENCE = re.compile(r"^( *)```sh\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
+ADDRESS = "localhost:8000"
+
+
+def sections() -> dict[str, str]:
+    """Return the commands of each section of the page."""
+    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    parts = re.split(r"^## (.+)$", text, flags=re.MULTILINE)
+    titles, bodies = parts[1::2], parts[2::2]
+    found = {t: "\n".join(block for _, block in FENCE.findall(b)) for t, b in zip(titles, bodies, strict=True)}
+    return {title: script for title, script in found.items() if script}
+
+
+def run(script: str, folder: Path) -> str:
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+    command = ["bash", "-euo", "pipefail", "-c", script]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with version 1 of `cars`, and an exported file of the next one."""
+    (tmp_path / "cars.onnx").write_bytes(toy_onnx(toy_card("cars")))
+    Repository(tmp_path / "models").publish(toy_card("cars"), {"model.onnx": tmp_path / "cars.onnx"})
+    return tmp_path
+
+
+@pytest.mark.skipif(not shutil.which("curl"), reason="curl is not installed")
+def test_commands_of_the_page_work_in_its_order(folder: Path) -> None:
+    scripts = sections()
+    assert list(scripts) == ["Start", "Watch it", "Upgrade a model", "Incidents", "Back up"]
+    make_keys, check = scripts["Start"].split("curl", 1)
+    run(make_keys, folder)
+    with Server(folder / "models", folder, keys=folder / "keys.json", drain_seconds=10) as server:
+        server.wait_until_ready()
+        rest = f"curl{check}\n" + "\n".join(scripts[title] for title in list(scripts)[1:])
+        output = run(rest.replace(ADDRESS, f"localhost:{server.port}"), folder)
+        assert '"status": "ready"' in output or '"status":"ready"' in output
+        assert server.log.count("admin change") == 8
+    models = Repository(folder / "models")
+    assert (models.versions("cars"), models.aliases("cars")) == ([1], {"stable": 1})
+    assert Repository(folder / "restored" / "models").versions("cars") == [1]
