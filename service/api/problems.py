@@ -62,6 +62,11 @@ STATUS_BY_ERROR: Final[Mapping[type[Exception], tuple[int, str]]] = {
 }
 
 
+def slug(title: str) -> str:
+    """Return a title as the last part of a type, which labels metrics and log lines."""
+    return title.lower().replace(" ", "-")
+
+
 class Problem(BaseModel):
     """Why a request, or one file of it, was refused (RFC 9457)."""
 
@@ -71,11 +76,6 @@ class Problem(BaseModel):
     detail: str
     request_id: str
     errors: list[dict[str, str]] = []
-
-    @property
-    def slug(self) -> str:
-        """Last part of the type, which labels metrics and log lines."""
-        return self.type.rpartition(":")[2]
 
     def to_json(self) -> str:
         """Return the body of a problem response."""
@@ -101,7 +101,7 @@ def problem(error: Exception) -> Problem:
 def respond(error: Exception) -> Response:
     """Return the response to an exception, record its reason, and log it if it is unexpected."""
     described = problem(error)
-    current_request().problem = described.slug
+    current_request().problem = slug(described.title)
     headers = retry_after(error) if described.status in (429, 503) else getattr(error, "headers", None)
     if described.status == 500:
         LOG.error("request failed", exc_info=error)
@@ -121,5 +121,5 @@ async def handle(request: Request, error: Exception) -> Response:
 
 
 def _problem(status: int, detail: str, title: str) -> Problem:
-    kind = f"urn:yolo-lineage:problem:{title.lower().replace(' ', '-')}"
+    kind = f"urn:yolo-lineage:problem:{slug(title)}"
     return Problem(type=kind, title=title, status=status, detail=detail, request_id=request_id.get())

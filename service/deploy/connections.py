@@ -41,6 +41,8 @@ class Connections:
 
     def add(self, connection: Connection) -> bool:
         """Count a new connection. Return False if it must be refused because all others have a request."""
+        if connection in self._open:  # counted since before its TLS handshake
+            return True
         while (is_full := len(self._open) >= self._maximum) and self._close_oldest():
             pass
         self._open.add(connection)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import select
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,16 +16,16 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from service.api.errors import BadRequest, HeadTooSlow, RequestError, TooManyConnections
-from service.api.problems import problem, respond
+from service.api.problems import problem, respond, slug
 from service.deploy.connections import Connections
+from service.deploy.strict_http import StrictConnection
 from service.deploy.transport import LingeringTransport
+from service.middleware.security_headers import HEADERS
 from service.telemetry.logs import OncePerSecond
 
 LOG: Final = logging.getLogger(__name__)
 LOG.addFilter(OncePerSecond())
 _TLS_HANDSHAKE: Final = b"\x16\x03"
-_MAX_FAULT: Final = 200
-_BYTES: Final = re.compile(r"""bytearray\(b('.*?'|".*?")\)""")
 _ASCII: Final = "".join(map(chr, range(128)))
 
 
@@ -59,31 +58,12 @@ class Phase(Enum):
     """The end of the connection."""
 
 
-class ExplainingConnection(h11.Connection):
-    """h11's connection, which keeps the reason why a request is malformed."""
-
-    fault = ""
-
-    def next_event(self) -> Any:
-        """Return the next event."""
-        try:
-            event = super().next_event()
-            if isinstance(event, h11.Request) and not event.http_version.startswith(b"1."):
-                raise h11.RemoteProtocolError(f"HTTP/{event.http_version.decode()}: this server speaks HTTP/1.1")
-        except h11.RemoteProtocolError as error:
-            self.fault = _BYTES.sub(r"\1", str(error))[:_MAX_FAULT]
-            if self.fault.startswith("illegal request line"):
-                self.fault += "; expected METHOD TARGET HTTP/1.1, with blanks in the target as %20"
-            raise
-        return event
-
-
 class ProblemProtocol(H11Protocol):
     """Limits each phase of a connection, and answers malformed HTTP as the application answers a bad request."""
 
     def __init__(self, *args: Any, connections: Connections, limits: TimeLimits, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.conn: ExplainingConnection = ExplainingConnection(h11.SERVER)
+        self.conn: StrictConnection = StrictConnection()
         self._open, self._limits = connections, limits
         self._phase: Phase | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -94,7 +74,7 @@ class ProblemProtocol(H11Protocol):
         """Accept the connection, or refuse it with 503 if there are too many."""
         super().connection_made(cast(asyncio.Transport, LingeringTransport(transport, self._is_receiving)))
         if not self._open.add(self):
-            self._refuse(TooManyConnections("too many open connections; try again later"))
+            self.refuse(TooManyConnections("too many open connections; try again later"))
         self._follow()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -117,9 +97,9 @@ class ProblemProtocol(H11Protocol):
         self._half_closed = True
         answering = self.cycle is not None and not self.cycle.response_complete
         if answering and not self.cycle.more_body:
-            return True
+            return self.transport.can_write_eof()  # False with TLS: asyncio cannot close one side of it
         if answering or (self.conn.their_state is h11.IDLE and self.conn.trailing_data[0]):
-            self._refuse(BadRequest("expected a complete request; got the end of the stream within it"))
+            self.refuse(BadRequest("expected a complete request; got the end of the stream within it"))
         self.transport.close()
         self._follow()
         return None
@@ -166,17 +146,17 @@ class ProblemProtocol(H11Protocol):
         """Answer malformed HTTP with a problem that has the reason."""
         is_tls = self.conn.trailing_data[0].startswith(_TLS_HANDSHAKE)
         fault = "TLS (https://): this server speaks plain http://" if is_tls else self.conn.fault
-        LOG.warning("malformed HTTP from %s: %s", self.client, fault)
-        self._refuse(BadRequest(f"malformed HTTP: {fault or msg}"))
+        LOG.warning("malformed HTTP from %s: %s", self.client, fault.partition(": ")[0])  # the rest may be a key
+        self.refuse(BadRequest(f"malformed HTTP: {fault or msg}"))
 
     def _should_upgrade(self) -> bool:
         return False  # there is no other protocol; clients that offer h2c or WebSocket get HTTP/1.1
 
-    def _refuse(self, error: RequestError) -> None:
+    def refuse(self, error: RequestError) -> None:
         """Send a problem, unless a response has already started, and close the connection."""
         response = respond(error)
-        self._open.metrics.refusals.labels(problem(error).slug).inc()
-        headers = [*response.raw_headers, (b"connection", b"close")]
+        self._open.metrics.refusals.labels(slug(problem(error).title)).inc()
+        headers = [*response.raw_headers, *HEADERS, (b"connection", b"close")]
         reason = HTTPStatus(response.status_code).phrase.encode()
         head = h11.Response(status_code=response.status_code, headers=headers, reason=reason)
         with suppress(h11.LocalProtocolError):
@@ -226,7 +206,7 @@ class ProblemProtocol(H11Protocol):
     def _expire(self) -> None:
         """End a phase that takes too long. Writing may go on as long as the client reads."""
         if self._phase is Phase.HEAD and self.conn.trailing_data[0]:
-            self._refuse(HeadTooSlow(f"expected the whole head of a request within {self._limits.header:g} s"))
+            self.refuse(HeadTooSlow(f"expected the whole head of a request within {self._limits.header:g} s"))
         elif self._phase in (Phase.HEAD, Phase.KEEP_ALIVE):
             self.transport.close()
             self._follow()

@@ -19,6 +19,7 @@ from service.inference.batcher import Batcher, BatchingOptions, BatchResult
 from service.inference.engine_guard import EngineGuard, EngineState
 from service.inference.errors import InferenceQueueFull
 from service.inference.request import RequestContext
+from service.telemetry.metrics import Metrics
 
 Job = tuple[ModelInput, Query]
 
@@ -26,8 +27,10 @@ Job = tuple[ModelInput, Query]
 class LoadedModel:
     """Runs preprocessed images in batches. `unload` waits until no request uses the model."""
 
-    def __init__(self, package: Package, engine: Engine, batching: BatchingOptions) -> None:
-        self.package, self.engine = package, engine
+    def __init__(
+        self, package: Package, engine: Engine, batching: BatchingOptions, metrics: Metrics | None = None
+    ) -> None:
+        self.package, self.engine, self._metrics = package, engine, metrics or Metrics()
         self.card = package.card
         self.admission = Admission()
         self._batcher: Batcher[Job, Detections] = Batcher(
@@ -44,6 +47,11 @@ class LoadedModel:
         self._idle.set()
 
     @property
+    def waiting(self) -> int:
+        """Number of images that wait for the engine."""
+        return self._batcher.waiting
+
+    @property
     def engine_state(self) -> EngineState:
         """Return whether the engine works, was replaced, or has failed."""
         return self.engine.state if isinstance(self.engine, EngineGuard) else "ok"
@@ -52,6 +60,11 @@ class LoadedModel:
     def problem(self) -> str | None:
         """Return why the engine cannot run, or None if it can or is being replaced for the first time."""
         return self.engine.problem if isinstance(self.engine, EngineGuard) else None
+
+    @property
+    def is_idle(self) -> bool:
+        """Return True if no request uses the model."""
+        return self._idle.is_set()
 
     def preprocess(self, image: NDArray[np.uint8]) -> ModelInput:
         """Letterbox an RGB image (H, W, 3) onto the smallest canvas that the engine keeps ready for it."""
@@ -89,10 +102,11 @@ class LoadedModel:
 
     def _run(self, jobs: Sequence[Job]) -> list[Detections]:
         rows, counts = self.engine.run(collate([item for item, _ in jobs], [query for _, query in jobs]))
-        return [
-            postprocess(image_rows, int(count), item.geometry, query)
-            for image_rows, count, (item, query) in zip(rows, counts, jobs, strict=True)
-        ]
+        with self._metrics.postprocess_seconds.labels(self.package.name).time():
+            return [
+                postprocess(image_rows, int(count), item.geometry, query)
+                for image_rows, count, (item, query) in zip(rows, counts, jobs, strict=True)
+            ]
 
 
 def load_verified(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from service.inference.model_store import ModelStore
 from service.inference.request import RequestContext
 from service.inference.shadow import Shadow
 from service.telemetry.metrics import Metrics
+from service.telemetry.request import Batch, current_request
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,11 @@ class DetectionService:
         self._store, self._images, self._metrics = store, images, metrics or Metrics()
         self.shadow = shadow
 
+    @property
+    def decode_waiting(self) -> int:
+        """Number of images that wait to be decoded or drawn."""
+        return self._images.waiting
+
     async def check(self, reference: str | None, query: QueryOptions, context: RequestContext) -> None:
         """Load the model, and check the query and the expected wait, before the images are received.
 
@@ -99,6 +106,7 @@ class DetectionService:
         """
         async with self._store.lease(reference, context) as model:
             query.resolve(model.card)
+            _name_model(model.package)
             model.admission.check(1, context)
 
     async def detect(
@@ -118,6 +126,7 @@ class DetectionService:
         """
         async with self._store.lease(reference, context) as model:
             resolved = query.resolve(model.card)
+            _name_model(model.package)
             try:
                 observed = self.shadow.primary() if self.shadow else nullcontext()
                 with model.admission.admit(len(images), context) as slots, observed:
@@ -127,6 +136,7 @@ class DetectionService:
             except ExceptionGroup as errors:
                 raise errors.exceptions[0] from None
             result = DetectResult(model.package, [task.result() for task in tasks])
+        self._count(result)
         self._offer_shadow(images, reference, query, context, result)
         return result
 
@@ -178,20 +188,37 @@ class DetectionService:
         size = decoded.value.geometry.image
         return ImageResult(size, result.value, decode_seconds, result.queue_seconds, result.run_seconds)
 
+    def _count(self, result: DetectResult) -> None:
+        """Count the detections of an answer by class."""
+        package, found = result.package, [image.detections for image in result.images if isinstance(image, ImageResult)]
+        counts = Counter(int(class_id) for detections in found for class_id in detections.class_ids)
+        for class_id, count in counts.items():
+            label = package.card.class_names[class_id]
+            self._metrics.detections.labels(package.name, package.version, label).inc(count)
+        record = current_request()
+        record.images, record.detections = record.images + len(found), record.detections + counts.total()
+
     def _record(
         self, model: LoadedModel, decoded: BatchResult[pipeline.ModelInput], result: BatchResult[Detections]
     ) -> None:
         """Record the stages of an image in the metrics, and its work for the admission of others."""
         decode_share = decoded.run_seconds / self._images.threads
         infer_share = result.run_seconds / (result.batch_size * model.engine.workers)
-        model.admission.record(max(decode_share, infer_share), decoded.run_seconds + result.run_seconds)
+        model.admission.record(max(decode_share, infer_share))
         name = model.package.name
         stages = {
             "decode": decoded.queue_seconds + decoded.run_seconds,
             "queue": result.queue_seconds,
             "infer": result.run_seconds,
         }
+        current_request().add(stages, Batch(result.batch, result.batch_size))
         for stage, seconds in stages.items():
             self._metrics.stage_seconds.labels(name, stage).observe(seconds)
         if not result.position:
             self._metrics.batch_images.labels(name).observe(result.batch_size)
+
+
+def _name_model(package: Package) -> None:
+    """Record the model of the current request for its metrics, log line and trace."""
+    record = current_request()
+    record.model, record.version = package.name, str(package.version)

@@ -25,6 +25,7 @@ SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 
 IMAGES: Final = (1, 2, 4, 8, 16, 32, 64)
 IOUS: Final = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 1.0)
 SCORE_CHANGES: Final = (-0.3, -0.1, -0.05, -0.02, -0.01, 0.0, 0.01, 0.02, 0.05, 0.1, 0.3)
+ENGINE_FAILURES: Final = ("hung", "error")
 # Versions whose series are kept after they were unloaded.
 MAX_RETIRED: Final = 50
 
@@ -62,7 +63,13 @@ class Metrics:
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
 
-    def retire(self, model: str, version: int) -> None:
+    def start_version(self, model: str, version: int) -> None:
+        """Keep the series of a loaded version. Its failures start at 0, so that their increase can be seen."""
+        self._retired.pop((model, str(version)), None)
+        for reason in ENGINE_FAILURES:
+            self.engine_failures.labels(model, version, reason)
+
+    def retire_version(self, model: str, version: int) -> None:
         """Forget an unloaded version in the long run. The series of the last MAX_RETIRED ones are kept."""
         self._retired[model, str(version)] = None
         self._retired.move_to_end((model, str(version)))
@@ -70,10 +77,6 @@ class Metrics:
             (name, oldest), _ = self._retired.popitem(last=False)
             for instrument in self._by_version:
                 instrument.remove_by_labels({"model": name, "version": oldest})
-
-    def restore(self, model: str, version: int) -> None:
-        """Keep the series of a version, because it is loaded again."""
-        self._retired.pop((model, str(version)), None)
 
     def _counter(self, name: str, text: str, labels: tuple[str, ...]) -> Counter:
         counter = Counter(f"{PREFIX}_{name}", text, labels, registry=self.registry)

@@ -24,7 +24,8 @@ class Server:
 
     def __init__(self, repository: Path | None, folder: Path = ROOT, **flags: object) -> None:
         flags |= {"repository": repository} if repository else {}
-        options = [f"--{name.replace('_', '-')}={value}" for name, value in flags.items()]
+        flags = {name.replace("_", "-"): value for name, value in flags.items()}
+        options = [f"--{name}" if value is True else f"--{name}={value}" for name, value in flags.items()]
         environment = {name: value for name, value in os.environ.items() if not name.startswith("LINEAGE_")}
         self.process = subprocess.Popen(
             [sys.executable, "-m", "lineage", "serve", "--port=0", *options],

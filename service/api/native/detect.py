@@ -16,7 +16,7 @@ from service.api.errors import BadRequest
 from service.api.native.body import BodyLimits, Upload, read_uploads
 from service.api.native.negotiation import negotiate
 from service.api.native.schemas import DetectAnswer, Detection, DetectQuery, ImageSize, ModelName, Result, Timing
-from service.api.problems import documented, problem
+from service.api.problems import documented, problem, slug
 from service.inference.memory import Reservation
 from service.inference.service import DetectResult, ImageResult
 from service.state import AppState
@@ -73,6 +73,8 @@ async def detect(request: Request, query: Annotated[DetectQuery, Query()]) -> Re
         images = [upload.data for upload in uploads]
         work = state.detection.detect(images, query.model, options, context)
         result = await _cancel_on_disconnect(request, work)
+        for unusable in (image for image in result.images if isinstance(image, ImageError)):
+            state.metrics.image_refusals.labels(slug(problem(unusable).title)).inc()
         first = result.images[0]
         if len(uploads) == 1 and isinstance(first, ImageError):
             raise first
