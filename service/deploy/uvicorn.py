@@ -8,18 +8,24 @@ import logging
 import os
 import signal
 import socket
+from collections.abc import Callable
 from functools import partial
+from ipaddress import ip_address
 from types import FrameType
 from typing import Any, Final, cast
 
 import uvicorn
 
+from model_zoo.runtime.base import OpenEngine
+from model_zoo.runtime.open import open_engine
 from service.app import create_app
 from service.deploy.connections import Connections
 from service.deploy.descriptors import max_connections, raise_descriptor_limit
 from service.deploy.h11_protocol import ProblemProtocol, TimeLimits
+from service.deploy.tls import TLSConnection, load_certificate
 from service.inference.bundled import DEFAULT_REPOSITORY
 from service.settings import Settings, unknown_variables
+from service.state import Shutdown
 from service.telemetry.logs import OncePerSecond, configure_logging
 
 LOG = logging.getLogger(__name__)
@@ -32,7 +38,31 @@ OUT_OF_RESOURCES: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOM
 
 
 class Server(uvicorn.Server):
-    """uvicorn's server, with a long backlog and short log lines when descriptors run out."""
+    """uvicorn's server, which drains at SIGTERM and has a long backlog and short log lines when descriptors run out."""
+
+    def __init__(self, config: uvicorn.Config, drain_seconds: float = 0.0) -> None:
+        super().__init__(config)
+        self._drain_seconds = drain_seconds
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Announce the end at the first SIGTERM. Other signals, and a second one, stop the server."""
+        shutdown = self._shutdown
+        if sig == signal.SIGTERM and self._drain_seconds and shutdown and shutdown.at is None:
+            shutdown.announce(self._drain_seconds)
+            for headers in (self.config.encoded_headers, self.server_state.default_headers):
+                headers.append((b"connection", b"close"))  # clients come back to another server
+            LOG.info("not ready any more: stopping in %g s, requests are still answered", self._drain_seconds)
+        else:
+            super().handle_exit(sig, frame)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Return True if the server must stop. uvicorn calls it ten times a second."""
+        return await super().on_tick(counter) or bool(self._shutdown and self._shutdown.is_due)
+
+    @property
+    def _shutdown(self) -> Shutdown | None:
+        """Return the announcement of the application, or None before it has started."""
+        return self.lifespan.state["service"].shutdown if self.started else None
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Answer the accepted requests, or cancel them at the second interrupt."""
@@ -50,16 +80,16 @@ class Server(uvicorn.Server):
             listening.listen(BACKLOG)  # asyncio listens with the number of connections it accepts at once
 
 
-def run_server(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT, then answer the accepted requests and return.
+def run_server(settings: Settings, open_engine: OpenEngine = open_engine) -> None:
+    """Serve until SIGTERM or SIGINT, then answer the accepted requests and return. SIGTERM drains first.
 
     Raises:
         OSError: the address cannot be bound.
     """
-    configure_logging(settings.log_level)
+    configure_logging(settings.log_level, settings.log_format)
     for warning in unknown_variables(os.environ):
         LOG.warning("%s", warning)
-    server = create_server(settings)
+    server = create_server(settings, open_engine)
 
     def stop(_: int, __: FrameType | None) -> None:
         """Stop the server. uvicorn raises the signal again after shutdown, which must not kill the process."""
@@ -72,12 +102,14 @@ def run_server(settings: Settings) -> None:
         LOG.info("shutdown complete: all accepted requests were answered")
 
 
-def create_server(settings: Settings) -> Server:
-    """Return a server of the application, not yet running."""
+def create_server(settings: Settings, open_engine: OpenEngine = open_engine) -> Server:
+    """Return a server of the application, not yet running. `open_engine` opens the engine of a package."""
     maximum = _max_connections(settings)
+    app = create_app(settings, open_engine)
     config = uvicorn.Config(
-        create_app(settings),
-        http=cast(type[asyncio.Protocol], _protocol(settings, maximum)),
+        app,
+        http=cast(type[asyncio.Protocol], _protocol(settings, Connections(maximum, app.state.metrics))),
+        proxy_headers=False,  # the application reads them, from trusted proxies
         ws="none",
         backlog=min(ACCEPTED_AT_ONCE, maximum // 12 + 1),  # descriptors of closed connections are free one turn later
         log_config=None,
@@ -85,7 +117,7 @@ def create_server(settings: Settings) -> Server:
         server_header=False,
         timeout_graceful_shutdown=int(settings.timeout) + 5,
     )
-    return Server(config)
+    return Server(config, settings.drain_seconds)
 
 
 def listen(settings: Settings) -> socket.socket:
@@ -105,7 +137,10 @@ def listen(settings: Settings) -> socket.socket:
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     host, port = listening.getsockname()[:2]
     models = settings.repository or f"{DEFAULT_REPOSITORY.root} (the bundled model while that is empty)"
-    LOG.info("listening on http://%s:%d, models in %s", f"[{host}]" if ":" in host else host, port, models)
+    scheme = "https" if settings.ssl_certfile else "http"
+    LOG.info("listening on %s://%s:%d, models in %s", scheme, f"[{host}]" if ":" in host else host, port, models)
+    if not settings.keys and not ip_address(host.partition("%")[0]).is_loopback:
+        LOG.warning("everybody who can reach %s can send requests: set --keys, or listen on 127.0.0.1", host)
     return listening
 
 
@@ -125,10 +160,14 @@ def _max_connections(settings: Settings) -> int:
     return maximum
 
 
-def _protocol(settings: Settings, maximum: int) -> partial[ProblemProtocol]:
+def _protocol(settings: Settings, connections: Connections) -> Callable[..., asyncio.BaseProtocol]:
     """Return a factory of connections with shared limits."""
     limits = TimeLimits(settings.header_timeout, settings.keep_alive_timeout, settings.timeout)
-    return partial(ProblemProtocol, connections=Connections(maximum), limits=limits)
+    plain = partial(ProblemProtocol, connections=connections, limits=limits)
+    if not settings.ssl_certfile:
+        return plain
+    context = load_certificate(settings.ssl_certfile, settings.ssl_keyfile)
+    return lambda **options: TLSConnection(plain(**options), context, connections, limits.header)
 
 
 def _log_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -25,7 +25,9 @@ async def ready(request: Request) -> Response:
     `degraded` is there if something else is served than the repository and the settings ask for.
     """
     state: AppState = request.state.service
-    missing, degraded = state.store.missing(), state.store.degraded()
+    ending = [state.shutdown.problem] if state.shutdown.problem else []
+    missing = [*ending, *state.store.missing(), *state.store.engine_problems()]
+    degraded = state.store.degraded()
     optional = {"degraded": degraded} if degraded else {}
     if not missing:
         return JSONResponse(Health(status="ready", missing=[], **optional).model_dump(exclude_unset=True))

@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from model_zoo.contract.errors import PackageError
+from model_zoo.contract.golden import GoldenCase, GoldenSet, Tolerance
+from model_zoo.contract.images.files import write_image
 from model_zoo.contract.package import Package
 from model_zoo.contract.pipeline import make_query
+from model_zoo.contract.repository import Repository
 from model_zoo.runtime.base import EngineOptions
 from service.inference.batcher import BatchingOptions
+from service.inference.engine_guard import EngineGuard
+from service.inference.errors import EngineFailed
 from service.inference.loaded_model import LoadedModel, load_verified
 from service.inference.request import RequestContext
 from tests.service.app_client import PATIENCE
 from tests.service.conftest import Publish, flat
 from tests.service.fake_engine import FakeEngine, open_fake_engine
+from tests.service.faulty_engines import FaultyEngines
+from tests.service.store_engines import make_verifying_store, run, version
+from tests.tiny_onnx import toy_card
 
 
 def test_load_verifies_the_files_first(publish: Publish) -> None:
@@ -69,3 +79,61 @@ def test_unload_waits_for_users(publish: Publish) -> None:
         assert engine.closed
 
     asyncio.run(run())
+
+
+def test_failed_engine_is_a_problem_of_the_model(publish: Publish) -> None:
+    async def run() -> None:
+        package = publish()
+        model = LoadedModel(package, EngineGuard(package, FaultyEngines("dead", "dead"), PATIENCE), BatchingOptions())
+        assert (model.engine_state, model.problem) == ("ok", None)
+        context = RequestContext(asyncio.get_running_loop().time() + PATIENCE)
+        with pytest.raises(EngineFailed, match="toy@1: no new engine can be opened"):
+            await model.detect(model.preprocess(flat(9, 3)), make_query(package.card), context)
+        assert model.engine_state == "failed"
+        assert "the next try is in 5 s" in str(model.problem)
+        await model.unload()
+
+    asyncio.run(run())
+
+
+def make_golden(repository: Repository, folder: Path) -> Package:
+    """Publish a package whose golden image the fake engine detects as expected: one box, score of the threshold."""
+    write_image(folder / "1.png", np.full((64, 64, 3), (30, 9, 0), np.uint8))
+    row = (0.0, 0.0, 0.0, 0.0, 0.5, 0)
+    case = GoldenCase("1.png", toy_card().input_size, 0.25, (row,))
+    (folder / "expected.json").write_text(
+        GoldenSet((case,), 0.45, 1.0, Tolerance(0.02, 0.03, 0.1), "fp32", "test").to_json()
+    )
+    (folder / "model").write_bytes(b"model")
+    files = {f"golden/{name}": folder / name for name in ("1.png", "expected.json")}
+    return repository.publish(toy_card(), {"model.onnx": folder / "model", **files})
+
+
+def test_version_with_other_detections_is_refused(repository: Repository, tmp_path: Path) -> None:
+    package = make_golden(repository, tmp_path)
+    opened: list[FakeEngine] = []
+
+    def open_one(package: Package, options: EngineOptions) -> FakeEngine:
+        opened.append(open_fake_engine(package, options))
+        return opened[-1]
+
+    with pytest.raises(PackageError, match=r"toy@1: golden image 1\.png .*--no-verify-on-load"):
+        load_verified(open_one, EngineOptions(), package)
+    assert (opened[0].warm_ups, opened[0].closed) == (1, True)
+    assert load_verified(open_one, EngineOptions(), package, verify_on_load=False) is opened[1]
+    assert not opened[1].closed
+
+
+def test_last_good_version_answers_for_one_with_other_detections(repository: Repository, tmp_path: Path) -> None:
+    async def test() -> None:
+        (tmp_path / "good").write_bytes(b"model")
+        repository.publish(toy_card(), {"model.onnx": tmp_path / "good"})
+        store = make_verifying_store(repository)
+        await store.refresh()
+        make_golden(repository, tmp_path)
+        await store.refresh()
+        assert await version(store, "toy") == 1
+        assert "golden image 1.png" in " ".join(store.problems())
+        await store.close()
+
+    run(test)
