@@ -2,7 +2,8 @@
 
 The expected time of a request is the work ahead of it plus its own. Ahead are the unfinished images that the fair order
 serves first: those of higher priority and of the same client. Other clients count with no more than this one has. Work
-per image is measured, and follows the load. An idle model always admits, so a bad measurement cannot last.
+per image is measured, and so is the time that it does not explain. An idle model always admits, so a bad measurement
+cannot last.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from service.inference.errors import WaitTooLong
+from service.inference.errors import DeadlineExceeded, WaitTooLong
 from service.inference.fair_queue import Flow, flow_of
 from service.inference.request import RequestContext
 
@@ -23,9 +24,11 @@ class Estimate:
     """Running mean and mean deviation, with the gains of RFC 6298 (section 2)."""
 
     mean: float = 0.0
-    """Mean of the samples, 0 before the first one."""
+    """Mean of the samples."""
     deviation: float = 0.0
     """Mean absolute deviation."""
+    is_empty: bool = True
+    """Whether there is no sample yet."""
 
     @property
     def bound(self) -> float:
@@ -34,8 +37,8 @@ class Estimate:
 
     def add(self, sample: float) -> None:
         """Take a sample into account."""
-        if not self.mean:
-            self.mean, self.deviation = sample, sample / 2
+        if self.is_empty:
+            self.mean, self.deviation, self.is_empty = sample, abs(sample) / 2, False
         else:
             self.deviation += (abs(sample - self.mean) - self.deviation) / 4
             self.mean += (sample - self.mean) / 8
@@ -65,12 +68,11 @@ class Admission:
 
     def __init__(self) -> None:
         self._unfinished: Counter[Flow] = Counter()
-        self._work, self._latency = Estimate(), Estimate()
+        self._work, self._rest = Estimate(), Estimate()
 
-    def record(self, work: float, latency: float) -> None:
-        """Record a finished image: its seconds of the model's full capacity, and its own seconds without waiting."""
+    def record(self, work: float) -> None:
+        """Record the work of a finished image, in seconds of the model's full capacity."""
         self._work.add(work)
-        self._latency.add(latency)
 
     def check(self, images: int, context: RequestContext) -> None:
         """Check that a request is expected to be answered in time.
@@ -81,7 +83,7 @@ class Admission:
         if not self._unfinished:
             return
         left = context.deadline - asyncio.get_running_loop().time()
-        expected = (self._ahead(flow_of(context), images) + images - 1) * self._work.mean + self._latency.bound
+        expected = self._work_before(images, context) + self._rest.bound
         if expected > left:
             times = f"{expected:.2f} s, exceeds the {max(left, 0.0):.2f} s left for the request"
             raise WaitTooLong(f"the expected time to answer, {times}; try again later", expected - left)
@@ -94,18 +96,26 @@ class Admission:
             WaitTooLong: it cannot be answered in time.
         """
         self.check(images, context)
+        loop = asyncio.get_running_loop()
+        explained = loop.time() + self._work_before(images, context)
         slots = Slots(self._unfinished, flow_of(context), images)
         self._unfinished[slots.flow] += images
         try:
             yield slots
+            self._rest.add(loop.time() - explained)
+        except DeadlineExceeded:
+            self._rest.add(loop.time() - explained)
+            raise
         finally:
             slots.release(slots.images)
 
-    def _ahead(self, flow: Flow, images: int) -> int:
-        """Return the number of unfinished images that are served before those of a new request."""
+    def _work_before(self, images: int, context: RequestContext) -> float:
+        """Return the seconds of work that the last image of a new request waits for."""
+        flow = flow_of(context)
         turns = self._unfinished[flow] + images
-        return sum(
+        ahead = sum(
             count if other.priority < flow.priority or other == flow else min(count, turns)
             for other, count in self._unfinished.items()
             if other.priority <= flow.priority
         )
+        return (ahead + images - 1) * self._work.mean

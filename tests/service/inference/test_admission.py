@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
+
 import pytest
 
 from service.inference.admission import Admission, Estimate
-from service.inference.errors import WaitTooLong
+from service.inference.errors import DeadlineExceeded, WaitTooLong
 from service.inference.request import Priority, RequestContext
 from tests.service.clock import jump, on_fake_clock
 
 
-def request(deadline: float, client: str = "a", priority: Priority = "normal") -> RequestContext:
-    return RequestContext(deadline, client, priority)
+def request(seconds: float, client: str = "a", priority: Priority = "normal") -> RequestContext:
+    """Return the context of a request with some seconds left."""
+    return RequestContext(asyncio.get_running_loop().time() + seconds, client, priority)
 
 
 def measured(seconds: float = 1.0) -> Admission:
     """Admission of a model whose images take a second, one at a time."""
     admission = Admission()
     for _ in range(50):
-        admission.record(seconds, seconds)
+        admission.record(seconds)
+        with admission.admit(1, request(1e9)):
+            jump(seconds)
     return admission
+
+
+def answer_late(admission: Admission) -> None:
+    with suppress(DeadlineExceeded), admission.admit(1, request(4)):
+        jump(4)
+        raise DeadlineExceeded
 
 
 @on_fake_clock
@@ -30,9 +42,10 @@ async def test_wait_beyond_the_deadline_is_refused_with_the_excess() -> None:
         with pytest.raises(WaitTooLong, match=r"4\.00 s, exceeds the 2\.50 s left") as refused:
             admission.check(1, request(2.5))
         assert refused.value.retry_after == pytest.approx(1.5, abs=0.01)
+        late = request(4.1)
         jump(2)
         with pytest.raises(WaitTooLong):
-            admission.check(1, request(4.1))  # the time left counts
+            admission.check(1, late)  # the time left counts
 
 
 @on_fake_clock
@@ -58,6 +71,19 @@ async def test_own_images_are_part_of_the_work() -> None:
         admission.check(3, request(4.1))
         with pytest.raises(WaitTooLong):
             admission.check(4, request(4.1))
+
+
+@on_fake_clock
+async def test_time_that_work_does_not_explain_is_learned_also_from_late_answers() -> None:
+    admission = measured()
+    with admission.admit(1, request(100)):
+        admission.check(1, request(2.1))
+    for _ in range(50):
+        answer_late(admission)
+    with admission.admit(1, request(100)):
+        with pytest.raises(WaitTooLong):
+            admission.check(1, request(4.9))
+        admission.check(1, request(5.1))
 
 
 @on_fake_clock
