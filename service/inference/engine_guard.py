@@ -6,8 +6,8 @@
 - A run that fails is followed by one of a black image. If that works, the image was at fault. If not, the engine is.
 
 The first replacement is opened at once. If that fails before it has answered a request, the next one follows after
-5 s. The wait doubles each time, up to 5 min. Meanwhile the model is unusable, and `problem` has the reason. A new engine
-goes into service after it has answered a black image.
+5 s. The wait doubles each time, up to 5 min. Meanwhile the model is unusable, and `problem` has the reason. A new
+engine goes into service after it has answered a black image.
 """
 
 from __future__ import annotations
