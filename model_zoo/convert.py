@@ -30,6 +30,7 @@ from model_zoo.export.options import DEFAULT_EXPORT, ExportOptions, check_export
 from model_zoo.export.plan_cache import build_or_load_plan
 from model_zoo.export.tensorrt import PlanOptions, check_servable
 from model_zoo.export.write_model import write_model
+from model_zoo.golden import describe_golden, write_golden
 from model_zoo.registry import build
 from model_zoo.weights.importers import load_checkpoint
 
@@ -70,7 +71,10 @@ def import_weights(
     card = _card(detector, name or name_from(source), options)
     with tempfile.TemporaryDirectory() as folder:
         _write(detector, card, Path(folder) / MODEL, options, log)
-        return repository.publish(card, {file.name: file for file in Path(folder).iterdir()})
+        files = {file.name: file for file in Path(folder).iterdir()}
+        golden = write_golden(files[MODEL], card, Path(folder), options.golden)
+        log(describe_golden(golden))
+        return repository.publish(card, {**files, **golden})
 
 
 def load_weights(
@@ -157,6 +161,8 @@ def _check_export(source: str | Path, target: str | Path, options: ExportOptions
     """Raise LineageError if the options are unusable, or the target cannot be written or is the source."""
     check_export_options(options)
     check_file_target(target)
+    if options.golden:
+        raise ExportError("--golden: expected with a package; for a file, give it to lineage publish")
     if Path(source).resolve() == Path(target).resolve():
         raise ExportError(f"{target}: expected another file to write than the one to export")
 

@@ -18,8 +18,11 @@ from model_zoo.contract.errors import LineageError, PackageError
 from model_zoo.contract.package import Package, open_package
 from model_zoo.contract.repository import Repository
 from model_zoo.contract.targets import check_name
+from model_zoo.export.options import check_golden_folder
+from model_zoo.golden import write_golden
 from model_zoo.runtime import sessions
-from model_zoo.runtime.base import EngineOptions, blank_feeds, check_card
+from model_zoo.runtime.base import EngineOptions, Runtime, blank_feeds, check_card
+from model_zoo.runtime.golden import check_golden
 from model_zoo.runtime.model_file import open_model_file
 from model_zoo.runtime.open import open_engine
 
@@ -38,13 +41,16 @@ INPUTS: Final = {
 OUTPUTS: Final = {"detections": ("tensor(float)", 3), "count": ("tensor(int32)", 1)}
 
 
-def publish_model(source: str | Path, repository: Repository, name: str | None = None) -> Package:
+def publish_model(
+    source: str | Path, repository: Repository, name: str | None = None, *, golden: Path | None = None
+) -> Package:
     """Publish an ONNX file of this project, or the folder of a package, as the next version of `name`.
 
     Args:
         source: File written by an export, or folder with manifest.json.
         repository: Repository to publish in. Its folder is created if needed.
         name: Name of the model. If omitted, the name in the card.
+        golden: Folder of images for the golden images. If omitted, those of the package, or synthetic ones.
 
     Raises:
         PackageError: the file is not one of this project, is damaged, or cannot be run on this machine.
@@ -52,6 +58,7 @@ def publish_model(source: str | Path, repository: Repository, name: str | None =
         LineageError: the name is invalid.
     """
     check_name(name)
+    check_golden_folder(golden)
     package = _open(Path(source))
     card = replace(package.card, name=package.card.name if name is None else name)
     _check_runs(package, str(source))
@@ -60,6 +67,9 @@ def publish_model(source: str | Path, repository: Repository, name: str | None =
         if card != package.card:
             files[manifest.MODEL] = Path(folder) / manifest.MODEL
             _write_card(package.model_path, card, files[manifest.MODEL])
+        if golden or manifest.EXPECTED not in files:
+            files = {name: path for name, path in files.items() if not name.startswith(manifest.GOLDEN)}
+            files |= write_golden(package.model_path, package.card, Path(folder), golden)
         return repository.publish(card, files)
 
 
@@ -132,13 +142,25 @@ def _check_runs(package: Package, label: str) -> None:
         raise PackageError(f"{label}: ONNX Runtime cannot run it on a black image: {error}") from error
     if rows.shape[0] != 1 or rows.shape[2] != 6 or count.shape != (1,) or not np.isfinite(rows).all():
         raise PackageError(f"{label}: expected detections (1, K, 6) and count (1,); got {rows.shape} and {count.shape}")
-    if any(file.name == manifest.PLAN for file in package.files):
+    names = {file.name for file in package.files}
+    if manifest.EXPECTED in names:
+        _check_engine(package, "onnxruntime")
+    if manifest.PLAN in names:
         _check_plan(package)
+
+
+def _check_engine(package: Package, runtime: Runtime) -> None:
+    """Open a package as the server does, and run its golden images."""
+    engine = open_engine(package, EngineOptions(runtime=runtime))
+    try:
+        check_golden(package, engine)
+    finally:
+        engine.close()
 
 
 def _check_plan(package: Package) -> None:
     try:
-        open_engine(package, EngineOptions(runtime="tensorrt")).close()
+        _check_engine(package, "tensorrt")
     except (LineageError, RuntimeError) as error:
         raise PackageError(
             f"{package.path / manifest.PLAN}: this machine cannot run the plan, so it must not become the newest "

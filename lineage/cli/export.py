@@ -103,7 +103,9 @@ def export(
 def _publish(folder: Path, repository: Path, options: ExportOptions, run: RunOptions, license: str | None) -> None:
     from training.run.publish import publish_run
 
-    supported = replace(DEFAULT_EXPORT, precision=options.precision, candidates=options.candidates)
+    supported = replace(
+        DEFAULT_EXPORT, precision=options.precision, candidates=options.candidates, golden=options.golden
+    )
     _reject(_changed(options, supported), f"{folder} is the folder of a run")
     if options.precision == "int8":
         raise LineageError("--precision: expected fp32 or fp16 for a run; for int8, import its best.safetensors")
@@ -116,6 +118,7 @@ def _publish(folder: Path, repository: Path, options: ExportOptions, run: RunOpt
         largest_drop=run.largest_drop,
         data=run.data,
         license=license,
+        golden=options.golden,
         log=print,
     )
     print_published(package, repository)

@@ -59,6 +59,7 @@ SUBCOMMANDS: Final = (
     Command("models alias", "lineage.cli.change_models", "alias", "Point an alias to a version.", "cpu"),
     Command("models remove", "lineage.cli.change_models", "remove", "Remove a version, an alias or a model.", "cpu"),
     Command("models rollout", "lineage.cli.rollout", "rollout", "Show or change the rollout policy of a model.", "cpu"),
+    Command("models verify", "lineage.cli.verify_models", "verify", "Check files and golden images of models.", "cpu"),
     Command("keys add", "lineage.cli.keys", "add", "Make an API key.", "cpu"),
     Command("keys list", "lineage.cli.keys", "list_", "List the API keys of a server.", "cpu"),
     Command("keys remove", "lineage.cli.keys", "remove", "Remove an API key.", "cpu"),

@@ -17,17 +17,19 @@ def publish(
     *,
     name: Annotated[str | None, option("NAME")] = None,
     repository: Annotated[Path, option("FOLDER")] = Path("models"),
+    golden: Annotated[Path | None, option("FOLDER")] = None,
 ) -> None:
     """Publish an exported ONNX file, or the folder of a package, as the next version of a name.
 
-    The file is checked and run once before it is published.
+    The file is checked and run before it is published. Golden images of a package are kept and must agree.
 
     Args:
         source: An .onnx file written by lineage export, or the folder of a package, such as other/cars/3.
         name: Name in the repository. If omitted, the one in the model's card.
         repository: Folder of the repository, created if needed.
+        golden: Folder of images for new golden images, which the server checks. If omitted, synthetic ones.
     """
     from model_zoo.publish import publish_model
 
-    package = publish_model(source, Repository(repository), name)
+    package = publish_model(source, Repository(repository), name, golden=golden)
     print_published(package, repository)

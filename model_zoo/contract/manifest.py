@@ -19,6 +19,8 @@ from model_zoo.contract.errors import LineageError, PackageError
 from model_zoo.contract.files import file_sha256
 
 MODEL, PLAN, CARD, MANIFEST = "model.onnx", "model.engine", "card.json", "manifest.json"
+GOLDEN = "golden/"  # the only folder inside a package
+EXPECTED = "golden/expected.json"
 SCHEMA_VERSION = 1
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -28,7 +30,7 @@ class PackagedFile:
     """One file of a package."""
 
     name: str
-    """File name without folder."""
+    """File name, without folder except for `golden/`."""
     sha256: str
     """SHA-256 in hex."""
     size: int
@@ -68,13 +70,19 @@ def check_names(names: list[str]) -> None:
     """Check the file names of a package.
 
     Raises:
-        PackageError: a name is not a plain file name or occurs twice, or a required file is missing.
+        PackageError: a name is not a plain file name, also below `golden/`, or occurs twice, or a required file is
+            missing.
     """
     for name in names:
-        if not NAME.fullmatch(name) or name == MANIFEST:
-            raise PackageError(f"expected plain file names that match {NAME.pattern}; got {name!r}")
+        if not NAME.fullmatch(name.removeprefix(GOLDEN)) or name == MANIFEST:
+            raise PackageError(
+                f"expected plain file names that match {NAME.pattern}, alone or after {GOLDEN!r}; got {name!r}"
+            )
     if len(set(names)) != len(names) or not {MODEL, CARD} <= set(names):
         raise PackageError(f"expected distinct files that include {MODEL} and {CARD}; got {', '.join(names)}")
+    golden = [name for name in names if name.startswith(GOLDEN)]
+    if golden and EXPECTED not in golden:
+        raise PackageError(f"expected {EXPECTED} with the golden images; got only {', '.join(golden)}")
 
 
 def locate(folder: Path, name: str) -> Path:
@@ -117,6 +125,8 @@ def check_contents(folder: Path, file: PackagedFile) -> None:
 
 def fill(folder: Path, card: ModelCard, sources: Mapping[str, str | Path]) -> None:
     """Write a package into an empty folder and flush it to disk."""
+    if any(name.startswith(GOLDEN) for name in sources):
+        (folder / GOLDEN).mkdir()
     for name, source in sources.items():
         with open(source, "rb") as original, open(folder / name, "xb") as copy:
             shutil.copyfileobj(original, copy)
@@ -125,7 +135,8 @@ def fill(folder: Path, card: ModelCard, sources: Mapping[str, str | Path]) -> No
     write(folder / CARD, card.to_json())
     entries = [PackagedFile(n, file_sha256(folder / n), (folder / n).stat().st_size) for n in sorted([*sources, CARD])]
     write(folder / MANIFEST, json.dumps(asdict(Manifest(tuple(entries))), indent=2) + "\n")
-    sync_folder(folder)
+    for path in {(folder / name).parent for name in sources} | {folder}:
+        sync_folder(path)
 
 
 def write(path: Path, text: str) -> None:

@@ -33,6 +33,8 @@ class ExportOptions:
     """Max images read from the calibration folder, evenly spread over their sorted names."""
     min_sqnr: float = MIN_SQNR_DB
     """Layers whose int8 output has a lower signal-to-quantization-noise ratio, in dB, stay in float32."""
+    golden: Path | None = None
+    """Folder of images for the golden images of the package, which the server checks. If omitted, synthetic ones."""
 
 
 DEFAULT_EXPORT: Final = ExportOptions()
@@ -65,7 +67,18 @@ def check_export_options(options: ExportOptions) -> None:
         )
     if folder is not None and not Path(folder).is_dir():
         raise ExportError(f"--calibration: expected a folder of images; {folder} is not a folder")
+    check_golden_folder(options.golden)
     if options.calibration_images < 1:
         raise ExportError(f"--calibration-images: expected at least 1; got {options.calibration_images}")
     if not math.isfinite(options.min_sqnr):
         raise ExportError(f"--min-sqnr: expected a number of dB; got {options.min_sqnr}")
+
+
+def check_golden_folder(folder: Path | None) -> None:
+    """Check that the folder of golden images exists.
+
+    Raises:
+        ExportError: It does not.
+    """
+    if folder is not None and not Path(folder).is_dir():
+        raise ExportError(f"--golden: expected a folder of images; {folder} is not a folder")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -47,7 +49,8 @@ def test_package_of_another_repository_is_published(exported: Path, models: Repo
     (original.path / "notes.txt").write_text("not in the manifest")
     same, renamed = publish_model(original.path, models), publish_model(original.path, models, "cars")
     assert same.digest == original.digest
-    assert (renamed.name, {file.name for file in renamed.files}) == ("cars", {"model.onnx", "card.json"})
+    golden = {"golden/1.png", "golden/2.png", "golden/3.png", "golden/expected.json"}
+    assert (renamed.name, {file.name for file in renamed.files}) == ("cars", {"model.onnx", "card.json"} | golden)
     original.model_path.write_bytes(b"damaged")
     with pytest.raises(PackageError, match=r"model\.onnx is damaged"):
         publish_model(original.path, models)
@@ -154,12 +157,37 @@ def test_file_in_place_of_the_repository_is_named(exported: Path, tmp_path: Path
         publish_model(exported, Repository(exported))
 
 
+def test_golden_images_of_a_user_replace_those_of_a_package(exported: Path, models: Repository, tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "mine.png"), np.full((64, 64, 3), (200, 90, 10), np.uint8))
+    original = publish_model(exported, models)
+    again = publish_model(original.path, models, golden=tmp_path)
+    assert {f.name for f in again.files if f.name.startswith("golden/")} == {"golden/1.jpg", "golden/expected.json"}
+    with pytest.raises(LineageError, match=r"--golden: expected a folder of images; .*missing is not a folder"):
+        publish_model(exported, models, golden=tmp_path / "missing")
+
+
+def test_package_that_detects_something_else_here_is_refused(
+    exported: Path, models: Repository, tmp_path: Path
+) -> None:
+    original = publish_model(exported, Repository(tmp_path / "other"))
+    files = {file.name: original.path / file.name for file in original.files if file.name != "card.json"}
+    document = json.loads(files["golden/expected.json"].read_text())
+    for case in document["cases"]:
+        case["detections"] = [[9, 9, 99, 99, 0.9, 0]]
+    (tmp_path / "wrong.json").write_text(json.dumps(document))
+    files["golden/expected.json"] = tmp_path / "wrong.json"
+    wrong = Repository(tmp_path / "other").publish(original.card, files)
+    with pytest.raises(PackageError, match=r"toy@2: golden image 1\.png .*expected \w+ 0\.9 at \[9\.0"):
+        publish_model(wrong.path, models)
+    assert not models.root.exists()
+
+
 def test_quantization_reports_next_to_the_file_are_published(exported: Path, models: Repository) -> None:
     for suffix in (".txt", ".json"):
         exported.with_suffix(f".quantization{suffix}").write_text("report")
     package = publish_model(exported, models)
     names = {"model.onnx", "card.json", "model.quantization.txt", "model.quantization.json"}
-    assert {file.name for file in package.files} == names
+    assert {file.name for file in package.files if not file.name.startswith("golden/")} == names
 
 
 @pytest.mark.parametrize("name", ["../up", "", "a/b", ".hidden", "a b", "x" * 101])

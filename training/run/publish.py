@@ -24,8 +24,9 @@ from model_zoo.contract.terms import describe_parents
 from model_zoo.detector import Detector
 from model_zoo.export.card import build_card, build_export_card
 from model_zoo.export.log import Log, silent
-from model_zoo.export.options import MAX_CANDIDATES
+from model_zoo.export.options import MAX_CANDIDATES, check_golden_folder
 from model_zoo.export.write_model import write_model
+from model_zoo.golden import describe_golden, write_golden
 from model_zoo.progress import Progress
 from model_zoo.weights import store
 from training.data.dataset import Dataset
@@ -49,6 +50,7 @@ def publish_run(
     largest_drop: float = MAX_AP_DROP,
     data: str | Path | None = None,
     license: str | None = None,
+    golden: Path | None = None,
     log: Log = silent,
 ) -> Package:
     """Export the best weights of a run, evaluate the file, and publish it as the next version of `name`.
@@ -62,6 +64,7 @@ def publish_run(
         largest_drop: Max difference by which the file's AP may be lower than the model's.
         data: Dataset to evaluate on. If omitted, the run's.
         license: License of the weights (SPDX), recorded in the model card. If omitted, that of its parents.
+        golden: Folder of images for the golden images of the package. If omitted, synthetic ones.
         log: Called with progress messages.
 
     Raises:
@@ -70,6 +73,7 @@ def publish_run(
     """
     check_name(name)
     check_folder_target(repository.root)
+    check_golden_folder(golden)
     config, _ = read_config(folder)
     weights = weights_in(folder)
     detector = store.load(weights)
@@ -91,7 +95,9 @@ def publish_run(
         file_metrics = _export_and_evaluate(detector, card, model, dataset, images, log)
         _require_small_drop(model_metrics, file_metrics, largest_drop, log)
         report.write_text(json.dumps(asdict(file_metrics), indent=2) + "\n", encoding="utf-8")
-        return repository.publish(card, {MODEL: model, EVALUATION: report})
+        files = write_golden(model, card, Path(temporary), golden)
+        log(describe_golden(files))
+        return repository.publish(card, {MODEL: model, EVALUATION: report, **files})
 
 
 def _origin(detector: Detector, weights: Path, license: str | None, log: Log) -> WeightsOrigin:

@@ -98,7 +98,21 @@ def test_verify_detects_a_changed_byte(repository: Repository, package: Package)
         repository.resolve("tiny").verify()
 
 
-@pytest.mark.parametrize("name", ["../model.onnx", "a/b", ".hidden", "card.json", "manifest.json", ""])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../model.onnx",
+        "a/b",
+        "golden/a/b",
+        "golden/../x",
+        "golden/",
+        "golden/1.png",
+        ".hidden",
+        "card.json",
+        "manifest.json",
+        "",
+    ],
+)
 def test_only_plain_file_names_are_accepted(repository: Repository, card: ModelCard, model: Path, name: str) -> None:
     with pytest.raises(PackageError, match="expected"):
         repository.publish(card, {"model.onnx": model, name: model})
