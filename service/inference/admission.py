@@ -15,33 +15,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from service.inference.errors import DeadlineExceeded, WaitTooLong
+from service.inference.estimate import Estimate
 from service.inference.fair_queue import Flow, flow_of
 from service.inference.request import RequestContext
-
-
-@dataclass
-class Estimate:
-    """Running mean and mean deviation, with the gains of RFC 6298 (section 2)."""
-
-    mean: float = 0.0
-    """Mean of the samples."""
-    deviation: float = 0.0
-    """Mean absolute deviation."""
-    is_empty: bool = True
-    """Whether there is no sample yet."""
-
-    @property
-    def bound(self) -> float:
-        """A value that few samples exceed: the mean plus 4 deviations."""
-        return self.mean + 4 * self.deviation
-
-    def add(self, sample: float) -> None:
-        """Take a sample into account."""
-        if self.is_empty:
-            self.mean, self.deviation, self.is_empty = sample, abs(sample) / 2, False
-        else:
-            self.deviation += (abs(sample - self.mean) - self.deviation) / 4
-            self.mean += (sample - self.mean) / 8
 
 
 @dataclass

@@ -20,6 +20,7 @@ from functools import partial
 from typing import Generic, TypeVar
 
 from service.inference.errors import DeadlineExceeded, QueueFull, ShuttingDown
+from service.inference.estimate import Estimate
 from service.inference.fair_queue import FairQueue, flow_of
 from service.inference.request import RequestContext
 
@@ -98,6 +99,7 @@ class Batcher(Generic[Item, Result]):
         self._running: set[Outcomes[Result]] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._closing = False
+        self._run_seconds = Estimate()
 
     @property
     def waiting(self) -> int:
@@ -159,12 +161,16 @@ class Batcher(Generic[Item, Result]):
         return self._queue.oldest(group).arrived + (0.0 if full else self._max_delay)
 
     def _pop_batch(self, group: Hashable) -> list[_Ticket[Item, Result]]:
-        """Remove up to `max_batch` items from the group, dropping cancelled and expired ones."""
+        """Remove up to `max_batch` items from the group, dropping cancelled ones and those that cannot finish in time.
+
+        The last one runs as long as its deadline has not passed: an estimate never keeps a worker idle.
+        """
         now = asyncio.get_running_loop().time()
         batch: list[_Ticket[Item, Result]] = []
         while self._queue.count(group) and len(batch) < self._max_batch:
             ticket = self._queue.pop(group)
-            if now >= ticket.deadline:
+            finished = now + (self._run_seconds.mean if self._queue else 0.0)
+            if finished >= ticket.deadline:
                 ticket.expire()
             if not ticket.future.done():
                 batch.append(ticket)
@@ -194,6 +200,7 @@ class Batcher(Generic[Item, Result]):
         """Set the outcome of every item of a finished batch and start the next batch."""
         self._running.remove(done)
         run_seconds = asyncio.get_running_loop().time() - started
+        self._run_seconds.add(run_seconds)
         for position, (ticket, outcome) in enumerate(zip(batch, done.result(), strict=True)):
             if ticket.future.done():
                 continue

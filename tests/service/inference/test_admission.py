@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import pytest
 
-from service.inference.admission import Admission, Estimate
+from service.inference.admission import Admission
 from service.inference.errors import DeadlineExceeded, WaitTooLong
 from service.inference.request import Priority, RequestContext
 from tests.service.clock import jump, on_fake_clock
@@ -115,25 +115,3 @@ async def test_low_priority_waits_for_all_others_but_not_the_reverse() -> None:
         admission.check(1, request(6.1, "b"))
         with pytest.raises(WaitTooLong):
             admission.check(1, request(6.1, "c", "low"))
-
-
-def test_estimate_follows_a_change_of_load() -> None:
-    estimate = Estimate()
-    for sample in [0.1] * 50:
-        estimate.add(sample)
-    assert estimate.bound == pytest.approx(0.1, rel=0.01)
-    for sample in [1.0] * 40:
-        estimate.add(sample)
-    assert estimate.mean == pytest.approx(1.0, rel=0.01)
-    for sample in [0.1] * 80:
-        estimate.add(sample)
-    assert estimate.bound == pytest.approx(0.1, rel=0.02)
-
-
-def test_bound_grows_with_variation() -> None:
-    steady, varied = Estimate(), Estimate()
-    for number in range(100):
-        steady.add(1.0)
-        varied.add(0.5 + number % 2)
-    assert steady.bound == pytest.approx(1.0)
-    assert varied.bound > 2.5

@@ -229,6 +229,22 @@ async def test_passed_deadline_counts_before_its_timer_fires() -> None:
 
 
 @on_fake_clock
+async def test_item_that_cannot_finish_in_time_leaves_the_worker_to_others() -> None:
+    recorder = Recorder(shut=True)
+    batcher = Batcher(recorder)
+    tasks = [submit(batcher, 0)]
+    await recorder.run_started()
+    tasks += [submit(batcher, 1, deadline=15), submit(batcher, 2), submit(batcher, 3, deadline=15)]
+    await advance(10)
+    recorder.gate.set()
+    with pytest.raises(DeadlineExceeded):
+        await tasks.pop(1)
+    assert await values(*tasks) == [0, 4, 6]  # nobody waits behind the last one, so it runs
+    assert recorder.batches == [[0], [2], [3]]
+    await batcher.close()
+
+
+@on_fake_clock
 async def test_batch_of_expired_items_does_not_run() -> None:
     recorder = Recorder()
     batcher = Batcher(recorder, max_batch=2, max_delay=10)
