@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from types import UnionType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from model_zoo.contract.errors import LineageError
 
@@ -63,7 +63,7 @@ def shorten(value: object) -> str:
 
 
 def _read(hint: Any, value: object, where: str) -> Any:
-    if get_origin(hint) is UnionType:
+    if get_origin(hint) in (UnionType, Union):  # Union before Python 3.14, where a member is a Literal
         return None if value is None else _read(get_args(hint)[0], value, where)
     if isinstance(hint, type) and is_dataclass(hint):
         return hint(**read_fields(hint, value, where))

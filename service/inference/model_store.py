@@ -15,14 +15,15 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Literal
 
 from model_zoo.contract.errors import LineageError, PackageError
 from model_zoo.contract.package import Package
 from model_zoo.contract.repository import Repository
-from model_zoo.runtime.base import Engine
+from model_zoo.runtime.base import EngineOptions, OpenEngine
+from model_zoo.runtime.open import DEFAULT_OPTIONS
 from service.inference.batcher import BatchingOptions
 from service.inference.bundled import holds_model, is_bundled
 from service.inference.catalog import Catalog, read_catalog
@@ -31,6 +32,7 @@ from service.inference.errors import NotReady
 from service.inference.failures import Failure, ReasonLog, fingerprints
 from service.inference.loaded_model import LoadedModel
 from service.inference.loader import Loader
+from service.inference.model_settings import read_settings
 from service.inference.request import RequestContext
 from service.inference.rollout import Rollouts, read_policies
 from service.inference.routes import Routes
@@ -47,27 +49,37 @@ class ModelStore:
     def __init__(
         self,
         repository: Repository,
-        load: Callable[[Package], Engine],
+        load: OpenEngine,
         batching: BatchingOptions,
         *,
+        options: EngineOptions = DEFAULT_OPTIONS,
         eager: Literal["latest", "all"] = "latest",
         default: str | None = None,
         fallback: Repository | None = None,
         metrics: Metrics | None = None,
+        memory: int | None = None,
+        max_waiters: int = 64,
     ) -> None:
-        """Follow `repository`. Until it holds a model, use `fallback` if given."""
+        """Follow `repository`. Until it holds a model, use `fallback` if given.
+
+        `options` and `batching` are those of models without settings of their own. `memory` limits the bytes of all
+        loaded models, and `max_waiters` the requests that wait for loads.
+        """
         self._preferred = repository
         self._repository = fallback or repository
         self._eager, self.default = eager, DefaultModel(default)
         self.catalog: Catalog | None = None
         self._logged = ReasonLog()
-        self._loader = Loader(load, batching, self._logged, metrics or Metrics())
+        self._loader = Loader(
+            load, options, batching, self._logged, metrics or Metrics(), memory=memory, max_waiters=max_waiters
+        )
         self._models, self._failed = self._loader.models, self._loader.failed
         self._routes = Routes(self._models, self._failed)
         self.rollouts = Rollouts(self._models, self._failed)
         self._pinned: set[Package] = set()
         self._reading = asyncio.Lock()
         self._record: ServingRecord | None = None
+        self._unwritten: str | None = None
         self._unreadable: str | None = "the model repository is being read"
         self._refreshed = False
 
@@ -112,6 +124,10 @@ class ModelStore:
         if self._models and not os.path.isdir(root):  # a lost mount must not unload the models
             raise PackageError(f"the model repository {root} is gone")
         catalog = await asyncio.to_thread(read_catalog, self._repository)
+        if self._models and catalog.is_unmounted(self._known):
+            raise PackageError(f"the model repository {root} is empty and another folder than before: is it unmounted?")
+        packages = catalog.packages.values()
+        self._loader.follow(*await asyncio.to_thread(read_settings, packages, self._loader.settings))
         catalog = self.rollouts.update(catalog, await asyncio.to_thread(read_policies, self._repository, catalog))
         if self._record is None:
             self._record = await asyncio.to_thread(read_record, root)
@@ -121,13 +137,18 @@ class ModelStore:
         return catalog
 
     async def _load_wanted(self) -> None:
-        """Load the wanted packages. If one fails, the package that answers instead is wanted, too."""
+        """Load the wanted packages. If one fails, the package that answers instead is wanted, too.
+
+        Where memory is limited, only new versions of loaded models displace others.
+        """
         tried: set[Package] = set()
         self._resolve()
         while pending := [p for p in self._wanted(self._known) if self._loader.needs_load(p) and p not in tried]:
             tried.add(pending[0])
-            await self._loader.load(pending[0])
+            await self._loader.load(pending[0], "evict" if pending[0] in self._followed(self._known) else "free")
             self._resolve()
+        for package in list(self._models):
+            await self._loader.reload(package)
 
     def _select_repository(self) -> None:
         """Switch from the fallback to the preferred repository once that holds a model."""
@@ -147,7 +168,8 @@ class ModelStore:
             PackageNotFound: no such model, version or alias.
             PackageError: the package is damaged or its engine failed to load.
             QueryError: no reference was given and there is no default model.
-            NotReady: the repository or the model is still loading.
+            NotReady: the repository or the model is still loading, or there is no memory for it.
+            LoadQueueFull: too many requests wait for models to load.
         """
         if self.catalog is None:
             raise NotReady(f"{self._unreadable}; try again")
@@ -157,9 +179,12 @@ class ModelStore:
             raise PackageError(reason)
         if package not in self._models:
             raise NotReady(f"{package.reference} has just been unloaded; try again")
-        model = self._models[package]
-        with model.in_use():
-            yield model
+        model = self._loader.use(package)
+        try:
+            with model.in_use():
+                yield model
+        finally:
+            self._loader.residency.notify()
 
     async def load(self, reference: str, context: RequestContext) -> Package:
         """Load a model now, also after `unload` or a failed load, and return the version that answers.
@@ -197,6 +222,16 @@ class ModelStore:
         """The repository in use."""
         return self._repository
 
+    @property
+    def loaded(self) -> Mapping[Package, LoadedModel]:
+        """The loaded models."""
+        return self._models
+
+    @property
+    def memory_used(self) -> int:
+        """Estimated bytes of the models in memory."""
+        return self._loader.residency.used
+
     def state(self, package: Package) -> PackageState:
         """Return whether a package is loaded, loading, failed, unloaded by an operator, or only available on disk."""
         if package in self._models:
@@ -219,7 +254,8 @@ class ModelStore:
         """List what must happen before the service is ready. Empty if it is ready."""
         if self.catalog is None:
             return [str(self._unreadable)]
-        has_model = any(package in self._models for package in self._routes.current.values())
+        usable = ("loaded", "available") if self._refreshed else ("loaded",)
+        has_model = any(self.state(package) in usable for package in self._routes.current.values())
         if has_model and self._refreshed:
             return [self.default.problem] if self.default.problem and not self.default.was_found else []
         waiting = [p for p in self._wanted(self.catalog) if self.state(p) in ("loading", "available")]
@@ -231,13 +267,22 @@ class ModelStore:
         """List what cannot be used and why, for one model or for all."""
         damaged = [p.reason for p in self._known.problems if name in (None, p.name)]
         packages = [p for p in self._known.packages.values() if name in (None, p.name)]
-        return damaged + [reason for package in packages if (reason := self._failed.reason(package))]
+        return (
+            damaged
+            + self._loader.unfollowed(name)
+            + [reason for package in packages if (reason := self._failed.reason(package))]
+        )
+
+    def engine_problems(self) -> list[str]:
+        """List why engines of loaded models cannot run, after a second failure in a row."""
+        return [model.problem for model in self._models.values() if model.problem]
 
     def degraded(self, name: str | None = None) -> list[str]:
         """List the references and settings that cannot be followed, for one model or for all."""
-        found = [*self._routes.degraded(self._known), *self.rollouts.unfollowed()]
-        lines = [str(line) for line in found if name in (None, line.name)]
-        general = [self.default.problem, self._unreadable] if name is None and self.catalog else []
+        lines = [str(d) for d in self._routes.degraded(self._known) if name in (None, d.name)]
+        lines += [str(u) for u in self.rollouts.unfollowed() if name in (None, u.name)]
+        lines += self._loader.unfollowed(name)
+        general = [self.default.problem, self._unreadable, self._unwritten] if name is None and self.catalog else []
         return [*lines, *(text for text in general if text and text not in self.missing())]
 
     async def close(self) -> None:
@@ -250,17 +295,15 @@ class ModelStore:
 
     def _resolve(self) -> None:
         self._routes.resolve(self._known)
+        default = self._routes.current.get(self.default.name or "")
+        self._loader.residency.protected = [default] if default else []
 
     async def _load_reference(self, reference: str, deadline: float) -> Package:
         """Load the package of a reference. If that fails, load the one that answers instead."""
         tried: set[Package] = set()
         while (package := await self._find(reference)) not in tried:
             tried.add(package)
-            try:
-                async with asyncio.timeout_at(deadline):
-                    await self._loader.load(package)
-            except TimeoutError as error:
-                raise NotReady(f"{package.reference} is still loading; try again") from error
+            await self._loader.request(package, deadline)
             if package in self._failed:
                 self._resolve()
         return package
@@ -278,10 +321,15 @@ class ModelStore:
     def _wanted(self, catalog: Catalog) -> list[Package]:
         """List the packages to load: the defaults or all, and the targets of moving references in use."""
         current = self._routes.current
-        followed = [new for r, new in catalog.references.items() if current.get(r) in self._models]
-        ahead = catalog.packages.values() if self._eager == "all" else catalog.defaults
+        ahead = list(catalog.packages.values() if self._eager == "all" else catalog.defaults)
+        if self.default.name in current:
+            ahead.insert(0, current[self.default.name])
         answering = [current[name] for name in catalog.all_names if name in current]
-        return list(dict.fromkeys([*ahead, *self.rollouts.canaries(), *followed, *answering]))
+        return list(dict.fromkeys([*ahead, *self.rollouts.canaries(), *self._followed(catalog), *answering]))
+
+    def _followed(self, catalog: Catalog) -> list[Package]:
+        """List the targets of the moving references for which a loaded package answers."""
+        return [new for r, new in catalog.references.items() if self._routes.current.get(r) in self._models]
 
     def _kept(self, catalog: Catalog) -> set[Package]:
         self._pinned &= set(catalog.packages.values())
@@ -294,10 +342,11 @@ class ModelStore:
         degraded = [
             (d.reference, f"{d.reference}: {d.answer}", logging.WARNING) for d in self._routes.degraded(catalog)
         ]
+        settings = [("settings", reason, logging.WARNING) for reason in self._loader.unfollowed()]
         rollouts = [(u.subject, str(u), logging.WARNING) for u in self.rollouts.unfollowed()]
         foreign = [("foreign", f"skipped folders without a package: {', '.join(catalog.foreign)}", logging.INFO)]
         empty = [] if catalog.packages else [("", self._repository.empty_message(), logging.WARNING)]
-        found = [*damaged, *degraded, *rollouts, *(foreign if catalog.foreign else []), *empty]
+        found = [*damaged, *degraded, *settings, *rollouts, *(foreign if catalog.foreign else []), *empty]
         for subject, reason, level in found:
             if self._logged.is_new(subject, reason):
                 LOG.log(level, "%s", reason)
@@ -307,5 +356,8 @@ class ModelStore:
         """Write what a restart must know, if it has changed. The bundled repository stays as it is."""
         record = make_record(self.default.recorded, self._routes.served)
         if record != self._record and not is_bundled(self._repository) and os.path.isdir(self._repository.root):
-            write_record(self._repository.root, record)
-        self._record = record
+            unwritten = write_record(self._repository.root, record)
+            if unwritten and unwritten != self._unwritten:  # log once, not at every check
+                LOG.warning("%s", unwritten)
+            self._unwritten = unwritten
+        self._record = self._record if self._unwritten else record  # tried again at the next check

@@ -10,7 +10,7 @@ import pytest
 
 from model_zoo.contract.package import Package
 from model_zoo.contract.repository import Repository
-from model_zoo.runtime.base import EngineOptions
+from model_zoo.runtime.base import Engine, EngineOptions
 from service.inference.batcher import BatchingOptions
 from service.inference.loaded_model import load_verified
 from service.inference.model_store import ModelStore
@@ -31,12 +31,12 @@ class Engines:
         self.loads = 0
         self.gated: str | None = None
 
-    def __call__(self, package: Package) -> FakeEngine:
+    def __call__(self, package: Package, options: EngineOptions) -> FakeEngine:
         self.loads += 1
         assert self.gated not in (None, package.name) or self.gate.wait(PATIENCE)
         if package.version in self.broken:
             raise self.broken[package.version]
-        self.opened[package] = open_fake_engine(package, EngineOptions())
+        self.opened[package] = open_fake_engine(package, options)
         return self.opened[package]
 
 
@@ -53,8 +53,8 @@ def store(repository: Repository, engines: Engines) -> ModelStore:
 def make_verifying_store(repository: Repository, default: str | None = None) -> ModelStore:
     """Return a store that checks the files of a package when it loads it, as the server does."""
 
-    def load(package: Package) -> FakeEngine:
-        return load_verified(open_fake_engine, EngineOptions(), package)
+    def load(package: Package, options: EngineOptions) -> Engine:
+        return load_verified(open_fake_engine, options, package)
 
     return ModelStore(repository, load, BatchingOptions(), default=default)
 

@@ -34,7 +34,7 @@ async def running(
     queue_size: int = 64,
     decoders: int = 2,
 ) -> AsyncIterator[DetectionService]:
-    store = ModelStore(repository, lambda p: open_engine(p, EngineOptions()), BatchingOptions(0, queue_size))
+    store = ModelStore(repository, open_engine, BatchingOptions(0, queue_size))
     await store.refresh()
     service = DetectionService(store, ImagePool(decoders, queue_size))
     yield service
@@ -96,7 +96,7 @@ def test_check_and_detect_raise_the_same_errors(repository: Repository, publish:
 
 def test_service_without_a_refreshed_store_is_not_ready(repository: Repository) -> None:
     async def test() -> None:
-        store = ModelStore(repository, lambda p: FakeEngine(p.card), BatchingOptions())
+        store = ModelStore(repository, open_fake_engine, BatchingOptions())
         with pytest.raises(NotReady):
             await DetectionService(store, ImagePool(1, 1)).check(None, QUERY, later())
 

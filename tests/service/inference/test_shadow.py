@@ -73,8 +73,8 @@ class Bench:
         self.shadow = Shadow(self.store.rollouts, self.loader, self.metrics, max_examples=max_examples)
         self.service = DetectionService(self.store, ImagePool(1, 64), self.metrics, self.shadow)
 
-    def _open(self, package: Package) -> FakeEngine:
-        self.primaries.append(open_fake_engine(package, EngineOptions()))
+    def _open(self, package: Package, options: EngineOptions) -> FakeEngine:
+        self.primaries.append(open_fake_engine(package, options))
         return self.primaries[-1]
 
     async def detect(self, *images: bytes, reference: str | None = "cars", request_id: str = "", **query: float) -> int:
