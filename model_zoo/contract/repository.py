@@ -13,7 +13,6 @@ package, such as `lost+found`, are skipped. Requires a POSIX file system.
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
 import re
@@ -27,6 +26,7 @@ from uuid import uuid4
 from model_zoo.contract import manifest, typed_json
 from model_zoo.contract.card import NAME, ModelCard
 from model_zoo.contract.errors import ChangeRefused, PackageError, PackageNotFound
+from model_zoo.contract.file_lock import file_lock
 from model_zoo.contract.files import read_text, write_atomic
 from model_zoo.contract.folders import VERSION, folders, version_numbers
 from model_zoo.contract.package import Package, open_package, package_errors
@@ -323,11 +323,10 @@ class Repository:
 
     @contextmanager
     def locked(self, name: str) -> Iterator[None]:
-        """Hold the lock for changes of a model. The lock of a dead process is released."""
+        """Hold the lock for changes of a model."""
         self._require_name(name)
         try:
-            with open(self.root / name / ".lock", "wb") as file:
-                fcntl.flock(file, fcntl.LOCK_EX)
+            with file_lock(self.root / name / ".lock"):
                 yield
         except OSError as error:
             raise ChangeRefused(f"{name}: cannot change it in {self.root} ({error})") from error

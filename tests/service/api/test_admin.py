@@ -164,3 +164,14 @@ def test_bundled_model_is_not_changed(admin: TestClient, monkeypatch: pytest.Mon
     response = admin.delete("/admin/models/ui-elements/versions/1", params={"force": True})
     assert "the bundled model cannot be changed" in check_problem(response, 409, "Change refused")
     assert BUNDLED_REPOSITORY.versions("ui-elements") == [1]
+
+
+def test_read_only_repository_is_not_changed(admin: TestClient, repository: Repository) -> None:
+    (repository.root / "toy" / ".lock").mkdir()  # root may write anywhere
+    for change in (
+        admin.put(f"{TOY}/aliases/stable", json={"version": 2}),
+        admin.delete(f"{TOY}/versions/1"),
+        admin.put(f"{TOY}/rollout", json=POLICY),
+    ):
+        assert "toy: cannot change it in" in check_problem(change, 409, "Change refused")
+    assert answering(admin) == 3
