@@ -1,4 +1,4 @@
-"""What is measured of a request: stages, model and outcome, for its metrics, log line and trace.
+"""Measurements of a request: stages, model and outcome, for its metrics, log line and trace.
 
 record = RequestRecord()
 CURRENT_REQUEST.set(record)
@@ -39,7 +39,7 @@ class Stage:
 
 @dataclass(eq=False)
 class RequestRecord:
-    """What is known of one request. Layers fill in their part, and the telemetry middleware reads it at the end."""
+    """Facts about one request. Layers fill in their part, and the telemetry middleware reads it at the end."""
 
     model: str = ""
     """Name of the model that answers, empty until it is known to exist."""

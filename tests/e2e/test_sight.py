@@ -1,4 +1,4 @@
-"""What an operator sees of a real server: metrics, log, traces, alert rules and dashboard."""
+"""Metrics, log, traces, alert rules and dashboard of a real server."""
 
 from __future__ import annotations
 
@@ -135,6 +135,16 @@ def test_names_follow_the_rules(used: Server) -> None:
 def test_configuration_and_rules_are_valid() -> None:
     command = ["promtool", "check", "config", DEPLOYED / "prometheus.yml"]
     assert b"11 rules found" in subprocess.run(command, capture_output=True, check=True).stdout
+
+
+def test_compose_mounts_files_that_exist_into_pinned_images() -> None:
+    yaml = pytest.importorskip("yaml")
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
+    watching = [service for service in services.values() if service.get("profiles") == ["observability"]]
+    mounts = [volume.split(":")[0] for service in watching for volume in service["volumes"]]
+    assert len(watching) == 2
+    assert [m for m in mounts if m.startswith("./") and not (ROOT / m).exists()] == []
+    assert all(re.fullmatch(r"[a-z/]+:v?\d+\.\d+\.\d+", service["image"]) for service in watching)
 
 
 def test_server_timing_has_the_stages(used: Server) -> None:

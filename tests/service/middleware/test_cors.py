@@ -56,3 +56,10 @@ def test_answers_and_problems_are_readable_by_the_page(open_client: TestClient) 
     for response in (open_client.get("/models"), detect(open_client, png(flat(1)), model="unknown")):
         assert response.headers["access-control-allow-origin"] == ORIGIN
         assert "X-Request-Id" in response.headers["access-control-expose-headers"]
+
+
+def test_listed_origins_may_read_the_timing(open_client: TestClient) -> None:
+    listed = open_client.get("/models", headers={"Origin": ORIGIN}).headers
+    assert listed["timing-allow-origin"] == ORIGIN
+    assert "Server-Timing" in listed["access-control-expose-headers"]
+    assert "timing-allow-origin" not in open_client.get("/models", headers={"Origin": "https://other.example"}).headers

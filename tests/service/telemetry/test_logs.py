@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import subprocess
 import sys
 
 import pytest
 
-from service.telemetry.logs import LogfmtFormatter, OncePerSecond, configure_logging, request_id
+from service.telemetry.logs import (
+    JsonFormatter,
+    LogfmtFormatter,
+    OncePerSecond,
+    configure_logging,
+    request_id,
+    trace_id,
+)
 
 
 def record(message: str, **extra: object) -> logging.LogRecord:
@@ -90,3 +98,42 @@ def test_repeated_records_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     last = record("full: %d", args=(5,))
     assert once.filter(last)
     assert last.getMessage() == "full: 5 (4 more times since the last such line)"
+
+
+def test_records_with_a_key_are_counted_under_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.telemetry.logs.time.monotonic", lambda: 0.0)
+    once = OncePerSecond(only_keys=True)
+    keys = ["a", "a", "b", None, None]
+    assert [once.filter(record("same", **({"key": key} if key else {}))) for key in keys] == [
+        True, False, True, True, True
+    ]  # fmt: skip
+
+
+FIELDS = {"status": 200, "client": 'a "b" c', "path": "x=y"}
+
+
+def test_fields_are_logfmt() -> None:
+    token = trace_id.set("abc")
+    try:
+        line = LogfmtFormatter().format(record("GET /a", fields=FIELDS))
+    finally:
+        trace_id.reset(token)
+    assert line.endswith(r'request=- GET /a trace=abc status=200 client="a \"b\" c" path="x=y"')
+
+
+def test_json_has_the_same_fields() -> None:
+    line = json.loads(JsonFormatter().format(record("GET /a\n%s", args=("\u2028",), fields=FIELDS)))
+    assert line == {
+        "time": "1970-01-01T00:00:00.007Z",
+        "level": "INFO",
+        "logger": "service.x",
+        "request": "-",
+        "message": "GET /a\n\u2028",
+        **FIELDS,
+    }
+
+
+def test_json_record_that_cannot_be_formatted_is_one_line() -> None:
+    line = JsonFormatter().format(record("%d files", args=(Unprintable(),)))
+    assert "%d files" in json.loads(line)["message"]
+    assert "\n" not in line
