@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from model_zoo.contract.errors import PackageError
 from model_zoo.contract.package import Package
@@ -28,11 +29,17 @@ class Catalog:
     """Unusable entries, with the reasons."""
     foreign: tuple[str, ...] = ()
     """Folders without a package."""
+    folder: tuple[int, int] | None = None
+    """Device and inode of the folder of the repository."""
 
     @property
     def names(self) -> list[str]:
         """Names of the models that have a usable package."""
         return sorted({package.name for package in self.packages.values()})
+
+    def is_unmounted(self, before: Catalog) -> bool:
+        """Return True if the folder is empty and another one than before, as a mount point is after an unmount."""
+        return not self.packages and not self.problems and self.folder != before.folder
 
     @property
     def all_names(self) -> list[str]:
@@ -78,6 +85,7 @@ def read_catalog(repository: Repository) -> Catalog:
     Raises:
         PackageError: the folder of the repository cannot be read.
     """
+    folder = _identity(repository.root)
     scanned, problems = repository.scan()
     packages = {package.reference: package for package in scanned}
     unknown = {problem.name for problem in problems if problem.unreadable}
@@ -103,7 +111,17 @@ def read_catalog(repository: Repository) -> Catalog:
         unknown=frozenset(unknown),
         problems=tuple(problems),
         foreign=tuple(repository.foreign()),
+        folder=folder,
     )
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    """Return device and inode of a folder, which differ once another one is mounted or unmounted there."""
+    try:
+        status = folder.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _targets(name: str, versions: list[int], aliases: Mapping[str, int]) -> dict[str, int]:

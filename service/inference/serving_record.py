@@ -6,6 +6,7 @@ server may not write to, the server starts as if for the first time.
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 from collections.abc import Mapping
@@ -71,9 +72,16 @@ def read_record(root: Path) -> ServingRecord:
     return record
 
 
-def write_record(root: Path, record: ServingRecord) -> None:
-    """Write the record of a repository. A failure is logged."""
+def write_record(root: Path, record: ServingRecord) -> str | None:
+    """Write the record of a repository. Return why it cannot be written, such as on a full disk.
+
+    A repository that the server may not write to is only logged.
+    """
     try:
         write_atomic(root / FILE_NAME, (json.dumps(asdict(record), indent=2) + "\n").encode())
     except OSError as error:
-        LOG.info("the default model and the served versions are not remembered after a restart: %s", error)
+        reason = f"the default model and the served versions are not remembered after a restart: {error}"
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            return reason
+        LOG.info("%s", reason)
+    return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 from model_zoo.contract.repository import Repository
 from service.inference.catalog import read_catalog
 from tests.service.conftest import Publish
@@ -32,3 +34,13 @@ def test_damage_is_listed_and_does_not_affect_other_models(repository: Repositor
     assert catalog.names == ["other"]
     assert catalog.references.keys() == {"other@latest"}
     assert {problem.name for problem in catalog.problems} == {"toy", "other"}
+
+
+def test_empty_mount_point_is_not_an_emptied_repository(repository: Repository, publish: Publish) -> None:
+    publish()
+    before = read_catalog(repository)
+    away = repository.root.rename(repository.root.with_name("away"))
+    repository.root.mkdir()
+    assert read_catalog(repository).is_unmounted(before)
+    shutil.rmtree(away / "toy")
+    assert not read_catalog(Repository(away)).is_unmounted(before), "its models were removed"

@@ -304,6 +304,11 @@ def test_lost_repository_leaves_the_models_in_service(
         with pytest.raises(PackageError, match="is gone"):
             await store.refresh()
         assert await version(store, "toy") == 1
+        repository.root.mkdir()
+        with pytest.raises(PackageError, match="is it unmounted"):
+            await store.refresh()
+        assert "is it unmounted" in str(store.degraded())
+        assert await version(store, "toy") == 1
         await store.close()
 
     run(test)

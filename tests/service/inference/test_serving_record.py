@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from model_zoo.contract.repository import Repository
-from service.inference import bundled
+from service.inference import bundled, serving_record
 from service.inference.catalog import read_catalog
 from service.inference.serving_record import FILE_NAME, ServingRecord, make_record, read_record, write_record
 from tests.service.conftest import Publish
@@ -80,6 +81,31 @@ def test_repository_that_cannot_be_written_is_served(
     run(test)
     assert "not remembered after a restart" in caplog.text
     assert sorted(os.listdir(repository.root)) == [FILE_NAME, "toy"]
+
+
+def test_full_disk_is_degraded_logged_once_and_tried_again(
+    repository: Repository, publish: Publish, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish()
+
+    def no_space(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    async def test() -> None:
+        store = make_verifying_store(repository)
+        with monkeypatch.context() as full:
+            full.setattr(serving_record, "write_atomic", no_space)
+            for _ in range(3):
+                await store.refresh()
+            assert "No space left on device" in str(store.degraded())
+            assert await version(store, None) == 1
+        await store.refresh()
+        assert store.degraded() == []
+        await store.close()
+
+    run(test)
+    assert caplog.text.count("not remembered after a restart") == 1
+    assert read_record(repository.root).served["toy"].version == 1
 
 
 def test_pipe_in_place_of_the_record_is_ignored(repository: Repository, caplog: pytest.LogCaptureFixture) -> None:
