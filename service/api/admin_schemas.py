@@ -16,12 +16,13 @@ ALIAS_SCHEMA: Final = {
     "properties": {"version": {"type": "integer", "minimum": 1}},
 }
 _VERSION_SCHEMA: Final = {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string"}]}
+_HEADER_SCHEMA: Final = {"type": "string", "pattern": "^[A-Za-z0-9_!#$%&'*+.^`|~-]{1,100}$"}
 _PERCENT_SCHEMA: Final = {"type": "number", "minimum": 0, "maximum": 100}
 ROLLOUT_SCHEMA: Final[dict[str, Any]] = {
     "type": "object",
     "additionalProperties": False,
     "properties": {
-        "schema_version": {"const": 1},
+        "schema_version": {"type": "integer", "const": 1},
         "stable": _VERSION_SCHEMA,
         "canary": {
             "type": "object",
@@ -34,9 +35,9 @@ ROLLOUT_SCHEMA: Final[dict[str, Any]] = {
                     "type": "object",
                     "required": ["name"],
                     "additionalProperties": False,
-                    "properties": {"name": {"type": "string"}, "value": {"type": "string"}},
+                    "properties": {"name": _HEADER_SCHEMA, "value": {"type": "string"}},
                 },
-                "sticky": {"type": "string"},
+                "sticky": _HEADER_SCHEMA,
             },
         },
         "shadow": {

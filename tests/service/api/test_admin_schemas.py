@@ -12,7 +12,12 @@ from tests.service.api.test_admin import POLICY
 def test_documented_schema_of_a_policy_is_that_of_the_reader() -> None:
     schema = pytest.importorskip("jsonschema_rs").validator_for(ROLLOUT_SCHEMA)
     assert schema.is_valid(POLICY)
-    for wrong in ({"stabel": 1}, {"canary": {"percent": 5}}, {"shadow": {"version": 1, "percent": 101}}):
+    for wrong in (
+        {"stabel": 1},
+        {"canary": {"percent": 5}},
+        {"shadow": {"version": 1, "percent": 101}},
+        {"canary": {"version": 1, "sticky": "a b"}},
+    ):
         assert not schema.is_valid(wrong)
         with pytest.raises(ValueError, match="expected"):
             parse_rollout(wrong)
