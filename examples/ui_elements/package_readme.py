@@ -19,6 +19,7 @@ from model_zoo.contract.manifest import MODEL
 from model_zoo.contract.package import Package
 from model_zoo.contract.repository import Repository
 from model_zoo.export.onnx import write_onnx
+from model_zoo.golden import write_golden
 
 NAME = "ui-elements"
 DATA_CARD = Path(__file__).with_name("DATA_CARD.md")
@@ -36,9 +37,8 @@ def publish(folder: Path, training: str, models: Repository) -> Package:
         readme.write_text(render_readme(card, measured, _provenance(folder, training), day), encoding="utf-8")
         evaluation.write_text(json.dumps(measured, indent=2) + "\n", encoding="utf-8")
         _write_with_card(staged.model_path, card, model)
-        return models.publish(
-            card, {MODEL: model, "evaluation.json": evaluation, "README.md": readme, "DATA_CARD.md": DATA_CARD}
-        )
+        texts = {"evaluation.json": evaluation, "README.md": readme, "DATA_CARD.md": DATA_CARD}
+        return models.publish(card, {MODEL: model, **texts, **write_golden(model, card, Path(scratch))})
 
 
 def render_readme(card: ModelCard, measured: dict[str, Any], provenance: dict[str, str], day: str) -> str:
