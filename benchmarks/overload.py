@@ -1,0 +1,229 @@
+"""Measure `lineage serve` at three times its capacity: goodput, latency, refusals, recovery, and fairness.
+
+    python -m benchmarks.overload --repository models --model yolov5n --image photo.jpg
+    python -m benchmarks.overload --image screenshot.png --seconds 5 --connections 64   # the bundled model, short
+
+Capacity and the latency at 80 % load are measured first. The deadline at overload is twice the 99th percentile at 80 %
+load, sent as X-Request-Timeout. Two clients, then two models, share the server with one of them far beyond its share.
+Writes benchmarks/results/overload.csv. The generator uses the same cores as the server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import platform
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, TypeVar
+
+import tyro
+
+from benchmarks.open_loop import Answer, Load, quantile, request_bytes, share
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+RESULTS: Final = ROOT / "benchmarks" / "results" / "overload.csv"
+LISTENING: Final = re.compile(r"listening on http://127\.0\.0\.1:(\d+)")
+FACTOR: Final = 3.0
+T = TypeVar("T")
+SMALL, LARGE = 0.25, 2.5  # of the capacity: one tenth
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measure of one scenario."""
+
+    scenario: str
+    """Name of the scenario."""
+    connections: int
+    """Connections of the generator."""
+    measure: str
+    """Name of the measure, with its unit."""
+    value: float
+    """Measured value."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A running server, and what was measured on it without overload."""
+
+    port: int
+    """Port of the server."""
+    path: str
+    """Path and query of the requests."""
+    body: bytes
+    """Image to send."""
+    seconds: float
+    """Seconds of each phase."""
+    capacity: float = 0.0
+    """Images per second in a closed loop."""
+    normal_p99: float = 0.0
+    """99th percentile of the seconds at 80 % load."""
+
+    @property
+    def deadline(self) -> float:
+        """Seconds within which a request has to be answered at overload."""
+        return 2 * self.normal_p99
+
+    def load(self, connections: int, *, deadline: bool = True, path: str = "", address: str = "127.0.0.1") -> Load:
+        """Return a load of one client."""
+        request = request_bytes(path or self.path, self.body, self.deadline if deadline else None)
+        return Load(self.port, request, connections, address)
+
+
+def main(
+    image: Path,
+    repository: Path | None = None,
+    model: str = "ui-elements",
+    light_model: str | None = None,
+    connections: tuple[int, ...] = (32, 128, 1024),
+    seconds: float = 60.0,
+    output: Path = RESULTS,
+) -> None:
+    """Measure and write the results.
+
+    Args:
+        image: Image to send.
+        repository: Folder of model packages. Default: the bundled model.
+        model: Name of the model.
+        light_model: Another model in the repository, measured beside the overloaded one.
+        connections: Numbers of connections.
+        seconds: Seconds of each phase.
+        output: CSV file to write.
+    """
+    command = [sys.executable, "-m", "lineage", "serve", "--port=0"]
+    command += [f"--repository={repository.resolve()}"] if repository else []
+    with serving(command) as port:
+        bench = asyncio.run(calibrate(Bench(port, f"/detect?model={model}", image.read_bytes(), seconds)))
+        rows = [
+            Row("closed loop", 8, "images per second", bench.capacity),
+            Row("80 % load", 32, "p99 ms", 1000 * bench.normal_p99),
+        ]
+        for number in connections:
+            rows += asyncio.run(overload(bench, number))
+        rows += asyncio.run(two_clients(bench))
+        if light_model:
+            rows += asyncio.run(two_models(bench, f"/detect?model={light_model}"))
+    write(rows, output, model)
+
+
+async def calibrate(bench: Bench) -> Bench:
+    """Measure the capacity and the latency at 80 % load."""
+    await bench.load(8, deadline=False).run_closed(min(bench.seconds, 5))
+    answers = await bench.load(8, deadline=False).run_closed(bench.seconds)
+    capacity = len(answers) / bench.seconds
+    assert share(answers, 200) == 1, {answer.status for answer in answers}
+    normal = await bench.load(32, deadline=False).run(0.8 * capacity, bench.seconds)
+    return Bench(bench.port, bench.path, bench.body, bench.seconds, capacity, quantile(normal, 0.99))
+
+
+async def overload(bench: Bench, connections: int) -> list[Row]:
+    """Send three times the capacity, then one request after another until one is as fast as at 80 % load."""
+    loop = asyncio.get_running_loop()
+    load = bench.load(connections)
+    answers = await load.run(FACTOR * bench.capacity, bench.seconds)
+    ended = loop.time()
+    single = bench.load(1, deadline=False)
+    await single.open()
+    while not single.answers or single.answers[-1].seconds > bench.normal_p99 or single.answers[-1].status != 200:
+        await single._request_at(loop.time())
+    recovery = loop.time() - ended
+    single.close()
+    expired = [answer for answer in answers if answer.status == 504]
+    good = [answer for answer in answers if answer.status == 200]
+    in_time = [answer for answer in good if answer.finished < load.started + bench.seconds]
+    measures = {
+        "goodput of capacity %": 100 * len(in_time) / bench.seconds / bench.capacity,
+        "accepted p99 ms": 1000 * quantile(answers, 0.99),
+        "accepted p99 of p99 at 80 %": quantile(answers, 0.99) / bench.normal_p99,
+        "accepted within deadline %": 100 * len(good) / max(len(good) + len(expired), 1),
+        "refusal median ms": 1000 * quantile(answers, 0.5, 503),
+        "refusal p99 ms": 1000 * quantile(answers, 0.99, 503),
+        "other answers": sum(answer.status not in (200, 503, 504) for answer in answers),
+        "seconds to normal": recovery,
+    }
+    return [Row("3x overload", connections, name, value) for name, value in measures.items()]
+
+
+async def two_clients(bench: Bench) -> list[Row]:
+    """Send ten times as much from one address as from another."""
+    small, large = bench.load(32, address="127.0.0.2"), bench.load(256)
+    await run_together(bench, small, large, SMALL, LARGE)
+    return _shares("two clients, 1:10", small.answers, large.answers, bench)
+
+
+async def two_models(bench: Bench, path: str) -> list[Row]:
+    """Overload one model, and send a tenth of its capacity to another."""
+    small, large = bench.load(32, path=path, address="127.0.0.2"), bench.load(256)
+    await run_together(bench, small, large, 0.1, FACTOR)
+    return _shares("light model beside an overloaded one", small.answers, large.answers, bench)
+
+
+async def run_together(bench: Bench, small: Load, large: Load, small_rate: float, large_rate: float) -> None:
+    """Run two loads at the same time. Rates are shares of the capacity."""
+    await asyncio.gather(
+        small.run(small_rate * bench.capacity, bench.seconds), large.run(large_rate * bench.capacity, bench.seconds)
+    )
+
+
+def _shares(scenario: str, small: Sequence[Answer], large: Sequence[Answer], bench: Bench) -> list[Row]:
+    goodput = sum(answer.status == 200 for answer in [*small, *large]) / bench.seconds
+    measures = {
+        "answers to the small one %": 100 * share(small, 200),
+        "small p99 ms": 1000 * quantile(small, 0.99),
+        "answers to the large one %": 100 * share(large, 200),
+        "expired of the large one %": 100 * share(large, 504),
+        "goodput of capacity %": 100 * goodput / bench.capacity,
+    }
+    return [Row(scenario, 288, name, value) for name, value in measures.items()]
+
+
+@contextmanager
+def serving(command: Sequence[str]) -> Iterator[int]:
+    """Run a server that logs its port, and wait until it is ready."""
+    with tempfile.NamedTemporaryFile("w+") as log, subprocess.Popen(command, cwd=ROOT, stderr=log) as process:
+        try:
+            port = int(_wait_for(lambda: LISTENING.search(Path(log.name).read_text()))[1])
+            _wait_for(lambda: _is_ready(port))
+            yield port
+        finally:
+            process.kill()
+
+
+def _wait_for(condition: Callable[[], T | None]) -> T:
+    end = time.monotonic() + 60
+    while not (result := condition()):
+        if time.monotonic() > end:
+            raise SystemExit("the server is not ready after 60 s")
+        time.sleep(0.05)
+    return result
+
+
+def _is_ready(port: int) -> bool:
+    with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/health/ready", timeout=5):
+        return True
+    return False
+
+
+def write(rows: Sequence[Row], output: Path, model: str) -> None:
+    """Print the rows and write them as CSV."""
+    cpu = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), "")
+    with output.open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(("model", "cpu", "scenario", "connections", "measure", "value"))
+        for row in rows:
+            print(f"{row.scenario:40} {row.connections:5} {row.measure:32} {row.value:10.2f}")
+            name = cpu.partition(":")[2].strip() or platform.machine()
+            table.writerow((model, name, row.scenario, row.connections, row.measure, f"{row.value:.3f}"))
+
+
+if __name__ == "__main__":
+    tyro.cli(main)
