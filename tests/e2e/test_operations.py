@@ -14,6 +14,7 @@ import pytest
 from model_zoo.contract.repository import Repository
 from tests.conftest import ROOT
 from tests.e2e.server import Server
+from tests.service.conftest import SAMPLES
 from tests.tiny_onnx import toy_card, toy_onnx
 
 FENCE = re.compile(r"^( *)```sh\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
@@ -39,8 +40,9 @@ def run(script: str, folder: Path) -> str:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder with version 1 of `cars`, and an exported file of the next one."""
+    """A folder with version 1 of `cars`, an exported file of the next one, and an image."""
     (tmp_path / "cars.onnx").write_bytes(toy_onnx(toy_card("cars")))
+    shutil.copy(SAMPLES / "file-manager.jpg", tmp_path / "photo.jpg")
     Repository(tmp_path / "models").publish(toy_card("cars"), {"model.onnx": tmp_path / "cars.onnx"})
     return tmp_path
 
