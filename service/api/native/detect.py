@@ -66,7 +66,7 @@ async def detect(request: Request, query: Annotated[DetectQuery, Query()]) -> Re
     context, options = read_context(request, settings.timeout), query.options()
     media_type = negotiate(request.headers.get("accept"), (JSON, JPEG))
     await state.detection.check(query.model, options, context)
-    with state.memory.reserve() as memory:
+    with state.memory.reserve(context.client) as memory:
         uploads = await _receive(request, BodyLimits(settings.max_body, settings.max_files, context.deadline), memory)
         if media_type == JPEG and len(uploads) > 1:
             raise BadRequest(f"Accept {JPEG}: expected one file; got {len(uploads)}; send them one by one")

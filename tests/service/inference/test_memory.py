@@ -10,7 +10,7 @@ from service.inference.memory import MemoryBudget
 
 def test_reserved_bytes_are_released() -> None:
     budget = MemoryBudget(10)
-    with budget.reserve() as first, budget.reserve() as second:
+    with budget.reserve("a") as first, budget.reserve("b") as second:
         first.add(4)
         second.add(6)
         assert budget.free == 0
@@ -30,3 +30,22 @@ def test_bytes_are_released_after_an_error() -> None:
     with pytest.raises(MemoryFull):
         fail()
     assert budget.free == 10
+
+
+def test_requests_of_one_client_leave_as_much_free_as_they_hold() -> None:
+    budget = MemoryBudget(100)
+    with budget.reserve("slow") as first, budget.reserve("slow") as second, budget.reserve("other") as other:
+        first.add(25)
+        second.add(25)
+        with pytest.raises(MemoryFull, match="of one client"):
+            second.add(1)
+        other.add(50)
+    assert (budget.free, dict(budget.held)) == (100, {})
+
+
+def test_single_request_may_use_the_whole_budget() -> None:
+    budget = MemoryBudget(100)
+    with budget.reserve("a") as only:
+        only.add(60)
+        only.add(40)
+        assert budget.free == 0
