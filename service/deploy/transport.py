@@ -31,7 +31,8 @@ class LingeringTransport:
             return
         if self._is_receiving() and not self._transport.is_closing():
             self._lingering = True
-            self._transport.write_eof()
+            if self._transport.can_write_eof():  # TLS has none: the client learns the end by the length
+                self._transport.write_eof()
             self._transport.resume_reading()
         else:
             self._transport.close()

@@ -1,0 +1,65 @@
+"""h11's parser without the leniency that lets a proxy and this server disagree on where a request ends (RFC 9112)."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+import h11
+
+MAX_HEAD: Final = 16_384
+_MAX_FAULT: Final = 200
+_BYTES: Final = re.compile(r"""bytearray\(b('.*?'|".*?")\)""")
+_BARE: Final = re.compile(rb"(?<!\r)\n|\r(?!\n)")
+_FOLDED: Final = re.compile(rb"\n[ \t]")
+_HOST: Final = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(:[0-9]*)?")
+
+
+class StrictConnection(h11.Connection):
+    """A connection that refuses ambiguous requests, and keeps the reason why one is malformed."""
+
+    def __init__(self) -> None:
+        super().__init__(h11.SERVER, MAX_HEAD)
+        self.fault = ""
+        """Why the request is malformed. Parts that the client sent follow a colon."""
+
+    def next_event(self) -> Any:
+        """Return the next event."""
+        try:
+            if self.their_state is h11.IDLE:
+                _check_head(self.trailing_data[0])
+            event = super().next_event()
+            if isinstance(event, h11.Request):
+                _check_request(event)
+        except h11.RemoteProtocolError as error:
+            self.fault = _BYTES.sub(r"\1", str(error))[:_MAX_FAULT]
+            if self.fault.startswith("illegal request line"):
+                self.fault += "; expected METHOD TARGET HTTP/1.1, with blanks in the target as %20"
+            raise
+        return event
+
+
+def _check_head(received: bytes) -> None:
+    """Check the bytes of a head, which may be incomplete, before h11 reads over what is wrong with them."""
+    ends = [end for end in (received.find(b"\n\r\n") + 3, received.find(b"\n\n") + 2) if end > 2]
+    head = received[: min(ends, default=None)]
+    if len(head) > MAX_HEAD:
+        raise h11.RemoteProtocolError(f"expected a head of at most {MAX_HEAD} bytes")
+    if not ends:
+        return
+    if _BARE.search(head):
+        raise h11.RemoteProtocolError("expected lines that end with CR LF; got one of them alone")
+    if _FOLDED.search(head):
+        raise h11.RemoteProtocolError("expected each header on one line; got a folded one")
+
+
+def _check_request(request: h11.Request) -> None:
+    """Check what h11 accepts but a proxy may read differently."""
+    version = request.http_version.decode()
+    if not version.startswith("1."):
+        raise h11.RemoteProtocolError(f"HTTP/{version}: this server speaks HTTP/1.1")
+    headers = dict(request.headers)
+    if b"transfer-encoding" in headers and (b"content-length" in headers or version == "1.0"):
+        raise h11.RemoteProtocolError("expected Content-Length or Transfer-Encoding, the latter in HTTP/1.1 only")
+    if not _HOST.fullmatch(headers.get(b"host", b"")):
+        raise h11.RemoteProtocolError(f"expected a host name or address in Host; got: {headers[b'host']!r}")
