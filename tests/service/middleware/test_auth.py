@@ -51,7 +51,7 @@ def test_pages_and_health_are_open(guarded: TestClient, path: str) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/models", "/metrics", "/admin", "/admin/models", "/shadow", "/nothing", "/healthy", "/docs/x", "//", "/x/../"],
+    ["/models", "/metrics", "/admin", "/admin/models", "/shadow/report", "/nothing", "/healthy", "/docs/x", "//"],
 )
 def test_everything_else_needs_a_key(guarded: TestClient, path: str) -> None:
     answer = guarded.get(f"http://testserver{path}")
@@ -95,7 +95,7 @@ def test_credentials_for_a_proxy_do_not_hide_the_key(guarded: TestClient) -> Non
     assert guarded.get("/models", headers=headers).status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/admin", "/admin/models", "/shadow", "/shadow.json", "/shadow/x"])
+@pytest.mark.parametrize("path", ["/admin", "/admin/models", "/shadow.json", "/shadow/x"])
 def test_scope_detect_does_not_open_administration(guarded: TestClient, path: str) -> None:
     answer = guarded.get(path, headers=bearer("detect"))
     assert check_problem(answer, 403, "Forbidden") == "expected a key with the scope admin; user has detect"
@@ -133,4 +133,6 @@ def test_keys_are_not_logged(guarded: TestClient, caplog: pytest.LogCaptureFixtu
         guarded.get("/models", headers=bearer(name))
         guarded.get("/models", params={"key": TOKENS[name]})
     guarded.get("/models", headers={"X-Api-Key": "lineage_unknown"})
-    assert "lineage_" not in caplog.text
+    ours = [record.getMessage() for record in caplog.records if not record.name.startswith("httpx")]
+    assert ours
+    assert "lineage_" not in "".join(ours)

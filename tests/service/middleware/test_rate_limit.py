@@ -34,7 +34,7 @@ def test_addresses_have_their_own_limits(toy_package: Package) -> None:
             request = RawRequest(client, png(flat(9)))
             request.scope["client"] = (host, 1)
             statuses.append(request.run())
-        assert statuses == [200, 429, 200, 200, 429, 200]
+        assert [status == 429 for status in statuses] == [False, True, False, False, True, False]
 
 
 def test_keys_have_their_own_limits_and_guesses_count_for_the_address(toy_package: Package, tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ def test_docs_load_nothing_from_other_hosts(client: TestClient) -> None:
 
 def test_openapi_describes_every_route(client: TestClient) -> None:
     described = client.get("/openapi.json").json()
-    assert {"/detect", "/models", "/models/{name}", "/health/live", "/health/ready"} == set(described["paths"])
+    for path in ("/detect", "/models", "/models/{name}", "/health/live", "/health/ready", "/metrics", "/admin/refresh"):
+        assert path in described["paths"]
     assert "multipart/form-data" in described["paths"]["/detect"]["post"]["requestBody"]["content"]
 
 
@@ -25,6 +26,6 @@ def test_problems_are_documented_with_their_media_type(client: TestClient) -> No
     for methods in described["paths"].values():
         for operation in methods.values():
             for status, response in operation["responses"].items():
-                is_health = "Health" in str(response)
-                expected = ["application/json" if status == "200" or is_health else "application/problem+json"]
-                assert list(response["content"])[:1] == expected, (operation["operationId"], status)
+                if status.startswith("2") or "Health" in str(response):
+                    continue
+                assert list(response["content"]) == ["application/problem+json"], (operation["operationId"], status)

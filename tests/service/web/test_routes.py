@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 
 def test_playground_loads_nothing_from_other_hosts(client: TestClient) -> None:
     page = client.get("/")
-    assert page.headers["content-security-policy"].startswith("default-src 'self'")
+    assert page.headers["content-security-policy"].startswith("default-src 'none'")
     addresses = re.findall(r'(?:src|href)="([^"]+)"', page.text)
     assert {"playground/app.js", "playground/style.css"} <= set(addresses)
     for address in addresses:
