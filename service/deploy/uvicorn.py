@@ -26,6 +26,7 @@ from service.deploy.tls import TLSConnection, load_certificate
 from service.inference.bundled import DEFAULT_REPOSITORY
 from service.settings import Settings, unknown_variables
 from service.state import Shutdown
+from service.telemetry.log_thread import write_in_background
 from service.telemetry.logs import OncePerSecond, configure_logging
 
 LOG = logging.getLogger(__name__)
@@ -86,7 +87,7 @@ def run_server(settings: Settings, open_engine: OpenEngine = open_engine) -> Non
     Raises:
         OSError: the address cannot be bound.
     """
-    configure_logging(settings.log_level, settings.log_format)
+    handler = configure_logging(settings.log_level, settings.log_format)
     for warning in unknown_variables(os.environ):
         LOG.warning("%s", warning)
     server = create_server(settings, open_engine)
@@ -97,7 +98,9 @@ def run_server(settings: Settings, open_engine: OpenEngine = open_engine) -> Non
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
-    server.run(sockets=[listen(settings)])
+    listening = listen(settings)
+    with write_in_background(handler):
+        server.run(sockets=[listening])
     if not server.force_exit:
         LOG.info("shutdown complete: all accepted requests were answered")
 

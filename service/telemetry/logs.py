@@ -84,12 +84,13 @@ class OncePerSecond(logging.Filter):
         return True
 
 
-def configure_logging(level: str, layout: Literal["logfmt", "json"] = "logfmt") -> None:
-    """Log to stderr at `level` and above."""
+def configure_logging(level: str, layout: Literal["logfmt", "json"] = "logfmt") -> logging.Handler:
+    """Log to stderr at `level` and above, and return the handler."""
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter() if layout == "json" else LogfmtFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # its messages repeat ours
+    return handler
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:

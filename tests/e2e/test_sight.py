@@ -8,6 +8,7 @@ import re
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ from model_zoo.contract.repository import Repository
 from model_zoo.contract.rollout import Rollout, Shadow
 from model_zoo.contract.set_rollout import set_rollout
 from tests.conftest import ROOT
-from tests.e2e.server import Server
+from tests.e2e.server import LISTENING, Server
 from tests.service.app_client import png, wait_until
 from tests.service.conftest import flat
 from tests.tiny_onnx import toy_card, toy_onnx
@@ -169,6 +170,17 @@ def test_access_lines_have_model_status_and_trace(used: Server) -> None:
     assert first["sent"] > 0
     assert "hidden-value" not in used.log
     assert not [line for line in access_lines(used) if "/metrics" in line["message"] or "/health" in line["message"]]
+
+
+def test_log_that_nobody_reads_does_not_stop_the_server(models: Path) -> None:
+    """The pipe holds 64 KiB, which is less than 800 lines."""
+    command = [sys.executable, "-m", "lineage", "serve", f"--repository={models}", "--port=0"]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr
+        port = next(match[1] for line in process.stderr if (match := LISTENING.search(line)))
+        with Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+            assert {client.get("/models").status_code for _ in range(800)} == {200}
+        process.kill()
 
 
 class Receiver(BaseHTTPRequestHandler):
