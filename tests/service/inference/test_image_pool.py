@@ -77,6 +77,26 @@ def test_decode_checks_limits_queue_and_deadline() -> None:
     asyncio.run(run())
 
 
+def test_models_take_turns() -> None:
+    gate, order = threading.Event(), []
+
+    def record(image: NDArray[np.uint8]) -> None:
+        gate.wait(PATIENCE)
+        order.append(int(image[0, 0, 0]))
+
+    async def run() -> None:
+        pool = ImagePool(threads=1, queue_size=8)
+        jobs = [(1, "busy"), (2, "busy"), (3, "busy"), (4, "busy"), (5, "light")]
+        tasks = [asyncio.create_task(pool.decode(png(flat(n)), record, later(), model)) for n, model in jobs]
+        await asyncio.sleep(0)
+        gate.set()
+        await asyncio.gather(*tasks)
+        await pool.close()
+
+    asyncio.run(run())
+    assert order == [1, 2, 5, 3, 4]
+
+
 def test_draw_returns_a_jpeg_with_boxes() -> None:
     async def draw() -> bytes:
         pool = ImagePool(threads=1, queue_size=1)

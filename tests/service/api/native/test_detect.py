@@ -172,6 +172,26 @@ def test_model_that_is_not_loaded_yet_is_refused_before_the_body_is_read(reposit
         assert request.reads == 0
 
 
+def test_request_that_would_wait_too_long_is_refused_before_the_body_is_read(
+    repository: Repository, publish: Publish
+) -> None:
+    publish()
+    engines = GatedEngines()
+    with serving(repository, engines, workers=1, warm_up=False) as client, ThreadPoolExecutor(1) as pool:
+        model = next(iter(client.app_state["service"].store._models.values()))
+        model.admission.record(100.0)
+        accepted = pool.submit(detect, client, png(flat(1)))
+        wait_until(lambda: engines.started)
+        request = RawRequest(client, b"x" * 1000)
+        assert request.run() == 503
+        assert request.reads == 0
+        assert json.loads(request.sent[1]["body"])["title"] == "Wait too long"
+        assert 60 < int(dict(request.sent[0]["headers"])[b"retry-after"]) <= 71  # 100 s of work, and a timeout of 30 s
+        engines.gate.set()
+        assert accepted.result().status_code == 200
+        assert detect(client, png(flat(2))).status_code == 200  # the model is idle
+
+
 def test_disconnected_request_does_not_run(repository: Repository, publish: Publish) -> None:
     publish()
     engines = GatedEngines()
