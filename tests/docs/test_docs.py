@@ -164,7 +164,8 @@ def test_commands_in_documents_are_accepted(
 
 def test_commands_without_weights_run(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(home)
-    runnable = [words for _, words in commands("lineage") if words[0] in ("detect", "models")]
+    found = [words for document, words in commands("lineage") if document != "operations.md"]
+    runnable = [words for words in found if words[0] in ("detect", "models") and "verify" not in words]
     assert len(runnable) >= 5
     for words in runnable:
         assert main(words[: words.index(">")] if ">" in words else words) == 0, words
