@@ -186,7 +186,7 @@ def test_requests_in_documents_are_answered(home: Path, server: str) -> None:
 
 
 def test_documented_answer_has_the_schema_of_the_service() -> None:
-    [example] = blocks("docs/serving.md", "json")
+    example = blocks("docs/serving.md", "json")[0]
     DetectAnswer.model_validate(json.loads(example))
 
 
