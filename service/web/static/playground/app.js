@@ -28,6 +28,14 @@ function element(tag, properties = {}, ...children) {
   return created;
 }
 
+// Send a request with the API key of this tab, and ask for one if the server refuses it.
+async function call(address, options = {}) {
+  const key = sessionStorage.getItem("key");
+  const response = await fetch(address, { ...options, headers: key ? { Authorization: `Bearer ${key}` } : {} });
+  if (response.status === 401) $("access").hidden = false;
+  return response;
+}
+
 async function detect(blob, name) {
   const request = ++state.requests; // only the latest request is shown, whichever response arrives first
   $("problem").hidden = true;
@@ -37,7 +45,7 @@ async function detect(blob, name) {
   form.append("file", blob, name);
   try {
     await modelsListed; // an image may be chosen before the models are listed
-    const response = await fetch(`detect?${query(MIN_SCORE)}`, { method: "POST", body: form });
+    const response = await call(`detect?${query(MIN_SCORE)}`, { method: "POST", body: form });
     const body = await response.json();
     if (request !== state.requests) return;
     if (!response.ok) throw new Error(body.detail);
@@ -80,7 +88,8 @@ function render() {
   $("boxes").replaceChildren(...shown.map((d) => box(d, result.image)).reverse()); // the highest score on top
   $("rows").replaceChildren(...shown.map(row));
   $("classes").replaceChildren(...chips(scored));
-  $("curl").textContent = `curl -F 'file=@${state.name.replaceAll("'", "'\\''")}' '${location.origin}`
+  const access = sessionStorage.getItem("key") ? `-H "X-Api-Key: $LINEAGE_API_KEY" ` : "";
+  $("curl").textContent = `curl ${access}-F 'file=@${state.name.replaceAll("'", "'\\''")}' '${location.origin}`
     + `${location.pathname}detect?${query($("score").value)}'`;
   $("json").textContent = JSON.stringify({ ...state.response, results: [{ ...result, detections: shown }] }, null, 2);
   timing(state.response.timing_ms);
@@ -150,14 +159,16 @@ function timing(ms) {
 }
 
 async function listModels() {
-  const { models: all, default_model } = await (await fetch("models")).json();
+  const response = await call("models");
+  const { models: all, default_model, detail } = await response.json();
+  if (!response.ok) throw new Error(detail);
   const models = all.filter((model) => model.default !== null); // the others have no usable version
   const selected = $("model").value || default_model?.split("@")[0];
   $("model").replaceChildren(...models.map(({ name }) => element("option", { value: name, textContent: name })));
   if (models.some(({ name }) => name === selected)) $("model").value = selected;
   if (!models.length) fail("The repository has no model yet. Add one with `lineage import` or `lineage export`.");
   const describe = () => describeLicense(models.find(({ name }) => name === $("model").value));
-  $("model").addEventListener("change", describe);
+  $("model").onchange = describe; // replaced when the models are listed again
   describe();
 }
 
@@ -217,6 +228,18 @@ for (const button of document.querySelectorAll("button.copy")) {
     setTimeout(() => { button.textContent = "Copy"; }, 1500);
   });
 }
-const modelsListed = listModels();
-modelsListed.catch((error) => fail(error.message));
+$("access").addEventListener("submit", (event) => {
+  event.preventDefault();
+  sessionStorage.setItem("key", $("key").value.trim()); // forgotten when the tab closes
+  $("key").value = "";
+  $("access").hidden = $("problem").hidden = true;
+  start();
+});
+
+let modelsListed;
+function start() {
+  modelsListed = listModels();
+  modelsListed.then(() => { if (state.blob && !state.response) detect(state.blob, state.name); }, (error) => fail(error.message));
+}
+start();
 listSamples();
