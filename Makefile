@@ -14,7 +14,7 @@ SERVE_TEST := .venv-serve-test
 AUDIT := .venv-audit
 PYTEST_ARGS := -q -n auto --dist loadfile $(ARGS)
 
-.PHONY: browser install serve test test-all lint check bench ui-elements lock clean sbom audit
+.PHONY: browser install serve test test-all lint check bench soak ui-elements lock clean sbom audit
 
 install: $(WORK)/.ready
 
@@ -50,6 +50,22 @@ check: lint test
 # ARGS='--repository models --model NAME --raw RAW.onnx --image IMAGE.jpg' make bench
 bench: $(WORK)/.ready
 	$(WORK)/bin/python benchmarks/serve.py $(ARGS)
+
+# Long checks of the service, one after the other, about 70 minutes on two cores: the soak, swaps, overload, faults and
+# shadow traffic. Each one writes benchmarks/results and fails if a criterion does. WEIGHTS and IMAGES are the official
+# yolov5n.pt and a folder of photos.
+SHARED ?= ../shared
+WEIGHTS ?= $(SHARED)/weights/yolov5n.pt
+IMAGES ?= $(SHARED)/data/coco_mini/images
+SOAK := build/soak
+soak: $(WORK)/.ready
+	rm -rf $(SOAK) && mkdir -p $(SOAK)
+	$(WORK)/bin/lineage import $(WEIGHTS) --name yolov5n --repository $(SOAK)/models
+	$(WORK)/bin/python -m benchmarks.soak --weights $(WEIGHTS)
+	$(WORK)/bin/python -m benchmarks.swaps --swaps 1000
+	$(WORK)/bin/python -m benchmarks.overload --repository $(SOAK)/models --model yolov5n --image $$(ls $(IMAGES)/*.jpg | head -1)
+	$(WORK)/bin/python -m benchmarks.faults
+	$(WORK)/bin/python -m benchmarks.shadow --weights $(WEIGHTS) --images $(IMAGES)
 
 # Make the bundled model, from rendered pages to a package in build/ui-elements/models. It takes two hours. A second call
 # resumes an interrupted one. ARGS='--seed 1' make ui-elements

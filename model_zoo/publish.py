@@ -66,7 +66,7 @@ def publish_model(
     with tempfile.TemporaryDirectory() as folder:
         if card != package.card:
             files[manifest.MODEL] = Path(folder) / manifest.MODEL
-            _write_card(package.model_path, card, files[manifest.MODEL])
+            write_card(package.model_path, card, files[manifest.MODEL])
         if golden or manifest.EXPECTED not in files:
             files = {name: path for name, path in files.items() if not name.startswith(manifest.GOLDEN)}
             files |= write_golden(package.model_path, package.card, Path(folder), golden)
@@ -169,7 +169,7 @@ def _check_plan(package: Package) -> None:
         ) from error
 
 
-def _write_card(source: Path, card: ModelCard, target: Path) -> None:
+def write_card(source: Path, card: ModelCard, target: Path) -> None:
     """Copy an ONNX file with another card inside."""
     import onnx  # needed only for another name
 
