@@ -2,10 +2,10 @@
 
     python -m benchmarks.shadow --weights yolov5n.pt --images photos/
 
-The weights are imported as float32 (version 1) and in another precision (version 2). Every image is sent once with the
-second version as a shadow; then the report must show the differences that the two files show offline, to the last
+The weights are imported as float32 (version 1) and in another precision (version 2). Every image is sent once, with the
+second version as a shadow. The report must then show the differences that the two files show offline, to the last
 count. Latency is measured at half of the capacity, in rounds with and without the shadow. Writes
-benchmarks/results/shadow.csv and fails if the counts differ or the median latency rises by more than 5 %.
+benchmarks/results/shadow.csv. Fails if the counts differ, or the median latency rises by more than 5 %.
 """
 
 from __future__ import annotations
