@@ -7,7 +7,7 @@ scrape by collectors that are added to the registry.
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Final
+from typing import Final, TypeVar
 
 from prometheus_client import (
     CollectorRegistry,
@@ -20,6 +20,7 @@ from prometheus_client import (
 )
 from prometheus_client.metrics import MetricWrapperBase
 
+T = TypeVar("T", bound=MetricWrapperBase)
 PREFIX: Final = "lineage"
 SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 IMAGES: Final = (1, 2, 4, 8, 16, 32, 64)
@@ -79,13 +80,17 @@ class Metrics:
                 instrument.remove_by_labels({"model": name, "version": oldest})
 
     def _counter(self, name: str, text: str, labels: tuple[str, ...]) -> Counter:
-        counter = Counter(f"{PREFIX}_{name}", text, labels, registry=self.registry)
-        if "version" in labels:
-            self._by_version.append(counter)
-        return counter
+        return self._add(Counter(f"{PREFIX}_{name}", text, labels, registry=self.registry), labels)
 
     def _histogram(self, name: str, text: str, labels: tuple[str, ...], buckets: tuple[float, ...]) -> Histogram:
-        return Histogram(f"{PREFIX}_{name}", text, labels, buckets=buckets, registry=self.registry)
+        histogram = Histogram(f"{PREFIX}_{name}", text, labels, buckets=buckets, registry=self.registry)
+        return self._add(histogram, labels)
+
+    def _add(self, instrument: T, labels: tuple[str, ...]) -> T:
+        """Remember an instrument with a version, so that unloaded versions can be forgotten."""
+        if "version" in labels:
+            self._by_version.append(instrument)
+        return instrument
 
     def _seconds(self, name: str, text: str, labels: tuple[str, ...]) -> Histogram:
         return self._histogram(f"{name}_seconds", text, labels, SECONDS)

@@ -178,9 +178,11 @@ def test_log_that_nobody_reads_does_not_stop_the_server(models: Path) -> None:
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr
         port = next(match[1] for line in process.stderr if (match := LISTENING.search(line)))
-        with Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
-            assert {client.get("/models").status_code for _ in range(800)} == {200}
-        process.kill()
+        try:
+            with Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
+                assert {client.get("/models").status_code for _ in range(800)} == {200}
+        finally:
+            process.kill()
 
 
 class Receiver(BaseHTTPRequestHandler):

@@ -19,6 +19,7 @@ def test_series_of_versions_unloaded_long_ago_are_removed(monkeypatch: pytest.Mo
     for version in (1, 2, 3, 4):
         metrics.start_version("toy", version)
         metrics.detections.labels("toy", version, "cat").inc()
+        metrics.shadow_iou.labels("toy", version).observe(0.5)
         if version != 4:
             metrics.retire_version("toy", version)
     kept = [version for version in (1, 2, 3, 4) if f'model="toy",version="{version}"' in text(metrics)]
