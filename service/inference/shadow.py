@@ -204,6 +204,7 @@ class Shadow:
                 reason = str(error) if known else f"it cannot be loaded ({type(error).__name__}); see the server's log"
                 failed.add(package, f"{package.reference}: {reason}", files)
                 raise
+            self._metrics.start_version(package.name, package.version)
             LOG.info("loaded %s as a shadow", package.reference)
         return self._engines[package]
 
@@ -224,6 +225,7 @@ class Shadow:
             self._close_engine(package)
 
     def _close_engine(self, package: Package) -> None:
+        self._metrics.retire_version(package.name, package.version)
         self._thread.submit(self._engines.pop(package).close)  # after the image that may run on it
 
     def _add(self, comparison: Comparison, pairs: Sequence[DetectionPair]) -> Counter[tuple[str, Difference]]:

@@ -19,7 +19,7 @@ LOG = logging.getLogger(__name__)
 
 @contextmanager
 def write_in_background(direct: logging.Handler) -> Iterator[None]:
-    """Let a thread write what a handler of the root logger gets. It ends with the block."""
+    """Move the writing of a root handler to a thread, which ends with the block."""
     root = logging.getLogger()
     formatter = direct.formatter
     waiting = _WaitingLines(formatter)

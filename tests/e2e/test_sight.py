@@ -138,6 +138,11 @@ def test_configuration_and_rules_are_valid() -> None:
     assert b"11 rules found" in subprocess.run(command, capture_output=True, check=True).stdout
 
 
+@pytest.mark.skipif(not shutil.which("promtool"), reason="promtool is not installed (apt install prometheus)")
+def test_rules_fire_when_they_should() -> None:
+    subprocess.run(["promtool", "test", "rules", ROOT / "tests" / "e2e" / "alerts.test.yml"], check=True)
+
+
 def test_compose_mounts_files_that_exist_into_pinned_images() -> None:
     yaml = pytest.importorskip("yaml")
     services = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
