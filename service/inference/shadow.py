@@ -1,8 +1,9 @@
 """Shadow traffic: copies of answered images run on another version of the model, and its detections are compared.
 
 A shadow never delays or fails an answer. Its images wait in a bounded queue, and those that find it full are dropped.
-One image at a time runs, and only starts while no other image is in the server. It runs on a thread that the operating
-system serves last, with an engine of its own that uses that thread alone.
+One image at a time runs, and only starts while no other image is in the server. Its inference runs on a thread that the
+operating system serves last, with an engine of its own that uses that thread alone. All else runs on other threads: one
+that waits for a core must not hold the interpreter's lock.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ from model_zoo.contract.diff_drawing import draw_differences
 from model_zoo.contract.errors import LineageError
 from model_zoo.contract.images import DEFAULT_LIMITS, ImageLimits, decode_image
 from model_zoo.contract.package import Package
-from model_zoo.contract.pipeline import Query, choose_canvas, collate, postprocess, preprocess
-from model_zoo.runtime.base import Engine
+from model_zoo.contract.pipeline import ModelInput, Query, choose_canvas, collate, postprocess, preprocess
+from model_zoo.runtime.base import Engine, Outputs
 from service.inference.failures import fingerprint
 from service.inference.idle_thread import IdleThread
 from service.inference.request import RequestContext
@@ -59,8 +60,14 @@ class ShadowJob:
 
 
 @dataclass(frozen=True, eq=False)
-class _Outcome:
+class _Prepared:
     pixels: NDArray[np.uint8]
+    item: ModelInput
+    query: Query
+
+
+@dataclass(frozen=True, eq=False)
+class _Outcome:
     detections: Detections
     pairs: list[DetectionPair]
 
@@ -170,11 +177,13 @@ class Shadow:
         comparison = job.comparison
         try:
             engine = await self._engine(comparison.shadow)
+            prepared = await asyncio.to_thread(_prepare, job, engine, self._limits)
             async with asyncio.timeout(MAX_RUN):
-                outcome = await self._thread.run(partial(_compare, job, engine, self._limits))
+                outputs = await self._thread.run(partial(engine.run, collate([prepared.item], [prepared.query])))
+            outcome = await asyncio.to_thread(_compare, job, prepared, outputs)
             counts = self._add(comparison, outcome.pairs)
             if self.report.wants(counts):
-                jpeg = await self._thread.run(partial(_draw, job, outcome))
+                jpeg = await asyncio.to_thread(_draw, job, prepared.pixels, outcome)
                 self.report.add_example(comparison, counts, jpeg)
         except TimeoutError:
             self._abandon(comparison.shadow)
@@ -251,17 +260,20 @@ class Shadow:
         self._metrics.shadow_images.labels(shadow.name, shadow.version, result).inc()
 
 
-def _compare(job: ShadowJob, engine: Engine, limits: ImageLimits) -> _Outcome:
-    """Detect on the image with the shadow's engine, as the server does, and pair the detections."""
+def _prepare(job: ShadowJob, engine: Engine, limits: ImageLimits) -> _Prepared:
+    """Decode and letterbox the image as the server does."""
     pixels, card = decode_image(job.image, limits), engine.card
-    query = job.resolve(card)
-    item = preprocess(card, pixels, choose_canvas(card, (pixels.shape[0], pixels.shape[1]), engine.canvases))
-    rows, counts = engine.run(collate([item], [query]))
-    detections = postprocess(rows[0], int(counts[0]), item.geometry, query)
-    primary = job.comparison.primary.card
-    return _Outcome(pixels, detections, pair_detections(job.answer, detections, primary.class_names, card.class_names))
+    canvas = choose_canvas(card, (pixels.shape[0], pixels.shape[1]), engine.canvases)
+    return _Prepared(pixels, preprocess(card, pixels, canvas), job.resolve(card))
 
 
-def _draw(job: ShadowJob, outcome: _Outcome) -> bytes:
-    drawn = draw_differences(outcome.pixels, job.answer, outcome.detections, outcome.pairs)
+def _compare(job: ShadowJob, prepared: _Prepared, outputs: Outputs) -> _Outcome:
+    rows, counts = outputs
+    detections = postprocess(rows[0], int(counts[0]), prepared.item.geometry, prepared.query)
+    first, second = (package.card.class_names for package in (job.comparison.primary, job.comparison.shadow))
+    return _Outcome(detections, pair_detections(job.answer, detections, first, second))
+
+
+def _draw(job: ShadowJob, pixels: NDArray[np.uint8], outcome: _Outcome) -> bytes:
+    drawn = draw_differences(pixels, job.answer, outcome.detections, outcome.pairs)
     return cv2.imencode(".jpg", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))[1].tobytes()
