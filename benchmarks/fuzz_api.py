@@ -34,7 +34,11 @@ def fuzz(seconds: int, seed: int = 0) -> int:
         token = add_key(keys, "fuzz", ("admin",))
         with Server(Repository(models).root, keys=keys) as server:
             server.wait_until_ready()
-            command = [Path(sys.executable).with_name("st"), "run", f"http://127.0.0.1:{server.port}/openapi.json"]
+            command: list[str | Path] = [
+                Path(sys.executable).with_name("st"),
+                "run",
+                f"http://127.0.0.1:{server.port}/openapi.json",
+            ]
             options = [f"--max-time={seconds}", f"--seed={seed}", f"--checks={CHECKS}", "--no-shrink", "--warnings=off"]
             # Changes of the repository would take the model from the other operations.
             changes = ["--exclude-method=DELETE", "--exclude-path-regex=^/admin/.*(unload|rollout|aliases)"]

@@ -45,7 +45,7 @@ class Key:
     sha256: str
     """SHA-256 of the key in hex."""
     scopes: tuple[Scope, ...]
-    """What it allows: detect for requests, admin for changes and everything else."""
+    """Allowed: detect for requests, admin for changes and everything else."""
     created: str
     """Time of creation (ISO 8601, UTC)."""
     expires: str | None = None

@@ -6,7 +6,7 @@ import asyncio
 import ssl
 from asyncio.sslproto import SSLProtocol
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from service.api.errors import BadRequest
 from service.deploy.connections import Connections
@@ -83,8 +83,8 @@ class TLSConnection(asyncio.BufferedProtocol):
             self._tls.connection_lost(exc)
 
     def get_buffer(self, sizehint: int) -> bytearray | memoryview:
-        """Return room for one byte, then that of TLS."""
-        return self._tls.get_buffer(sizehint) if self._tls else self._first  # type: ignore[no-any-return]
+        """Return a buffer of one byte, then that of TLS."""
+        return self._tls.get_buffer(sizehint) if self._tls else self._first
 
     def buffer_updated(self, nbytes: int) -> None:
         """Process what has arrived."""
@@ -99,9 +99,10 @@ class TLSConnection(asyncio.BufferedProtocol):
             self._protocol.connection_made(self._transport)
             self._protocol.refuse(BadRequest("plain http://: this server speaks https://"))
 
-    def eof_received(self) -> bool | None:
-        """Close the connection, or let TLS do so."""
-        return self._tls.eof_received() if self._tls else None
+    def eof_received(self) -> None:
+        """Close the connection, after what TLS still has to send."""
+        if self._tls:
+            self._tls.eof_received()
 
     def pause_writing(self) -> None:
         """Stop the output of TLS."""
@@ -115,9 +116,8 @@ class TLSConnection(asyncio.BufferedProtocol):
 
     def _begin_tls(self) -> None:
         seconds = max(self._deadline - self._loop.time(), 0.001)
-        self._tls = SSLProtocol(
-            self._loop, self._protocol, self._context, None, server_side=True, ssl_handshake_timeout=seconds
-        )
+        options: Any = {"waiter": None, "server_side": True, "ssl_handshake_timeout": seconds}
+        self._tls = SSLProtocol(self._loop, self._protocol, self._context, **options)
         self._tls.connection_made(self._transport)
         self._tls.get_buffer(1)[:1] = self._first
         self._tls.buffer_updated(1)

@@ -1,4 +1,4 @@
-"""Token buckets: rate, burst, bounded memory; addresses of one client."""
+"""Token buckets: rate, burst, bounded memory, addresses of one client."""
 
 from __future__ import annotations
 

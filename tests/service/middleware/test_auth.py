@@ -1,4 +1,4 @@
-"""API keys of requests: where they are accepted, what they open, what the refusals tell."""
+"""API keys of requests: where they are accepted, what they open, what refusals explain."""
 
 from __future__ import annotations
 
