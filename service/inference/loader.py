@@ -111,6 +111,8 @@ class Loader:
 
     async def load(self, package: Package, effort: Effort = "wait") -> None:
         """Wait until the package is loaded or has failed, or finds no memory. Concurrent callers share one load."""
+        if effort == "free" and self._turn.locked():  # others wait for memory
+            return
         async with self._turn:
             plan = self._plan(package)
             if self._is_missing(package) and await self._reserve(package, plan, effort):
