@@ -61,8 +61,7 @@ class EngineGuard:
         self._closed = Event()
         self._failures, self._next_try = 0, 0.0
         self._replaced = False
-        self.problem: str | None = None
-        """Why the model cannot be used, while a second replacement in a row is due."""
+        self._problem: str | None = None
         engine = self._current.engine
         self.card, self.device = engine.card, engine.device
         self.workers, self.max_batch = engine.workers, engine.max_batch
@@ -79,6 +78,12 @@ class EngineGuard:
         if self._current is None:
             return "failed"
         return "replaced" if self._replaced else "ok"
+
+    @property
+    def problem(self) -> str | None:
+        """Return why the model cannot be used, while a second replacement in a row is due, or None."""
+        wait = max(0.0, self._next_try - time.monotonic())
+        return self._problem and f"{self._problem}; the next try is in {wait:.0f} s"
 
     def run(self, feeds: Feeds) -> Outputs:
         """Run one batch. If the engine hangs or dies, a single image is tried once more on a new engine.
@@ -112,7 +117,7 @@ class EngineGuard:
     def _enter(self) -> _InService:
         """Count a run on the engine in service. Wait for it while its first replacement is being opened."""
         with self._changed:
-            self._changed.wait_for(lambda: self._current or self.problem or self._closed.is_set(), PATIENCE)
+            self._changed.wait_for(lambda: self._current or self._problem or self._closed.is_set(), PATIENCE)
             if self._current is None:
                 text = self.problem or f"{self._package.reference}: the engine is being replaced; try again"
                 raise EngineFailed(text, max(1.0, self._next_try - time.monotonic()))
@@ -175,7 +180,7 @@ class EngineGuard:
         self._failures = self._failures + 1 if now - self._next_try < MAX_WAIT else 1
         wait = backoff(self._failures - 1) if self._failures > 1 else 0.0
         self._next_try = now + wait
-        self.problem = f"{text}; the next try is in {wait:.0f} s" if wait else self.problem
+        self._problem = text if wait else self._problem
         self._metrics.engine_failures.labels(self._package.name, self._package.version, reason).inc()
         LOG.error("%s; a new one is opened %s", text, f"in {wait:.0f} s" if wait else "now")
         self._changed.notify_all()
@@ -213,7 +218,7 @@ class EngineGuard:
     def _put_in_service(self, opened: _InService) -> None:
         with self._changed:
             if not self._closed.is_set():
-                self._current, self._replaced, self.problem = opened, True, None
+                self._current, self._replaced, self._problem = opened, True, None
                 LOG.warning("%s: a new engine is in service", self._package.reference)
             self._changed.notify_all()
         if self._closed.is_set():
@@ -223,7 +228,7 @@ class EngineGuard:
         """Open nothing more while too many runs hang."""
         with self._changed:
             stuck = f"{MAX_STUCK} inferences have not returned; restart the server"
-            self.problem = f"{self._package.reference}: {stuck}"
+            self._problem = f"{self._package.reference}: {stuck}"
             self._next_try = time.monotonic() + MIN_WAIT
 
 

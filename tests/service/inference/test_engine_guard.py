@@ -157,7 +157,7 @@ def test_number_of_stuck_runs_is_limited(guarded: Guarded, monkeypatch: pytest.M
         wait_until(lambda: guard.state != "failed" or "restart" in str(guard.problem))
         with pytest.raises(EngineFailed):
             guard.run(feeds(1))
-    wait_until(lambda: "4 inferences have not returned; restart the server" in str(guard.problem))
+    wait_until(lambda: "4 inferences have not returned; restart the server; the next try" in str(guard.problem))
     assert engines.loads == engine_guard.MAX_STUCK
     engines.faults = ()
     engines.released.set()
