@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import resource
 import shutil
 
+from model_zoo.contract.errors import PackageError
 from model_zoo.contract.repository import Repository
 from service.inference.catalog import read_catalog
 from tests.service.conftest import Publish
@@ -44,3 +47,20 @@ def test_empty_mount_point_is_not_an_emptied_repository(repository: Repository, 
     assert read_catalog(repository).is_unmounted(before)
     shutil.rmtree(away / "toy")
     assert not read_catalog(Repository(away)).is_unmounted(before), "its models were removed"
+
+
+def test_exhausted_descriptors_do_not_lose_a_model(repository: Repository, publish: Publish) -> None:
+    package = publish()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    opened = os.dup(0)  # the lowest free descriptor
+    os.close(opened)
+    for free in range(6):  # fail at each step of reading
+        resource.setrlimit(resource.RLIMIT_NOFILE, (opened + free, hard))
+        try:
+            catalog = read_catalog(repository)
+        except PackageError as error:
+            assert "Too many open files" in str(error)
+        else:
+            assert catalog.has(package), free
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
