@@ -45,7 +45,7 @@ class AccessMiddleware:
             if path.startswith("/admin"):
                 raise Forbidden("/admin needs API keys: start the server with --keys FILE, written by lineage keys add")
             return
-        if path in _OPEN or path.startswith(_OPEN_FOLDERS):
+        if is_open(path):
             return
         key = self._find(self._keys, scope)
         scope[CLIENT] = key.name
@@ -61,6 +61,11 @@ class AccessMiddleware:
         if key is None:
             raise Unauthorized(f"{HOW}; the one sent is unknown or expired")
         return key
+
+
+def is_open(path: str) -> bool:
+    """Return whether a path needs no key."""
+    return path in _OPEN or path.startswith(_OPEN_FOLDERS)
 
 
 def _tokens(scope: Scope) -> Iterator[str]:
