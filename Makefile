@@ -53,7 +53,7 @@ bench: $(WORK)/.ready
 
 # Long checks of the service, one after the other, about 70 minutes on two cores: the soak, swaps, overload, faults and
 # shadow traffic. Each one writes benchmarks/results and fails if a criterion does. WEIGHTS and IMAGES are the official
-# yolov5n.pt and a folder of photos.
+# yolov5n.pt and a folder of images.
 SHARED ?= ../shared
 WEIGHTS ?= $(SHARED)/weights/yolov5n.pt
 IMAGES ?= $(SHARED)/data/coco_mini/images

@@ -45,6 +45,11 @@ def run_folder(tmp_path: Path) -> Path:
 def set_file_ap(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """Replace export and evaluations: the model has an AP of 0.5, the file the given one."""
 
+    def write_golden(model: Path, _: object, folder: Path, images: Path | None) -> dict[str, Path]:
+        assert images is None
+        (folder / "expected.json").write_text("{}")
+        return {"golden/expected.json": folder / "expected.json"}
+
     def set_ap(ap: float) -> None:
         def export(_: Any, card: object, model: Path, *rest: object) -> Metrics:
             model.write_bytes(b"model")
@@ -55,6 +60,7 @@ def set_file_ap(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 
         monkeypatch.setattr(publish, "_export_and_evaluate", export)
         monkeypatch.setattr(publish, "evaluate_detector", lambda *_, progress: Evaluated)
+        monkeypatch.setattr(publish, "write_golden", write_golden)
 
     return set_ap
 
@@ -73,6 +79,8 @@ def test_package_has_metrics_origin_and_evaluation(
     assert (package.card.weights.license, package.card.weights.origin) == ("MIT", "run mine")
     assert json.loads((package.path / EVALUATION).read_text())["ap"] == 0.497
     assert messages[0] == f"evaluating {BEST} on val"
+    assert "golden images: 0, 0 kB" in messages
+    assert "golden/expected.json" in {file.name for file in package.files}
 
 
 def test_lower_ap_of_the_file_is_refused(
