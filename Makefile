@@ -51,7 +51,7 @@ check: lint test
 bench: $(WORK)/.ready
 	$(WORK)/bin/python benchmarks/serve.py $(ARGS)
 
-# Long checks of the service, one after the other, about 70 minutes on two cores: the soak, swaps, overload, faults and
+# Long checks of the service, one after the other, about 75 minutes on two cores: the soak, swaps, overload, faults, fuzzing and
 # shadow traffic. Each one writes benchmarks/results and fails if a criterion does. WEIGHTS and IMAGES are the official
 # yolov5n.pt and a folder of images.
 SHARED ?= ../shared
@@ -65,6 +65,7 @@ soak: $(WORK)/.ready
 	$(WORK)/bin/python -m benchmarks.swaps --swaps 1000
 	$(WORK)/bin/python -m benchmarks.overload --repository $(SOAK)/models --model yolov5n --image $$(ls $(IMAGES)/*.jpg | head -1)
 	$(WORK)/bin/python -m benchmarks.faults
+	$(WORK)/bin/python -m benchmarks.fuzz_api --seconds 300
 	$(WORK)/bin/python -m benchmarks.shadow --weights $(WEIGHTS) --images $(IMAGES)
 
 # Make the bundled model, from rendered pages to a package in build/ui-elements/models. It takes two hours. A second call
