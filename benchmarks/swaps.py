@@ -1,6 +1,7 @@
 """Swap the version of a model many times under load, and check that no request fails and that no memory is lost.
 
-Two versions of one package are published, and the alias `stable` moves between them. Clients send images all the time.
+The alias `stable` moves between two versions of one package, and each swap loads one and unloads the other. A third
+version is the latest, which would stay loaded. Clients send images all the time.
 
     python -m benchmarks.swaps --swaps 1000 --output benchmarks/results/swaps.csv    # 10 to 20 minutes on two cores
 
@@ -138,9 +139,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def swap(
     repository: Repository, package: Package, image: bytes, swaps: int, clients: int = 2
 ) -> tuple[list[Sample], list[str]]:
-    """Publish a package twice, serve it, and swap. Return a sample per swap, and the failures of clients."""
+    """Publish a package, serve it, and swap. Return a sample per swap, and the failures of clients."""
     files = {file.name: package.path / file.name for file in package.files if file.name != CARD}
-    for _ in range(2):
+    for _ in range(3):
         repository.publish(package.card, files)
     repository.set_alias(package.name, STABLE, 1)
     with serving(repository) as (port, process), Clients(port, image).running(clients) as sending:
