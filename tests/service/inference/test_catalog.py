@@ -54,13 +54,16 @@ def test_exhausted_descriptors_do_not_lose_a_model(repository: Repository, publi
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     opened = os.dup(0)  # the lowest free descriptor
     os.close(opened)
+    errors: list[str] = []
     for free in range(6):  # fail at each step of reading
         resource.setrlimit(resource.RLIMIT_NOFILE, (opened + free, hard))
         try:
             catalog = read_catalog(repository)
         except PackageError as error:
-            assert "Too many open files" in str(error)
+            errors.append(str(error))
         else:
             assert catalog.has(package), free
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert errors
+    assert all("Too many open files" in error for error in errors)
