@@ -98,11 +98,12 @@ def lineage_commands() -> list[tuple[str, list[str]]]:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
-    """Return a folder with the files that commands in documents use: a model yolov5n, images, the samples."""
+    """Return a folder with the files that commands in documents use: three versions of yolov5n, images, the samples."""
     graph = tmp_path / "yolov5n.onnx"
     small = dataclasses.replace(toy_card("yolov5n"), class_names=("person", "car", "button"))
     graph.write_bytes(toy_onnx(small))
-    Repository(tmp_path / "models").publish(small, {"model.onnx": graph})
+    for _ in range(3):
+        Repository(tmp_path / "models").publish(small, {"model.onnx": graph})
     (tmp_path / "photos").mkdir()
     (tmp_path / "ui-elements.onnx").write_bytes(toy_onnx(toy_card("ui-elements")))
     for name in ("photo.jpg", "a.jpg", "b.jpg", "photos/c.jpg"):
