@@ -20,7 +20,7 @@ from service.inference.engine_guard import EngineGuard
 from service.inference.errors import EngineFailed
 from service.inference.loaded_model import LoadedModel, load_verified
 from service.inference.request import RequestContext
-from tests.service.app_client import PATIENCE
+from tests.service.app_client import PATIENCE, detect, png, serving, wait_until
 from tests.service.conftest import Publish, flat
 from tests.service.fake_engine import FakeEngine, open_fake_engine
 from tests.service.faulty_engines import FaultyEngines
@@ -137,3 +137,14 @@ def test_last_good_version_answers_for_one_with_other_detections(repository: Rep
         await store.close()
 
     run(test)
+
+
+@pytest.mark.parametrize("verify_on_load", [True, False])
+def test_setting_disables_golden_images(repository: Repository, tmp_path: Path, verify_on_load: bool) -> None:
+    make_golden(repository, tmp_path)
+    settings = {"verify_on_load": verify_on_load, "ready": not verify_on_load}
+    with serving(repository, open_fake_engine, **settings) as client:
+        if verify_on_load:
+            wait_until(lambda: "golden image 1.png" in client.get("/health/ready").text)
+        else:
+            assert detect(client, png(flat(9))).status_code == 200
