@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 import shutil
 import time
 from collections.abc import Iterator
@@ -19,6 +21,7 @@ from tests.tiny_onnx import toy_card, toy_onnx
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 TOKENS: dict[str, str] = {}
+TRIES = itertools.count()
 
 
 @pytest.fixture(scope="module")
@@ -57,18 +60,25 @@ def test_key_is_needed_and_its_scope_counts(server: Server) -> None:
     assert status(server, TOKENS["operator"], "/admin", "192.0.2.1") == 200
 
 
+def follows(server: Server, token: str, wanted: int) -> bool:
+    """Return whether a key gets a status within two seconds. Each try has its own address, because of the limit."""
+    end = time.monotonic() + 2
+    while time.monotonic() < end:
+        if status(server, token, client=f"198.18.0.{next(TRIES) % 250}") == wanted:
+            return True
+        time.sleep(0.1)
+    return False
+
+
 def test_new_and_revoked_keys_are_followed_within_two_seconds(server: Server, keys: Path) -> None:
     token = TOKENS["revoked"] = add_key(keys, "revoked", ("detect",))
-    time.sleep(2)
-    assert status(server, token, client="192.0.2.2") == 200
+    assert follows(server, token, 200)
     remove_key(keys, "revoked")
-    time.sleep(2)
-    assert status(server, token, client="192.0.2.2") == 401
+    assert follows(server, token, 401)
     whole = keys.read_bytes()
     keys.write_bytes(whole[:-30])
-    time.sleep(2)
-    assert status(server, TOKENS["user"], client="192.0.2.2") == 200
-    assert "API keys unchanged, the file cannot be used" in server.log
+    server.wait_for_log(re.compile("API keys unchanged, the file cannot be used"))
+    assert follows(server, TOKENS["user"], 200)
     keys.write_bytes(whole)
 
 
