@@ -51,7 +51,7 @@ check: lint test
 bench: $(WORK)/.ready
 	$(WORK)/bin/python benchmarks/serve.py $(ARGS)
 
-# Long checks of the service, one after the other, about 75 minutes on two cores: the soak, swaps, overload, faults, fuzzing and
+# Long checks of the service, one after the other, about 75 minutes on two cores: soak, swaps, overload, faults, fuzzing and
 # shadow traffic. Each one writes benchmarks/results and fails if a criterion does. WEIGHTS and IMAGES are the official
 # yolov5n.pt and a folder of images.
 SHARED ?= ../shared
