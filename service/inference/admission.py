@@ -2,7 +2,7 @@
 
 The expected time of a request is the work ahead of it plus its own. Ahead are the unfinished images that the fair order
 serves first: those of higher priority and of the same client. Other clients count with no more than this one has. Work
-per image is measured, and so is the time that it does not explain. An idle model always admits, so a bad measurement
+per image is measured, and so is the time that it does not explain. A free worker always admits, so a bad measurement
 cannot last.
 """
 
@@ -42,7 +42,9 @@ class Slots:
 class Admission:
     """Admits the requests of one model."""
 
-    def __init__(self) -> None:
+    def __init__(self, workers: int = 1) -> None:
+        """Admit without a check while fewer images than `workers` are unfinished."""
+        self._workers = workers
         self._unfinished: Counter[Flow] = Counter()
         self._work, self._rest = Estimate(), Estimate()
 
@@ -56,7 +58,7 @@ class Admission:
         Raises:
             WaitTooLong: it is not. `retry_after` is the excess.
         """
-        if not self._unfinished:
+        if self._unfinished.total() < self._workers:
             return
         left = context.deadline - asyncio.get_running_loop().time()
         expected = self._work_before(images, context) + self._rest.bound

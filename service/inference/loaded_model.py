@@ -32,7 +32,7 @@ class LoadedModel:
     ) -> None:
         self.package, self.engine, self._metrics = package, engine, metrics or Metrics()
         self.card = package.card
-        self.admission = Admission()
+        self.admission = Admission(engine.workers)
         self._batcher: Batcher[Job, Detections] = Batcher(
             self._run,
             workers=engine.workers,

@@ -58,6 +58,14 @@ async def test_idle_model_admits_whatever_was_measured() -> None:
 
 
 @on_fake_clock
+async def test_free_worker_admits_whatever_was_measured() -> None:
+    admission = Admission(workers=2)
+    admission.record(100)
+    with admission.admit(1, request(0.1)), admission.admit(1, request(0.1)), pytest.raises(WaitTooLong):
+        admission.check(1, request(0.1))
+
+
+@on_fake_clock
 async def test_model_without_a_measurement_admits() -> None:
     admission = Admission()
     with admission.admit(1000, request(1)):
