@@ -8,7 +8,7 @@ in force.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
@@ -19,6 +19,7 @@ from model_zoo.contract.rollout import CLIENT, Canary, Rollout, read_rollout
 from model_zoo.contract.set_rollout import resolve_rollout
 from service.inference.catalog import Catalog
 from service.inference.failures import LoadFailures
+from service.inference.loaded_model import LoadedModel
 from service.inference.request import RequestContext
 
 PARTS: Final = 10_000
@@ -64,7 +65,7 @@ def read_policies(repository: Repository, catalog: Catalog) -> dict[str, Policy 
 class Rollouts:
     """Follows the policies, and draws the version of each request."""
 
-    def __init__(self, loaded: Container[Package], failed: LoadFailures) -> None:
+    def __init__(self, loaded: Mapping[Package, LoadedModel], failed: LoadFailures) -> None:
         self._loaded, self.failed = loaded, failed
         self._policies: dict[str, Policy] = {}
         self._errors: dict[str, str] = {}
@@ -96,7 +97,8 @@ class Rollouts:
         if policy is None or policy.rollout.canary is None or not _draws(reference, policy.rollout.canary, context):
             return None
         package = self._package(reference, policy.versions["canary.version"])
-        return package if package in self._loaded else None
+        model = self._loaded.get(package) if package else None
+        return package if model and model.problem is None else None
 
     def shadow(self, reference: str, context: RequestContext) -> Package | None:
         """Return the shadow that gets a copy of this request, if its policy says so."""
@@ -135,7 +137,8 @@ class Rollouts:
         """Return why a version cannot be served, or None if it can or is still loading."""
         package = self._package(name, version)
         if package:
-            return self.failed.reason(package)
+            model = self._loaded.get(package)
+            return self.failed.reason(package) or (model.problem if model else None)
         return self._catalog.reason(name, version) or f"{name}@{version} does not exist"
 
 

@@ -12,6 +12,7 @@ from model_zoo.contract.errors import PackageError
 from model_zoo.contract.repository import Repository
 from model_zoo.contract.rollout import Canary, HeaderMatch, Rollout, Shadow
 from model_zoo.contract.set_rollout import remove_rollout, set_rollout
+from service.inference.loaded_model import LoadedModel
 from service.inference.model_store import ModelStore
 from service.inference.request import RequestContext
 from tests.repositories import Publish
@@ -129,6 +130,21 @@ def test_stable_answers_for_a_canary_that_cannot_be_loaded(
         assert await answering(store) == 1
         expected = "cars: canary: stable answers instead, because cars@2: no such kernel"
         assert store.degraded() == store.degraded("cars") == [expected]
+        await store.close()
+
+    run(test)
+
+
+def test_stable_answers_for_a_canary_whose_engine_has_failed(
+    cars: Repository, store: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def test() -> None:
+        with_rollout(cars, Rollout("1", Canary("2", 100)))
+        await store.refresh()
+        assert await answering(store) == 2
+        monkeypatch.setattr(LoadedModel, "problem", "cars@2: its engine hangs")
+        assert await answering(store) == 1
+        assert "cars: canary: stable answers instead, because cars@2: its engine hangs" in store.degraded()
         await store.close()
 
     run(test)
