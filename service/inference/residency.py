@@ -20,6 +20,7 @@ from service.inference.loaded_model import LoadedModel
 
 FACTOR: Final = 2.5
 FIXED: Final = 16 << 20
+_TRIM: Final = getattr(ctypes.CDLL(None), "malloc_trim", None)
 # wait: unload other models, also once they are no longer in use. evict: unload those that are idle. free: unload none.
 Effort = Literal["wait", "evict", "free"]
 
@@ -99,9 +100,8 @@ def model_bytes(package: Package, options: EngineOptions) -> int:
 
 def release_memory() -> None:
     """Return freed memory to the operating system. glibc keeps hundreds of megabytes of a closed model otherwise."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
+    if _TRIM is not None:
+        _TRIM(0)
 
 
 def _mebibytes(size: int) -> str:
