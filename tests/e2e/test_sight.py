@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
-from httpx2 import Client, ConnectError
+from httpx2 import Client
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_open_metrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
@@ -25,12 +25,12 @@ from model_zoo.contract.repository import Repository
 from model_zoo.contract.rollout import Rollout, Shadow
 from model_zoo.contract.set_rollout import set_rollout
 from tests.conftest import ROOT
+from tests.e2e.prometheus import DEPLOYED, PrometheusClient, all_queries, write_configuration
 from tests.e2e.server import LISTENING, Server
 from tests.service.app_client import png, wait_until
 from tests.service.conftest import flat
 from tests.tiny_onnx import toy_card, toy_onnx
 
-DEPLOYED = ROOT / "docker" / "observability"
 OPEN_METRICS = {"Accept": "application/openmetrics-text; version=1.0.0"}
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 RED = png(flat(255))
@@ -254,72 +254,40 @@ def test_traces_arrive_with_parent_links_and_attributes(models: Path, collector:
     assert values(batch.attributes) == {"lineage.batch.images": 1}
 
 
-def expressions(path: Path) -> list[str]:
-    """Return the queries of the dashboard or of the alert rules, whose thresholds are left out."""
-    text = path.read_text(encoding="utf-8")
-    if path.suffix == ".json":
-        panels = json.loads(text)["panels"]
-        return [target["expr"] for panel in panels for target in panel.get("targets", [])]
-    import yaml
-
-    rules = yaml.safe_load(text)["groups"][0]["rules"]
-    return [re.sub(r"\s*(==|>)\s*[0-9.]+$", "", rule["expr"].strip()) for rule in rules]
-
-
-VARIABLES = {"$__rate_interval": "30s", "$__range": "5m", "$instance": ".*", "$model": ".*"}
-
-
-class Prometheus:
+class PrometheusServer(PrometheusClient):
     """A Prometheus server that scrapes one target, with the rules of the project."""
 
     def __init__(self, folder: Path, target: int) -> None:
-        config = (DEPLOYED / "prometheus.yml").read_text(encoding="utf-8").replace("cpu:8000", f"127.0.0.1:{target}")
-        config = config.replace("scrape_interval: 5s", "scrape_interval: 500ms")
-        (folder / "prometheus.yml").write_text(config, encoding="utf-8")
+        config = write_configuration(folder, f"127.0.0.1:{target}")
         shutil.copy(DEPLOYED / "alerts.yml", folder)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             address = f"127.0.0.1:{free.getsockname()[1]}"
-        options = [f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data"]
+        options = [f"--config.file={config}", f"--storage.tsdb.path={folder}/data"]
         self.process = subprocess.Popen(
             ["prometheus", *options, f"--web.listen-address={address}"], stderr=subprocess.DEVNULL
         )
-        self.client = Client(base_url=f"http://{address}/api/v1")
+        super().__init__(address)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.client.close()
+        self.close()
         self.process.terminate()
         self.process.wait()
-
-    def is_ready(self) -> bool:
-        try:
-            return self.client.get("/query", params={"query": "up"}).status_code == 200
-        except ConnectError:
-            return False
-
-    def query(self, expression: str) -> list[Any]:
-        """Return the series of an expression."""
-        for name, value in VARIABLES.items():
-            expression = expression.replace(name, value)
-        answer = self.client.get("/query", params={"query": expression})
-        assert answer.status_code == 200, f"{expression}: {answer.text}"
-        return list(answer.json()["data"]["result"])
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not shutil.which("prometheus"), reason="Prometheus is not installed (apt install prometheus)")
 def test_all_queries_return_data(models: Path, tmp_path: Path) -> None:
-    dashboard = expressions(DEPLOYED / "grafana" / "dashboards" / "lineage.json")
-    queries = dashboard + expressions(DEPLOYED / "alerts.yml")
+    queries = all_queries()
     assert len(queries) > 40
     repository = Repository(tmp_path / "models")
     for _ in range(2):
         repository.publish(toy_card(), {"model.onnx": models / "toy" / "1" / "model.onnx"})
     set_rollout(repository, "toy", Rollout(stable="1", shadow=Shadow("2", 100)))
-    with Server(repository.root) as server, Prometheus(tmp_path, server.wait_until_ready().port) as prometheus:
+    with Server(repository.root) as server, PrometheusServer(tmp_path, server.wait_until_ready().port) as prometheus:
         wait_until(prometheus.is_ready)
 
         def missing() -> list[str]:
@@ -330,4 +298,4 @@ def test_all_queries_return_data(models: Path, tmp_path: Path) -> None:
         while (left := missing()) and time.monotonic() < end:
             time.sleep(0.2)
         assert left == []
-        assert prometheus.query('up{job="lineage"}')[0]["value"][1] == "1"
+        assert prometheus.is_up()
