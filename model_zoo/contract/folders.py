@@ -11,6 +11,7 @@ from model_zoo.contract import manifest
 from model_zoo.contract.errors import PackageError
 
 VERSION: Final = re.compile(r"[1-9][0-9]{0,8}")
+ALIAS: Final = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,99}")
 PACKAGE_FILES: Final = frozenset((manifest.MODEL, manifest.CARD, manifest.MANIFEST))
 
 

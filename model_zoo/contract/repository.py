@@ -15,7 +15,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -28,7 +27,7 @@ from model_zoo.contract.card import NAME, ModelCard
 from model_zoo.contract.errors import ChangeRefused, PackageError, PackageNotFound
 from model_zoo.contract.file_lock import file_lock
 from model_zoo.contract.files import read_text, write_atomic
-from model_zoo.contract.folders import VERSION, folders, version_numbers
+from model_zoo.contract.folders import ALIAS, VERSION, folders, version_numbers
 from model_zoo.contract.package import Package, open_package, package_errors
 from model_zoo.contract.rollout import ROLLOUT, Rollout, read_rollout
 from model_zoo.contract.suggest import did_you_mean
@@ -36,7 +35,6 @@ from model_zoo.contract.suggest import did_you_mean
 ALIASES = "aliases.json"
 LATEST, STABLE = "latest", "stable"
 _IN_POLICY = "cannot remove it while the rollout policy names it; change the policy first"
-_ALIAS = re.compile(r"[A-Za-z][A-Za-z0-9._-]{0,99}")
 
 
 @dataclass(frozen=True)
@@ -358,7 +356,7 @@ def _checked_name(name: str) -> str:
 
 
 def _is_alias(text: str) -> bool:
-    return text != LATEST and _ALIAS.fullmatch(text) is not None
+    return text != LATEST and ALIAS.fullmatch(text) is not None
 
 
 def _delete_folder(folder: Path) -> None:

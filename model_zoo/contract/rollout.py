@@ -24,12 +24,13 @@ from typing import Any, Final
 from model_zoo.contract import typed_json
 from model_zoo.contract.errors import LineageError
 from model_zoo.contract.files import read_text
-from model_zoo.contract.folders import VERSION
+from model_zoo.contract.folders import ALIAS, VERSION
 
 ROLLOUT: Final = "rollout.json"
 SCHEMA_VERSION: Final = 1
 CLIENT: Final = "client"
 _TOKEN: Final = re.compile(r"[\w!#$%&'*+.^`|~-]{1,100}", re.ASCII)
+_VALUE: Final = re.compile(r"[!-~]([ -~]{0,998}[!-~])?")
 
 
 @dataclass(frozen=True)
@@ -174,13 +175,20 @@ def _check_headers(rollout: Rollout) -> None:
     for field, name in names.items():
         if name is not None and not _TOKEN.fullmatch(name):
             raise LineageError(f"{field}: expected the name of a header, such as x-client-id; got {name[:100]!r}")
+    value = canary.header.value if canary and canary.header else None
+    if value is not None and not _VALUE.fullmatch(value):
+        expected = "printable ASCII without spaces around it"
+        raise LineageError(f"canary.header.value: expected {expected}; got {typed_json.shorten(value)}")
 
 
 def _version_text(field: str, version: object) -> str | None:
     """Return a version as text, as the fields hold it."""
-    if version is not None and (isinstance(version, bool) or not isinstance(version, int | str)):
+    if version is None and field == "stable":
+        return None
+    text = str(version) if type(version) in (int, str) else ""
+    if not (VERSION.fullmatch(text) or ALIAS.fullmatch(text)):
         raise LineageError(f"{field}: expected a version number or an alias; got {typed_json.shorten(version)}")
-    return None if version is None else str(version)
+    return text
 
 
 def _map_versions(document: Mapping[str, Any], change: Callable[[str, Any], object]) -> dict[str, Any]:

@@ -28,10 +28,10 @@ def parse(text: str) -> object:
     """Parse a JSON document.
 
     Raises:
-        LineageError: the text is not valid JSON; the message has the position.
+        LineageError: the text is not valid JSON, or an object has a name twice.
     """
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
         raise LineageError(f"expected a JSON document; {error}") from error
 
@@ -60,6 +60,15 @@ def shorten(value: object) -> str:
     """Return the repr of a value, at most 100 characters long."""
     text = repr(value)
     return text if len(text) <= 100 else text[:97] + "..."
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the object of these pairs. A reader would use the last of two equal names, and ignore the first."""
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        name = next(name for name in made if sum(name == other for other, _ in pairs) > 1)
+        raise ValueError(f"the name {shorten(name)} is given twice in one object")
+    return made
 
 
 def _read(hint: Any, value: object, where: str) -> Any:

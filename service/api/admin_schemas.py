@@ -15,8 +15,14 @@ ALIAS_SCHEMA: Final = {
     "additionalProperties": False,
     "properties": {"version": {"type": "integer", "minimum": 1}},
 }
-_VERSION_SCHEMA: Final = {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string"}]}
+_VERSION_SCHEMA: Final = {
+    "anyOf": [
+        {"type": "integer", "minimum": 1},
+        {"type": "string", "pattern": "^([1-9][0-9]{0,8}|[A-Za-z][A-Za-z0-9._-]{0,99})$"},
+    ]
+}
 _HEADER_SCHEMA: Final = {"type": "string", "pattern": "^[A-Za-z0-9_!#$%&'*+.^`|~-]{1,100}$"}
+_VALUE_SCHEMA: Final = {"type": "string", "pattern": "^[!-~]([ -~]{0,998}[!-~])?$"}
 _PERCENT_SCHEMA: Final = {"type": "number", "minimum": 0, "maximum": 100}
 ROLLOUT_SCHEMA: Final[dict[str, Any]] = {
     "type": "object",
@@ -35,7 +41,7 @@ ROLLOUT_SCHEMA: Final[dict[str, Any]] = {
                     "type": "object",
                     "required": ["name"],
                     "additionalProperties": False,
-                    "properties": {"name": _HEADER_SCHEMA, "value": {"type": "string"}},
+                    "properties": {"name": _HEADER_SCHEMA, "value": _VALUE_SCHEMA},
                 },
                 "sticky": _HEADER_SCHEMA,
             },

@@ -53,6 +53,12 @@ def test_invalid_json_is_refused() -> None:
         parse("{")
 
 
+def test_name_given_twice_is_refused() -> None:
+    assert parse('{"a": {"b": 1}, "b": 2}') == {"a": {"b": 1}, "b": 2}
+    with pytest.raises(LineageError, match="the name 'a' is given twice in one object"):
+        parse('{"c": {"a": 1, "b": 1, "a": 2}}')
+
+
 def test_shorten_limits_the_length() -> None:
     assert shorten([1]) == "[1]"
     assert len(shorten("x" * 1000)) == 100

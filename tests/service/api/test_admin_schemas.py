@@ -17,6 +17,9 @@ def test_documented_schema_of_a_policy_is_that_of_the_reader() -> None:
         {"canary": {"percent": 5}},
         {"shadow": {"version": 1, "percent": 101}},
         {"canary": {"version": 1, "sticky": "a b"}},
+        {"canary": {"version": 1, "header": {"name": "x", "value": "on "}}},
+        {"stable": ""},
+        {"shadow": {"version": 0}},
     ):
         assert not schema.is_valid(wrong)
         with pytest.raises(ValueError, match="expected"):
