@@ -74,7 +74,10 @@ class LoadFailures(dict[Package, Failure]):
     def reason(self, package: Package) -> str | None:
         """Return why a package cannot be used, or None if it can or was not tried yet."""
         if self.is_stopped(package):
-            return f"an operator unloaded {package.reference}; POST /admin/models/{package.name}/load loads it again"
+            name = (
+                package.name if package.reference not in self._stopped else f"{package.name}/versions/{package.version}"
+            )
+            return f"an operator unloaded {package.reference}; POST /admin/models/{name}/load loads it again"
         return self[package].reason if package in self else None
 
     def is_stopped(self, package: Package) -> bool:

@@ -215,6 +215,8 @@ class ModelStore:
         await self._loader.finish(filter(self._failed.is_stopped, list(self._loader.loading)))
         stopped = [loaded for loaded in self._models if self._failed.is_stopped(loaded)]
         await self._loader.unload(stopped, "operator")
+        self._resolve()
+        self.rollouts.on_update()
         return stopped
 
     @property

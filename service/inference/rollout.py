@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from model_zoo.contract.errors import LineageError
 from model_zoo.contract.package import Package
@@ -21,8 +21,6 @@ from service.inference.catalog import Catalog
 from service.inference.failures import LoadFailures
 from service.inference.loaded_model import LoadedModel
 from service.inference.request import RequestContext
-
-PARTS: Final = 10_000
 
 
 @dataclass(frozen=True)
@@ -71,7 +69,7 @@ class Rollouts:
         self._errors: dict[str, str] = {}
         self._catalog = Catalog()
         self.on_update: Callable[[], None] = lambda: None
-        """Called after each update."""
+        """Called after each update, and after an operator has unloaded a version."""
 
     def update(self, catalog: Catalog, policies: Mapping[str, Policy | LineageError]) -> Catalog:
         """Follow the policies, and return the catalog with the stable versions as the meaning of the bare names."""
@@ -107,7 +105,8 @@ class Rollouts:
             return None
         if not _within(policy.rollout.shadow.percent, "shadow", reference, context.request_id):
             return None
-        return self._package(reference, policy.versions["shadow.version"])
+        package = self._package(reference, policy.versions["shadow.version"])
+        return None if package is None or self.failed.is_stopped(package) else package
 
     def shadows(self) -> set[Package]:
         """Return the usable packages that policies name as shadows."""
@@ -160,4 +159,4 @@ def _sticky_value(canary: Canary, context: RequestContext) -> str | None:
 def _within(percent: float, *keys: str) -> bool:
     """Return True for a share of all keys, always the same ones. A larger share contains the smaller ones."""
     digest = hashlib.sha256("\0".join(keys).encode("utf-8", "surrogateescape")).digest()
-    return int.from_bytes(digest[:8], "big") % PARTS < percent * PARTS / 100
+    return int.from_bytes(digest[:8], "big") < percent / 100 * 2**64

@@ -225,12 +225,13 @@ class Shadow:
         self._thread = IdleThread("shadow")
 
     def _follow(self) -> None:
-        """Free the engines and forget the sums of versions that are no shadow any more."""
+        """Forget the sums of versions that are no shadow any more. Free their engines, and those an operator unloads."""
         shadows = self._rollouts.shadows()
         self.report.keep(shadows)
-        self._waiting = deque(job for job in self._waiting if job.comparison.shadow in shadows)
+        running = {package for package in shadows if not self._rollouts.failed.is_stopped(package)}
+        self._waiting = deque(job for job in self._waiting if job.comparison.shadow in running)
         self._bytes = sum(len(job.image) for job in self._waiting)
-        for package in self._engines.keys() - shadows:
+        for package in self._engines.keys() - running:
             self._close_engine(package)
 
     def _close_engine(self, package: Package) -> None:

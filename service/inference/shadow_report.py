@@ -111,7 +111,9 @@ class ShadowReport:
         return differences > 0 and self.max_examples > 0 and (not is_full or differences > self._examples[0][0])
 
     def add_example(self, comparison: Comparison, counts: Counter[tuple[str, Difference]], jpeg: bytes) -> None:
-        """Keep an example. The one with the fewest differences makes space for it."""
+        """Keep an example of a comparison in the report. The one with the fewest differences makes space for it."""
+        if comparison not in self._comparisons.values():
+            return
         number = next(self._numbers)
         heapq.heappush(self._examples, (has_differences(counts), -number, Example(number, comparison, counts, jpeg)))
         if len(self._examples) > self.max_examples:

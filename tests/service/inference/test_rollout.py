@@ -12,6 +12,7 @@ from model_zoo.contract.errors import PackageError
 from model_zoo.contract.repository import Repository
 from model_zoo.contract.rollout import Canary, HeaderMatch, Rollout, Shadow
 from model_zoo.contract.set_rollout import remove_rollout, set_rollout
+from service.inference import rollout
 from service.inference.loaded_model import LoadedModel
 from service.inference.model_store import ModelStore
 from service.inference.request import RequestContext
@@ -222,6 +223,26 @@ def test_shadow_gets_its_share_of_the_bare_name(cars: Repository, store: ModelSt
         assert {package.version for package in shadows if package} == {3}
         assert store.rollouts.shadow("cars@1", context) is None
         assert await answering(store) == 1
+        await store.close()
+
+    run(test)
+
+
+def test_tiny_share_is_not_rounded_up() -> None:
+    drawn = sum(rollout._within(0.001, "cars", str(i)) for i in range(100_000))
+    assert drawn <= 5  # about 1; rounded up to 0.01 % it would be about 10
+
+
+def test_loaded_version_answers_for_an_unloaded_one(cars: Repository, store: ModelStore) -> None:
+    async def test() -> None:
+        with_rollout(cars, Rollout("2"))
+        await store.refresh()
+        assert await answering(store, "cars@latest") == 3
+        await store.unload("cars@3")
+        hint = "POST /admin/models/cars/versions/3/load loads it again"
+        expected = f"cars@latest: serving version 2 instead of 3, because an operator unloaded cars@3; {hint}"
+        assert store.degraded() == [expected]
+        assert await answering(store, "cars@latest") == 2
         await store.close()
 
     run(test)

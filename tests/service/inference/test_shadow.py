@@ -285,3 +285,14 @@ async def test_answers_of_the_canary_are_compared_too(bench: Bench) -> None:
     assert await bench.detect(SAME) == 2
     await bench.settle()
     assert bench.comparison.images == {"compared": 1}  # a version is not compared with itself
+
+
+@on_bench()
+async def test_unloaded_shadow_compares_nothing_and_keeps_its_report(bench: Bench) -> None:
+    await bench.detect(SAME)
+    await bench.settle()
+    await bench.store.unload("cars@2")
+    await until(lambda: bench.loader.opened[0].closed)
+    await bench.detect(SAME)
+    await bench.settle()
+    assert (bench.comparison.images, len(bench.loader.opened)) == ({"compared": 1}, 1)

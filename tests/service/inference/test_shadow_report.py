@@ -54,3 +54,11 @@ def test_report_is_bounded_and_follows_the_policies(monkeypatch: pytest.MonkeyPa
     report.keep({package(5)})
     assert [c.shadow.version for c in report] == [5]
     assert [example.comparison.shadow.version for example in report.examples()] == [5]
+
+
+def test_image_of_a_forgotten_comparison_is_not_kept() -> None:
+    report = ShadowReport(max_examples=10)
+    comparison = report.comparison(package(1), package(2))
+    report.keep(())
+    report.add_example(comparison, comparison.add([LOST]), b"jpeg")
+    assert report.examples() == []
