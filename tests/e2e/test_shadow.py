@@ -73,4 +73,6 @@ def test_page_shows_the_report(server: Server, images: list[Path], browser: Any)
         page.locator("#images img").first.wait_for()
         assert page.locator("#images figure").count() == 4
         assert page.evaluate("[...document.images].every(image => image.naturalWidth > 200)")
+        page.set_viewport_size({"width": 390, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
         assert errors == []

@@ -8,7 +8,7 @@ const SECONDS = 5;
 const SVG = "http://www.w3.org/2000/svg";
 const $ = (id) => document.getElementById(id);
 const number = (value) => value.toLocaleString("en");
-const drawn = new Map(); // addresses of the images by their number
+const drawn = new Map(); // addresses of the images by their entry in the report: a restarted server counts from 1 again
 
 function element(tag, attributes = {}, ...children) {
   const made = document.createElement(tag);
@@ -40,7 +40,9 @@ async function refresh() {
 
 async function show(report) {
   $("empty").hidden = report.comparisons.length > 0;
+  const scrolled = [...document.querySelectorAll(".scroll")].map((table) => table.scrollTop);
   $("comparisons").replaceChildren(...report.comparisons.map(comparison));
+  document.querySelectorAll(".scroll").forEach((table, i) => { table.scrollTop = scrolled[i] ?? 0; });
   $("limits").textContent =
     `A pair has one label and an IoU of at least ${report.limits.match_iou}. It is moved below an IoU of ` +
     `${report.limits.same_iou}, and rescored if the scores differ by more than ${report.limits.same_score}. ` +
@@ -116,19 +118,19 @@ function row(label, counts) {
 
 async function showImages(images) {
   $("examples").hidden = images.length === 0;
-  const kept = new Set(images.map((image) => image.number));
-  for (const [number, address] of drawn) {
-    if (!kept.has(number)) URL.revokeObjectURL(address), drawn.delete(number);
+  const kept = new Map(images.map((image) => [JSON.stringify(image), image.number]));
+  for (const [entry, address] of drawn) {
+    if (!kept.has(entry)) URL.revokeObjectURL(address), drawn.delete(entry);
   }
-  for (const number of kept) {
-    if (!drawn.has(number)) await load(number).catch(() => {}); // the server may have replaced it meanwhile
+  for (const [entry, number] of kept) {
+    if (!drawn.has(entry)) await load(entry, number).catch(() => {}); // the server may have replaced it meanwhile
   }
-  const shown = [...document.querySelectorAll("#images figure")].map((figure) => figure.dataset.number).join();
-  if (shown !== images.map((image) => image.number).join()) $("images").replaceChildren(...images.map(figure));
+  const shown = images.filter((image) => drawn.has(JSON.stringify(image)));
+  $("images").replaceChildren(...shown.map(figure));
 }
 
-async function load(number) {
-  drawn.set(number, URL.createObjectURL(await (await get(`shadow/images/${number}`)).blob()));
+async function load(entry, number) {
+  drawn.set(entry, URL.createObjectURL(await (await get(`shadow/images/${number}`)).blob()));
 }
 
 function figure(image) {
@@ -136,11 +138,9 @@ function figure(image) {
     const found = KINDS.slice(1).filter((kind) => counts[kind]).map((kind) => `${counts[kind]} ${kind}`);
     return found.length ? `${label}: ${found.join(", ")}` : "";
   }).filter(Boolean).join("; ");
-  const made = element("figure", {},
-    element("img", { src: drawn.get(image.number) ?? "", alt: `Answer of version ${image.primary} beside version ${image.shadow}` }),
+  return element("figure", {},
+    element("img", { src: drawn.get(JSON.stringify(image)), alt: `Answer of version ${image.primary} beside version ${image.shadow}` }),
     element("figcaption", { textContent: `${image.model}: ${text}` }));
-  made.dataset.number = image.number;
-  return made;
 }
 
 $("access").addEventListener("submit", (event) => {
