@@ -28,7 +28,7 @@ from model_zoo.contract.pipeline import Feeds
 from model_zoo.runtime.base import Engine, EngineUnavailable, Outputs, blank_feeds
 from service.inference.errors import EngineFailed
 from service.inference.failures import MAX_WAIT, MIN_WAIT, backoff
-from service.inference.timed_calls import CallTimeout, TimedCalls
+from service.inference.timed_calls import LOAD_SECONDS, CallTimeout, TimedCalls
 from service.telemetry.metrics import Metrics
 
 EngineState = Literal["ok", "replaced", "failed"]
@@ -202,7 +202,7 @@ class EngineGuard:
 
     def _open(self) -> _InService:
         """Open an engine and check that it answers a black image on the same device as before."""
-        opened = _InService(self._load(self._package), runs=1)
+        opened = _InService(self._calls.run(partial(self._load, self._package), LOAD_SECONDS), runs=1)
         try:
             if opened.engine.device != self.device:
                 raise EngineUnavailable(f"expected the device {self.device}; got {opened.engine.device}")

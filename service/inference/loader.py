@@ -7,19 +7,24 @@ import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from operator import methodcaller
+from typing import Final
 
-from model_zoo.contract.errors import LineageError
+from model_zoo.contract.errors import LineageError, PackageError
 from model_zoo.contract.package import Package
 from model_zoo.contract.repository import Problem
-from model_zoo.runtime.base import EngineOptions, OpenEngine
+from model_zoo.runtime.base import Engine, EngineOptions, OpenEngine
 from service.inference.batcher import BatchingOptions
 from service.inference.errors import LoadQueueFull, NotReady
 from service.inference.failures import LoadFailures, ReasonLog, fingerprint
 from service.inference.loaded_model import LoadedModel
 from service.inference.model_settings import NO_SETTINGS, ModelSettings
 from service.inference.residency import Effort, Residency, model_bytes, release_memory
+from service.inference.timed_calls import LOAD_SECONDS, CallTimeout, TimedCalls
 from service.telemetry.metrics import Metrics
 
+CLOSE_SECONDS: Final = 10.0  # for the loads that are under way at the end
 LOG = logging.getLogger(__name__)
 
 
@@ -63,6 +68,7 @@ class Loader:
         self._turn = asyncio.Lock()
         self._waiters, self._last_seconds = 0, 1.0
         self._unloading: set[asyncio.Task[None]] = set()
+        self._calls = TimedCalls("load")
 
     def needs_load(self, package: Package) -> bool:
         """Return True if a package is not loaded, and may be tried now."""
@@ -167,8 +173,12 @@ class Loader:
         return [self._end(self.models.pop(package), package, reason) for package in packages]
 
     async def close(self) -> None:
-        """Finish the accepted images and unload all models."""
-        await self.finish(list(self.loading))
+        """Finish the accepted images and unload all models. Loads that do not end soon are abandoned."""
+        if tasks := list(self.loading.values()):
+            await asyncio.wait(tasks, timeout=CLOSE_SECONDS)
+        for package, task in self.loading.items():
+            LOG.warning("%s: its load is abandoned", package.reference)
+            task.cancel()
         self.start_unload(list(self.models), "shutdown")
         await asyncio.gather(*self._unloading)
 
@@ -208,7 +218,7 @@ class Loader:
         try:
             self.residency.check(package, plan.size)
             own = replace(package, card=plan.settings.card(package.card))
-            engine = await asyncio.to_thread(self._open_engine, package, plan.options)
+            engine = await self._open_in_time(package, plan.options)
             model = LoadedModel(own, engine, plan.settings.batching(self._batching), self._metrics)
             result = "loaded"
         except BaseException:
@@ -222,6 +232,14 @@ class Loader:
         self._metrics.model_load_seconds.labels(package.name).observe(self._last_seconds)
         LOG.info("loaded %s on %s in %.2f s", package.reference, engine.device, self._last_seconds)
         return model
+
+    async def _open_in_time(self, package: Package, options: EngineOptions) -> Engine:
+        """Open an engine in a daemon thread, because a load that hangs must not keep the server from ending."""
+        try:
+            load = partial(self._open_engine, package, options)
+            return await self._calls.wait_for(load, LOAD_SECONDS, methodcaller("close"))
+        except CallTimeout as error:
+            raise PackageError(f"{package.reference}: its engine hangs while loading ({error})") from error
 
     def _end(self, model: LoadedModel, package: Package, reason: str) -> asyncio.Task[None]:
         """Unload a model that gets no new requests."""

@@ -4,19 +4,23 @@ No thread can be ended from outside. A call that exceeds its limit is therefore 
 
 calls = TimedCalls("engine")
 calls.run(function, timeout=10.0)     # raises CallTimeout
+await calls.wait_for(function, timeout=10.0, drop=close)
 calls.close()
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, wait
+from functools import partial
 from queue import SimpleQueue
 from threading import Thread
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 T = TypeVar("T")
+LOAD_SECONDS: Final = 1800.0  # TensorRT takes minutes to build the engines of all canvases
 
 
 class CallTimeout(Exception):
@@ -51,6 +55,25 @@ class TimedCalls:
             raise CallTimeout(f"no result within {timeout:g} s")
         self._idle.append(worker)
         return future.result()
+
+    async def wait_for(self, function: Callable[[], T], timeout: float, drop: Callable[[T], object]) -> T:
+        """Return the result of a call in an event loop. `drop` gets a result that nobody waits for any more.
+
+        Raises:
+            CallTimeout: it has not returned after `timeout` seconds.
+        """
+        worker = self._take()
+        future = worker.submit(function)
+        worker.end()
+        waiting = asyncio.wrap_future(future)
+        try:
+            await asyncio.wait((waiting,), timeout=timeout)
+        finally:
+            if not waiting.done():
+                future.add_done_callback(partial(_drop, drop))
+        if not waiting.done():
+            raise CallTimeout(f"no result within {timeout:g} s")
+        return waiting.result()
 
     def close(self) -> None:
         """End the idle threads. Abandoned ones end when their call returns."""
@@ -91,3 +114,8 @@ def _make(function: Callable[[], Any], future: Future[Any]) -> None:
         future.set_result(function())
     except BaseException as error:
         future.set_exception(error)
+
+
+def _drop(drop: Callable[[T], object], future: Future[T]) -> None:
+    if not future.exception():
+        drop(future.result())

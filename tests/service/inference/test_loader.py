@@ -9,9 +9,11 @@ import pytest
 from model_zoo.contract.errors import PackageError, PackageNotFound
 from model_zoo.contract.package import Package
 from model_zoo.contract.repository import Repository
+from service.inference import loader
 from service.inference.errors import NotReady
 from service.inference.model_store import ModelStore
 from service.inference.request import RequestContext
+from tests.service.app_client import wait_until
 from tests.service.conftest import Publish
 from tests.service.store_engines import PATIENCE, Engines, engines, run, store, version
 
@@ -193,3 +195,41 @@ def test_decision_is_forgotten_with_the_version(store: ModelStore, repository: R
         await store.close()
 
     run(test)
+
+
+def test_hung_load_fails_in_time_and_is_closed_when_it_returns(
+    store: ModelStore, publish: Publish, engines: Engines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = publish()
+    engines.gate.clear()
+    monkeypatch.setattr(loader, "LOAD_SECONDS", 0.05)
+
+    async def test() -> None:
+        await store.refresh()
+        assert "toy@1: its engine hangs while loading" in store.problems()[0]
+        assert store.memory_used == 0
+        await store.close()
+
+    run(test)
+    engines.gate.set()
+    wait_until(lambda: package in engines.opened and engines.opened[package].closed)
+
+
+def test_hung_load_does_not_keep_the_server_from_ending(
+    store: ModelStore, publish: Publish, engines: Engines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish("other"), publish()
+    engines.gated = "toy"
+    engines.gate.clear()
+    monkeypatch.setattr(loader, "CLOSE_SECONDS", 0.05)
+
+    async def test() -> None:
+        refresh = asyncio.create_task(store.refresh())
+        while engines.loads < 2:
+            await asyncio.sleep(0.001)
+        refresh.cancel()
+        await store.close()
+        assert (store.memory_used, dict(store.loaded)) == (0, {})
+
+    run(test)  # asyncio.run joins the threads of its executor
+    engines.gate.set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 
 import pytest
@@ -43,3 +44,25 @@ def test_stuck_call_is_abandoned_and_counted_until_it_returns() -> None:
     gate.set()
     wait_until(lambda: calls.stuck == 0)
     calls.close()
+
+
+@pytest.mark.parametrize("cancel", [False, True])
+@pytest.mark.usefixtures("no_threads_left")
+def test_late_result_of_an_abandoned_wait_is_dropped(cancel: bool) -> None:
+    calls, gate, dropped = TimedCalls("engine"), threading.Event(), list[bool]()
+
+    async def test() -> None:
+        assert await calls.wait_for(lambda: 3, PATIENCE, lambda _: None) == 3
+        with pytest.raises(TimeoutError, match="mine"):
+            await calls.wait_for(_raise_timeout, PATIENCE, lambda _: None)
+        waiting = asyncio.create_task(calls.wait_for(gate.wait, PATIENCE if cancel else 0.01, dropped.append))
+        if cancel:
+            await asyncio.sleep(0)
+            waiting.cancel()
+        with pytest.raises(asyncio.CancelledError if cancel else CallTimeout):
+            await waiting
+        assert not dropped
+
+    asyncio.run(test())
+    gate.set()
+    wait_until(lambda: dropped == [True])
