@@ -84,7 +84,7 @@ class Loader:
                 failure.next_try = 0.0
         self.settings, self._faults = settings, faults
         self._refused = {p: refused for p, refused in self._refused.items() if refused[0] == settings.get(p)}
-        self._unplaced &= settings.keys()
+        self._unplaced.clear()  # the loads that follow find out which ones still wait
 
     def unfollowed(self, name: str | None = None) -> list[str]:
         """List settings and new versions that cannot be followed and why, for one model or for all."""

@@ -193,6 +193,26 @@ def test_new_version_without_memory_leaves_the_old_one_in_service(
     run(test)
 
 
+def test_version_that_is_no_longer_wanted_waits_for_no_memory(
+    repository: Repository, publish: Publish, engines: Engines
+) -> None:
+    publish("a")
+    store = make_store(repository, engines, 1)
+
+    async def test() -> None:
+        await store.refresh()
+        async with store.lease("a", context()):
+            publish("a")
+            await store.refresh()
+            assert "a@2 waits for memory" in store.degraded("a")[0]
+        await store.unload("a")
+        await store.refresh()
+        assert "waits for memory" not in str(store.degraded())
+        await store.close()
+
+    run(test)
+
+
 def test_model_larger_than_the_budget_is_refused(repository: Repository, publish: Publish, engines: Engines) -> None:
     publish("small")
     publish("big", contents=bytes(3_000_000))
