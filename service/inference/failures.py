@@ -74,10 +74,9 @@ class LoadFailures(dict[Package, Failure]):
     def reason(self, package: Package) -> str | None:
         """Return why a package cannot be used, or None if it can or was not tried yet."""
         if self.is_stopped(package):
-            name = (
-                package.name if package.reference not in self._stopped else f"{package.name}/versions/{package.version}"
-            )
-            return f"an operator unloaded {package.reference}; POST /admin/models/{name}/load loads it again"
+            version = f"/versions/{package.version}" if package.reference in self._stopped else ""
+            address = f"/admin/models/{package.name}{version}/load"
+            return f"an operator unloaded {package.reference}; POST {address} loads it again"
         return self[package].reason if package in self else None
 
     def is_stopped(self, package: Package) -> bool:

@@ -2,7 +2,7 @@
 
 A policy applies to the bare name of its model. A share is drawn by a hash of the model and of the client or request, so
 that a larger share only adds clients. A policy that cannot be read or names an unknown version leaves the last good one
-in force.
+in force. After a restart, it leaves the version that was last served for the bare name.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from model_zoo.contract.errors import LineageError
+from model_zoo.contract.errors import LineageError, PackageNotFound
 from model_zoo.contract.package import Package
-from model_zoo.contract.repository import Repository
-from model_zoo.contract.rollout import CLIENT, Canary, Rollout, read_rollout
+from model_zoo.contract.repository import Problem, Repository
+from model_zoo.contract.rollout import CLIENT, ROLLOUT, Canary, Rollout, read_rollout
 from model_zoo.contract.set_rollout import resolve_rollout
 from service.inference.catalog import Catalog
 from service.inference.failures import LoadFailures
@@ -55,6 +55,8 @@ def read_policies(repository: Repository, catalog: Catalog) -> dict[str, Policy 
         try:
             if rollout := read_rollout(repository.root / name):
                 found[name] = Policy(rollout, resolve_rollout(repository, name, rollout))
+        except PackageNotFound as error:
+            found[name] = LineageError(f"{name}: {ROLLOUT}: {error}")
         except LineageError as error:
             found[name] = error
     return found
@@ -77,11 +79,20 @@ class Rollouts:
         good = {name: policy for name, policy in policies.items() if isinstance(policy, Policy)}
         self._policies = kept | good
         self._errors = {name: str(error) for name, error in policies.items() if isinstance(error, LineageError)}
+        unknown = self._errors.keys() - self._policies.keys()  # the policy may name another version than the newest
         stable = {name: p.versions["stable"] for name, p in self._policies.items() if "stable" in p.versions}
         usable = {name: catalog.packages.get(f"{name}@{version}") for name, version in stable.items()}
-        references = {name: package for name, package in catalog.references.items() if name not in stable}
+        references = {r: package for r, package in catalog.references.items() if r not in {*stable, *unknown}}
         references |= {name: package for name, package in usable.items() if package}
-        self._catalog = replace(catalog, targets={**catalog.targets, **stable}, references=references)
+        targets = {r: version for r, version in catalog.targets.items() if r not in unknown} | stable
+        problems = [*catalog.problems, *(Problem(name, None, self._errors[name]) for name in sorted(unknown))]
+        self._catalog = replace(
+            catalog,
+            targets=targets,
+            references=references,
+            unknown=catalog.unknown | unknown,
+            problems=tuple(problems),
+        )
         self.on_update()
         return self._catalog
 
@@ -121,8 +132,9 @@ class Rollouts:
     def unfollowed(self) -> Iterator[Unfollowed]:
         """List what cannot be followed."""
         for name, error in self._errors.items():
-            fallback = "the previous policy stays in force" if name in self._policies else "no policy is in force"
-            yield Unfollowed(name, f"{name} rollout", f"{name}: {fallback}, because {error}")
+            if name in self._policies:
+                effect = "the previous policy stays in force"
+                yield Unfollowed(name, f"{name} rollout", f"{name}: {effect}, because {error}")
         for name, policy in self._policies.items():
             for part, field in (("canary", "canary.version"), ("shadow", "shadow.version")):
                 if field in policy.versions and (reason := self._reason(name, policy.versions[field])):

@@ -225,7 +225,7 @@ class Shadow:
         self._thread = IdleThread("shadow")
 
     def _follow(self) -> None:
-        """Forget the sums of versions that are no shadow any more. Free their engines, and those an operator unloads."""
+        """Forget the sums of versions that are no shadow any more. Free their engines and those of unloaded ones."""
         shadows = self._rollouts.shadows()
         self.report.keep(shadows)
         running = {package for package in shadows if not self._rollouts.failed.is_stopped(package)}

@@ -13,6 +13,7 @@ from model_zoo.contract.repository import Repository
 from model_zoo.contract.rollout import Canary, HeaderMatch, Rollout, Shadow
 from model_zoo.contract.set_rollout import remove_rollout, set_rollout
 from service.inference import rollout
+from service.inference.batcher import BatchingOptions
 from service.inference.loaded_model import LoadedModel
 from service.inference.model_store import ModelStore
 from service.inference.request import RequestContext
@@ -173,13 +174,13 @@ def test_bad_policy_leaves_the_last_good_one_in_force(
     run(test)
 
 
-def test_bad_policy_at_the_start_is_ignored_and_reported(cars: Repository, store: ModelStore) -> None:
+def test_bad_policy_at_the_first_start_is_ignored_and_reported(cars: Repository, store: ModelStore) -> None:
     async def test() -> None:
         (cars.root / "cars" / "rollout.json").write_text('{"canary": {"version": 2, "percent": 200}}')
         await store.refresh()
         assert await answering(store) == 3
         (line,) = store.degraded()
-        assert line.startswith("cars: no policy is in force, because cars: rollout.json: canary.percent: expected")
+        assert line.startswith("cars: serving version 3, because cars: rollout.json: canary.percent: expected")
         assert "fix or delete it" in line
         await store.close()
 
@@ -244,5 +245,21 @@ def test_loaded_version_answers_for_an_unloaded_one(cars: Repository, store: Mod
         assert store.degraded() == [expected]
         assert await answering(store, "cars@latest") == 2
         await store.close()
+
+    run(test)
+
+
+@pytest.mark.parametrize("contents", ["{", '{"stable": "gone"}'])
+def test_restart_on_a_bad_policy_serves_the_same_version(cars: Repository, engines: Engines, contents: str) -> None:
+    async def test() -> None:
+        for expected in ("", "cars: serving version 1, because cars: rollout.json: "):
+            store = ModelStore(cars, engines, BatchingOptions())
+            if not expected:
+                with_rollout(cars, Rollout("1"))
+            await store.refresh()
+            assert await answering(store) == 1
+            assert all(line.startswith(expected) for line in store.degraded())
+            (cars.root / "cars" / "rollout.json").write_text(contents)
+            await store.close()
 
     run(test)
