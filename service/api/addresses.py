@@ -17,7 +17,7 @@ def explain(request: Request, error: HTTPException) -> str:
     if error.status_code == 405:
         expected = (error.headers or {}).get("Allow", "another method")
         return f"{asked}: expected {expected}; images go to POST /detect, and GET /docs describes all addresses"
-    if error.status_code == 404:
+    if error.status_code == 404 and error.detail == "Not Found":  # of the router
         known = [known for known in request.app.openapi()["paths"] if "{" not in known]
         hint = did_you_mean(path, known, count=1)
         return f"{asked}: no such address; {hint or 'images go to POST /detect, and GET /docs describes all addresses'}"

@@ -99,6 +99,7 @@ async def show_status(admin: Asked) -> Response:
         repository=str(store.repository.root.absolute()),
         degraded=store.degraded(),
         settings=admin.state.settings.model_dump(mode="json"),
+        model_settings={p.reference: given for p, s in store.settings.items() if (given := s.to_document())},
     )
     return JSONResponse(status.model_dump())
 

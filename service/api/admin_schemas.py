@@ -74,11 +74,12 @@ class RemoveQuery(BaseModel):
 
 
 class Status(Models):
-    """The models, their repository, what is degraded, and the settings in force."""
+    """The models, their repository, what is degraded, and the settings of the server and of versions with their own."""
 
     repository: str
     degraded: list[str]
     settings: dict[str, Any]
+    model_settings: dict[str, dict[str, Any]]
 
 
 class Change(BaseModel):

@@ -79,8 +79,12 @@ class ModelSettings:
         limit = {name: value for name, value in defaults.items() if name == "max_detections"}
         return replace(card, thresholds=replace(card.thresholds, **self._given("score", "iou")), **limit)
 
+    def to_document(self) -> dict[str, Any]:
+        """Return the fields that are set."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
     def _given(self, *names: str) -> dict[str, Any]:
-        return {name: value for name, value in asdict(self).items() if name in names and value is not None}
+        return {name: value for name, value in self.to_document().items() if name in names}
 
 
 NO_SETTINGS: Final = ModelSettings()

@@ -32,7 +32,7 @@ from service.inference.errors import NotReady
 from service.inference.failures import Failure, ReasonLog, fingerprints
 from service.inference.loaded_model import LoadedModel
 from service.inference.loader import Loader
-from service.inference.model_settings import read_settings
+from service.inference.model_settings import ModelSettings, read_settings
 from service.inference.request import RequestContext
 from service.inference.rollout import Rollouts, read_policies
 from service.inference.routes import Routes
@@ -228,6 +228,11 @@ class ModelStore:
     def loaded(self) -> Mapping[Package, LoadedModel]:
         """The loaded models."""
         return self._models
+
+    @property
+    def settings(self) -> Mapping[Package, ModelSettings]:
+        """The settings of each package that the repository asks for."""
+        return self._loader.settings
 
     @property
     def memory_used(self) -> int:

@@ -138,8 +138,10 @@ def test_status_shows_reasons_and_settings_in_force(
     admin: TestClient, repository: Repository, publish: Publish
 ) -> None:
     publish().model_path.write_bytes(b"wrong")
+    (repository.root / "toy" / "2" / "service.json").write_text('{"queue_size": 7}')
     admin.post("/admin/refresh")
     status = admin.get("/admin").json()
+    assert status["model_settings"] == {"toy@2": {"queue_size": 7}}
     assert (status["repository"], status["settings"]["poll"]) == (str(repository.root), 1000)
     assert "model.onnx is damaged" in status["models"][0]["versions"][3]["reason"]
     assert status["degraded"][0].startswith("toy: serving version 3 instead of 4")

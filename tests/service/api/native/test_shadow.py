@@ -52,7 +52,7 @@ def test_report_has_the_differences_and_the_images(cars: Repository) -> None:
         jpeg = client.get(f"/shadow/images/{image['number']}")
         assert jpeg.headers["content-type"] == "image/jpeg"
         assert cv2.imdecode(np.frombuffer(jpeg.content, np.uint8), cv2.IMREAD_COLOR).shape == (64, 136, 3)
-        check_problem(client.get("/shadow/images/99"), 404, "Not Found")
+        assert "image 99 is not kept" in check_problem(client.get("/shadow/images/99"), 404, "Not Found")
         check_problem(client.get("/shadow/images/x"), 422, "Query not understood")
 
 
