@@ -51,7 +51,7 @@ class Tolerance:
 # Measured on CPUs with AVX2, VNNI and AMX, and OpenVINO: docs/repository.md.
 TOLERANCES: Final[Mapping[Precision, Tolerance]] = {
     "fp32": Tolerance(score=0.02, box=0.03, share=0.1),
-    "fp16": Tolerance(score=0.05, box=0.05, share=0.2),
+    "fp16": Tolerance(score=0.05, box=0.05, share=0.1),
     "bf16": Tolerance(score=0.05, box=0.05, share=0.2),
     "int8": Tolerance(score=0.5, box=0.3, share=0.3),
 }
@@ -223,7 +223,12 @@ def _check(golden: GoldenSet, card: ModelCard, names: set[str]) -> None:
     for name, value in asdict(golden.tolerance).items():
         if not 0 <= value < 1:
             raise LineageError(f"tolerance.{name}: expected a number from 0 to below 1; got {value:g}")
+    for name in ("iou", "distance_weight"):
+        if not 0 <= (value := getattr(golden, name)) <= 1:
+            raise LineageError(f"{name}: expected a number from 0 to 1; got {value:g}")
     for i, case in enumerate(golden.cases):
+        if not 0 <= case.score < 1:  # no detection exceeds a higher one, and the case would check nothing
+            raise LineageError(f"cases[{i}].score: expected a number from 0 to below 1; got {case.score:g}")
         if GOLDEN + case.image not in names:
             raise LineageError(f"cases[{i}].image: expected one of the images in the manifest; got {case.image!r}")
         if any(side <= 0 or side % card.stride for side in case.canvas):
