@@ -12,7 +12,7 @@ from lineage.cli.arguments import option
 from model_zoo.contract.errors import LineageError
 from model_zoo.contract.repository import LATEST, Repository
 from model_zoo.contract.rollout import Canary, HeaderMatch, Rollout, Shadow, parse_rollout, read_rollout
-from model_zoo.contract.set_rollout import remove_rollout, resolve_rollout, set_rollout
+from model_zoo.contract.set_rollout import change_rollout, remove_rollout, resolve_rollout
 
 NONE: Final = "none"
 
@@ -58,20 +58,21 @@ def rollout(
         remove_rollout(models, name)
         print(f"{name}: removed the rollout policy")
         return
-    before = read_rollout(models.root / name) or Rollout()
-    after = (
-        before.promote()
-        if promote
-        else replace(
+
+    def change(before: Rollout) -> Rollout:
+        after = replace(
             before,
             stable=before.stable if stable is None else _optional(stable),
             canary=_canary(before.canary, canary, percent, header, sticky),
             shadow=_shadow(before.shadow, shadow, shadow_percent),
         )
-    )
-    if after != before:
-        set_rollout(models, name, parse_rollout(after.to_document()))
-    _print(models, name, after)
+        return before.promote() if promote else parse_rollout(after.to_document())
+
+    if promote or any(part is not None for part in parts):
+        policy = change_rollout(models, name, change)
+    else:
+        policy = read_rollout(models.root / name) or Rollout()
+    _print(models, name, policy)
 
 
 def _canary(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ import pytest
 from model_zoo.contract.errors import ChangeRefused, LineageError, PackageError, PackageNotFound
 from model_zoo.contract.repository import Repository
 from model_zoo.contract.rollout import Canary, Rollout, Shadow, read_rollout
-from model_zoo.contract.set_rollout import remove_rollout, resolve_rollout, set_rollout
+from model_zoo.contract.set_rollout import change_rollout, remove_rollout, resolve_rollout, set_rollout
 from tests.tiny_onnx import toy_card
 
 ROLLOUT = Rollout("1", Canary("2", 5), Shadow("candidate"))
@@ -94,3 +96,13 @@ def test_damaged_policy_is_reported_before_a_removal_and_can_be_removed(cars: Re
         cars.remove("cars", 2)
     remove_rollout(cars, "cars")
     cars.remove("cars", 2)
+
+
+def test_changes_at_the_same_time_are_all_made(cars: Repository) -> None:
+    def more(before: Rollout) -> Rollout:
+        time.sleep(0.01)
+        return Rollout("1", Canary("2", before.canary.percent + 1 if before.canary else 1))
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: change_rollout(cars, "cars", more), range(8)))
+    assert read_rollout(cars.root / "cars") == Rollout("1", Canary("2", 8))
