@@ -62,7 +62,7 @@ def create_app(settings: Settings, open_engine: OpenEngine = open_engine) -> Fas
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[Mapping[str, AppState]]:
         cv2.setNumThreads(1)  # many images at a time, one thread each
-        state = _create_state(settings, open_engine, instruments)
+        state = _create_state(settings, open_engine, instruments, keys)
         instruments.registry.register(StateCollector(state))
         watching = [asyncio.create_task(state.store.watch(settings.poll))]
         watching += [asyncio.create_task(keys.watch())] if keys else []
@@ -116,7 +116,7 @@ def _add_middleware(app: FastAPI, settings: Settings, keys: Keys | None) -> None
     app.add_middleware(RequestTargetMiddleware)
 
 
-def _create_state(settings: Settings, open_engine: OpenEngine, metrics: Metrics) -> AppState:
+def _create_state(settings: Settings, open_engine: OpenEngine, metrics: Metrics, keys: Keys | None) -> AppState:
     verified = partial(load_verified, open_engine, warm_up=settings.warm_up, verify_on_load=settings.verify_on_load)
 
     def open_model(package: Package, options: EngineOptions) -> EngineGuard:
@@ -144,4 +144,4 @@ def _create_state(settings: Settings, open_engine: OpenEngine, metrics: Metrics)
     )
     detection = DetectionService(store, ImagePool(settings.decoders, settings.queue_size, limits), metrics, comparing)
     tracer = Tracer() if settings.tracing else None
-    return AppState(settings, store, detection, MemoryBudget(settings.max_pending), metrics, tracer)
+    return AppState(settings, store, detection, MemoryBudget(settings.max_pending), metrics, keys, tracer)

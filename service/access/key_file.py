@@ -6,6 +6,7 @@ cost time on every request.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -81,7 +82,8 @@ def read_keys(path: Path) -> tuple[Key, ...]:
         document = _Document(**read_fields(_Document, parse(read_text(path))))
         _check(document)
     except OSError as error:
-        raise KeyFileError(f"{path}: {error.strerror}; create it with: lineage keys add NAME --file {path}") from error
+        create = f"; create it with: lineage keys add NAME --file {path}" if error.errno == errno.ENOENT else ""
+        raise KeyFileError(f"{path}: {error.strerror}{create}") from error
     except (LineageError, UnicodeDecodeError) as error:
         raise KeyFileError(f"{path}: {error}") from error
     return document.keys
@@ -127,7 +129,11 @@ def remove_key(path: Path, name: str) -> None:
 
 
 def _change(path: Path, change: Callable[[tuple[Key, ...]], tuple[Key, ...]], *, create: bool = False) -> None:
-    """Replace the keys of a file at once. Owner and mode of an existing file stay, so that its server can read it."""
+    """Replace the keys of a file at once. Owner and mode of an existing file stay, so that its server can read it.
+
+    A symbolic link stays, and the file it leads to changes.
+    """
+    path = path.resolve()
     with _locked(path.parent):
         exists = path.exists() or not create
         keys = change(read_keys(path) if exists else ())
@@ -158,18 +164,21 @@ def _check(document: _Document) -> None:
     """Check what the types of the fields do not."""
     if document.schema_version != SCHEMA_VERSION:
         raise LineageError(f"schema_version: expected {SCHEMA_VERSION}; got {document.schema_version}")
-    names = set[str]()
+    names, hashes = set[str](), set[str]()
     for index, key in enumerate(document.keys):
         where = f"keys[{index}]"
         if not _NAME.fullmatch(key.name) or key.name in names:
             raise LineageError(f"{where}.name: expected a name that no other key has; got {key.name[:100]!r}")
         if not _HASH.fullmatch(key.sha256):
             raise LineageError(f"{where}.sha256: expected 64 hex digits, as `lineage keys add` writes them")
+        if key.sha256 in hashes:  # it would be valid after one of its names is removed
+            raise LineageError(f"{where}.sha256: expected a key that has no other name; {key.name} is one of two")
         if not key.scopes:
             raise LineageError(f"{where}.scopes: expected detect, admin or both; got an empty list")
         if key.expires is not None:
             _check_time(f"{where}.expires", key.expires)
         names.add(key.name)
+        hashes.add(key.sha256)
 
 
 def _check_time(where: str, text: str) -> None:

@@ -42,11 +42,11 @@ class Keys:
         return matching[0] if matching else None
 
     async def watch(self) -> None:
-        """Follow the file until cancelled. A damaged one is logged, and the keys stay as they are."""
+        """Follow the file until cancelled. One that cannot be used is read again, and the keys stay as they are."""
         while True:
             await asyncio.sleep(POLL)
             stamp = await asyncio.to_thread(_stamp, self._path)
-            if stamp != self._seen:
+            if stamp != self._seen or self.problem:
                 self._seen = stamp
                 await self._reload()
 
@@ -54,8 +54,9 @@ class Keys:
         try:
             self._keys = await asyncio.to_thread(read_keys, self._path)
         except LineageError as error:
+            if str(error) != self.problem:
+                LOG.error("API keys unchanged, the file cannot be used: %s", error)
             self.problem = str(error)
-            LOG.error("API keys unchanged, the file cannot be used: %s", error)
         else:
             self.problem = None
             LOG.info("API keys in force: %s", ", ".join(key.name for key in self._keys) or "none")

@@ -28,6 +28,8 @@ async def ready(request: Request) -> Response:
     ending = [state.shutdown.problem] if state.shutdown.problem else []
     missing = [*ending, *state.store.missing(), *state.store.engine_problems()]
     degraded = state.store.degraded()
+    if state.keys and state.keys.problem:
+        degraded = [*degraded, "keys: the file cannot be used, and the keys read before are valid; the log says why"]
     optional = {"degraded": degraded} if degraded else {}
     if not missing:
         return JSONResponse(Health(status="ready", missing=[], **optional).model_dump(exclude_unset=True))

@@ -113,3 +113,26 @@ def test_binary_and_missing_files_are_explained(path: Path) -> None:
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(KeyFileError, match=r"keys\.json: .*utf-8"):
         read_keys(path)
+
+
+def test_symbolic_link_stays(path: Path, tmp_path: Path) -> None:
+    add_key(path, "a", ("detect",))
+    link = tmp_path / "link.json"
+    link.symlink_to(path)
+    add_key(link, "b", ("detect",))
+    assert link.is_symlink()
+    assert [key.name for key in read_keys(path)] == ["a", "b"]
+
+
+def test_key_with_two_names_is_refused(path: Path) -> None:
+    add_key(path, "a", ("detect",))
+    written = json.loads(path.read_text())
+    written["keys"].append(written["keys"][0] | {"name": "b"})
+    path.write_text(json.dumps(written))
+    with pytest.raises(KeyFileError, match=r"keys\[1\].sha256: expected a key that has no other name; b is one of two"):
+        read_keys(path)
+
+
+def test_only_a_missing_file_can_be_created(tmp_path: Path) -> None:
+    with pytest.raises(KeyFileError, match=r"expected a regular file$"):
+        read_keys(tmp_path)

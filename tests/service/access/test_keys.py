@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from service.access import keys as module
-from service.access.key_file import KeyFileError, add_key, remove_key
+from service.access.key_file import Key, KeyFileError, add_key, read_keys, remove_key
 from service.access.keys import Keys
 
 
@@ -63,6 +63,33 @@ def test_changes_are_followed_and_damage_keeps_the_old_keys(
 
     asyncio.run(run())
     assert "API keys unchanged, the file cannot be used" in caplog.text
+
+
+def test_file_that_could_not_be_read_is_tried_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Permission or a free descriptor comes back without a change of the file."""
+    monkeypatch.setattr(module, "POLL", 0.01)
+    tries, logged = 0, list[object]()
+    monkeypatch.setattr(module.LOG, "error", lambda *values: logged.append(values))
+
+    def fail_at_first(path: Path) -> tuple[Key, ...]:
+        nonlocal tries
+        tries += 1
+        if tries < 4:
+            raise KeyFileError(f"{path}: Permission denied")
+        return read_keys(path)
+
+    async def run() -> None:
+        add_key(path, "a", ("detect",))
+        keys = Keys(path)
+        monkeypatch.setattr(module, "read_keys", fail_at_first)
+        watching = asyncio.create_task(keys.watch())
+        other = add_key(path, "b", ("detect",))
+        await _until(lambda: keys.find(other))
+        assert keys.problem is None
+        watching.cancel()
+
+    asyncio.run(run())
+    assert len(logged) == 1
 
 
 async def _until(condition: object) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from starlette.testclient import TestClient
 
 from model_zoo.contract.repository import Repository
+from service.access.key_file import add_key
 from service.api.native.schemas import Health
 from service.inference import engine_guard
 from tests.service.app_client import check_problem, detect, png, serving, wait_until
@@ -27,6 +30,20 @@ def test_empty_repository_is_live_and_not_ready(repository: Repository) -> None:
 
 def test_loaded_model_is_ready(client: TestClient) -> None:
     assert client.get("/health/ready").json() == {"status": "ready", "missing": []}
+
+
+def test_unusable_key_file_is_degraded(publish: Publish, repository: Repository, tmp_path: Path) -> None:
+    publish()
+    path = tmp_path / "keys.json"
+    add_key(path, "ci", ("detect",))
+    with serving(repository, open_fake_engine, keys=path) as client:
+        path.write_text("{")
+        wait_until(lambda: client.get("/health/ready").json().get("degraded"))
+        ready = client.get("/health/ready")
+        assert ready.status_code == 200
+        assert ready.json()["degraded"] == [
+            "keys: the file cannot be used, and the keys read before are valid; the log says why"
+        ]
 
 
 def test_announced_shutdown_is_not_ready_and_still_answers(publish: Publish, repository: Repository) -> None:
