@@ -6,6 +6,7 @@
     ├── Forbidden           the scope of the API key is not enough
     ├── RateLimited         the key or the address sends too many requests
     ├── NotAcceptable       `Accept` allows none of the available media types
+    ├── HeadTooLarge        the head of the request exceeds its limit
     ├── HeadTooSlow         the head of the request did not arrive in time
     ├── BodyTooLarge        the body exceeds its limit
     ├── BodyTooSlow         the body did not arrive in time
@@ -51,6 +52,10 @@ class RateLimited(RequestError):
 
 class NotAcceptable(RequestError):
     """No available media type is acceptable to the client."""
+
+
+class HeadTooLarge(RequestError):
+    """The head of the request has more bytes than allowed."""
 
 
 class HeadTooSlow(RequestError):

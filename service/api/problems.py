@@ -48,6 +48,7 @@ STATUS_BY_ERROR: Final[Mapping[type[Exception], tuple[int, str]]] = {
     contract.QueryError: (422, "Query out of range"),
     http.InvalidQuery: (422, "Query not understood"),
     http.RateLimited: (429, "Rate limit reached"),
+    http.HeadTooLarge: (431, "Head too large"),
     inference.DecodeQueueFull: (503, "Decode queue full"),
     inference.EngineFailed: (503, "Engine failed"),
     inference.InferenceQueueFull: (503, "Inference queue full"),

@@ -15,7 +15,7 @@ from urllib.parse import quote
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from service.api.errors import BadRequest, HeadTooSlow, RequestError, TooManyConnections
+from service.api.errors import BadRequest, HeadTooLarge, HeadTooSlow, RequestError, TooManyConnections
 from service.api.problems import problem, respond, slug
 from service.deploy.connections import Connections
 from service.deploy.strict_http import StrictConnection
@@ -147,7 +147,7 @@ class ProblemProtocol(H11Protocol):
         is_tls = self.conn.trailing_data[0].startswith(_TLS_HANDSHAKE)
         fault = "TLS (https://): this server speaks plain http://" if is_tls else self.conn.fault
         LOG.warning("malformed HTTP from %s: %s", self.client, fault.partition(": ")[0])  # the rest may be a key
-        self.refuse(BadRequest(f"malformed HTTP: {fault or msg}"))
+        self.refuse(HeadTooLarge(fault) if self.conn.is_too_large else BadRequest(f"malformed HTTP: {fault or msg}"))
 
     def _should_upgrade(self) -> bool:
         return False  # there is no other protocol; clients that offer h2c or WebSocket get HTTP/1.1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from http import HTTPStatus
 from typing import Any, Final
 
 import h11
@@ -11,6 +12,7 @@ MAX_HEAD: Final = 16_384
 _MAX_FAULT: Final = 200
 _BYTES: Final = re.compile(r"""bytearray\(b('.*?'|".*?")\)""")
 _BARE: Final = re.compile(rb"(?<!\r)\n|\r(?!\n)")
+_BARE_LF: Final = re.compile(rb"(?<!\r)\n")
 _FOLDED: Final = re.compile(rb"\n[ \t]")
 _HOST: Final = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(:[0-9]*)?")
 
@@ -20,18 +22,27 @@ class StrictConnection(h11.Connection):
 
     def __init__(self) -> None:
         super().__init__(h11.SERVER, MAX_HEAD)
+        self.is_too_large = False
+        """Whether the head has too many bytes."""
         self.fault = ""
         """Why the request is malformed. Parts that the client sent follow a colon."""
+        self._last = b""  # byte that h11 has read
 
     def next_event(self) -> Any:
         """Return the next event."""
         try:
             if self.their_state is h11.IDLE:
                 _check_head(self.trailing_data[0])
+            before = self.trailing_data[0]
             event = super().next_event()
+            read = before[: len(before) - len(self.trailing_data[0])]
             if isinstance(event, h11.Request):
                 _check_request(event)
+            elif isinstance(event, h11.EndOfMessage):
+                _check_end(self._last, read)
+            self._last = read[-1:] or self._last
         except h11.RemoteProtocolError as error:
+            self.is_too_large = error.error_status_hint == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
             self.fault = _BYTES.sub(r"\1", str(error))[:_MAX_FAULT]
             if self.fault.startswith("illegal request line"):
                 self.fault += "; expected METHOD TARGET HTTP/1.1, with blanks in the target as %20"
@@ -44,13 +55,20 @@ def _check_head(received: bytes) -> None:
     ends = [end for end in (received.find(b"\n\r\n") + 3, received.find(b"\n\n") + 2) if end > 2]
     head = received[: min(ends, default=None)]
     if len(head) > MAX_HEAD:
-        raise h11.RemoteProtocolError(f"expected a head of at most {MAX_HEAD} bytes")
+        text = f"expected a head of at most {MAX_HEAD} bytes"
+        raise h11.RemoteProtocolError(text, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
     if not ends:
         return
     if _BARE.search(head):
         raise h11.RemoteProtocolError("expected lines that end with CR LF; got one of them alone")
     if _FOLDED.search(head):
         raise h11.RemoteProtocolError("expected each header on one line; got a folded one")
+
+
+def _check_end(last: bytes, read: bytes) -> None:
+    """Check the end of a body in chunks. h11 lets its trailers end with LF alone, proxies may go on to read."""
+    if _BARE_LF.search(last + read, len(last)):
+        raise h11.RemoteProtocolError("expected trailers that end with CR LF; got LF alone")
 
 
 def _check_request(request: h11.Request) -> None:

@@ -6,11 +6,13 @@ import logging
 import re
 from collections.abc import Iterator
 
+import h11
 import pytest
 
 from model_zoo.contract.package import Package
 from model_zoo.contract.repository import Repository
 from service.deploy.h11_protocol import LOG
+from service.deploy.strict_http import StrictConnection
 from tests.service.deploy.wire import exchange, get, listening
 
 HIDDEN = get("/models")
@@ -79,6 +81,9 @@ REFUSED = {
     "huge chunk": request(TE, body=b"f" * 30 + b"\r\n" + HIDDEN),
     "chunk line with a bare LF": request(TE, body=b"1\na\r\n0\r\n\r\n" + HIDDEN),
     "chunk that is too long": request(TE, body=b"1\r\nab\r\n0\r\n\r\n" + HIDDEN),
+    "bare LF after the last chunk": request(TE, body=b"0\r\n\n" + HIDDEN),
+    "bare LF after a trailer": request(TE, body=b"0\r\nX: a\n\r\n" + HIDDEN),
+    "two bare LFs after a trailer": request(TE, body=b"0\r\nX: a\n\n" + HIDDEN),
     "LF hidden in a chunk extension": request(TE, body=b"1;x\ny\r\na\r\n0\r\n\r\n" + HIDDEN),
 }
 
@@ -114,7 +119,30 @@ def test_long_head_is_refused_however_it_arrives(port: int) -> None:
     whole = exchange(port, REFUSED["huge header"], end=False)
     endless = exchange(port, b"GET / HTTP/1.1\r\nX: " + b"a" * 20_000, end=False)
     for received in (whole, endless):
+        assert received.startswith(b"HTTP/1.1 431 Request Header Fields Too Large")
         assert b"expected a head of at most 16384 bytes" in received
+
+
+@pytest.mark.parametrize("end", [b"0\r\n\r\n", b"0\r\nX: a\r\n\r\n"])
+@pytest.mark.parametrize("data", [b"a\r", b"\n", b"\r\n"])
+def test_end_of_chunks_is_found_in_single_bytes(data: bytes, end: bytes) -> None:
+    connection = StrictConnection()
+    events = list[type]()
+    for byte in request(TE, body=b"%x\r\n%b\r\n%b" % (len(data), data, end)):
+        connection.receive_data(bytes([byte]))
+        while (event := connection.next_event()) is not h11.NEED_DATA and event is not h11.PAUSED:
+            events.append(type(event))
+    assert events == [h11.Request, *[h11.Data] * len(data), h11.EndOfMessage]
+
+
+def test_bare_lf_that_arrives_alone_does_not_end_chunks() -> None:
+    connection = StrictConnection()
+    connection.receive_data(request(TE, body=b"0\r\n"))
+    assert isinstance(connection.next_event(), h11.Request)
+    assert connection.next_event() is h11.NEED_DATA
+    connection.receive_data(b"\n")
+    with pytest.raises(h11.RemoteProtocolError, match="expected trailers that end with CR LF"):
+        connection.next_event()
 
 
 @pytest.mark.parametrize("line", [b"X-Api-Key : lineage_secret", b"X-Api-Key: lineage_secret\x00", b"lineage_secret"])
