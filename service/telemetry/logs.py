@@ -11,6 +11,7 @@ from typing import Any, Final, Literal
 
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
 trace_id: ContextVar[str] = ContextVar("trace_id", default="")
+_API_KEY: Final = re.compile(r"\blineage_[\w-]{43}")
 _PLAIN_VALUE: Final = re.compile(r'[^\s"=]+')
 
 
@@ -26,7 +27,7 @@ class LogfmtFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
         fields = (f"{name}={_logfmt(value)}" for name, value in _fields(record).items())
-        line = " ".join([self._format(record), *fields])
+        line = hide_keys(" ".join([self._format(record), *fields]))
         return line if line.isprintable() else "".join(c if c.isprintable() else _escape(c) for c in line)
 
     def _format(self, record: logging.LogRecord) -> str:
@@ -54,7 +55,7 @@ class JsonFormatter(LogfmtFormatter):
             "request": request_id.get(),
             "message": self._format(record),
         }
-        return json.dumps(described | _fields(record))
+        return hide_keys(json.dumps(described | _fields(record)))
 
 
 class OncePerSecond(logging.Filter):
@@ -91,6 +92,11 @@ def configure_logging(level: str, layout: Literal["logfmt", "json"] = "logfmt") 
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # its messages repeat ours
     return handler
+
+
+def hide_keys(text: str) -> str:
+    """Return a text without API keys. Clients send them in the wrong place, such as a path or a request id."""
+    return _API_KEY.sub("lineage_...", text)
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from importlib import metadata
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Final
 
+from service.telemetry.logs import hide_keys
 from service.telemetry.request import Batch, RequestRecord, Stage
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ def _request_attributes(scope: Mapping[str, Any]) -> dict[str, str | int]:
     client, server = scope.get("client") or ("", 0), scope.get("server") or ("", 0)
     return {
         "http.request.method": scope["method"],
-        "url.path": scope["path"],
+        "url.path": hide_keys(scope["path"]),
         "url.scheme": scope["scheme"],
         "network.protocol.version": scope.get("http_version", "1.1"),
         "client.address": client[0],

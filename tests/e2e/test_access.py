@@ -101,8 +101,11 @@ def test_log_at_debug_has_names_and_no_key(server: Server) -> None:
     for path in ("/models", f"/models?api_key={TOKENS['operator']}", f"/detect?key={TOKENS['user']}"):
         status(server, TOKENS["user"], path, "192.0.2.4")
         status(server, "lineage_unknown", path, "192.0.2.5")
+    misplaced = {"X-Request-Id": TOKENS["user"], "X-Forwarded-For": "192.0.2.6"}
+    assert server.client.get(f"/models/{TOKENS['user']}", headers=misplaced).status_code == 401
+    server.wait_for_log(re.compile("request=lineage_... .*GET /models/lineage_..."))
     assert "user" in server.log
-    assert "lineage_" not in server.log.replace("lineage_model", "")
+    assert "lineage_" not in server.log.replace("lineage_model", "").replace("lineage_...", "")
     for token in TOKENS.values():
         assert token.removeprefix("lineage_")[:20] not in server.log
 
