@@ -7,23 +7,35 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import httpx2
 import numpy as np
 import pytest
 
+from model_zoo.contract.repository import Repository
+from model_zoo.contract.rollout import Rollout, Shadow
+from model_zoo.contract.set_rollout import set_rollout
+from service.access.key_file import remove_key
 from tests.conftest import ROOT
+from tests.e2e.prometheus import PrometheusClient, all_queries, write_configuration
+from tests.e2e.test_operations import sections
+from tests.service.app_client import png
+from tests.service.conftest import flat
+from tests.service.deploy.certificates import make_certificate, needs_openssl
+from tests.tiny_onnx import toy_card, toy_onnx
 
 HOST_NETWORK = ROOT / "tests" / "e2e" / "docker-compose.host.yml"
 IMAGE = "000000303818"
 START_TIMEOUT, CHECKPOINT_TIMEOUT = 60, 300  # seconds
+IN_FLIGHT = 64
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
@@ -56,38 +68,74 @@ def require_engine() -> None:
         pytest.skip("docker-compose is not installed")
 
 
-def without_ports(folder: Path) -> Path:
-    """Copy docker-compose.yml without `ports`, which conflicts with the host network."""
-    lines = (ROOT / "docker-compose.yml").read_text(encoding="utf-8").splitlines(keepends=True)
+def copy_of(name: str, folder: Path) -> Path:
+    """Copy a compose file without `ports`, which conflict with the host network, and with keys in `folder`."""
+    lines = (ROOT / name).read_text(encoding="utf-8").splitlines(keepends=True)
     kept = [line for line in lines if not line.strip().startswith("ports:")]
-    assert len(lines) - len(kept) == 3  # server, Prometheus, Grafana
-    file = folder / "docker-compose.yml"
-    file.write_text("".join(kept), encoding="utf-8")
-    return file
+    text = "".join(kept)
+    for mounted in ("./keys:", "./prometheus.key:"):
+        text = text.replace(mounted, f"{folder}/{mounted[2:]}")
+    (folder / name).write_text(text, encoding="utf-8")
+    return folder / name
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + START_TIMEOUT
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+
+
+def wait_until_healthy(container: str) -> None:
+    deadline = time.monotonic() + START_TIMEOUT
+    while inspect(container, ".State.Health.Status") != "healthy":
+        assert time.monotonic() < deadline, run("docker", "logs", container)
+        time.sleep(0.5)
 
 
 class Compose:
-    """docker-compose with a project name, port and folders of the tests."""
+    """docker-compose with a project name, ports and folders of the tests."""
 
-    def __init__(self, shared: Path, folder: Path) -> None:
-        models, self.runs = folder / "models", folder / "runs"
-        models.mkdir()
+    def __init__(self, shared: Path, folder: Path, *more: str) -> None:
+        self.folder, self.models, self.runs = folder, folder / "models", folder / "runs"
+        folder.chmod(0o755)  # for the users of the images
+        self.models.mkdir()
         self.runs.mkdir()
-        self.files = ("-f", str(without_ports(folder)), "-f", str(HOST_NETWORK), "--project-directory", str(ROOT))
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port: int = free.getsockname()[1]
+        files = [*(copy_of(name, folder) for name in ("docker-compose.yml", *more)), HOST_NETWORK]
+        file_options = [option for file in files for option in ("-f", str(file))]
+        self.options = ["-p", folder.name, *file_options, "--project-directory", str(ROOT)]
+        self.port, self.prometheus_port = free_port(), free_port()
         self.settings = {
             "TEST_PORT": str(self.port),
+            "TEST_PROMETHEUS_PORT": str(self.prometheus_port),
+            "TEST_FOLDER": str(folder),
             "TEST_WEIGHTS": str((shared / "weights").resolve()),
             "TEST_DATA": str((shared / "data").resolve()),
-            "TEST_MODELS": str(models),
+            "TEST_MODELS": str(self.models),
             "TEST_RUNS": str(self.runs),
             "LINEAGE_UID": str(os.getuid()),
         }
+        self.client = httpx2.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=60)
 
     def __call__(self, *arguments: str) -> str:
-        return run("docker-compose", "-p", "lineage-test", *self.files, *arguments, **self.settings)
+        return run("docker-compose", *self.options, *arguments, **self.settings)
+
+    def start(self, *services: str) -> str:
+        """Start services and return the container of the server, once it is healthy."""
+        self("--profile", "observability", "up", "--detach", *services)
+        container = self("ps", "--quiet", services[0]).splitlines()[-1]
+        wait_until_healthy(container)
+        return container
+
+    def end(self) -> None:
+        self.client.close()
+        self("--profile", "observability", "--profile", "training", "down", "--volumes")
 
 
 @pytest.fixture(scope="module")
@@ -95,36 +143,31 @@ def compose(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     """Both images, and a repository with yolov5n imported by the training image."""
     require_engine()
     compose = Compose(shared, tmp_path_factory.mktemp("compose"))
-    compose("--profile", "training", "build", "cpu", "training")
+    compose("--profile", "training", "--profile", "observability", "build", "cpu", "training", "prometheus")
     compose("run", "--rm", "training", "import", "/weights/yolov5n.pt", "--name", "yolov5n", "--repository", "/models")
     yield compose
-    compose("--profile", "training", "down")
+    compose.end()
 
 
 @pytest.fixture(scope="module")
 def server(compose: Compose) -> str:
-    """The container of `docker-compose up`, once it is healthy."""
-    compose("up", "--detach", "cpu")
-    container = compose("ps", "--quiet", "cpu").splitlines()[-1]
-    deadline = time.monotonic() + START_TIMEOUT
-    while inspect(container, ".State.Health.Status") != "healthy":
-        assert time.monotonic() < deadline, run("docker", "logs", container)
-        time.sleep(0.5)
-    return container
+    """The container of `docker-compose up`."""
+    return compose.start("cpu")
 
 
-def detect(compose: Compose, image: Path) -> dict[str, Any]:
-    query = "model=yolov5n&score=0.25&iou=0.45&nms=iou"
-    with image.open("rb") as file:
-        response = httpx2.post(f"http://127.0.0.1:{compose.port}/detect?{query}", files={"file": file}, timeout=30)
-    assert response.status_code == 200, response.text
-    return dict(response.json())
+def detect(compose: Compose, image: bytes, *, model: str = "yolov5n", **headers: str) -> httpx2.Response:
+    query = {"model": model, "score": "0.25", "iou": "0.45", "nms": "iou"}
+    return compose.client.post("/detect", params=query, files={"file": image}, headers=headers)
+
+
+def image_of(shared: Path) -> bytes:
+    return (shared / "data" / "coco_mini" / "images" / f"{IMAGE}.jpg").read_bytes()
 
 
 @pytest.mark.usefixtures("server")
 def test_compose_serves_an_image(compose: Compose, shared: Path) -> None:
     reference = np.load(shared / "weights" / f"yolov5n_{IMAGE}_640.npz")["dets_image"]
-    (result,) = detect(compose, shared / "data" / "coco_mini" / "images" / f"{IMAGE}.jpg")["results"]
+    (result,) = detect(compose, image_of(shared)).json()["results"]
     rows = np.array([[*d["box"], d["score"], d["class_id"]] for d in result["detections"]])
     assert rows.shape == reference.shape
     np.testing.assert_array_equal(rows[:, 5], reference[:, 5])
@@ -162,8 +205,116 @@ def test_stopped_training_resumes(compose: Compose) -> None:
     assert (compose.runs / "cells" / "report.html").stat().st_uid == os.getuid()
 
 
-def test_stop_is_graceful(compose: Compose, server: str) -> None:
+def test_ports_are_published_on_loopback_only() -> None:
+    require_engine()
+
+    def addresses(**settings: str) -> set[str]:
+        config = run("docker-compose", "--profile", "observability", "config", **settings)
+        return set(re.findall(r"(?:host_ip: |- )([0-9.]+\.[0-9]+)", config))
+
+    assert addresses() == {"127.0.0.1"}
+    assert addresses(LINEAGE_BIND="0.0.0.0") == {"0.0.0.0", "127.0.0.1"}
+
+
+def test_server_cannot_write_outside_tmp(server: str) -> None:
+    program = "touch /tmp/x && ! touch /home/lineage/x /models/x 2>/dev/null && grep CapEff /proc/1/status"
+    assert run("docker", "exec", server, "sh", "-c", program).split() == ["CapEff:", "0" * 16]
+
+
+@needs_openssl
+def test_health_check_speaks_tls(compose: Compose) -> None:
+    certificate, key = make_certificate(compose.folder)
+    key.chmod(0o644)  # for the user of the image
+    settings = {"PORT": str(free_port()), "SSL_CERTFILE": f"/tls/{certificate.name}", "SSL_KEYFILE": f"/tls/{key.name}"}
+    options = [option for name, value in settings.items() for option in ("--env", f"LINEAGE_{name}={value}")]
+    options += ["--network", "host", "--volume", f"{compose.folder}:/tls:ro", "--health-interval=1s"]
+    container = run("docker", "run", "--detach", *options, "yolo-lineage:cpu")
+    try:
+        wait_until_healthy(container)
+        assert "listening on https://" in run("docker", "logs", container)
+    finally:
+        run("docker", "rm", "--force", container)
+
+
+def publish_toy(compose: Compose, *, stable: str, shadow: str) -> None:
+    """Publish versions of `toy` up to `shadow`, which gets copies of the traffic of `stable`."""
+    repository = Repository(compose.models)
+    source = compose.folder / "toy.onnx"
+    source.write_bytes(toy_onnx(toy_card()))
+    while str(max([0, *repository.versions("toy")])) != shadow:
+        repository.publish(toy_card(), {"model.onnx": source})
+    set_rollout(repository, "toy", Rollout(stable=stable, shadow=Shadow(shadow, 100)))
+
+
+def toy_version(compose: Compose) -> str | None:
+    """Return the version that answers, after a request with an image that cannot be read."""
+    detect(compose, b"junk", model="toy")
+    response = detect(compose, png(flat(255)), model="toy")
+    return str(response.json()["model"]["version"]) if response.status_code == 200 else None
+
+
+def test_profile_observability_answers_all_queries(compose: Compose) -> None:
+    publish_toy(compose, stable="1", shadow="2")
+    write_configuration(compose.folder, f"127.0.0.1:{compose.port}").chmod(0o644)
+    compose.start("cpu", "prometheus")
+    prometheus = PrometheusClient(f"127.0.0.1:{compose.prometheus_port}")
+    wait_until(lambda: toy_version(compose) == "1")
+    publish_toy(compose, stable="2", shadow="3")
+    wait_until(lambda: toy_version(compose) == "2")
+    wait_until(prometheus.is_ready)
+
+    def missing() -> list[str]:
+        toy_version(compose)
+        return [query for query in all_queries() if not prometheus.query(query)]
+
+    deadline = time.monotonic() + START_TIMEOUT
+    while left := missing():
+        assert time.monotonic() < deadline, left
+        time.sleep(0.5)
+    assert prometheus.is_up()
+    prometheus.close()
+
+
+@pytest.fixture
+def guarded(compose: Compose, shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Compose]:
+    """A server and Prometheus with keys, both made as the docs say."""
+    guarded = Compose(shared, tmp_path_factory.mktemp("guarded"), "docker-compose.keys.yml")
+    commands = sections()["Run in containers"]
+    subprocess.run(["bash", "-euo", "pipefail", "-c", commands], cwd=guarded.folder, check=True)
+    page = (ROOT / "docs" / "observability.md").read_text(encoding="utf-8")
+    credentials = re.search(r"^ +authorization: .+\n", page, re.MULTILINE)
+    assert credentials
+    write_configuration(guarded.folder, f"127.0.0.1:{guarded.port}", credentials[0])
+    publish_toy(guarded, stable="1", shadow="2")
+    yield guarded
+    guarded.end()
+
+
+def test_keys_in_compose(guarded: Compose) -> None:
+    guarded.start("cpu", "prometheus")
+    key = (guarded.folder / "camera.key").read_text(encoding="utf-8").strip()
+    image = png(flat(255))
+    assert detect(guarded, image, model="toy").status_code == 401
+    assert detect(guarded, image, model="toy", authorization=f"Bearer {key}").status_code == 200
+    assert guarded.client.get("/admin", headers={"x-api-key": key}).status_code == 403
+    prometheus = PrometheusClient(f"127.0.0.1:{guarded.prometheus_port}")
+    wait_until(lambda: prometheus.is_ready() and prometheus.is_up())
+    prometheus.close()
+    remove_key(guarded.folder / "keys" / "keys.json", "camera")
+    wait_until(lambda: detect(guarded, image, model="toy", authorization=f"Bearer {key}").status_code == 401)
+
+
+def test_stop_answers_requests_in_flight(compose: Compose, server: str, shared: Path) -> None:
     """Keep this test last: it stops the server. Exit code 0 is a graceful shutdown, 137 a kill."""
-    compose("stop", "cpu")
+    image = image_of(shared)
+
+    def answer(_: int) -> int:
+        return detect(compose, image).status_code
+
+    with ThreadPoolExecutor(IN_FLIGHT + 1) as pool:
+        pool.submit(compose, "stop", "cpu")
+        wait_until(lambda: compose.client.get("/health/ready").status_code == 503)
+        statuses = list(pool.map(answer, range(IN_FLIGHT)))
+    assert statuses == [200] * IN_FLIGHT
     assert inspect(server, ".State.ExitCode") == "0"
     assert "shutdown complete" in run("docker", "logs", server)
