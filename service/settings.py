@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from ipaddress import ip_network
 from dataclasses import replace
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -28,6 +28,8 @@ NON_SERVICE_VARIABLES = ("debug", "cache", "shared")
 _DEFAULT_PORT = re.compile(r"(^http://.*):80$|(^https://.*):443$")
 _ORIGIN = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[^/\s,?#*@]+")
 _HEADER = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)
+LOOPBACK = ("127.0.0.1", "::1", "[::1]", "localhost")
+Rate = Annotated[float, Field(ge=0.001, le=1_000_000)]
 Seconds = Annotated[float, Field(gt=0, le=1_000_000)]
 
 
@@ -106,11 +108,11 @@ class Settings(BaseSettings):
     """Max pixels per image."""
     keys: Path | None = None
     """File of API keys, written by lineage keys. Default: requests need no key, and there is no /admin."""
-    rate_per_key: Annotated[float, Field(gt=0)] | None = None
+    rate_per_key: Rate | None = None
     """Requests per second allowed for each API key. More are refused with 429. Default: no limit."""
-    rate_per_address: Annotated[float, Field(gt=0)] | None = None
+    rate_per_address: Rate | None = None
     """Requests per second allowed for each client address. More are refused with 429. Default: no limit."""
-    rate_burst: PositiveInt = 20
+    rate_burst: Annotated[int, Field(ge=1, le=1_000_000)] = 20
     """Requests allowed at once beyond the rate."""
     trusted_proxies: str | None = None
     """Addresses or networks of proxies whose X-Forwarded-For and X-Forwarded-Proto count, separated by commas."""
@@ -181,6 +183,13 @@ class Settings(BaseSettings):
     def _key_belongs_to_certificate(self) -> Self:
         if self.ssl_keyfile and not self.ssl_certfile:
             raise ValueError(f"ssl_keyfile ({self.ssl_keyfile}) needs ssl_certfile, the certificate of that key")
+        return self
+
+    @model_validator(mode="after")
+    def _kept_images_need_keys(self) -> Self:
+        if self.shadow_images and not self.keys and self.host not in LOOPBACK:
+            reason = f"would show images of users to everybody who can reach {self.host}"
+            raise ValueError(f"shadow_images ({self.shadow_images}) {reason}: set keys, or listen on 127.0.0.1")
         return self
 
     @model_validator(mode="after")

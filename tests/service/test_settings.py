@@ -77,6 +77,23 @@ def test_contradicting_settings_are_refused() -> None:
         Settings(max_body=9, max_pending=8)
 
 
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.7", "server.example"])
+def test_kept_images_beyond_loopback_need_keys(host: str) -> None:
+    with pytest.raises(SettingsError, match=rf"images of users to everybody who can reach {host}: set keys, or listen"):
+        Settings(shadow_images=1, host=host)
+    Settings(shadow_images=1, host=host, keys=Path("keys.json"))
+    Settings(shadow_images=1, host="localhost")
+
+
+@pytest.mark.parametrize("rate", [0, 1e-310, -1, "nan", "inf"])  # 1 / 1e-310 is infinite, as is its Retry-After
+def test_rates_are_bounded(rate: object) -> None:
+    for name in ("rate_per_key", "rate_per_address"):
+        with pytest.raises(SettingsError, match="expected "):
+            Settings(**{name: rate})
+    with pytest.raises(SettingsError, match="rate-burst: expected "):
+        Settings(rate_burst=10**400)
+
+
 def test_unknown_variables_are_reported_with_a_suggestion() -> None:
     others = dict.fromkeys(("LINEAGE_DEBUG", "LINEAGE_CACHE", "LINEAGE_SHARED", "PATH"), "4")
     environment = {"LINEAGE_PROT": "1", "LINEAGE_PORT": "2", "LINEAGE_QWXZ": "3", **others}
