@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 from asyncio.sslproto import SSLProtocol
 from pathlib import Path
@@ -13,6 +14,8 @@ from service.deploy.connections import Connections
 from service.deploy.h11_protocol import ProblemProtocol
 from service.settings import SettingsError
 
+LOG: Final = logging.getLogger(__name__)
+POLL: Final = 2.0
 TLS_HANDSHAKE: Final = 0x16  # first byte of a TLS connection (RFC 8446, section 5.1)
 
 
@@ -45,6 +48,44 @@ def _explain(error: ssl.SSLError) -> str:
     if error.reason == "KEY_VALUES_MISMATCH":
         return "the key is not the one of the certificate"
     return "expected a certificate and its private key in PEM"
+
+
+class Certificate:
+    """The TLS context in force, which follows its files. Belongs to the event loop."""
+
+    def __init__(self, certificate: Path, key: Path | None) -> None:
+        """Load the files.
+
+        Raises:
+            SettingsError: see `load_certificate`.
+        """
+        self._files = certificate, key
+        self._seen = self._stamp()
+        self.context = load_certificate(certificate, key)
+        """Context of new connections."""
+
+    async def watch(self) -> None:
+        """Follow the files until cancelled. A pair that does not fit, such as half a renewal, changes nothing."""
+        while True:
+            await asyncio.sleep(POLL)
+            stamp = await asyncio.to_thread(self._stamp)
+            if stamp == self._seen:
+                continue
+            self._seen = stamp
+            try:
+                self.context = await asyncio.to_thread(load_certificate, *self._files)
+            except SettingsError as error:
+                LOG.error("TLS certificate unchanged: %s", error)
+            else:
+                LOG.info("new TLS certificate in force: %s", self._files[0])
+
+    def _stamp(self) -> list[tuple[int, int]]:
+        """Return what differs after a change of the files, or nothing if one is missing."""
+        try:
+            states = [path.stat() for path in self._files if path]
+        except OSError:
+            return []
+        return [(state.st_ctime_ns, state.st_ino) for state in states]
 
 
 class TLSConnection(asyncio.BufferedProtocol):

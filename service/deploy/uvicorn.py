@@ -22,7 +22,7 @@ from service.app import create_app
 from service.deploy.connections import Connections
 from service.deploy.descriptors import max_connections, raise_descriptor_limit
 from service.deploy.h11_protocol import ProblemProtocol, TimeLimits
-from service.deploy.tls import TLSConnection, load_certificate
+from service.deploy.tls import Certificate, TLSConnection
 from service.inference.bundled import DEFAULT_REPOSITORY
 from service.settings import Settings, unknown_variables
 from service.state import Shutdown
@@ -41,8 +41,12 @@ OUT_OF_RESOURCES: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOM
 class Server(uvicorn.Server):
     """uvicorn's server, which drains at SIGTERM and has a long backlog and short log lines when descriptors run out."""
 
-    def __init__(self, config: uvicorn.Config, drain_seconds: float = 0.0) -> None:
+    def __init__(
+        self, config: uvicorn.Config, drain_seconds: float = 0.0, certificate: Certificate | None = None
+    ) -> None:
         super().__init__(config)
+        self._certificate = certificate
+        self._watching: asyncio.Task[None] | None = None
         self._drain_seconds = drain_seconds
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -67,6 +71,8 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Answer the accepted requests, or cancel them at the second interrupt."""
+        if self._watching:
+            self._watching.cancel()
         await super().shutdown(sockets)
         if self.force_exit:
             unanswered = len(self.server_state.tasks)
@@ -76,6 +82,7 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start to accept connections."""
         await super().startup(sockets)
+        self._watching = asyncio.create_task(self._certificate.watch()) if self._certificate else None
         asyncio.get_running_loop().set_exception_handler(_log_loop_error)
         for listening in sockets or []:
             listening.listen(BACKLOG)  # asyncio listens with the number of connections it accepts at once
@@ -108,10 +115,11 @@ def run_server(settings: Settings, open_engine: OpenEngine = open_engine) -> Non
 def create_server(settings: Settings, open_engine: OpenEngine = open_engine) -> Server:
     """Return a server of the application, not yet running. `open_engine` opens the engine of a package."""
     maximum = _max_connections(settings)
+    certificate = Certificate(settings.ssl_certfile, settings.ssl_keyfile) if settings.ssl_certfile else None
     app = create_app(settings, open_engine)
     config = uvicorn.Config(
         app,
-        http=cast(type[asyncio.Protocol], _protocol(settings, Connections(maximum, app.state.metrics))),
+        http=cast(type[asyncio.Protocol], _protocol(settings, Connections(maximum, app.state.metrics), certificate)),
         proxy_headers=False,  # the application reads them, from trusted proxies
         ws="none",
         backlog=min(ACCEPTED_AT_ONCE, maximum // 12 + 1),  # descriptors of closed connections are free one turn later
@@ -120,7 +128,7 @@ def create_server(settings: Settings, open_engine: OpenEngine = open_engine) -> 
         server_header=False,
         timeout_graceful_shutdown=int(settings.timeout) + 5,
     )
-    return Server(config, settings.drain_seconds)
+    return Server(config, settings.drain_seconds, certificate)
 
 
 def listen(settings: Settings) -> socket.socket:
@@ -163,14 +171,15 @@ def _max_connections(settings: Settings) -> int:
     return maximum
 
 
-def _protocol(settings: Settings, connections: Connections) -> Callable[..., asyncio.BaseProtocol]:
+def _protocol(
+    settings: Settings, connections: Connections, certificate: Certificate | None
+) -> Callable[..., asyncio.BaseProtocol]:
     """Return a factory of connections with shared limits."""
     limits = TimeLimits(settings.header_timeout, settings.keep_alive_timeout, settings.timeout)
     plain = partial(ProblemProtocol, connections=connections, limits=limits)
-    if not settings.ssl_certfile:
+    if certificate is None:
         return plain
-    context = load_certificate(settings.ssl_certfile, settings.ssl_keyfile)
-    return lambda **options: TLSConnection(plain(**options), context, connections, limits.header)
+    return lambda **options: TLSConnection(plain(**options), certificate.context, connections, limits.header)
 
 
 def _log_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import ssl
 import threading
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 
 from model_zoo.contract.package import Package
-from service.deploy import uvicorn
+from service.deploy import tls, uvicorn
 from service.deploy.tls import load_certificate
 from service.settings import Settings, SettingsError
 from tests.service.app_client import png
@@ -69,6 +70,29 @@ def test_requests_are_answered_with_hsts(port: int, files: tuple[Path, Path]) ->
         connection.sendall(post(png(flat(9)), "/detect", "image/png", "Connection: close"))
         assert b'"detections"' in receive_all(connection)
         assert connection.version() in ("TLSv1.2", "TLSv1.3")
+
+
+def test_renewed_certificate_is_followed_and_half_a_renewal_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tls, "POLL", 0.01)
+    files = make_certificate(tmp_path)
+    renewed = [path.read_bytes() for path in make_certificate(tmp_path, "renewed")]
+
+    async def run() -> None:
+        certificate = tls.Certificate(*files)
+        before = certificate.context
+        watching = asyncio.create_task(certificate.watch())
+        files[0].write_bytes(renewed[0])
+        await asyncio.sleep(0.1)
+        assert certificate.context is before
+        files[1].write_bytes(renewed[1])
+        async with asyncio.timeout(20):
+            while certificate.context is before:
+                await asyncio.sleep(0.01)
+        watching.cancel()
+
+    asyncio.run(run())
 
 
 def test_old_versions_of_tls_are_refused(files: tuple[Path, Path]) -> None:
