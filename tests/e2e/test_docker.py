@@ -217,7 +217,7 @@ def test_ports_are_published_on_loopback_only() -> None:
 
 
 def test_server_cannot_write_outside_tmp(server: str) -> None:
-    program = "touch /tmp/x && ! touch /home/lineage/x /models/x 2>/dev/null && grep CapEff /proc/1/status"
+    program = "cd /tmp && touch x && ! touch /home/lineage/x /models/x 2>/dev/null && grep CapEff /proc/1/status"
     assert run("docker", "exec", server, "sh", "-c", program).split() == ["CapEff:", "0" * 16]
 
 
