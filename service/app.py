@@ -24,6 +24,7 @@ from service.api import admin, metrics, problems
 from service.api.errors import RequestError
 from service.api.native import detect, health, models, query_errors, shadow
 from service.api.state_metrics import StateCollector
+from service.inference.allocator import limit_arenas
 from service.inference.batcher import BatchingOptions
 from service.inference.bundled import BUNDLED_REPOSITORY, DEFAULT_REPOSITORY
 from service.inference.engine_guard import EngineGuard
@@ -61,6 +62,7 @@ def create_app(settings: Settings, open_engine: OpenEngine = open_engine) -> Fas
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[Mapping[str, AppState]]:
+        limit_arenas()
         cv2.setNumThreads(1)  # many images at a time, one thread each
         state = _create_state(settings, open_engine, instruments, keys)
         instruments.registry.register(StateCollector(state))

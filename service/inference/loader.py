@@ -15,12 +15,13 @@ from model_zoo.contract.errors import LineageError, PackageError
 from model_zoo.contract.package import Package
 from model_zoo.contract.repository import Problem
 from model_zoo.runtime.base import Engine, EngineOptions, OpenEngine
+from service.inference.allocator import release_memory
 from service.inference.batcher import BatchingOptions
 from service.inference.errors import LoadQueueFull, NotReady
 from service.inference.failures import LoadFailures, ReasonLog, fingerprint
 from service.inference.loaded_model import LoadedModel
 from service.inference.model_settings import NO_SETTINGS, ModelSettings
-from service.inference.residency import Effort, Residency, model_bytes, release_memory
+from service.inference.residency import Effort, Residency, model_bytes
 from service.inference.timed_calls import LOAD_SECONDS, CallTimeout, TimedCalls
 from service.telemetry.metrics import Metrics
 

@@ -9,7 +9,6 @@ on the requests and loads that run at the same time.
 from __future__ import annotations
 
 import asyncio
-import ctypes
 from collections.abc import Callable, Collection, Mapping
 from typing import Final, Literal
 
@@ -20,7 +19,6 @@ from service.inference.loaded_model import LoadedModel
 
 FACTOR: Final = 2.5
 FIXED: Final = 16 << 20
-_TRIM: Final = getattr(ctypes.CDLL(None), "malloc_trim", None)
 # wait: unload other models, also once they are no longer in use. evict: unload those that are idle. free: unload none.
 Effort = Literal["wait", "evict", "free"]
 
@@ -96,12 +94,6 @@ def model_bytes(package: Package, options: EngineOptions) -> int:
     """Estimate the memory of a loaded package."""
     largest = max(file.size for file in package.files)
     return len(options.canvases(package.card)) * int(FACTOR * largest + FIXED)
-
-
-def release_memory() -> None:
-    """Return freed memory to the operating system. glibc keeps hundreds of megabytes of a closed model otherwise."""
-    if _TRIM is not None:
-        _TRIM(0)
 
 
 def _mebibytes(size: int) -> str:

@@ -28,7 +28,7 @@ IOUS: Final = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 1.0)
 SCORE_CHANGES: Final = (-0.3, -0.1, -0.05, -0.02, -0.01, 0.0, 0.01, 0.02, 0.05, 0.1, 0.3)
 ENGINE_FAILURES: Final = ("hung", "error")
 # Versions whose series are kept after they were unloaded.
-MAX_RETIRED: Final = 50
+MAX_RETIRED: Final = 8
 
 
 class Metrics:
