@@ -8,6 +8,7 @@ from typing import Final, cast, get_args
 
 from starlette.requests import Request
 
+from service.access.rate_limit import client_network
 from service.api.errors import BadRequest
 from service.inference.request import Priority, RequestContext
 from service.telemetry.logs import request_id
@@ -25,7 +26,7 @@ def read_context(request: Request, timeout: float) -> RequestContext:
         BadRequest: a header is malformed.
     """
     seconds = min(timeout, _timeout(request.headers.get(TIMEOUT)))
-    address = request.client.host if request.client else ""
+    address = client_network(request.client.host if request.client else "")
     return RequestContext(
         deadline=asyncio.get_running_loop().time() + seconds,
         client=request.scope.get(CLIENT, address),

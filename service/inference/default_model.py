@@ -35,7 +35,7 @@ class DefaultModel:
     def update(self, catalog: Catalog, problem: str | None) -> None:
         """Choose the default for a new catalog. `problem` is what `check` has found."""
         before, self._names = self.name, catalog.all_names
-        if self.recorded not in self._names and len(catalog.names) == 1:
+        if self.recorded not in self._names and len(catalog.names) == 1 and not catalog.unknown:
             self.recorded = catalog.names[0]
         if before and self.name != before:
             replacement = f"{self.name} is the default now" if self.name else "requests must name a model"

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
+from starlette.requests import Request
 
 from model_zoo.contract.repository import Repository
+from service.api.context import read_context
 from tests.service.app_client import check_problem, png, serving
 from tests.service.conftest import Publish, flat
 from tests.service.fake_engine import open_fake_engine
@@ -37,3 +41,20 @@ def test_timeout_header_shortens_the_deadline(repository: Repository, publish: P
         assert response.status_code in (408, 504)
         accepted = client.post("/detect", content=png(flat(1)), headers={**headers, "X-Request-Timeout": "inf"})
         assert accepted.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("address", "client"),
+    [
+        ("203.0.113.7", "203.0.113.7"),
+        ("2001:db8:1:2::1", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2:3::9", "2001:db8:1:2::/64"),
+    ],
+)
+def test_addresses_of_one_customer_are_one_client(address: str, client: str) -> None:
+    scope = {"type": "http", "headers": [], "client": (address, 1)}
+
+    async def read() -> str:
+        return read_context(Request(scope), 1.0).client
+
+    assert asyncio.run(read()) == client

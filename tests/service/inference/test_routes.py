@@ -199,6 +199,7 @@ def test_model_whose_folder_cannot_be_read_does_not_affect_others(
         await running.refresh()
         starting = await _restarted(repository)
         for store, answer in ((running, "serving version 1"), (starting, "no version can be served")):
+            assert store.default.name is None  # `other` is not alone, though nothing else can be read
             assert await version(store, "other") == 1
             assert store.missing() == []
             reason = f"{repository.root / 'toy'}: cannot read the folder (Permission denied)"
