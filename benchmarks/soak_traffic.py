@@ -97,7 +97,8 @@ class Traffic:
                     group.create_task(self._detect(client))
 
     def _client(self) -> httpx.AsyncClient:
-        return httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", timeout=60)
+        unlimited = httpx.Limits(max_connections=None, max_keepalive_connections=100)
+        return httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.port}", timeout=60, limits=unlimited)
 
     def _model(self) -> str:
         return self.rng.choice(sorted({model for model, _, _ in self.expected}))
