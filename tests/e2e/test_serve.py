@@ -303,12 +303,16 @@ def test_malformed_http_is_refused(server: Server) -> None:
         b"POST /detect HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n",
         b"POST /detect HTTP/1.1\r\nHost: x\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n",
         b"POST /detect HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * (1 << 20),
     ):
-        head, _, body = talk(server, sent).partition(b"\r\n\r\n")
-        assert head.startswith(b"HTTP/1.1 400"), (sent[:80], head)
-        assert b"application/problem+json" in head
-        assert json.loads(body)["status"] == 400
+        check_refused(server, sent, 400)
+    check_refused(server, b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * (1 << 20), 431)
+
+
+def check_refused(server: Server, sent: bytes, status: int) -> None:
+    head, _, body = talk(server, sent).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 %d" % status), (sent[:80], head)
+    assert b"application/problem+json" in head
+    assert json.loads(body)["status"] == status
 
 
 def test_endless_body_is_refused_and_not_stored(publish: Publish) -> None:
