@@ -14,28 +14,30 @@ SERVE_TEST := .venv-serve-test
 AUDIT := .venv-audit
 PYTEST_ARGS := -q -n auto --dist loadfile $(ARGS)
 
-.PHONY: browser install serve test test-all lint check bench soak ui-elements lock clean sbom audit
+.PHONY: programs install serve test test-all lint check bench soak ui-elements lock clean sbom audit
 
 install: $(WORK)/.ready
 
 serve: $(SERVE)/.ready
 	$(SERVE)/bin/lineage serve $(ARGS)
 
-# Tests of the playground need a browser, which only the system can install.
-browser:
-	@command -v chromium >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
-	    apt-get update -qq && apt-get install -qq --yes --no-install-recommends chromium >/dev/null; } || \
-	    echo "without Chromium the playground's tests are skipped; on Debian and Ubuntu: apt install chromium" >&2
+# Programs that tests run and only the system can install: Chromium for the pages, promtool for metrics and alert rules.
+programs:
+	@for program in chromium:chromium openssl:openssl promtool:prometheus; do \
+	    command -v $${program%:*} >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+	        apt-get update -qq && apt-get install -qq --yes --no-install-recommends $${program#*:} >/dev/null; } || \
+	        echo "tests of $${program%:*} are skipped; on Debian and Ubuntu: apt install $${program#*:}" >&2; \
+	done
 
 # One worker per core, so one thread per worker: more would wait for each other.
 test test-all: export OMP_NUM_THREADS = 1
 
 # Tests of contract, runtime and service run first without torch, as in production.
-test: browser $(SERVE_TEST)/.ready $(WORK)/.ready
+test: programs $(SERVE_TEST)/.ready $(WORK)/.ready
 	$(SERVE_TEST)/bin/python -m pytest $(PYTEST_ARGS) -m "not slow" tests/model_zoo/contract tests/model_zoo/runtime tests/service
 	$(WORK)/bin/python -m pytest $(PYTEST_ARGS) -m "not slow"
 
-test-all: browser $(SERVE_TEST)/.ready $(WORK)/.ready
+test-all: programs $(SERVE_TEST)/.ready $(WORK)/.ready
 	$(SERVE_TEST)/bin/python -m pytest $(PYTEST_ARGS) tests/model_zoo/contract tests/model_zoo/runtime tests/service
 	$(WORK)/bin/python -m pytest $(PYTEST_ARGS)
 
