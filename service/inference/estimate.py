@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
+
+MEAN_GAIN: Final = 1 / 8
+RISE, FALL = 1 / 4, 1 / 128
 
 
 @dataclass
 class Estimate:
-    """Running mean and mean deviation, with the gains of RFC 6298 (section 2)."""
+    """Running mean and mean deviation, with the gains of RFC 6298 (section 2).
+
+    The deviation falls more slowly than there, so that `bound` also covers delays that are rare.
+    """
 
     mean: float = 0.0
     """Mean of the samples."""
@@ -24,7 +31,8 @@ class Estimate:
     def add(self, sample: float) -> None:
         """Take a sample into account."""
         if self.is_empty:
-            self.mean, self.deviation, self.is_empty = sample, abs(sample) / 2, False
-        else:
-            self.deviation += (abs(sample - self.mean) - self.deviation) / 4
-            self.mean += (sample - self.mean) / 8
+            self.mean, self.is_empty = sample, False
+            return
+        error = abs(sample - self.mean)
+        self.deviation += (error - self.deviation) * (RISE if error > self.deviation else FALL)
+        self.mean += (sample - self.mean) * MEAN_GAIN
