@@ -3,7 +3,8 @@
     load = Load(port, request_bytes(path, body, timeout=0.5), connections=64, address="127.0.0.2")
     answers = await load.run(rate=100, seconds=10)
 
-Latency counts from the scheduled arrival, so a server that stops reading gains nothing. A client is a local address.
+Latency counts from the scheduled arrival, so a server that stops reading gains nothing. A request that arrives while
+all connections are in use is not sent, as by a client with a pool of them. A client is a local address.
 """
 
 from __future__ import annotations
@@ -13,8 +14,11 @@ import random
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
+
+UNSENT: Final = -1
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,7 @@ class Answer:
     """The answer to one request."""
 
     status: int
-    """HTTP status, 0 for a connection that ended without an answer."""
+    """HTTP status, 0 for a connection that ended without an answer, UNSENT if all connections were in use."""
     seconds: float
     """From the scheduled arrival to the last byte."""
     finished: float
@@ -96,7 +100,10 @@ class Load:
         async with asyncio.TaskGroup() as group:
             while (arrival := arrival + self._arrivals.expovariate(rate)) < end:
                 await asyncio.sleep(arrival - loop.time())
-                group.create_task(self._request_at(arrival))
+                if self._available.locked():
+                    self.answers.append(Answer(UNSENT, 0.0, loop.time()))
+                else:
+                    group.create_task(self._request_at(arrival))
         self.close()
         return self.answers
 

@@ -27,7 +27,7 @@ from typing import Final, TypeVar
 
 import tyro
 
-from benchmarks.open_loop import Answer, Load, quantile, request_bytes, share
+from benchmarks.open_loop import UNSENT, Answer, Load, quantile, request_bytes, share
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 RESULTS: Final = ROOT / "benchmarks" / "results" / "overload.csv"
@@ -147,7 +147,8 @@ async def overload(bench: Bench, connections: int) -> list[Row]:
         "accepted within deadline %": 100 * len(good) / max(len(good) + len(expired), 1),
         "refusal median ms": 1000 * quantile(answers, 0.5, 503),
         "refusal p99 ms": 1000 * quantile(answers, 0.99, 503),
-        "other answers": sum(answer.status not in (200, 503, 504) for answer in answers),
+        "not sent, all connections in use %": 100 * share(answers, UNSENT),
+        "other answers": sum(answer.status not in (200, 503, 504, UNSENT) for answer in answers),
         "seconds to normal": recovery,
     }
     return [Row("3x overload", connections, name, value) for name, value in measures.items()]
@@ -220,7 +221,7 @@ def write(rows: Sequence[Row], output: Path, model: str) -> None:
         table = csv.writer(file)
         table.writerow(("model", "cpu", "scenario", "connections", "measure", "value"))
         for row in rows:
-            print(f"{row.scenario:40} {row.connections:5} {row.measure:32} {row.value:10.2f}")
+            print(f"{row.scenario:40} {row.connections:5} {row.measure:36} {row.value:10.2f}")
             name = cpu.partition(":")[2].strip() or platform.machine()
             table.writerow((model, name, row.scenario, row.connections, row.measure, f"{row.value:.3f}"))
 
