@@ -15,9 +15,9 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 from functools import partial
-from queue import SimpleQueue
-from threading import Thread
 from typing import Any, Final, TypeVar
+
+from service.inference.daemon_thread import DaemonThread
 
 T = TypeVar("T")
 LOAD_SECONDS: Final = 1800.0  # TensorRT takes minutes to build the engines of all canvases
@@ -32,7 +32,7 @@ class TimedCalls:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._idle: deque[_Worker] = deque()
+        self._idle: deque[DaemonThread] = deque()
         self._abandoned: list[Future[Any]] = []
 
     @property
@@ -80,40 +80,11 @@ class TimedCalls:
         while self._idle:
             self._idle.pop().end()
 
-    def _take(self) -> _Worker:
+    def _take(self) -> DaemonThread:
         try:
             return self._idle.pop()
         except IndexError:
-            return _Worker(self._name)
-
-
-class _Worker:
-    """A daemon thread that makes one call after the other."""
-
-    def __init__(self, name: str) -> None:
-        self._calls: SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = SimpleQueue()
-        Thread(target=self._work, name=name, daemon=True).start()
-
-    def submit(self, function: Callable[[], T]) -> Future[T]:
-        future: Future[T] = Future()
-        self._calls.put((function, future))
-        return future
-
-    def end(self) -> None:
-        """End the thread once its call has returned."""
-        self._calls.put(None)
-
-    def _work(self) -> None:
-        while call := self._calls.get():
-            _make(*call)
-            del call  # its inputs must not stay in memory until the next one
-
-
-def _make(function: Callable[[], Any], future: Future[Any]) -> None:
-    try:
-        future.set_result(function())
-    except BaseException as error:
-        future.set_exception(error)
+            return DaemonThread(self._name)
 
 
 def _drop(drop: Callable[[T], object], future: Future[T]) -> None:
