@@ -13,27 +13,20 @@ from __future__ import annotations
 import asyncio
 import csv
 import platform
-import re
-import subprocess
 import sys
-import tempfile
-import time
-import urllib.request
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final
 
 import tyro
 
 from benchmarks.open_loop import UNSENT, Answer, Load, quantile, request_bytes, share
+from benchmarks.running_server import serving
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 RESULTS: Final = ROOT / "benchmarks" / "results" / "overload.csv"
-LISTENING: Final = re.compile(r"listening on http://127\.0\.0\.1:(\d+)")
 FACTOR: Final = 3.0
-T = TypeVar("T")
 SMALL, LARGE = 0.25, 2.5  # of the capacity: one tenth
 
 
@@ -101,7 +94,7 @@ def main(
     """
     command = [sys.executable, "-m", "lineage", "serve", "--port=0"]
     command += [f"--repository={repository.resolve()}"] if repository else []
-    with serving(command) as port:
+    with serving(command) as (port, _):
         bench = asyncio.run(calibrate(Bench(port, f"/detect?model={model}", image.read_bytes(), seconds)))
         rows = [
             Row("closed loop", 8, "images per second", bench.capacity),
@@ -185,33 +178,6 @@ def _shares(scenario: str, small: Sequence[Answer], large: Sequence[Answer], ben
         "goodput of capacity %": 100 * goodput / bench.capacity,
     }
     return [Row(scenario, 288, name, value) for name, value in measures.items()]
-
-
-@contextmanager
-def serving(command: Sequence[str]) -> Iterator[int]:
-    """Run a server that logs its port, and wait until it is ready."""
-    with tempfile.NamedTemporaryFile("w+") as log, subprocess.Popen(command, cwd=ROOT, stderr=log) as process:
-        try:
-            port = int(_wait_for(lambda: LISTENING.search(Path(log.name).read_text()))[1])
-            _wait_for(lambda: _is_ready(port))
-            yield port
-        finally:
-            process.kill()
-
-
-def _wait_for(condition: Callable[[], T | None]) -> T:
-    end = time.monotonic() + 60
-    while not (result := condition()):
-        if time.monotonic() > end:
-            raise SystemExit("the server is not ready after 60 s")
-        time.sleep(0.05)
-    return result
-
-
-def _is_ready(port: int) -> bool:
-    with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/health/ready", timeout=5):
-        return True
-    return False
 
 
 def write(rows: Sequence[Row], output: Path, model: str) -> None:

@@ -28,7 +28,7 @@ import tyro
 from httpx2 import Client
 
 from benchmarks.open_loop import Load, quantile, request_bytes
-from benchmarks.overload import serving
+from benchmarks.running_server import serving
 from model_zoo.contract.detection_diff import Difference, count_differences, pair_detections
 from model_zoo.contract.detections import Detections
 from model_zoo.contract.images import decode_image
@@ -108,7 +108,7 @@ def report_counts(models: Repository, files: Sequence[Path]) -> Counts:
     """Send every image, wait for the shadow, and return the counts of the report."""
     set_rollout(models, MODEL, Rollout("1", shadow=Shadow("2")))
     comparison: dict[str, Any] = {"labels": {}}
-    with serving(command(models)) as port, Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
+    with serving(command(models)) as (port, _), Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
         for number, file in enumerate(files, 1):
             answer = client.post("/detect", params={"model": MODEL}, files={"file": file.read_bytes()})
             if answer.status_code != 200 or answer.json()["model"]["version"] != 1:
@@ -155,7 +155,7 @@ def offline_counts(models: Repository, files: Sequence[Path]) -> Counts:
 def measure_latency(models: Repository, image: bytes, rounds: int, seconds: float) -> list[Round]:
     """Measure rounds at half of the capacity, in turns with and without the shadow."""
     measured: list[Round] = []
-    with serving(command(models)) as port:
+    with serving(command(models)) as (port, _):
         request = request_bytes(f"/detect?model={MODEL}", image)
         rate = 0.5 * len(asyncio.run(Load(port, request, 4).run_closed(seconds))) / seconds
         for number in range(-1, rounds):  # the first one loads the shadow

@@ -13,24 +13,21 @@ from __future__ import annotations
 import asyncio
 import csv
 import itertools
-import re
-import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
-from typing import Final, TypeVar
+from typing import Final
 
 import cv2
 import numpy as np
 import psutil
 import tyro
 
+from benchmarks.running_server import serving
 from benchmarks.soak_traffic import Traffic, expect
 from model_zoo.contract.card import ModelCard
 from model_zoo.contract.manifest import CARD, MODEL
@@ -46,11 +43,9 @@ from tests.malformed_images import malformed_files
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 RESULTS: Final = ROOT / "benchmarks" / "results"
-LISTENING: Final = re.compile(r"listening on http://127\.0\.0\.1:(\d+)")
 MIN_SCORES: Final = {"ui-elements": (0.25, 0.4), "yolov5n": (0.25, 0.4), "tiny": (0.005, 0.02)}  # of even, odd versions
 LONG: Final = 600  # seconds from which memory, descriptors and threads are judged
 MAX_MEGABYTES_A_MINUTE: Final = 1.0
-T = TypeVar("T")
 MAX_GROWTH: Final = 6  # descriptors and threads, between the second and the last quarter
 
 
@@ -105,9 +100,12 @@ def main(
         images = make_images()
         print(f"{len(packages)} packages, {len(images)} images; computing the expected detections", flush=True)
         hostile = [file.data for file in malformed_files() if file.refused]
-        with serving(repository.root) as (port, process):
+        flags = ["--port=0", "--poll=0.5", f"--repository={repository.root}"]
+        with serving([sys.executable, "-m", "lineage", "serve", *flags]) as (port, pid):
             traffic = Traffic(port, images, hostile, expect(packages, images))
-            samples = asyncio.run(_soak(traffic, process, repository, contents, seconds, swap_seconds, load))
+            samples = asyncio.run(
+                _soak(traffic, psutil.Process(pid), repository, contents, seconds, swap_seconds, load)
+            )
     output.mkdir(parents=True, exist_ok=True)
     write_samples(samples, output)
     return report(traffic, samples, contents, seconds)
@@ -144,35 +142,6 @@ def make_images() -> dict[str, bytes]:
             encoded = cv2.imencode(suffix, cv2.resize(image[..., ::-1], size))[1]
             images[f"{name} {side}{suffix}"] = encoded.tobytes()
     return images
-
-
-@contextmanager
-def serving(repository: Path) -> Iterator[tuple[int, psutil.Process]]:
-    """Run a server and yield its port and process."""
-    flags = ["--port=0", "--poll=0.5", f"--repository={repository}"]
-    command = [sys.executable, "-m", "lineage", "serve", *flags]
-    with tempfile.NamedTemporaryFile("w+") as log, subprocess.Popen(command, cwd=ROOT, stderr=log) as process:
-        try:
-            port = int(_wait_for(lambda: LISTENING.search(Path(log.name).read_text()))[1])
-            _wait_for(lambda: _is_ready(port))
-            yield port, psutil.Process(process.pid)
-        finally:
-            process.kill()
-
-
-def _wait_for(condition: Callable[[], T | None]) -> T:
-    end = time.monotonic() + 120
-    while not (result := condition()):
-        if time.monotonic() > end:
-            raise SystemExit("the server is not ready after 120 s")
-        time.sleep(0.05)
-    return result
-
-
-def _is_ready(port: int) -> bool:
-    with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/health/ready", timeout=5):
-        return True
-    return False
 
 
 async def _soak(

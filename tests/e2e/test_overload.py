@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from benchmarks.overload import Bench, overload, serving, two_clients
+from benchmarks.overload import Bench, overload, two_clients
+from benchmarks.running_server import serving
 from model_zoo.contract.repository import Repository
 from tests.repositories import Publish, publish, repository
 from tests.service.app_client import png
@@ -24,7 +25,7 @@ def bench(repository: Repository, publish: Publish) -> Iterator[Bench]:
     """A server that answers at most 20 images per second. Requests have 1.2 s."""
     publish()
     command = ["-m", "tests.e2e.slow_server", str(repository.root), str(SECONDS_PER_IMAGE), str(WORKERS)]
-    with serving([sys.executable, *command]) as port:
+    with serving([sys.executable, *command]) as (port, _):
         ready = Bench(port, "/detect", png(flat(1)), 3.0, capacity=WORKERS / SECONDS_PER_IMAGE, normal_p99=0.6)
         asyncio.run(ready.load(4, deadline=False).run_closed(0.5))
         yield ready

@@ -1,0 +1,45 @@
+"""Run a server for a benchmark, and wait until it is ready."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final, TypeVar
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+LISTENING: Final = re.compile(r"listening on http://127\.0\.0\.1:(\d+)")
+PATIENCE: Final = 120
+T = TypeVar("T")
+
+
+@contextmanager
+def serving(command: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """Run a server that logs its port, and yield the port and the process id once it is ready."""
+    with tempfile.NamedTemporaryFile("w+") as log, subprocess.Popen(command, cwd=ROOT, stderr=log) as process:
+        try:
+            port = int(_wait_for(lambda: LISTENING.search(Path(log.name).read_text()))[1])
+            _wait_for(lambda: _is_ready(port))
+            yield port, process.pid
+        finally:
+            process.kill()
+
+
+def _wait_for(condition: Callable[[], T | None]) -> T:
+    end = time.monotonic() + PATIENCE
+    while not (result := condition()):
+        if time.monotonic() > end:
+            raise SystemExit(f"the server is not ready after {PATIENCE} s")
+        time.sleep(0.05)
+    return result
+
+
+def _is_ready(port: int) -> bool:
+    with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/health/ready", timeout=5):
+        return True
+    return False
