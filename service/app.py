@@ -19,7 +19,9 @@ from model_zoo.contract.package import Package
 from model_zoo.contract.repository import Repository
 from model_zoo.runtime.base import EngineOptions, OpenEngine
 from model_zoo.runtime.open import open_engine
+from service.access.access import Access
 from service.access.keys import Keys
+from service.access.rate_limit import RateLimit
 from service.api import admin, metrics, problems
 from service.api.errors import RequestError
 from service.api.native import detect, health, models, query_errors, shadow
@@ -58,16 +60,16 @@ def create_app(settings: Settings, open_engine: OpenEngine = open_engine) -> Fas
     instruments = Metrics()
     for _, title in problems.STATUS_BY_ERROR.values():
         instruments.refusals.labels(problems.slug(title))  # starts at 0, so that an increase can be seen
-    keys = Keys(settings.keys) if settings.keys else None
+    access = _make_access(settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[Mapping[str, AppState]]:
         limit_arenas()
         cv2.setNumThreads(1)  # many images at a time, one thread each
-        state = _create_state(settings, open_engine, instruments, keys)
+        state = _create_state(settings, open_engine, instruments, access)
         instruments.registry.register(StateCollector(state))
         watching = [asyncio.create_task(state.store.watch(settings.poll))]
-        watching += [asyncio.create_task(keys.watch())] if keys else []
+        watching += [asyncio.create_task(access.keys.watch())] if access.keys else []
         yield {"service": state}
         for task in watching:
             task.cancel()
@@ -90,22 +92,22 @@ def create_app(settings: Settings, open_engine: OpenEngine = open_engine) -> Fas
     for kind in HANDLED_ERRORS:
         app.add_exception_handler(kind, problems.handle)
     app.add_exception_handler(RequestValidationError, query_errors.handle)
-    _add_middleware(app, settings, keys)
+    _add_middleware(app, settings, access)
     app.state.metrics = instruments  # for what happens below the application, on connections
     return app
 
 
-def _add_middleware(app: FastAPI, settings: Settings, keys: Keys | None) -> None:
+def _add_middleware(app: FastAPI, settings: Settings, access: Access) -> None:
     """Add the middleware, innermost first."""
     app.add_middleware(CatchAllMiddleware)
     app.add_middleware(MethodsMiddleware)
-    add_access(app, settings, keys)
+    add_access(app, access)
     if origins := split_list(settings.cors_origins or ""):
         app.add_middleware(
             ProblemCORSMiddleware,
             allow_origins=origins,
             allow_private_network="*" not in origins,
-            allow_headers=[*split_list(settings.cors_headers), *(KEY_HEADERS if keys else ())],
+            allow_headers=[*split_list(settings.cors_headers), *(KEY_HEADERS if access.keys else ())],
             allow_methods=METHODS,
             expose_headers=("X-Request-Id", "Retry-After", "Server-Timing"),
             max_age=settings.cors_max_age,
@@ -118,7 +120,13 @@ def _add_middleware(app: FastAPI, settings: Settings, keys: Keys | None) -> None
     app.add_middleware(RequestTargetMiddleware)
 
 
-def _create_state(settings: Settings, open_engine: OpenEngine, metrics: Metrics, keys: Keys | None) -> AppState:
+def _make_access(settings: Settings) -> Access:
+    rates = (settings.rate_per_key, settings.rate_per_address)
+    per_key, per_address = (RateLimit(rate, settings.rate_burst) if rate else None for rate in rates)
+    return Access(Keys(settings.keys) if settings.keys else None, per_key, per_address)
+
+
+def _create_state(settings: Settings, open_engine: OpenEngine, metrics: Metrics, access: Access) -> AppState:
     verified = partial(load_verified, open_engine, warm_up=settings.warm_up, verify_on_load=settings.verify_on_load)
 
     def open_model(package: Package, options: EngineOptions) -> EngineGuard:
@@ -146,4 +154,4 @@ def _create_state(settings: Settings, open_engine: OpenEngine, metrics: Metrics,
     )
     detection = DetectionService(store, ImagePool(settings.decoders, settings.queue_size, limits), metrics, comparing)
     tracer = Tracer() if settings.tracing else None
-    return AppState(settings, store, detection, MemoryBudget(settings.max_pending), metrics, keys, tracer)
+    return AppState(settings, store, detection, MemoryBudget(settings.max_pending), metrics, access, tracer)

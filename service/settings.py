@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import replace
+from importlib.util import find_spec
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from loky import cpu_count
-from pydantic import Field, PositiveInt, ValidationError, field_validator, model_validator
+from pydantic import Field, PositiveInt, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -29,6 +30,8 @@ _DEFAULT_PORT = re.compile(r"(^http://.*):80$|(^https://.*):443$")
 _ORIGIN = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[^/\s,?#*@]+")
 _HEADER = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)
 LOOPBACK = ("127.0.0.1", "::1", "[::1]", "localhost")
+VIEWS = ("yolov5", "ultralytics")
+T = TypeVar("T")
 Rate = Annotated[float, Field(ge=0.001, le=1_000_000)]
 Seconds = Annotated[float, Field(gt=0, le=1_000_000)]
 
@@ -50,6 +53,12 @@ class Settings(BaseSettings):
     """Address to listen on. 0.0.0.0 listens on all interfaces."""
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
     """Port to listen on. 0 picks a free port."""
+    grpc_port: Annotated[int, Field(ge=0, le=65535)] | None = None
+    """Port of the Open Inference Protocol over gRPC. 0 picks a free port. Default: no gRPC. Needs the extra grpc."""
+    zmq: str | None = None
+    """Endpoint for Frigate over ZeroMQ, such as tcp://127.0.0.1:5555. Default: none. Needs the extra zmq."""
+    views: str | None = None
+    """Output layouts of other programs to offer over the Open Inference Protocol: yolov5,ultralytics."""
     default_model: str | None = None
     """Model for requests without one: name[@version|@alias]. Not needed if there is only one model."""
     load: Literal["latest", "all"] = "latest"
@@ -143,6 +152,22 @@ class Settings(BaseSettings):
             super().__init__(**flags)
         except ValidationError as error:
             raise SettingsError("\n".join(_explain(fault, flags) for fault in error.errors())) from error
+
+    @field_validator("grpc_port", "zmq")
+    @classmethod
+    def _is_installed(cls, value: T, info: ValidationInfo) -> T:
+        extra = str(info.field_name).removesuffix("_port")
+        if value is not None and not find_spec(extra):
+            raise ValueError(f"expected the extra {extra}; install it with: pip install 'yolo-lineage[{extra}]'")
+        return value
+
+    @field_validator("views")
+    @classmethod
+    def _are_views(cls, text: str | None) -> str | None:
+        for name in split_list(text or ""):
+            if name not in VIEWS:
+                raise ValueError(f"expected {' or '.join(VIEWS)}, separated by commas; {name!r} is none")
+        return text or None
 
     @field_validator("tracing")
     @classmethod

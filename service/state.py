@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
-from service.access.keys import Keys
+from service.access.access import Access
 from service.inference.memory import MemoryBudget
 from service.inference.model_store import ModelStore
 from service.inference.service import DetectionService
@@ -50,8 +50,8 @@ class AppState:
     """Memory for request bodies."""
     metrics: Metrics
     """Counters and histograms."""
-    keys: Keys | None = None
-    """API keys, if there are any."""
+    access: Access = field(default_factory=Access)
+    """API keys and rate limits."""
     tracer: Tracer | None = None
     """Maker of traces, if the setting `tracing` is on."""
     shutdown: Shutdown = field(default_factory=Shutdown)

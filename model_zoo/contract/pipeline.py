@@ -107,21 +107,29 @@ def _as_rgb(image: object) -> NDArray[np.uint8]:
 
 def collate(items: Sequence[ModelInput], queries: Sequence[Query]) -> Feeds:
     """Stack images of one canvas size and their thresholds into the graph's inputs."""
+    return make_feeds([item.pixels for item in items], queries)
+
+
+def make_feeds(canvases: Sequence[NDArray[np.uint8]], queries: Sequence[Query]) -> Feeds:
+    """Stack canvases (H, W, 3) of one size and their thresholds into the graph's inputs. A single one is not copied."""
     return {
-        "images": np.stack([item.pixels for item in items]),
+        "images": np.stack(canvases) if len(canvases) > 1 else canvases[0][None],
         "score_threshold": np.asarray([q.score for q in queries], dtype=np.float32),
         "iou_threshold": np.asarray([q.iou for q in queries], dtype=np.float32),
         "distance_weight": np.asarray([q.distance_weight for q in queries], dtype=np.float32),
     }
 
 
-def postprocess(rows: NDArray[np.float32], count: int, geometry: Geometry, query: Query) -> Detections:
-    """Convert the graph output (K, 6) of one image to detections in pixels of that image."""
+def postprocess(rows: NDArray[np.float32], count: int, geometry: Geometry | None, query: Query) -> Detections:
+    """Convert the graph output (K, 6) of one image to detections in pixels of that image.
+
+    Without `geometry`, boxes stay in canvas pixels as the graph returns them.
+    """
     rows = rows[:count]
     if query.class_ids is not None:
         rows = rows[np.isin(rows[:, 5], list(query.class_ids))]
     rows = rows[: query.max_detections]
-    boxes = letterbox.undo(rows[:, :4], geometry)
+    boxes = letterbox.undo(rows[:, :4], geometry) if geometry else rows[:, :4].copy()
     return Detections(boxes, rows[:, 4].copy(), rows[:, 5].astype(np.int64))  # copies: engines reuse their buffers
 
 

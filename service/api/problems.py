@@ -21,11 +21,11 @@ from starlette.responses import Response
 from model_zoo.contract import errors as contract
 from service.api import errors as http
 from service.api.addresses import explain
+from service.api.protocols import BY_NAME, PROBLEM
 from service.inference import errors as inference
 from service.telemetry.logs import request_id
 from service.telemetry.request import current_request
 
-MEDIA_TYPE: Final = "application/problem+json"
 RETRY_AFTER: Final[Mapping[str, str]] = {"Retry-After": "1"}
 LOG = logging.getLogger(__name__)
 
@@ -78,14 +78,14 @@ class Problem(BaseModel):
     request_id: str
     errors: list[dict[str, str]] = []
 
-    def to_json(self) -> str:
-        """Return the body of a problem response."""
-        return json.dumps(self.model_dump(exclude_unset=True))
+    def to_dict(self) -> dict[str, Any]:
+        """Return the members of a problem response."""
+        return self.model_dump(exclude_unset=True)
 
 
 def documented(description: str) -> dict[str, Any]:
     """Return the OpenAPI description of a problem response."""
-    return {"description": description, "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
+    return {"description": description, "content": {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}}}
 
 
 def problem(error: Exception) -> Problem:
@@ -100,13 +100,18 @@ def problem(error: Exception) -> Problem:
 
 
 def respond(error: Exception) -> Response:
-    """Return the response to an exception, record its reason, and log it if it is unexpected."""
+    """Return the response to an exception in the form of the request's protocol.
+
+    Its reason is recorded, and it is logged if it is unexpected.
+    """
     described = problem(error)
     current_request().problem = slug(described.title)
     headers = retry_after(error) if described.status in (429, 503) else getattr(error, "headers", None)
     if described.status == 500:
         LOG.error("request failed", exc_info=error)
-    return Response(described.to_json(), described.status, headers, MEDIA_TYPE)
+    protocol = BY_NAME[current_request().protocol]
+    body = described.to_dict() | dict(protocol.error_members(described.detail))
+    return Response(json.dumps(body), described.status, headers, protocol.media_type)
 
 
 def retry_after(error: Exception) -> dict[str, str]:

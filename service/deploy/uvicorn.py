@@ -8,7 +8,7 @@ import logging
 import os
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from ipaddress import ip_address
 from types import FrameType
@@ -22,6 +22,7 @@ from service.app import create_app
 from service.deploy.connections import Connections
 from service.deploy.descriptors import max_connections, raise_descriptor_limit
 from service.deploy.h11_protocol import ProblemProtocol, TimeLimits
+from service.deploy.listeners import Listener
 from service.deploy.tls import Certificate, TLSConnection
 from service.inference.bundled import DEFAULT_REPOSITORY
 from service.settings import Settings, unknown_variables
@@ -42,9 +43,14 @@ class Server(uvicorn.Server):
     """uvicorn's server, which drains at SIGTERM and has a long backlog and short log lines when descriptors run out."""
 
     def __init__(
-        self, config: uvicorn.Config, drain_seconds: float = 0.0, certificate: Certificate | None = None
+        self,
+        config: uvicorn.Config,
+        drain_seconds: float = 0.0,
+        certificate: Certificate | None = None,
+        listeners: Sequence[Listener] = (),
     ) -> None:
         super().__init__(config)
+        self._listeners = listeners
         self._certificate = certificate
         self._watching: asyncio.Task[None] | None = None
         self._drain_seconds = drain_seconds
@@ -79,9 +85,14 @@ class Server(uvicorn.Server):
             LOG.warning("stopped by a second interrupt, accepted requests without an answer: %d", unanswered)
             logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # a traceback of everything that is cancelled
 
+    async def _wait_tasks_to_complete(self) -> None:
+        await asyncio.gather(super()._wait_tasks_to_complete(), *(listener.stop() for listener in self._listeners))
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start to accept connections."""
         await super().startup(sockets)
+        for listener in self._listeners:
+            await listener.start(self.lifespan.state["service"])
         self._watching = asyncio.create_task(self._certificate.watch()) if self._certificate else None
         asyncio.get_running_loop().set_exception_handler(_log_loop_error)
         for listening in sockets or []:
@@ -128,7 +139,11 @@ def create_server(settings: Settings, open_engine: OpenEngine = open_engine) -> 
         server_header=False,
         timeout_graceful_shutdown=int(settings.timeout) + 5,
     )
-    return Server(config, settings.drain_seconds, certificate)
+    return Server(config, settings.drain_seconds, certificate, _listeners(settings))
+
+
+def _listeners(settings: Settings) -> list[Listener]:  # noqa: ARG001  # doors with an endpoint of their own
+    return []
 
 
 def listen(settings: Settings) -> socket.socket:

@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_zoo.contract.detections import Detections
+from model_zoo.contract.errors import ImageError
+from model_zoo.contract.letterbox import Geometry
 from model_zoo.contract.package import Package
-from model_zoo.contract.pipeline import ModelInput, Query, choose_canvas, collate, postprocess, preprocess
+from model_zoo.contract.pipeline import ModelInput, Query, choose_canvas, make_feeds, postprocess, preprocess
 from model_zoo.runtime.base import Engine, EngineOptions, OpenEngine
 from model_zoo.runtime.golden import check_golden
 from service.inference.admission import Admission
@@ -21,7 +23,8 @@ from service.inference.errors import InferenceQueueFull
 from service.inference.request import RequestContext
 from service.telemetry.metrics import Metrics
 
-Job = tuple[ModelInput, Query]
+# Canvas (H, W, 3), placement of the image on it or None, and query.
+Job = tuple[NDArray[np.uint8], Geometry | None, Query]
 
 
 class LoadedModel:
@@ -80,7 +83,25 @@ class LoadedModel:
             EngineFailed: the engine hung or died twice on the image, or is being replaced.
             ShuttingDown: the model is being unloaded at shutdown.
         """
-        return await self._batcher.submit((model_input, query), context, group=model_input.geometry.canvas)
+        return await self._submit((model_input.pixels, model_input.geometry, query), context)
+
+    async def detect_canvas(
+        self, canvas: NDArray[np.uint8], query: Query, context: RequestContext
+    ) -> BatchResult[Detections]:
+        """Return the detections in canvas pixels of an RGB canvas (H, W, 3), not clipped.
+
+        Raises:
+            ImageError: the engine keeps no canvas of this size ready.
+            ServiceError: as `detect`.
+        """
+        size = canvas.shape[:2]
+        if size not in self.engine.canvases:
+            known = " or ".join(f"{height} x {width}" for height, width in self.engine.canvases)
+            raise ImageError(f"images: expected a height x width of {known}; got {size[0]} x {size[1]}")
+        return await self._submit((canvas, None, query), context)
+
+    async def _submit(self, job: Job, context: RequestContext) -> BatchResult[Detections]:
+        return await self._batcher.submit(job, context, group=job[0].shape[:2])
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
@@ -101,11 +122,12 @@ class LoadedModel:
         await asyncio.to_thread(self.engine.close)
 
     def _run(self, jobs: Sequence[Job]) -> list[Detections]:
-        rows, counts = self.engine.run(collate([item for item, _ in jobs], [query for _, query in jobs]))
+        canvases, geometries, queries = zip(*jobs, strict=True)
+        rows, counts = self.engine.run(make_feeds(canvases, queries))
         with self._metrics.postprocess_seconds.labels(self.package.name).time():
             return [
-                postprocess(image_rows, int(count), item.geometry, query)
-                for image_rows, count, (item, query) in zip(rows, counts, jobs, strict=True)
+                postprocess(image_rows, int(count), geometry, query)
+                for image_rows, count, geometry, query in zip(rows, counts, geometries, queries, strict=True)
             ]
 
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from model_zoo.contract import pipeline
 from model_zoo.contract.card import ModelCard
@@ -23,6 +27,8 @@ from service.inference.request import RequestContext
 from service.inference.shadow import Shadow
 from service.telemetry.metrics import Metrics
 from service.telemetry.request import Batch, current_request
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -82,6 +88,9 @@ class DetectResult:
     """For each image in order, its result or why it cannot be used."""
 
 
+_DetectOne = Callable[[LoadedModel, T, pipeline.Query, RequestContext], Awaitable[ImageResult]]
+
+
 class DetectionService:
     """Detects objects with the models of a store. Usable from one event loop."""
 
@@ -110,34 +119,65 @@ class DetectionService:
             model.admission.check(1, context)
 
     async def detect(
-        self, images: Sequence[bytes], reference: str | None, query: QueryOptions, context: RequestContext
+        self,
+        images: Sequence[bytes],
+        reference: str | None,
+        query: QueryOptions | Sequence[QueryOptions],
+        context: RequestContext,
     ) -> DetectResult:
         """Detect objects in image files. One bad file does not affect the others.
 
-        `reference` is `name[@version|@alias]`; None means the default model.
+        `reference` is `name[@version|@alias]`; None means the default model. `query` is that of all images, or of each.
 
         Raises:
-            LineageError: the model is unknown or unusable, or the query is out of range.
+            LineageError: the model is unknown or unusable, or a query is out of range.
             NotReady: the model is still loading.
             WaitTooLong: the request is not expected to be answered in time.
             QueueFull: too many images wait to be decoded or for the model.
             DeadlineExceeded: the deadline passed.
             ShuttingDown: the server is stopping.
         """
+        queries = [query] * len(images) if isinstance(query, QueryOptions) else query
+        result = await self._detect(self._detect_file, images, reference, queries, context)
+        self._offer_shadow(images, reference, queries, context, result)
+        return result
+
+    async def detect_canvases(
+        self,
+        canvases: Sequence[NDArray[np.uint8]],
+        reference: str | None,
+        queries: Sequence[QueryOptions],
+        context: RequestContext,
+    ) -> DetectResult:
+        """Detect objects on canvases (H, W, 3) that the client has letterboxed. Boxes are in canvas pixels.
+
+        Raises:
+            LineageError, ServiceError: as `detect`.
+        """
+        return await self._detect(self._detect_canvas, canvases, reference, queries, context)
+
+    async def _detect(
+        self,
+        detect_one: _DetectOne[T],
+        images: Sequence[T],
+        reference: str | None,
+        queries: Sequence[QueryOptions],
+        context: RequestContext,
+    ) -> DetectResult:
         async with self._store.lease(reference, context) as model:
-            resolved = query.resolve(model.card)
+            resolved = [query.resolve(model.card) for query in queries]
             _name_model(model.package)
             try:
                 observed = self.shadow.primary() if self.shadow else nullcontext()
                 with model.admission.admit(len(images), context) as slots, observed:
                     async with asyncio.TaskGroup() as group:
-                        work = [self._detect_one(model, data, resolved, context, slots) for data in images]
+                        pairs = zip(images, resolved, strict=True)
+                        work = [_release(slots, detect_one(model, image, query, context)) for image, query in pairs]
                         tasks = [group.create_task(image) for image in work]
             except ExceptionGroup as errors:
                 raise errors.exceptions[0] from None
             result = DetectResult(model.package, [task.result() for task in tasks])
         self._count(result)
-        self._offer_shadow(images, reference, query, context, result)
         return result
 
     async def draw(
@@ -163,30 +203,34 @@ class DetectionService:
         self,
         images: Sequence[bytes],
         reference: str | None,
-        query: QueryOptions,
+        queries: Sequence[QueryOptions],
         context: RequestContext,
         result: DetectResult,
     ) -> None:
         if self.shadow:
-            pairs = zip(images, result.images, strict=True)
-            answers = [(data, image.detections) for data, image in pairs if isinstance(image, ImageResult)]
             reference = reference or self._store.default.name or ""
-            self.shadow.offer(reference, answers, result.package, query.resolve, context)
+            for data, image, query in zip(images, result.images, queries, strict=True):
+                if isinstance(image, ImageResult):
+                    answer = (data, image.detections)
+                    self.shadow.offer(reference, [answer], result.package, query.resolve, context)
 
-    async def _detect_one(
-        self, model: LoadedModel, data: bytes, query: pipeline.Query, context: RequestContext, slots: Slots
-    ) -> ImageResult | ImageError:
-        try:
-            decoded = await self._images.decode(data, model.preprocess, context, model.package.name)
-            result = await model.detect(decoded.value, query, context)
-        except ImageError as error:
-            return error
-        finally:
-            slots.release()
+    async def _detect_file(
+        self, model: LoadedModel, data: bytes, query: pipeline.Query, context: RequestContext
+    ) -> ImageResult:
+        decoded = await self._images.decode(data, model.preprocess, context, model.package.name)
+        result = await model.detect(decoded.value, query, context)
         self._record(model, decoded, result)
         decode_seconds = decoded.queue_seconds + decoded.run_seconds
         size = decoded.value.geometry.image
         return ImageResult(size, result.value, decode_seconds, result.queue_seconds, result.run_seconds)
+
+    async def _detect_canvas(
+        self, model: LoadedModel, canvas: NDArray[np.uint8], query: pipeline.Query, context: RequestContext
+    ) -> ImageResult:
+        result = await model.detect_canvas(canvas, query, context)
+        self._record(model, None, result)
+        height, width = canvas.shape[:2]
+        return ImageResult((height, width), result.value, 0.0, result.queue_seconds, result.run_seconds)
 
     def _count(self, result: DetectResult) -> None:
         """Count the detections of an answer by class."""
@@ -199,23 +243,30 @@ class DetectionService:
         record.images, record.detections = record.images + len(found), record.detections + counts.total()
 
     def _record(
-        self, model: LoadedModel, decoded: BatchResult[pipeline.ModelInput], result: BatchResult[Detections]
+        self, model: LoadedModel, decoded: BatchResult[pipeline.ModelInput] | None, result: BatchResult[Detections]
     ) -> None:
         """Record the stages of an image in the metrics, and its work for the admission of others."""
-        decode_share = decoded.run_seconds / self._images.threads
+        decode_share = decoded.run_seconds / self._images.threads if decoded else 0.0
         infer_share = result.run_seconds / (result.batch_size * model.engine.workers)
         model.admission.record(max(decode_share, infer_share))
         name = model.package.name
-        stages = {
-            "decode": decoded.queue_seconds + decoded.run_seconds,
-            "queue": result.queue_seconds,
-            "infer": result.run_seconds,
-        }
+        stages = {"decode": decoded.queue_seconds + decoded.run_seconds} if decoded else {}
+        stages |= {"queue": result.queue_seconds, "infer": result.run_seconds}
         current_request().add(stages, Batch(result.batch, result.batch_size))
         for stage, seconds in stages.items():
             self._metrics.stage_seconds.labels(name, stage).observe(seconds)
         if not result.position:
             self._metrics.batch_images.labels(name).observe(result.batch_size)
+
+
+async def _release(slots: Slots, work: Awaitable[ImageResult]) -> ImageResult | ImageError:
+    """Await the result of one image. An unusable image is a result, too."""
+    try:
+        return await work
+    except ImageError as error:
+        return error
+    finally:
+        slots.release()
 
 
 def _name_model(package: Package) -> None:

@@ -7,23 +7,23 @@ from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from service.access import key_file
 from service.access.keys import Keys
+from service.api.access import IN_BODY, check_scope, find_key
 from service.api.context import CLIENT
 from service.api.errors import Forbidden, Unauthorized
 from service.api.problems import respond
+from service.api.protocols import is_health_check, protocol_of
 
 API_KEY: Final = b"x-api-key"
-HOW: Final = "expected an API key as Authorization: Bearer KEY or X-Api-Key: KEY"
-_OPEN: Final = ("/", "/docs", "/openapi.json", "/playground", "/shadow", "/health")
-_OPEN_FOLDERS: Final = ("/playground/", "/health/")
+_OPEN: Final = ("/", "/docs", "/openapi.json", "/playground", "/shadow")
+_OPEN_FOLDERS: Final = ("/playground/",)
 _ADMIN: Final = ("/admin", "/shadow")
 
 
 class AccessMiddleware:
     """Refuses requests without a valid API key, and stores the key's name as the client.
 
-    Without keys, only the changes of `/admin` are refused.
+    Without keys, only the changes of `/admin` are refused. A key in the body is checked by the route.
     """
 
     def __init__(self, app: ASGIApp, keys: Keys | None) -> None:
@@ -47,25 +47,19 @@ class AccessMiddleware:
             return
         if is_open(path):
             return
-        key = self._find(self._keys, scope)
+        tokens = set(_tokens(scope))
+        if not tokens and protocol_of(path).key_in_body:
+            scope[IN_BODY] = True  # the route checks it
+            return
+        key = find_key(self._keys, tokens)
         scope[CLIENT] = key.name
-        wanted: key_file.Scope = "admin" if path.startswith(_ADMIN) else "detect"
-        if path != "/metrics" and not key.allows(wanted):
-            raise Forbidden(f"expected a key with the scope {wanted}; {key.name} has {', '.join(key.scopes)}")
-
-    def _find(self, keys: Keys, scope: Scope) -> key_file.Key:
-        sent = set(_tokens(scope))
-        if len(sent) != 1:
-            raise Unauthorized(f"{HOW}; got {'two different keys' if sent else 'none'}")
-        key = keys.find(sent.pop())
-        if key is None:
-            raise Unauthorized(f"{HOW}; the one sent is unknown or expired")
-        return key
+        if path != "/metrics":
+            check_scope(key, "admin" if path.startswith(_ADMIN) else "detect")
 
 
 def is_open(path: str) -> bool:
     """Return whether a path needs no key."""
-    return path in _OPEN or path.startswith(_OPEN_FOLDERS)
+    return path in _OPEN or path.startswith(_OPEN_FOLDERS) or is_health_check(path)
 
 
 def _tokens(scope: Scope) -> Iterator[str]:

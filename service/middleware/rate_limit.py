@@ -7,9 +7,11 @@ from collections.abc import Callable
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.access.rate_limit import RateLimit, client_network
+from service.api.access import take_turn
 from service.api.context import CLIENT
 from service.api.errors import RateLimited
 from service.api.problems import respond
+from service.api.protocols import is_health_check
 
 
 class RateLimitMiddleware:
@@ -21,18 +23,18 @@ class RateLimitMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the application if the client has a token left."""
-        wait = self._wait(scope) if scope["type"] == "http" else 0.0
-        if wait:
-            error = RateLimited(f"too many requests of one {self._what}; the next is allowed in {wait:.3g} s", wait)
+        try:
+            self._take_turn(scope)
+        except RateLimited as error:
             await respond(error)(scope, receive, send)
         else:
             await self._app(scope, receive, send)
 
-    def _wait(self, scope: Scope) -> float:
-        if scope["path"].startswith("/health/"):
-            return 0.0
-        client = self._identify(scope)
-        return 0.0 if client is None else self._limit.take(client)
+    def _take_turn(self, scope: Scope) -> None:
+        if scope["type"] == "http" and not is_health_check(scope["path"]):
+            client = self._identify(scope)
+            if client is not None:
+                take_turn(self._limit, client, self._what)
 
 
 def by_key(scope: Scope) -> str | None:

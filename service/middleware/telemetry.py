@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
 from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.context import CLIENT
+from service.api.protocols import is_health_check, protocol_of
 from service.state import AppState
 from service.telemetry.logs import OncePerSecond, trace_id
 from service.telemetry.metrics import Metrics
@@ -18,9 +18,6 @@ from service.telemetry.tracing import Span, Tracer, trace_id_of
 
 ACCESS = logging.getLogger("service.access")
 ACCESS.addFilter(OncePerSecond(only_keys=True))
-# Protocols by the first part of the path. All others, such as pages and health checks, are `other`.
-PROTOCOLS: Final[Mapping[str, str]] = {"detect": "native", "admin": "admin"}
-PROBES: Final = ("health", "metrics")
 NO_ANSWER: Final = 499
 OVERLOADED: Final = (429, 503)
 
@@ -51,7 +48,7 @@ class _Exchange:
         self._scope, self._receive, self._send = scope, receive, send
         self._started = time.monotonic()
         self._status, self._received, self._sent = NO_ANSWER, 0, 0
-        self._record = RequestRecord()
+        self._record = RequestRecord(protocol_of(scope["path"]).name)
         CURRENT_REQUEST.set(self._record)
         traceparent = next((value for name, value in scope["headers"] if name == b"traceparent"), b"").decode("latin-1")
         self._span: Span | None = tracer.start(scope, traceparent) if tracer else None
@@ -76,18 +73,13 @@ class _Exchange:
     def finish(self, metrics: Metrics) -> None:
         """Record the request everywhere."""
         record, seconds = self._record, time.monotonic() - self._started
-        protocol = PROTOCOLS.get(self._first_part, "other")
-        metrics.requests.labels(protocol, record.model, record.version, self._status).inc()
-        metrics.request_seconds.labels(protocol).observe(seconds)
+        metrics.requests.labels(record.protocol, record.model, record.version, self._status).inc()
+        metrics.request_seconds.labels(record.protocol).observe(seconds)
         if record.problem:
             metrics.refusals.labels(record.problem).inc()
         if self._span:
             self._span.finish(record, self._status)
         self._log(seconds)
-
-    @property
-    def _first_part(self) -> str:
-        return str(self._scope["path"]).removeprefix("/").partition("/")[0]
 
     def _server_timing(self) -> str:
         """Return the milliseconds of the slowest image in each stage, and of the request so far."""
@@ -95,7 +87,7 @@ class _Exchange:
         return ", ".join(f"{name};dur={1000 * duration:.3f}" for name, duration in seconds.items())
 
     def _log(self, seconds: float) -> None:
-        level = _level(self._first_part, self._status)
+        level = _level(self._scope["path"], self._status)
         if not ACCESS.isEnabledFor(level):
             return
         record = self._record
@@ -115,8 +107,8 @@ class _Exchange:
         ACCESS.log(level, "%s %s", self._scope["method"], self._scope["path"], extra=extra)
 
 
-def _level(first_part: str, status: int) -> int:
+def _level(path: str, status: int) -> int:
     """Return WARNING for faults of the server, DEBUG for probes, which would fill the log, and INFO for others."""
     if status in (500, 504):
         return logging.WARNING
-    return logging.DEBUG if first_part in PROBES else logging.INFO
+    return logging.DEBUG if path == "/metrics" or is_health_check(path) else logging.INFO

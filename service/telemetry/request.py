@@ -41,6 +41,8 @@ class Stage:
 class RequestRecord:
     """Facts about one request. Layers fill in their part, and the telemetry middleware reads it at the end."""
 
+    protocol: str = "other"
+    """Name of the protocol."""
     model: str = ""
     """Name of the model that answers, empty until it is known to exist."""
     version: str = ""

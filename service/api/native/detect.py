@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Coroutine, Sequence
-from typing import Annotated, Any, Final, TypeVar
+from collections.abc import Sequence
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from model_zoo.contract.errors import ImageError
 from service.api.context import read_context
+from service.api.detection import detect_images
 from service.api.errors import BadRequest
-from service.api.native.body import BodyLimits, Upload, read_uploads
+from service.api.native.body import Upload, read_uploads
 from service.api.native.negotiation import negotiate
 from service.api.native.schemas import DetectAnswer, Detection, DetectQuery, ImageSize, ModelName, Result, Timing
-from service.api.problems import documented, problem, slug
-from service.inference.memory import Reservation
+from service.api.problems import documented, problem
 from service.inference.service import DetectResult, ImageResult
 from service.state import AppState
-from service.telemetry.request import current_request
 
 JSON, JPEG = "application/json", "image/jpeg"
-T = TypeVar("T")
 
 router = APIRouter()
 
@@ -67,14 +65,11 @@ async def detect(request: Request, query: Annotated[DetectQuery, Query()]) -> Re
     media_type = negotiate(request.headers.get("accept"), (JSON, JPEG))
     await state.detection.check(query.model, options, context)
     with state.memory.reserve(context.client) as memory:
-        uploads = await _receive(request, BodyLimits(settings.max_body, settings.max_files, context.deadline), memory)
+        uploads = await read_uploads(request, settings.max_files, context, memory)
         if media_type == JPEG and len(uploads) > 1:
             raise BadRequest(f"Accept {JPEG}: expected one file; got {len(uploads)}; send them one by one")
         images = [upload.data for upload in uploads]
-        work = state.detection.detect(images, query.model, options, context)
-        result = await _cancel_on_disconnect(request, work)
-        for unusable in (image for image in result.images if isinstance(image, ImageError)):
-            state.metrics.image_refusals.labels(slug(problem(unusable).title)).inc()
+        result = await detect_images(request, images, query.model, options, context)
         first = result.images[0]
         if len(uploads) == 1 and isinstance(first, ImageError):
             raise first
@@ -83,31 +78,6 @@ async def detect(request: Request, query: Annotated[DetectQuery, Query()]) -> Re
             return Response(await state.detection.draw(images[0], first.detections, names, context), media_type=JPEG)
     answer = _answer(uploads, result, asyncio.get_running_loop().time() - started)
     return Response(json.dumps(answer.model_dump(exclude_unset=True)), media_type=JSON)
-
-
-async def _receive(request: Request, limits: BodyLimits, memory: Reservation) -> list[Upload]:
-    """Read the body, and record the time that takes."""
-    state: AppState = request.state.service
-    begin = asyncio.get_running_loop().time()
-    uploads = await read_uploads(request, limits, memory)
-    seconds, record = asyncio.get_running_loop().time() - begin, current_request()
-    record.add({"receive": seconds})
-    state.metrics.stage_seconds.labels(record.model, "receive").observe(seconds)
-    return uploads
-
-
-async def _cancel_on_disconnect(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """Await the work. If the client disconnects, cancel it and raise BadRequest."""
-    working = asyncio.ensure_future(work)
-    disconnect = asyncio.ensure_future(request.receive())  # the body has been read: only the disconnect is left
-    try:
-        await asyncio.wait((working, disconnect), return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            raise BadRequest("the client disconnected")
-        return working.result()
-    finally:
-        working.cancel()
-        disconnect.cancel()
 
 
 def _answer(uploads: Sequence[Upload], result: DetectResult, total_seconds: float) -> DetectAnswer:

@@ -28,7 +28,7 @@ async def ready(request: Request) -> Response:
     ending = [state.shutdown.problem] if state.shutdown.problem else []
     missing = [*ending, *state.store.missing(), *state.store.engine_problems()]
     degraded = state.store.degraded()
-    if state.keys and state.keys.problem:
+    if state.access.keys and state.access.keys.problem:
         degraded = [*degraded, "keys: the file cannot be used, and the keys read before are valid; the log says why"]
     optional = {"degraded": degraded} if degraded else {}
     if not missing:

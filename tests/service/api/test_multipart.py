@@ -7,7 +7,7 @@ import random
 import pytest
 
 from service.api.errors import BadRequest, UnsupportedBody
-from service.api.native.multipart import MAX_HEAD, Part, PartReader
+from service.api.multipart import MAX_HEAD, Part, PartReader
 
 KIND = "multipart/form-data; boundary=B"
 DISPOSITION = b'Content-Disposition: form-data; name="file"'

@@ -1,0 +1,58 @@
+"""Detect objects for a request of any HTTP protocol."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from typing import Any, TypeVar
+
+from starlette.requests import Request
+
+from model_zoo.contract.errors import ImageError
+from service.api.errors import BadRequest
+from service.api.problems import problem, slug
+from service.inference.request import RequestContext
+from service.inference.service import DetectResult, QueryOptions
+from service.state import AppState
+
+T = TypeVar("T")
+
+
+async def detect_images(
+    request: Request,
+    images: Sequence[bytes],
+    reference: str | None,
+    query: QueryOptions | Sequence[QueryOptions],
+    context: RequestContext,
+) -> DetectResult:
+    """Detect objects in image files, after the body has been read. A client that disconnects cancels the work.
+
+    `query` is that of all images, or of each one.
+
+    Raises:
+        BadRequest: the client disconnected.
+        LineageError, ServiceError: as `DetectionService.detect`.
+    """
+    state: AppState = request.state.service
+    result = await cancel_on_disconnect(request, state.detection.detect(images, reference, query, context))
+    for unusable in (image for image in result.images if isinstance(image, ImageError)):
+        state.metrics.image_refusals.labels(slug(problem(unusable).title)).inc()
+    return result
+
+
+async def cancel_on_disconnect(request: Request, work: Coroutine[Any, Any, T]) -> T:
+    """Await the work, after the body has been read.
+
+    Raises:
+        BadRequest: the client disconnected. The work is cancelled.
+    """
+    working = asyncio.ensure_future(work)
+    disconnect = asyncio.ensure_future(request.receive())  # the body has been read: only the disconnect is left
+    try:
+        await asyncio.wait((working, disconnect), return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise BadRequest("the client disconnected")
+        return working.result()
+    finally:
+        working.cancel()
+        disconnect.cancel()
