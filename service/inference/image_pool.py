@@ -21,12 +21,13 @@ from service.inference.request import RequestContext
 MAX_JPEG_SIDE: Final = 65_500  # libjpeg's limit; the format's own is 65,535
 T = TypeVar("T")
 Job = Callable[[], Any]
+ReadPixels = Callable[[], NDArray[np.uint8]]
 
 
 class ImagePool:
     """Decodes and draws images off the event loop.
 
-    Both methods raise DecodeQueueFull, DeadlineExceeded or ShuttingDown, and ImageError for a bad file.
+    All methods raise DecodeQueueFull, DeadlineExceeded or ShuttingDown, and ImageError for a bad file.
     """
 
     def __init__(self, threads: int, queue_size: int, limits: ImageLimits = DEFAULT_LIMITS) -> None:
@@ -47,7 +48,13 @@ class ImagePool:
 
         The images of a client for one `model` take turns with all others.
         """
-        return await self._jobs.submit(partial(_decode, data, self._limits, transform), context, share=model)
+        return await self.prepare(partial(decode_image, data, self._limits), transform, context, model)
+
+    async def prepare(
+        self, read: ReadPixels, transform: Callable[[NDArray[np.uint8]], T], context: RequestContext, model: str = ""
+    ) -> BatchResult[T]:
+        """Return `transform(read())`, computed in a thread, in turn as `decode`."""
+        return await self._jobs.submit(partial(_prepare, read, transform), context, share=model)
 
     async def draw(
         self, data: bytes, detections: Detections, class_names: Sequence[str], context: RequestContext
@@ -68,8 +75,8 @@ def _run(jobs: Sequence[Job]) -> list[Any]:
     return [job() for job in jobs]
 
 
-def _decode(data: bytes, limits: ImageLimits, transform: Callable[[NDArray[np.uint8]], T]) -> T:
-    return transform(decode_image(data, limits))
+def _prepare(read: ReadPixels, transform: Callable[[NDArray[np.uint8]], T]) -> T:
+    return transform(read())
 
 
 def _draw(data: bytes, limits: ImageLimits, detections: Detections, class_names: Sequence[str]) -> bytes:

@@ -20,7 +20,7 @@ from model_zoo.contract.letterbox import Size
 from model_zoo.contract.package import Package
 from service.inference.admission import Slots
 from service.inference.batcher import BatchResult
-from service.inference.image_pool import ImagePool
+from service.inference.image_pool import ImagePool, ReadPixels
 from service.inference.loaded_model import LoadedModel
 from service.inference.model_store import ModelStore
 from service.inference.request import RequestContext
@@ -45,6 +45,8 @@ class QueryOptions:
     """Names or indices of the classes to report."""
     max_detections: int | None = None
     """Max number of detections per image."""
+    clamp: bool = False
+    """Whether a score below the floor of the model, and a number above its limit, are replaced by these."""
 
     def resolve(self, card: ModelCard) -> pipeline.Query:
         """Fill in the card's defaults.
@@ -52,13 +54,17 @@ class QueryOptions:
         Raises:
             QueryError: an option is outside what the model allows.
         """
+        score, max_detections = self.score, self.max_detections
+        if self.clamp:
+            score = None if score is None else max(score, card.thresholds.score_floor)
+            max_detections = None if max_detections is None else min(max_detections, card.candidates)
         return pipeline.make_query(
             card,
-            score=self.score,
+            score=score,
             iou=self.iou,
             distance_weight=self.distance_weight,
             classes=self.classes,
-            max_detections=self.max_detections,
+            max_detections=max_detections,
         )
 
 
@@ -156,6 +162,22 @@ class DetectionService:
         """
         return await self._detect(self._detect_canvas, canvases, reference, queries, context)
 
+    async def detect_arrays(
+        self,
+        images: Sequence[ReadPixels],
+        reference: str | None,
+        queries: Sequence[QueryOptions],
+        context: RequestContext,
+    ) -> DetectResult:
+        """Detect objects on images that the client has decoded. Boxes are in pixels of these images.
+
+        Each of `images` returns RGB pixels (H, W, 3), and is called in a thread.
+
+        Raises:
+            LineageError, ServiceError: as `detect`.
+        """
+        return await self._detect(self._detect_array, images, reference, queries, context)
+
     async def _detect(
         self,
         detect_one: _DetectOne[T],
@@ -217,7 +239,23 @@ class DetectionService:
     async def _detect_file(
         self, model: LoadedModel, data: bytes, query: pipeline.Query, context: RequestContext
     ) -> ImageResult:
-        decoded = await self._images.decode(data, model.preprocess, context, model.package.name)
+        decoding = self._images.decode(data, model.preprocess, context, model.package.name)
+        return await self._detect_decoded(model, decoding, query, context)
+
+    async def _detect_array(
+        self, model: LoadedModel, read: ReadPixels, query: pipeline.Query, context: RequestContext
+    ) -> ImageResult:
+        decoding = self._images.prepare(read, model.preprocess, context, model.package.name)
+        return await self._detect_decoded(model, decoding, query, context)
+
+    async def _detect_decoded(
+        self,
+        model: LoadedModel,
+        decoding: Awaitable[BatchResult[pipeline.ModelInput]],
+        query: pipeline.Query,
+        context: RequestContext,
+    ) -> ImageResult:
+        decoded = await decoding
         result = await model.detect(decoded.value, query, context)
         self._record(model, decoded, result)
         decode_seconds = decoded.queue_seconds + decoded.run_seconds
