@@ -31,6 +31,8 @@ class Protocol:
     """Whether clients may send their API key in the body. The routes then call `check_body_key`."""
     error_members: Callable[[str], Mapping[str, object]] = _no_members
     """Return the members that clients read, from the text of an error."""
+    key_header: bytes = b""
+    """A header in which clients may send their API key, besides the usual ones, in lower case."""
 
 
 OTHER: Final = Protocol("other")
@@ -39,7 +41,7 @@ PROTOCOLS: Final = (
     Protocol("admin", ("/admin",)),
     Protocol("oip", ("/v2",), JSON, error_members=lambda text: {"error": text}),
     Protocol("deepstack", ("/v1",), JSON, True, lambda text: {"success": False, "error": text}),
-    Protocol("doods", ("/doods",), JSON, error_members=lambda text: {"error": text}),
+    Protocol("doods", ("/doods",), JSON, False, lambda text: {"error": text}, b"doods-auth-key"),
     Protocol("roboflow", ("/infer", "/model", "/info"), JSON, True, lambda text: {"message": text}),
     Protocol("label-studio", ("/label-studio",), JSON),
 )

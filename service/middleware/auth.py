@@ -12,7 +12,7 @@ from service.api.access import IN_BODY, check_scope, find_key
 from service.api.context import CLIENT
 from service.api.errors import Forbidden, Unauthorized
 from service.api.problems import respond
-from service.api.protocols import is_health_check, protocol_of
+from service.api.protocols import Protocol, is_health_check, protocol_of
 
 API_KEY: Final = b"x-api-key"
 _OPEN: Final = ("/", "/docs", "/openapi.json", "/playground", "/shadow")
@@ -47,8 +47,9 @@ class AccessMiddleware:
             return
         if is_open(path):
             return
-        tokens = set(_tokens(scope))
-        if not tokens and protocol_of(path).key_in_body:
+        protocol = protocol_of(path)
+        tokens = set(_tokens(scope, protocol))
+        if not tokens and protocol.key_in_body:
             scope[IN_BODY] = True  # the route checks it
             return
         key = find_key(self._keys, tokens)
@@ -62,10 +63,10 @@ def is_open(path: str) -> bool:
     return path in _OPEN or path.startswith(_OPEN_FOLDERS) or is_health_check(path)
 
 
-def _tokens(scope: Scope) -> Iterator[str]:
+def _tokens(scope: Scope, protocol: Protocol) -> Iterator[str]:
     """Yield the keys in the headers. Credentials of another scheme, such as those for a proxy, are ignored."""
     for name, value in scope["headers"]:
-        if name == API_KEY:
+        if name in (API_KEY, protocol.key_header):
             yield value.decode("latin-1").strip()
         elif name == b"authorization":
             scheme, _, token = value.decode("latin-1").partition(" ")
