@@ -1,17 +1,26 @@
-"""Read a small JSON body within limits of size and time."""
+"""Read JSON bodies within limits of size and time: small documents, or models that may hold images."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any, Final, TypeVar
 
+from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect, Request
 
 from model_zoo.contract import typed_json
+from model_zoo.contract.expectation import expectation
+from service.api.body import receive
 from service.api.errors import BadRequest, BodyTooLarge, BodyTooSlow, UnsupportedBody
+from service.inference.memory import Reservation
+from service.inference.request import RequestContext
 
 MAX_BYTES: Final = 65_536
+MAX_VALUES: Final = 10_000
 JSON: Final = "application/json"
+_MAX_FAULTS: Final = 10
+Model = TypeVar("Model", bound=BaseModel)
 
 
 def documented_body(schema: dict[str, Any]) -> dict[str, Any]:
@@ -50,3 +59,26 @@ async def _read(request: Request) -> bytes:
         if len(body) > MAX_BYTES:
             raise BodyTooLarge(f"the body: expected at most {MAX_BYTES:,} bytes of JSON")
     return bytes(body)
+
+
+async def receive_json(request: Request, kind: type[Model], context: RequestContext, memory: Reservation) -> Model:
+    """Return a body of up to `max_body` bytes as a model, whatever its Content-Type.
+
+    Raises:
+        BadRequest: the body is not JSON, has too many values, or does not fit the model.
+        RequestError, MemoryFull: as `service.api.body.receive`.
+    """
+    body = await receive(request, context, memory)
+    if body.count(b",") >= MAX_VALUES:  # texts of images have no commas
+        raise BadRequest(f"the body: expected at most {MAX_VALUES:,} values; send several requests")
+    try:
+        return kind.model_validate_json(body)
+    except ValidationError as error:
+        faults = error.errors(include_url=False)[:_MAX_FAULTS]
+        raise BadRequest("; ".join(map(_describe, faults))) from None
+
+
+def _describe(fault: Mapping[str, Any]) -> str:
+    where = ".".join(map(str, fault["loc"])) or "the body"
+    got = "" if fault["type"] in ("json_invalid", "missing") else f"; got {typed_json.shorten(fault['input'])}"
+    return f"{where[:100]}: {expectation(fault['msg'])}{got}"
