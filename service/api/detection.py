@@ -35,9 +35,14 @@ async def detect_images(
     """
     state: AppState = request.state.service
     result = await cancel_on_disconnect(request, state.detection.detect(images, reference, query, context))
+    count_unusable(state, result)
+    return result
+
+
+def count_unusable(state: AppState, result: DetectResult) -> None:
+    """Count the images that cannot be used, by reason."""
     for unusable in (image for image in result.images if isinstance(image, ImageError)):
         state.metrics.image_refusals.labels(slug(problem(unusable).title)).inc()
-    return result
 
 
 async def cancel_on_disconnect(request: Request, work: Coroutine[Any, Any, T]) -> T:
