@@ -68,9 +68,17 @@ async def receive_json(request: Request, kind: type[Model], context: RequestCont
         BadRequest: the body is not JSON, has too many values, or does not fit the model.
         RequestError, MemoryFull: as `service.api.body.receive`.
     """
-    body = await receive(request, context, memory)
-    if body.count(b",") >= MAX_VALUES:  # texts of images have no commas
-        raise BadRequest(f"the body: expected at most {MAX_VALUES:,} values; send several requests")
+    return parse_model(await receive(request, context, memory), kind)
+
+
+def parse_model(body: bytes, kind: type[Model], max_values: int = MAX_VALUES) -> Model:
+    """Parse JSON as a model.
+
+    Raises:
+        BadRequest: the body is not JSON, has too many values, or does not fit the model.
+    """
+    if body.count(b",") >= max_values:  # texts of images have no commas
+        raise BadRequest(f"the body: expected at most {max_values:,} values in JSON; send several requests")
     try:
         return kind.model_validate_json(body)
     except ValidationError as error:
