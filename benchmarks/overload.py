@@ -3,16 +3,16 @@
     python -m benchmarks.overload --repository models --model yolov5n --image photo.jpg
     python -m benchmarks.overload --image screenshot.png --seconds 5 --connections 64   # the bundled model, short
 
-Capacity and the latency at 80 % load are measured before each scenario, and the capacity again after it: the speed of a
-shared machine varies. The deadline at overload is twice the 99th percentile at 80 % load, sent as X-Request-Timeout. Two clients, then two models, share the server with one of them far beyond its share.
-Writes benchmarks/results/overload.csv. The generator uses the same cores as the server.
+Capacity and the latency at 80 % load are measured before each scenario, and the capacity again after it: the speed of
+a shared machine varies. The deadline at overload is twice the 99th percentile at 80 % load, sent as X-Request-Timeout.
+Two clients, then two models, share the server with one of them far beyond its share.
+Writes benchmarks/results/overload.csv and overload.png. The generator uses the same cores as the server.
 """
 
 from __future__ import annotations
 
 import asyncio
 import csv
-import platform
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -21,12 +21,14 @@ from typing import Final
 
 import tyro
 
+from benchmarks.cpu import describe_cpu
 from benchmarks.open_loop import UNSENT, Answer, Load, quantile, request_bytes, share
 from benchmarks.running_server import serving
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 RESULTS: Final = ROOT / "benchmarks" / "results" / "overload.csv"
 FACTOR: Final = 3.0
+OVERLOAD: Final = "3x overload"
 SMALL, LARGE = 0.25, 2.5  # of the capacity: one tenth
 
 
@@ -102,6 +104,7 @@ def main(
         if light_model:
             rows += asyncio.run(two_models(bench, f"/detect?model={light_model}"))
     write(rows, output, model)
+    draw(rows, output.with_suffix(".png"), f"{model}, {describe_cpu()}")
 
 
 async def measure_capacity(bench: Bench) -> float:
@@ -149,7 +152,7 @@ async def overload(bench: Bench, connections: int) -> list[Row]:
         "other answers": sum(answer.status not in (200, 503, 504, UNSENT) for answer in answers),
         "seconds to normal": recovery,
     }
-    return [Row("3x overload", connections, name, value) for name, value in measures.items()]
+    return [Row(OVERLOAD, connections, name, value) for name, value in measures.items()]
 
 
 async def two_clients(bench: Bench) -> list[Row]:
@@ -189,14 +192,36 @@ def _shares(scenario: str, small: Sequence[Answer], large: Sequence[Answer], ben
 
 def write(rows: Sequence[Row], output: Path, model: str) -> None:
     """Print the rows and write them as CSV."""
-    cpu = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), "")
+    cpu = describe_cpu()
     with output.open("w", newline="") as file:
         table = csv.writer(file)
         table.writerow(("model", "cpu", "scenario", "connections", "measure", "value"))
         for row in rows:
             print(f"{row.scenario:40} {row.connections:5} {row.measure:36} {row.value:10.2f}")
-            name = cpu.partition(":")[2].strip() or platform.machine()
-            table.writerow((model, name, row.scenario, row.connections, row.measure, f"{row.value:.3f}"))
+            table.writerow((model, cpu, row.scenario, row.connections, row.measure, f"{row.value:.3f}"))
+
+
+def draw(rows: Sequence[Row], path: Path, title: str) -> None:
+    """Plot goodput and latency over the number of connections."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    from matplotlib import pyplot as plt
+
+    values = {(row.connections, row.measure): row.value for row in rows if row.scenario == OVERLOAD}
+    connections = sorted({number for number, _ in values})
+    labels = [f"{number:,}" for number in connections]
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
+    left.bar(labels, [values[number, "goodput of capacity %"] for number in connections], width=0.5)
+    left.axhline(95, color="black", linestyle=":")
+    left.set(title="Goodput at 3x the capacity", xlabel="connections", ylabel="% of capacity")
+    for measure in ("accepted p99 ms", "refusal median ms", "p99 at 80 % load, ms"):
+        right.plot(labels, [values[number, measure] for number in connections], marker="o", label=measure)
+    right.set(title="Latency", xlabel="connections", ylabel="ms", yscale="log")
+    right.legend()
+    figure.suptitle(title)
+    figure.savefig(path, dpi=100)
+    plt.close(figure)
 
 
 if __name__ == "__main__":

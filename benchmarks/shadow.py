@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import csv
-import platform
 import statistics
 import subprocess
 import sys
@@ -27,6 +26,7 @@ from typing import Any, Final
 import tyro
 from httpx2 import Client
 
+from benchmarks.cpu import describe_cpu
 from benchmarks.open_loop import Load, quantile, request_bytes
 from benchmarks.running_server import serving
 from model_zoo.contract.detection_diff import Difference, count_differences, pair_detections
@@ -187,7 +187,7 @@ def write(output: Path, reported: Counts, offline: Counts, measured: Sequence[Ro
     """Write counts and latency as CSV."""
     output.parent.mkdir(parents=True, exist_ok=True)
     with output.open("w", newline="") as file:
-        file.write(f"# python -m benchmarks.shadow on {platform.processor() or platform.machine()}\n")
+        file.write(f"# python -m benchmarks.shadow on {describe_cpu()}\n")
         table = csv.writer(file)
         table.writerow(("label", "difference", "report", "offline"))
         table.writerows((*key, reported[key], offline[key]) for key in sorted(reported | offline))

@@ -26,7 +26,9 @@ import cv2
 import numpy as np
 import psutil
 import tyro
+from scipy.stats import theilslopes
 
+from benchmarks.cpu import describe_cpu
 from benchmarks.running_server import serving
 from benchmarks.soak_traffic import Traffic, expect
 from model_zoo.contract.card import ModelCard
@@ -46,6 +48,7 @@ RESULTS: Final = ROOT / "benchmarks" / "results"
 MIN_SCORES: Final = {"ui-elements": (0.25, 0.4), "yolov5n": (0.25, 0.4), "tiny": (0.005, 0.02)}  # of even, odd versions
 LONG: Final = 600  # seconds from which memory, descriptors and threads are judged
 MAX_MEGABYTES_A_MINUTE: Final = 1.0
+PERIODS: Final = 24  # of the memory's slope
 MAX_GROWTH: Final = 6  # descriptors and threads, between the second and the last quarter
 
 
@@ -200,9 +203,15 @@ async def _sample(process: psutil.Process, samples: list[Sample]) -> None:
 
 
 def megabytes_a_minute(samples: Sequence[Sample]) -> float:
-    """Return the slope of the memory after the first quarter, which is warm-up."""
+    """Return the slope of the memory after the first quarter, which is warm-up.
+
+    It is the median slope (Theil-Sen) through the lowest memory of each of `PERIODS` periods. While versions are
+    loaded, memory is higher for seconds. A leak raises what remains.
+    """
     later = samples[len(samples) // 4 :]
-    slope = np.polyfit([sample.seconds for sample in later], [sample.memory for sample in later], 1)[0]
+    parts = [[later[i] for i in part] for part in np.array_split(np.arange(len(later)), PERIODS) if len(part)]
+    periods = [min(part, key=lambda sample: sample.memory) for part in parts]
+    slope = theilslopes([s.memory for s in periods], [s.seconds for s in periods])[0]
     return float(slope) * 60 / 1e6
 
 
@@ -234,9 +243,8 @@ def report(traffic: Traffic, samples: Sequence[Sample], contents: Mapping[str, C
 
 def write_samples(samples: Sequence[Sample], output: Path) -> None:
     """Write the time series as CSV and as a plot."""
-    cpu = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line), "")
     with (output / "soak.csv").open("w", newline="") as file:
-        file.write(f"# python -m benchmarks.soak {' '.join(sys.argv[1:])} |{cpu.partition(':')[2]}\n")
+        file.write(f"# python -m benchmarks.soak {' '.join(sys.argv[1:])} | {describe_cpu()}\n")
         table = csv.writer(file)
         table.writerow(["seconds", "memory_mb", "descriptors", "threads"])
         table.writerows([f"{s.seconds:.1f}", f"{s.memory / 1e6:.1f}", s.descriptors, s.threads] for s in samples)

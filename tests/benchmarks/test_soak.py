@@ -41,6 +41,13 @@ def test_slope_of_the_memory_ignores_the_warm_up() -> None:
     )
 
 
+def test_slope_of_the_memory_ignores_loads_and_finds_a_leak_beneath_them() -> None:
+    loading = [replace(s, memory=s.memory + 10**8 * (s.seconds % 20 > 5) * int(s.seconds)) for s in STEADY]
+    assert megabytes_a_minute(loading) == pytest.approx(0, abs=1e-6)
+    leaking = [replace(s, memory=s.memory + int(s.seconds * 50_000)) for s in loading]
+    assert megabytes_a_minute(leaking) == pytest.approx(3.0, rel=0.05)
+
+
 def test_growth_compares_the_last_quarter_with_the_second() -> None:
     assert growth(range(100)) == 50
     assert growth([5] * 100) == 0
