@@ -1,15 +1,17 @@
 """Layouts of the FP32 views: the tensors that YOLOv5's `detect.py` and Ultralytics' `YOLO(url)` send and expect.
 
-Both programs send RGB pixels divided by 255 on a letterboxed canvas, and suppress overlapping boxes themselves. So a view
+Both programs send RGB pixels divided by 255 on a letterboxed canvas, and suppress overlapping boxes themselves. A view
 runs the graph at its lowest score without suppression, and lays out all rows:
 
-    yolov5       (N, 5 + classes): center x, center y, width, height, objectness, class scores as shares of objectness
-    ultralytics  (4 + classes, N): center x, center y, width, height, class scores
+    yolov5       (B, N, 5 + classes): center x, center y, width, height, objectness, class scores divided by objectness
+    ultralytics  (B, 4 + classes, N): center x, center y, width, height, class scores
 
 Boxes are in canvas pixels. N is fixed by the card, and rows beyond those found are zero.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -39,21 +41,33 @@ def row_count(card: ModelCard) -> int:
     return card.candidates if card.candidates != 6 else 7
 
 
-def yolov5(card: ModelCard, found: Detections) -> Array:
-    """Return the rows (N, 5 + classes) that YOLOv5's `detect.py` expects."""
-    rows = np.zeros((row_count(card), 5 + len(card.class_names)), np.float32)
-    boxes, objectness, scores = rows[:, :4], rows[:, 4:5], rows[:, 5:]
-    _fill(boxes, scores, card, found)
-    np.max(scores, axis=1, keepdims=True, out=objectness)
+def yolov5_shape(card: ModelCard) -> tuple[int, int]:
+    """Return the shape that YOLOv5's `detect.py` expects for one image."""
+    return row_count(card), 5 + len(card.class_names)
+
+
+def yolov5(card: ModelCard, images: Sequence[Detections]) -> Array:
+    """Return the output (B, N, 5 + classes) that YOLOv5's `detect.py` expects."""
+    output = np.zeros((len(images), *yolov5_shape(card)), np.float32)
+    boxes, objectness, scores = output[..., :4], output[..., 4:5], output[..., 5:]
+    for index, found in enumerate(images):
+        _fill(boxes[index], scores[index], card, found)
+    np.max(scores, axis=2, keepdims=True, out=objectness)
     np.divide(scores, objectness, out=scores, where=objectness > 0)
-    return rows
+    return output
 
 
-def ultralytics(card: ModelCard, found: Detections) -> Array:
-    """Return the columns (4 + classes, N) that Ultralytics' `YOLO(url)` expects."""
-    columns = np.zeros((4 + len(card.class_names), row_count(card)), np.float32)
-    _fill(columns[:4].T, columns[4:].T, card, found)
-    return columns
+def ultralytics_shape(card: ModelCard) -> tuple[int, int]:
+    """Return the shape that Ultralytics' `YOLO(url)` expects for one image."""
+    return 4 + len(card.class_names), row_count(card)
+
+
+def ultralytics(card: ModelCard, images: Sequence[Detections]) -> Array:
+    """Return the output (B, 4 + classes, N) that Ultralytics' `YOLO(url)` expects."""
+    output = np.zeros((len(images), *ultralytics_shape(card)), np.float32)
+    for columns, found in zip(output, images, strict=True):
+        _fill(columns[:4].T, columns[4:].T, card, found)
+    return output
 
 
 def _fill(boxes: Array, scores: Array, card: ModelCard, found: Detections) -> None:

@@ -1,0 +1,114 @@
+"""FP32 views for programs that suppress boxes themselves: YOLOv5's `detect.py` and Ultralytics' `YOLO(url)`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_zoo.contract.card import ModelCard
+from model_zoo.contract.detections import Detections
+from model_zoo.contract.errors import ImageError
+from model_zoo.contract.letterbox import Size
+from service.api.errors import BadRequest
+from service.api.oip import view_layouts
+from service.api.oip.messages import InferRequest, InputTensor, OutputTensor, TensorSpec
+from service.api.oip.view import View
+from service.inference.request import RequestContext
+from service.inference.service import DetectResult, ImageResult
+from service.state import AppState
+
+INPUT: Final = "images"
+OUTPUT: Final = "output0"
+
+
+@dataclass(eq=False)
+class ProgramView:
+    """Models with one FP32 input of letterboxed pixels, and one FP32 output with all rows of the graph."""
+
+    suffix: str
+    """Text after the name of the model."""
+    batch: int
+    """Number of images in metadata. -1 stands for any number."""
+    shape: Callable[[ModelCard], tuple[int, int]]
+    """Return the shape of the output for one image."""
+    lay_out: Callable[[ModelCard, Sequence[Detections]], NDArray[np.float32]]
+    """Return the output for images."""
+    platform: str = "yolo-lineage"
+    """Platform in metadata."""
+    output_names: Sequence[str] = (OUTPUT,)
+    """Names of the outputs."""
+
+    def inputs(self, card: ModelCard, canvases: Sequence[Size]) -> Sequence[TensorSpec]:  # noqa: ARG002 - one size
+        """Return the input in the size that the programs letterbox images to."""
+        return [TensorSpec(INPUT, "FP32", (self.batch, 3, *card.input_size))]
+
+    def outputs(self, card: ModelCard) -> Sequence[TensorSpec]:
+        """Return the output."""
+        return [TensorSpec(OUTPUT, "FP32", (self.batch, *self.shape(card)))]
+
+    def parameters(self, card: ModelCard) -> Mapping[str, str]:
+        """Return the metadata of a model file that Ultralytics reads, as a Python literal."""
+        metadata = {
+            "names": dict(enumerate(card.class_names)),
+            "stride": card.stride,
+            "task": "detect",
+            "batch": 1,
+            "imgsz": [*card.input_size],
+            "end2end": False,
+        }
+        return {"metadata": repr(metadata)}
+
+    async def run(
+        self, state: AppState, request: InferRequest, reference: str, context: RequestContext
+    ) -> tuple[str, Sequence[OutputTensor]]:
+        """Return all rows of the graph. Tensors are converted in threads."""
+        pixels = read_pixels(request.inputs, state.settings.max_files)
+        canvases = [partial(view_layouts.to_canvas, image) for image in pixels]
+        result = await state.detection.list_candidates(canvases, reference, context)
+        images = [image.detections for image in _usable(result)]
+        rows = await asyncio.to_thread(self.lay_out, result.package.card, images)
+        return str(result.package.version), [OutputTensor(OUTPUT, "FP32", rows)]
+
+
+# By the name in the setting `views`, in the order of the index. YOLOv5's `detect.py` runs the first model of the index,
+# and compares what it sends with the shape in its metadata.
+PROGRAM_VIEWS: Final[Mapping[str, View]] = {
+    "yolov5": ProgramView(".yolov5", 1, view_layouts.yolov5_shape, view_layouts.yolov5),
+    "ultralytics": ProgramView(".ultralytics", -1, view_layouts.ultralytics_shape, view_layouts.ultralytics),
+}
+
+
+def read_pixels(inputs: Sequence[InputTensor], max_images: int) -> NDArray[np.float32]:
+    """Return the pixels (N, 3, H, W) of the only input.
+
+    Raises:
+        BadRequest: there is another input, or it has another datatype or shape.
+    """
+    if len(inputs) != 1 or inputs[0].name != INPUT:
+        names = ", ".join(tensor.name[:100] for tensor in inputs[:10]) or "none"
+        raise BadRequest(f"inputs: expected {INPUT} alone; got {names}")
+    (tensor,) = inputs
+    if tensor.datatype != "FP32" or len(tensor.shape) != 4 or tensor.shape[1] != 3:
+        got = f"{tensor.datatype} {list(tensor.shape)}"
+        raise BadRequest(f"input {INPUT!r}: expected FP32 [N, 3, height, width], RGB divided by 255; got {got}")
+    if tensor.shape[0] > max_images:
+        raise BadRequest(f"input {INPUT!r}: expected at most {max_images} images; got {tensor.shape[0]:,}")
+    return cast(NDArray[np.float32], tensor.data)
+
+
+def _usable(result: DetectResult) -> list[ImageResult]:
+    """Return the result of each image.
+
+    Raises:
+        BadRequest: the canvases have the wrong size.
+    """
+    for image in result.images:
+        if isinstance(image, ImageError):
+            raise BadRequest(str(image))
+    return [image for image in result.images if isinstance(image, ImageResult)]
