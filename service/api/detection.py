@@ -8,11 +8,11 @@ from typing import Any, TypeVar
 
 from starlette.requests import Request
 
-from model_zoo.contract.errors import ImageError
+from model_zoo.contract.errors import ImageError, ImageTooLarge
 from service.api.errors import BadRequest
 from service.api.problems import problem, slug
 from service.inference.request import RequestContext
-from service.inference.service import DetectResult, QueryOptions
+from service.inference.service import DetectResult, ImageResult, QueryOptions
 from service.state import AppState
 
 T = TypeVar("T")
@@ -43,6 +43,21 @@ def count_unusable(state: AppState, result: DetectResult) -> None:
     """Count the images that cannot be used, by reason."""
     for unusable in (image for image in result.images if isinstance(image, ImageError)):
         state.metrics.image_refusals.labels(slug(problem(unusable).title)).inc()
+
+
+def only_image(result: DetectResult) -> ImageResult:
+    """Return the result of the only image, for protocols that answer 400 to an unusable one.
+
+    Raises:
+        BadRequest: the image cannot be used.
+        ImageTooLarge: it exceeds a limit.
+    """
+    image = result.images[0]
+    if isinstance(image, ImageTooLarge):
+        raise image
+    if isinstance(image, ImageError):
+        raise BadRequest(str(image)) from image
+    return image
 
 
 async def cancel_on_disconnect(request: Request, work: Coroutine[Any, Any, T]) -> T:

@@ -112,7 +112,7 @@ def _parse_part(content: memoryview, charset: str) -> Part:
     head = HeaderParser().parsestr(_decode(_FOLD.sub(b"", bytes(content[: blank.end()])), charset))
     values = _disposition(head)
     if "name" not in values:
-        raise BadRequest('multipart body: expected name="file" in the Content-Disposition of each part; got no name')
+        raise BadRequest("multipart body: expected a name in each Content-Disposition, such as 'image'; got no name")
     if head.get_content_maintype() == "multipart":
         raise UnsupportedBody(f"a part of type {head.get_content_type()[:100]}: send each file as a part of its own")
     return Part(values["name"], values.get("filename") or None, _decode_body(head, bytes(content[blank.end() :])))

@@ -1,0 +1,1 @@
+"""DeepStack and CodeProject.AI, for Frigate, Home Assistant, Blue Iris and Agent DVR."""
