@@ -1,0 +1,1 @@
+"""DOODS, for Home Assistant and pydoods."""

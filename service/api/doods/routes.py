@@ -1,0 +1,76 @@
+"""The addresses of DOODS, under /doods."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from fastapi import APIRouter, Request
+from starlette.responses import JSONResponse, Response
+
+from model_zoo.contract.errors import PackageNotFound, QueryError
+from service.api.context import read_context
+from service.api.detection import detect_images, only_image
+from service.api.doods.schemas import DEFAULT, DetectAnswer, Detector, Detectors, DetectRequest, make_detections
+from service.api.errors import BadRequest
+from service.api.json_body import documented_body, receive_json
+from service.inference.catalog import Catalog
+from service.inference.errors import NotReady
+from service.inference.model_store import ModelStore
+from service.state import AppState
+
+router = APIRouter(prefix="/doods", tags=["doods"])
+
+
+@router.get("/detectors", responses={200: {"model": Detectors}})
+async def list_detectors(request: Request) -> Response:
+    """List the models, with their labels and the size of their input."""
+    state: AppState = request.state.service
+    if state.store.catalog is None:
+        raise NotReady("the model repository is being read; try again")
+    return JSONResponse(Detectors(detectors=list(_detectors(state.store))).model_dump())
+
+
+@router.post(
+    "/detect",
+    openapi_extra=documented_body(DetectRequest.model_json_schema()),
+    responses={200: {"model": DetectAnswer}},
+)
+async def detect(request: Request) -> Response:
+    """Detect objects in an image. Areas (`regions`) are ignored: Home Assistant applies its own."""
+    state: AppState = request.state.service
+    context = read_context(request, state.settings.timeout)
+    with state.memory.reserve(context.client) as memory:
+        asked = await receive_json(request, DetectRequest, context, memory)
+        reference = _reference(state.store, asked.detector_name)
+        try:
+            result = await detect_images(request, [asked.image()], reference, asked.options(), context)
+        except (PackageNotFound, QueryError) as error:
+            raise BadRequest(f"detector_name: {error}") from error
+    detections = make_detections(only_image(result), result.package.card.class_names, asked)
+    return JSONResponse(DetectAnswer(id=asked.id, detections=detections).model_dump())
+
+
+def _reference(store: ModelStore, name: str) -> str | None:
+    """Return the model of a detector, None for the default model. A model of that name comes first."""
+    catalog = store.catalog or Catalog()
+    return None if name in ("", DEFAULT) and DEFAULT not in catalog.all_names else name
+
+
+def _detectors(store: ModelStore) -> Iterator[Detector]:
+    """Yield the default model under the name `default`, and all models."""
+    references = {name: name for name in (store.catalog or Catalog()).names}
+    if store.default.name:
+        references = {DEFAULT: store.default.name} | references
+    for name, reference in references.items():
+        package = store.serving(reference)
+        if package:
+            height, width = package.card.input_size
+            labels = list(package.card.class_names)
+            yield Detector(
+                name=name,
+                type=package.card.family,
+                model=package.reference,
+                labels=labels,
+                width=width,
+                height=height,
+            )

@@ -1,0 +1,97 @@
+"""Requests and answers of DOODS. Thresholds and confidences are per cent, edges are fractions of the image."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+from pydantic import BaseModel, Field
+
+from model_zoo.contract.detections import SCORE_DECIMALS
+from service.api.base64_text import decode_base64
+from service.inference.service import ImageResult, QueryOptions
+
+DEFAULT: Final = "default"
+ANY_LABEL: Final = "*"
+_EDGE_DECIMALS: Final = 6
+Percent = Annotated[float, Field(ge=0, le=100)]
+
+
+class DetectRequest(BaseModel):
+    """An image and the objects to report. Other members are ignored."""
+
+    data: Annotated[str, Field(description="The image file in base64.")]
+    detector_name: Annotated[str, Field(description="Name of a model.")] = DEFAULT
+    detect: Annotated[
+        dict[str, Percent] | None,
+        Field(description="Min confidence by label, * for all others. Default: all, from the model's score."),
+    ] = None
+    id: Annotated[str, Field(max_length=1000, description="Returned as it is.")] | None = None
+
+    def image(self) -> bytes:
+        """Return the image file.
+
+        Raises:
+            BadRequest: the data is not base64.
+        """
+        return decode_base64(self.data, "data")
+
+    def options(self) -> QueryOptions:
+        """Return options that find all objects of `is_wanted`."""
+        return QueryOptions(score=min(self.detect.values()) / 100, clamp=True) if self.detect else QueryOptions()
+
+    def is_wanted(self, label: str, confidence: float) -> bool:
+        """Return whether an object has enough confidence for its label."""
+        if not self.detect:
+            return True
+        threshold = self.detect.get(label, self.detect.get(ANY_LABEL))
+        return threshold is not None and confidence >= threshold
+
+
+class Detection(BaseModel):
+    """One object."""
+
+    top: float
+    left: float
+    bottom: float
+    right: float
+    label: str
+    confidence: float
+
+
+class DetectAnswer(BaseModel):
+    """The objects in an image, best first."""
+
+    id: str | None
+    detections: list[Detection]
+
+
+class Detector(BaseModel):
+    """A model."""
+
+    name: str
+    type: str
+    model: str
+    labels: list[str]
+    width: int
+    height: int
+
+
+class Detectors(BaseModel):
+    """The models. `default` is the default model."""
+
+    detectors: list[Detector]
+
+
+def make_detections(image: ImageResult, class_names: tuple[str, ...], asked: DetectRequest) -> list[Detection]:
+    """Return the wanted detections of an image."""
+    found, (height, width) = image.detections, image.size
+    rows = zip((found.boxes / (width, height, width, height)).tolist(), found.scores, found.class_ids, strict=True)
+    detections = []
+    for box, score, class_id in rows:
+        left, top, right, bottom = (round(edge, _EDGE_DECIMALS) for edge in box)
+        label, confidence = class_names[class_id], round(100 * float(score), SCORE_DECIMALS - 2)
+        if asked.is_wanted(label, confidence):
+            detections.append(
+                Detection(top=top, left=left, bottom=bottom, right=right, label=label, confidence=confidence)
+            )
+    return detections
