@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -169,3 +170,32 @@ def test_options_use_the_defaults_of_the_card() -> None:
     query = QueryOptions(0.5, 0.6, 0.0, ["red", 2], 1).resolve(card)
     assert (query.score, query.iou, query.distance_weight, query.max_detections) == (0.5, 0.6, 0, 1)
     assert query.class_ids == {0, 2}
+
+
+def test_clamped_options_are_moved_to_the_bounds_of_the_model() -> None:
+    card = toy_card()
+    assert QueryOptions(score=0, max_detections=20, clamp=True).resolve(card) == make_query(
+        card, score=card.thresholds.score_floor, max_detections=card.candidates
+    )
+    inside = QueryOptions(score=0.3, max_detections=2)
+    assert replace(inside, clamp=True).resolve(card) == inside.resolve(card)
+    assert QueryOptions(clamp=True).resolve(card) == make_query(card)
+    with pytest.raises(QueryError):
+        QueryOptions(score=0).resolve(card)
+
+
+def test_arrays_are_answered_as_image_files_are(repository: Repository, publish: Publish) -> None:
+    publish()
+
+    async def test() -> None:
+        image = flat(7, 8, size=(32, 96))
+        async with running(repository) as service:
+            (file,) = (await service.detect([png(image)], None, QUERY, later())).images
+            (array,) = (await service.detect_arrays([lambda: image], None, [QUERY], later())).images
+            (bad,) = (await service.detect_arrays([lambda: image[0]], None, [QUERY], later())).images
+        assert isinstance(file, ImageResult)
+        assert isinstance(array, ImageResult)
+        assert (array.size, array.detections.boxes.tolist()) == (file.size, file.detections.boxes.tolist())
+        assert isinstance(bad, ImageError)
+
+    run(test)

@@ -1,0 +1,166 @@
+"""Frigate's ZeroMQ detector: one socket for many clients, each with one request at a time.
+
+Every request is answered, because its client waits for the answer: a refused one with no detections, and its reason is
+logged. Without the extra `zmq` this module still imports.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import uuid
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from model_zoo.contract.errors import ImageError, LineageError
+from service.access.rate_limit import client_network
+from service.api.access import take_turn
+from service.api.frigate import NO_DETECTIONS, QUERY, Header, encode, read_header, read_tensor
+from service.api.problems import problem, slug
+from service.inference.errors import ServiceError
+from service.inference.request import RequestContext
+from service.settings import Settings, is_local
+from service.state import AppState
+from service.telemetry.exchange import Exchange, Outcome
+from service.telemetry.logs import OncePerSecond, request_id
+
+if TYPE_CHECKING:
+    import zmq
+    import zmq.asyncio
+
+LOG: Final = logging.getLogger(__name__)
+REFUSALS: Final = logging.getLogger(f"{__name__}.refusals")
+REFUSALS.addFilter(OncePerSecond())
+PROTOCOL: Final = "frigate-zmq"
+# Frigate waits 0.2 s by default. Requests that waited longer than this have lost their client.
+PATIENCE: Final = 1.0
+_WAITING_PER_CLIENT: Final = 4
+_LINGER_MS: Final = 1000
+
+
+class ZmqServer:
+    """Answers requests on one endpoint."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._free = asyncio.Semaphore(settings.queue_size)
+        self._serving: set[asyncio.Task[None]] = set()
+        self._receiving: asyncio.Task[None] | None = None
+        self.endpoint = str(settings.zmq)
+        """Endpoint, with the port that was chosen."""
+
+    async def start(self, state: AppState) -> None:
+        """Bind the endpoint and accept requests.
+
+        Raises:
+            OSError: the endpoint cannot be bound.
+        """
+        import zmq
+        import zmq.asyncio
+
+        self._state = state
+        self._context = zmq.asyncio.Context()
+        self._socket = self._context.socket(zmq.ROUTER)
+        self._socket.setsockopt(zmq.MAXMSGSIZE, self._settings.max_body)
+        self._socket.setsockopt(zmq.RCVHWM, _WAITING_PER_CLIENT)
+        self._socket.setsockopt(zmq.TCP_KEEPALIVE, 1)
+        self._socket.setsockopt(zmq.IPV6, int("[" in self.endpoint))
+        try:
+            self._socket.bind(self.endpoint)
+        except zmq.ZMQError as error:
+            self._context.destroy(linger=0)
+            raise OSError(
+                error.errno, f"{os.strerror(error.errno or 0)}; choose another --zmq", self.endpoint
+            ) from error
+        self.endpoint = self._socket.getsockopt(zmq.LAST_ENDPOINT).decode().rstrip("\0")
+        LOG.info("listening on %s for Frigate", self.endpoint)
+        if not is_local(self.endpoint):
+            LOG.warning("everybody who can reach %s can send requests: ZeroMQ has no API keys", self.endpoint)
+        self._receiving = asyncio.create_task(self._receive())
+
+    async def stop(self) -> None:
+        """Answer the accepted requests and close the socket."""
+        if self._receiving is None:
+            return
+        self._receiving.cancel()
+        await asyncio.gather(self._receiving, *self._serving, return_exceptions=True)
+        self._socket.close(linger=_LINGER_MS)
+        await asyncio.to_thread(self._context.term)  # waits for the answers to leave
+
+    async def _receive(self) -> None:
+        while True:
+            await self._free.acquire()
+            frames = await self._socket.recv_multipart(copy=False)
+            task = asyncio.create_task(self._serve(frames))
+            self._serving.add(task)
+            task.add_done_callback(self._finish)
+
+    def _finish(self, task: asyncio.Task[None]) -> None:
+        self._serving.discard(task)
+        self._free.release()
+
+    async def _serve(self, frames: Sequence[zmq.Frame]) -> None:
+        """Answer one request. Its first frame is the client, followed by an empty one from a REQ socket."""
+        body = 2 if len(frames) > 1 and not len(frames[1]) else 1
+        answer = await self._answer([frame.buffer for frame in frames[body:]], _client(frames[0]))
+        await self._socket.send_multipart([*frames[:body], answer])
+
+    async def _answer(self, frames: Sequence[memoryview], client: str) -> bytes:
+        """Return the answer, and measure the request."""
+        request_id.set(uuid.uuid4().hex)
+        exchange = Exchange(PROTOCOL, self._state.tracer, PROTOCOL, {}, "")
+        exchange.received = sum(map(len, frames))
+        status, answer = 200, NO_DETECTIONS
+        try:
+            answer = await self._respond(frames, client)
+        except Exception as error:
+            described = problem(error)
+            status, exchange.record.problem = described.status, slug(described.title)
+            REFUSALS.warning("no detections: %s", described.detail, exc_info=error if status == 500 else None)
+        exchange.sent = len(answer)
+        level = logging.WARNING if status in (500, 504) else logging.INFO
+        outcome = Outcome(status, PROTOCOL, level, overloaded=status in (429, 503), failed=status >= 500)
+        exchange.finish(self._state.metrics, outcome)
+        return answer
+
+    async def _respond(self, frames: Sequence[memoryview], client: str) -> bytes:
+        take_turn(self._state.access.address_limit, client, "address")
+        header = read_header(frames)
+        if header.model_request or header.model_data:
+            return await self._describe_model(header, client)
+        tensor = read_tensor(header, frames)
+        context = self._context_of(client, min(PATIENCE, self._settings.timeout))
+        with self._state.memory.reserve(client) as memory:
+            memory.add(len(tensor.data))
+            result = await self._state.detection.detect_arrays([tensor.pixels], None, [QUERY], context)
+        image = result.images[0]
+        if isinstance(image, ImageError):
+            raise image
+        return encode(image)
+
+    async def _describe_model(self, header: Header, client: str) -> bytes:
+        """Return whether the default model is loaded. Frigate sends no model that is available."""
+        loaded = True
+        try:
+            await self._state.detection.check(None, QUERY, self._context_of(client, self._settings.timeout))
+        except (LineageError, ServiceError) as error:
+            REFUSALS.warning("the default model cannot be used: %s", error)
+            loaded = False
+        known = {"model_saved": False} if header.model_data else {"model_available": True}
+        return json.dumps({**known, "model_loaded": loaded}).encode()
+
+    def _context_of(self, client: str, seconds: float) -> RequestContext:
+        deadline = asyncio.get_running_loop().time() + seconds
+        return RequestContext(deadline, client, request_id=request_id.get())
+
+
+def _client(frame: zmq.Frame) -> str:
+    """Return the address of a client, empty if it has none, as with ipc."""
+    import zmq
+
+    try:
+        return client_network(str(frame.get("Peer-Address")))
+    except zmq.ZMQError:
+        return ""
