@@ -85,9 +85,11 @@ class ZmqServer:
         if self._receiving is None:
             return
         self._receiving.cancel()
-        await asyncio.gather(self._receiving, *self._serving, return_exceptions=True)
-        self._socket.close(linger=_LINGER_MS)
-        await asyncio.to_thread(self._context.term)  # waits for the answers to leave
+        try:
+            await asyncio.gather(self._receiving, *self._serving, return_exceptions=True)
+        finally:  # a second interrupt waits for nothing
+            self._socket.close(linger=_LINGER_MS)
+            await asyncio.to_thread(self._context.term)  # waits until the answers have left
 
     async def _receive(self) -> None:
         while True:
