@@ -29,8 +29,10 @@ NON_SERVICE_VARIABLES = ("debug", "cache", "shared")
 _DEFAULT_PORT = re.compile(r"(^http://.*):80$|(^https://.*):443$")
 _ORIGIN = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[^/\s,?#*@]+")
 _HEADER = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)
+_HTTP_ORIGIN = re.compile(r"https?://[^/\s,?#*@\\]+")
 LOOPBACK = ("127.0.0.1", "::1", "[::1]", "localhost")
 VIEWS = ("yolov5", "ultralytics")
+_ENDPOINT = re.compile(r"tcp://(\[[^\]]+\]|[^/:\s]+):(\d{1,5}|\*)|ipc://\S+")
 T = TypeVar("T")
 Rate = Annotated[float, Field(ge=0.001, le=1_000_000)]
 Seconds = Annotated[float, Field(gt=0, le=1_000_000)]
@@ -135,6 +137,10 @@ class Settings(BaseSettings):
     """Request headers that these pages may send, separated by commas."""
     cors_max_age: Annotated[int, Field(ge=0)] = 600
     """Seconds a browser may remember the answer to a preflight request."""
+    label_studio_url: str | None = None
+    """Addresses that images of Label Studio's tasks may be fetched from, its own first: http://labels.example:8080."""
+    label_studio_token: Path | None = None
+    """File of an access token for Label Studio. It is sent to the first of these addresses only."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Min level of log records. info logs every request."""
     log_format: Literal["logfmt", "json"] = "logfmt"
@@ -160,6 +166,13 @@ class Settings(BaseSettings):
         if value is not None and not find_spec(extra):
             raise ValueError(f"expected the extra {extra}; install it with: pip install 'yolo-lineage[{extra}]'")
         return value
+
+    @field_validator("zmq")
+    @classmethod
+    def _is_endpoint(cls, text: str | None) -> str | None:
+        if text and not _ENDPOINT.fullmatch(text):
+            raise ValueError("expected an endpoint such as tcp://127.0.0.1:5555 or ipc:///run/frigate.sock")
+        return text
 
     @field_validator("views")
     @classmethod
@@ -193,6 +206,28 @@ class Settings(BaseSettings):
                 raise ValueError(f"expected names such as X-Request-Id, separated by commas; {name!r} is none")
         return text
 
+    @field_validator("label_studio_url")
+    @classmethod
+    def _are_http_origins(cls, text: str | None) -> str | None:
+        origins = [origin.removesuffix("/").lower() for origin in split_list(text or "")]
+        for origin in origins:
+            if not _HTTP_ORIGIN.fullmatch(origin):
+                raise ValueError(f"expected addresses such as http://labels.example:8080; {origin!r} is none")
+        return ",".join(origins) or None
+
+    @field_validator("label_studio_token")
+    @classmethod
+    def _is_file(cls, path: Path | None) -> Path | None:
+        if path and not path.is_file():
+            raise ValueError("expected a file that exists")
+        return path
+
+    @model_validator(mode="after")
+    def _token_belongs_to_label_studio(self) -> Self:
+        if self.label_studio_token and not self.label_studio_url:
+            raise ValueError(f"label_studio_token ({self.label_studio_token}) needs label_studio_url, where it is sent")
+        return self
+
     @field_validator("trusted_proxies")
     @classmethod
     def _are_networks(cls, text: str | None) -> str | None:
@@ -208,6 +243,13 @@ class Settings(BaseSettings):
     def _key_belongs_to_certificate(self) -> Self:
         if self.ssl_keyfile and not self.ssl_certfile:
             raise ValueError(f"ssl_keyfile ({self.ssl_keyfile}) needs ssl_certfile, the certificate of that key")
+        return self
+
+    @model_validator(mode="after")
+    def _keys_protect_all(self) -> Self:
+        if self.zmq and self.keys and not is_local(self.zmq):
+            reason = "would answer requests without a key: ZeroMQ has none"
+            raise ValueError(f"zmq ({self.zmq}) {reason}; use tcp://127.0.0.1:5555 or ipc://, or no keys")
         return self
 
     @model_validator(mode="after")
@@ -239,6 +281,12 @@ class Settings(BaseSettings):
     def shadow_options(self) -> EngineOptions:
         """Engine settings of shadow versions: one image at a time, on one thread."""
         return replace(self.engine_options, workers=1, max_batch=1, threads=1)
+
+
+def is_local(endpoint: str) -> bool:
+    """Return whether only this machine can reach a ZeroMQ endpoint."""
+    scheme, _, address = endpoint.partition("://")
+    return scheme == "ipc" or address.rpartition(":")[0] in LOOPBACK
 
 
 def split_list(text: str) -> list[str]:

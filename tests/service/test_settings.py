@@ -131,3 +131,40 @@ def test_origins_are_written_as_browsers_send_them(written: str, read: str | Non
 def test_other_origins_are_refused(origin: str) -> None:
     with pytest.raises(SettingsError, match=r"^--cors-origins: expected origins such as https://"):
         Settings(cors_origins=origin)
+
+
+@pytest.mark.parametrize("endpoint", ["127.0.0.1:5555", "tcp://127.0.0.1", "http://127.0.0.1:5555", "ipc://", "5555"])
+def test_endpoint_of_zmq_is_checked(endpoint: str) -> None:
+    pytest.importorskip("zmq", reason="needs the extra zmq")
+    with pytest.raises(SettingsError, match=r"^--zmq: expected an endpoint such as tcp://127\.0\.0\.1:5555"):
+        Settings(zmq=endpoint)
+
+
+def test_zmq_beyond_this_machine_is_refused_where_keys_protect_the_rest(tmp_path: Path) -> None:
+    pytest.importorskip("zmq", reason="needs the extra zmq")
+    keys = tmp_path / "keys.json"
+    for local in ("tcp://127.0.0.1:5555", "tcp://[::1]:5555", "ipc:///run/frigate.sock"):
+        assert Settings(zmq=local, keys=keys).zmq == local
+    for endpoint in ("tcp://*:5555", "tcp://0.0.0.0:5555", "tcp://192.0.2.1:5555", "tcp://eth0:*"):
+        assert Settings(zmq=endpoint).zmq == endpoint
+        with pytest.raises(SettingsError, match=r"zmq \(.*\) would answer requests without a key"):
+            Settings(zmq=endpoint, keys=keys)
+
+
+@pytest.mark.parametrize("text", ["labels:8080", "ftp://a", "http://", "http://a/b", "http://u@a", "http://a?b", "*"])
+def test_addresses_of_label_studio_are_origins(text: str) -> None:
+    with pytest.raises(SettingsError, match=r"^--label-studio-url: expected addresses such as http://"):
+        Settings(label_studio_url=text)
+
+
+def test_addresses_of_label_studio_are_normalized() -> None:
+    settings = Settings(label_studio_url="HTTP://Labels:8080/, https://images.example")
+    assert settings.label_studio_url == "http://labels:8080,https://images.example"
+
+
+def test_token_of_label_studio_is_a_file_and_needs_an_address(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"^--label-studio-token: expected a file that exists"):
+        Settings(label_studio_url="http://labels", label_studio_token=tmp_path / "gone")
+    (tmp_path / "token").write_text("token")
+    with pytest.raises(SettingsError, match=r"^label_studio_token .* needs label_studio_url"):
+        Settings(label_studio_token=tmp_path / "token")
