@@ -74,7 +74,7 @@ class ZmqServer:
             raise OSError(
                 error.errno, f"{os.strerror(error.errno or 0)}; choose another --zmq", self.endpoint
             ) from error
-        self.endpoint = self._socket.getsockopt(zmq.LAST_ENDPOINT).decode().rstrip("\0")
+        self.endpoint = self._socket.get_string(zmq.LAST_ENDPOINT)
         LOG.info("listening on %s for Frigate", self.endpoint)
         if not is_local(self.endpoint):
             LOG.warning("everybody who can reach %s can send requests: ZeroMQ has no API keys", self.endpoint)
