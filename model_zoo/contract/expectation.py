@@ -10,6 +10,7 @@ _STARTS: Final = (
     ("Input should be an ", "expected an "),
     ("Input should be ", "expected "),
     ("String should have ", "expected text of "),
+    ("List should have ", "expected a list of "),
     ("Input is not a valid ", "expected a "),
     ("Field required", "a value is required"),
 )
@@ -23,7 +24,9 @@ _WORDS: Final = (
 
 def expectation(message: str) -> str:
     """Return "Input should be a valid number, unable to parse ..." as "expected a number", and so on."""
-    text = message.partition(", unable to ")[0].partition(", got a number with")[0]
+    text = message
+    for detail in (", unable to ", ", got a number with", " after validation"):
+        text = text.partition(detail)[0]
     for start, replacement in _STARTS:
         if text.startswith(start):
             text = replacement + text.removeprefix(start)

@@ -23,6 +23,7 @@ CASES: list[tuple[Any, object, str]] = [
     (Annotated[float, Gt(0)], -1, "expected more than 0"),
     (Literal["diou", "iou"], "soft", "expected 'diou' or 'iou'"),
     (Annotated[str, Field(min_length=1)], "", "expected text of at least 1 character"),
+    (Annotated[list[int], Field(min_length=1)], [], "expected a list of at least 1 item"),
 ]
 
 
