@@ -5,6 +5,7 @@ The clients of a protocol read their own members of an error. RFC 9457 allows ex
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -17,6 +18,18 @@ def _no_members(_: str) -> Mapping[str, object]:
     return {}
 
 
+def _error(text: str) -> Mapping[str, object]:
+    return {"error": text}
+
+
+def _failure(text: str) -> Mapping[str, object]:
+    return {"success": False, "error": text}
+
+
+def _message(text: str) -> Mapping[str, object]:
+    return {"message": text}
+
+
 @dataclass(frozen=True)
 class Protocol:
     """One protocol of the server."""
@@ -25,6 +38,8 @@ class Protocol:
     """Name in metrics."""
     prefixes: tuple[str, ...] = ()
     """First parts of the addresses."""
+    pattern: re.Pattern[str] | None = None
+    """Form of the addresses, where they share no first part."""
     media_type: str = PROBLEM
     """Media type of errors. Several clients read nothing but application/json."""
     key_in_body: bool = False
@@ -33,17 +48,31 @@ class Protocol:
     """Return the members that clients read, from the text of an error."""
     key_header: bytes = b""
     """A header in which clients may send their API key, besides the usual ones, in lower case."""
+    key_query: str = ""
+    """A parameter of the query in which clients may send their API key."""
+    basic_auth: bool = False
+    """Whether the API key may be the password of HTTP Basic authentication."""
 
 
+# /NAME/VERSION, but for folders of other addresses.
+_HOSTED: Final = re.compile(r"/(?!(?:health|models|playground|shadow)/)[^/]+/[0-9]+")
 OTHER: Final = Protocol("other")
 PROTOCOLS: Final = (
     Protocol("native", ("/detect",)),
     Protocol("admin", ("/admin",)),
-    Protocol("oip", ("/v2",), JSON, error_members=lambda text: {"error": text}),
-    Protocol("deepstack", ("/v1",), JSON, True, lambda text: {"success": False, "error": text}),
-    Protocol("doods", ("/doods",), JSON, False, lambda text: {"error": text}, b"doods-auth-key"),
-    Protocol("roboflow", ("/infer", "/model", "/info"), JSON, True, lambda text: {"message": text}),
-    Protocol("label-studio", ("/label-studio",), JSON),
+    Protocol("oip", ("/v2",), media_type=JSON, error_members=_error),
+    Protocol("deepstack", ("/v1",), media_type=JSON, key_in_body=True, error_members=_failure),
+    Protocol("doods", ("/doods",), media_type=JSON, error_members=_error, key_header=b"doods-auth-key"),
+    Protocol(
+        "roboflow",
+        ("/infer", "/model", "/info"),
+        media_type=JSON,
+        key_in_body=True,
+        error_members=_message,
+        key_query="api_key",
+    ),
+    Protocol("label-studio", ("/label-studio",), media_type=JSON, basic_auth=True),
+    Protocol("roboflow-hosted", pattern=_HOSTED, media_type=JSON, error_members=_message, key_query="api_key"),
 )
 BY_NAME: Final[Mapping[str, Protocol]] = {protocol.name: protocol for protocol in (*PROTOCOLS, OTHER)}
 _HEALTH: Final = ("/health", "/v2/health", "/label-studio/health")
@@ -51,12 +80,18 @@ _HEALTH: Final = ("/health", "/v2/health", "/label-studio/health")
 
 def protocol_of(path: str) -> Protocol:
     """Return the protocol of an address. Pages, health checks and unknown addresses are `other`."""
-    return next((p for p in PROTOCOLS if any(_is_below(path, prefix) for prefix in p.prefixes)), OTHER)
+    return next((protocol for protocol in PROTOCOLS if _covers(protocol, path)), OTHER)
 
 
 def is_health_check(path: str) -> bool:
     """Return whether an address reports health, which needs no API key and has no limit."""
     return any(_is_below(path, prefix) for prefix in _HEALTH)
+
+
+def _covers(protocol: Protocol, path: str) -> bool:
+    if protocol.pattern is not None:
+        return protocol.pattern.fullmatch(path) is not None
+    return any(_is_below(path, prefix) for prefix in protocol.prefixes)
 
 
 def _is_below(path: str, prefix: str) -> bool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import binascii
 from collections.abc import Iterator
 from typing import Final
+from urllib.parse import parse_qs
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -17,13 +19,14 @@ from service.api.protocols import Protocol, is_health_check, protocol_of
 API_KEY: Final = b"x-api-key"
 _OPEN: Final = ("/", "/docs", "/openapi.json", "/playground", "/shadow")
 _OPEN_FOLDERS: Final = ("/playground/",)
-_ADMIN: Final = ("/admin", "/shadow")
+_CHANGES: Final = ("/admin", "/v2/repository/models")
+_ADMIN: Final = (*_CHANGES, "/shadow")
 
 
 class AccessMiddleware:
     """Refuses requests without a valid API key, and stores the key's name as the client.
 
-    Without keys, only the changes of `/admin` are refused. A key in the body is checked by the route.
+    Without keys, only changes of models are refused. A key in the body is checked by the route.
     """
 
     def __init__(self, app: ASGIApp, keys: Keys | None) -> None:
@@ -42,8 +45,9 @@ class AccessMiddleware:
     def _check(self, scope: Scope) -> None:
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         if self._keys is None:
-            if path.startswith("/admin"):
-                raise Forbidden("/admin needs API keys: start the server with --keys FILE, written by lineage keys add")
+            if change := next(filter(path.startswith, _CHANGES), None):
+                how = "start the server with --keys FILE, written by lineage keys add"
+                raise Forbidden(f"{change} needs API keys: {how}")
             return
         if is_open(path):
             return
@@ -64,7 +68,7 @@ def is_open(path: str) -> bool:
 
 
 def _tokens(scope: Scope, protocol: Protocol) -> Iterator[str]:
-    """Yield the keys in the headers. Credentials of another scheme, such as those for a proxy, are ignored."""
+    """Yield the keys in the head. Credentials of another scheme, such as those for a proxy, are ignored."""
     for name, value in scope["headers"]:
         if name in (API_KEY, protocol.key_header):
             yield value.decode("latin-1").strip()
@@ -72,3 +76,16 @@ def _tokens(scope: Scope, protocol: Protocol) -> Iterator[str]:
             scheme, _, token = value.decode("latin-1").partition(" ")
             if scheme.lower() == "bearer":
                 yield token.strip()
+            elif scheme.lower() == "basic" and protocol.basic_auth:
+                yield _password(token)
+    if protocol.key_query:
+        sent = parse_qs(scope["query_string"].decode("latin-1")).get(protocol.key_query, [])
+        yield from (token for token in sent if token != "None")  # Roboflow's client sends None for no key
+
+
+def _password(credentials: str) -> str:
+    """Return the password of HTTP Basic credentials (RFC 7617), or nothing if they are malformed."""
+    try:
+        return binascii.a2b_base64(credentials.strip()).partition(b":")[2].decode("latin-1")
+    except ValueError:
+        return ""

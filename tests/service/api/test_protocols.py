@@ -18,6 +18,8 @@ from service.api.protocols import BY_NAME, is_health_check, protocol_of
         ("/doods/detect", "doods"),
         ("/infer/object_detection", "roboflow"),
         ("/label-studio/predict", "label-studio"),
+        ("/my-project/3", "roboflow-hosted"),
+        ("/v2/3", "oip"),
         ("/models", "other"),
         ("/v22", "other"),
         ("/", "other"),
@@ -27,6 +29,16 @@ def test_protocol_of_an_address(path: str, name: str) -> None:
     assert protocol_of(path) is BY_NAME[name]
 
 
-@pytest.mark.parametrize(("path", "expected"), [("/health", True), ("/v2/health/live", True), ("/metrics", False)])
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [("/health", True), ("/v2/health/live", True), ("/label-studio/health", True), ("/metrics", False)],
+)
 def test_health_checks(path: str, *, expected: bool) -> None:
     assert is_health_check(path) is expected
+
+
+@pytest.mark.parametrize(
+    "path", ["/models/1", "/shadow/1", "/playground/1", "/health/1", "/a/b/1", "/a/x", "/1", "/a/1/"]
+)
+def test_addresses_that_are_no_hosted_model(path: str) -> None:
+    assert protocol_of(path) is BY_NAME["other"]
