@@ -1,0 +1,189 @@
+"""Routes of Roboflow's inference protocol: the SDK's, and those of the hosted service."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Final
+from uuid import uuid4
+
+from fastapi import APIRouter, Request
+from starlette.convertors import Convertor, register_url_convertor
+from starlette.responses import JSONResponse, Response
+
+from model_zoo.contract.errors import ImageError
+from model_zoo.contract.package import Package
+from service.api.access import check_body_key
+from service.api.base64_text import decode_base64
+from service.api.body import receive
+from service.api.context import CLIENT, read_context
+from service.api.detection import detect_images
+from service.api.errors import BadRequest
+from service.api.json_body import documented_body, receive_json
+from service.api.roboflow.schemas import (
+    InferAnswer,
+    InferRequest,
+    ModelList,
+    ModelRequest,
+    ServerInfo,
+    make_options,
+    to_answer,
+    to_reference,
+)
+from service.inference.request import RequestContext
+from service.inference.service import QueryOptions
+from service.state import AppState
+from service.telemetry.tracing import version as server_version
+
+HOW: Final = "expected an API key as api_key in the query or the body, or as Authorization: Bearer KEY"
+SERVER_ID: Final = str(uuid4())
+HOSTED: Final[dict[str, Any]] = {
+    "parameters": [
+        {"name": name, "in": "query", "schema": {"type": "number", "minimum": 0, "maximum": 100}}
+        for name in ("confidence", "overlap")
+    ],
+    "requestBody": {
+        "required": True,
+        "content": {"text/plain": {"schema": {"type": "string", "contentEncoding": "base64"}}},
+    },
+}
+router = APIRouter(tags=["roboflow"])
+
+
+class VersionConvertor(Convertor[int]):
+    """The version of a model in an address."""
+
+    regex = "[0-9]{1,9}"
+
+    def convert(self, value: str) -> int:
+        """Return the number."""
+        return int(value)
+
+    def to_string(self, value: int) -> str:
+        """Return the part of an address."""
+        return str(value)
+
+
+register_url_convertor("version", VersionConvertor())
+
+
+@router.get("/info", responses={200: {"model": ServerInfo}})
+async def info(request: Request) -> Response:
+    """Return name and version of the server."""
+    check_body_key(request, None, HOW)
+    return JSONResponse({"name": "YOLO Lineage", "version": server_version(), "uuid": SERVER_ID})
+
+
+@router.get("/model/registry", responses={200: {"model": ModelList}})
+async def registry(request: Request) -> Response:
+    """List the models, by name and by version."""
+    check_body_key(request, None, HOW)
+    return _list_models(request.state.service)
+
+
+@router.post(
+    "/model/add",
+    openapi_extra=documented_body(ModelRequest.model_json_schema()),
+    responses={200: {"model": ModelList}},
+)
+async def add(request: Request) -> Response:
+    """Load a model of the repository, and list all models."""
+    state: AppState = request.state.service
+    context = read_context(request, state.settings.timeout)
+    with state.memory.reserve(context.client) as memory:
+        asked = await receive_json(request, ModelRequest, context, memory)
+    check_body_key(request, asked.api_key, HOW)
+    await state.detection.check(to_reference(asked.model_id), QueryOptions(), context)
+    return _list_models(state)
+
+
+@router.post(
+    "/infer/object_detection",
+    openapi_extra=documented_body(InferRequest.model_json_schema()),
+    responses={200: {"model": InferAnswer | list[InferAnswer]}},
+)
+async def infer(request: Request) -> Response:
+    """Detect objects in one image, or in a list of images, which is answered by a list."""
+    state: AppState = request.state.service
+    context = read_context(request, state.settings.timeout)
+    with state.memory.reserve(context.client) as memory:
+        asked = await receive_json(request, InferRequest, context, memory)
+        check_body_key(request, asked.api_key, HOW)
+        context = replace(context, client=request.scope.get(CLIENT, context.client))
+        images, options = asked.images(state.settings.max_files), asked.options()
+        answers = await _detect(request, images, to_reference(asked.model_id), options, context)
+    return JSONResponse(answers if isinstance(asked.image, list) else answers[0])
+
+
+@router.post("/{project}/{version:version}", openapi_extra=HOSTED, responses={200: {"model": InferAnswer}})
+async def infer_hosted(request: Request, project: str, version: int) -> Response:
+    """Detect objects in one image, sent as base64 text, as the hosted service does.
+
+    `confidence` and `overlap` are from 0 to 1. Numbers from 1 are per cent, as old programs send them.
+    """
+    state: AppState = request.state.service
+    context, reference = read_context(request, state.settings.timeout), f"{project}@{version}"
+    options = make_options(_fraction(request, "confidence"), _fraction(request, "overlap"))
+    await state.detection.check(reference, options, context)
+    with state.memory.reserve(context.client) as memory:
+        body = await receive(request, context, memory)
+        image = decode_base64(body.decode("latin-1"), "the body")
+        answers = await _detect(request, [image], reference, options, context)
+    return JSONResponse(answers[0])
+
+
+async def _detect(
+    request: Request, images: Sequence[bytes], reference: str, options: QueryOptions, context: RequestContext
+) -> list[dict[str, Any]]:
+    """Return the answers of all images. The protocol has no form for an error of one of them.
+
+    Raises:
+        ImageError: an image cannot be used.
+        RequestError, LineageError, ServiceError: as `detect_images`.
+    """
+    started = asyncio.get_running_loop().time()
+    result = await detect_images(request, images, reference, options, context)
+    seconds = asyncio.get_running_loop().time() - started
+    answers = []
+    for index, image in enumerate(result.images):
+        if isinstance(image, ImageError):
+            raise type(image)(f"image[{index}]: {image}" if len(images) > 1 else str(image))
+        answers.append(to_answer(image, result.package.card.class_names, seconds))
+    return answers
+
+
+def _list_models(state: AppState) -> Response:
+    catalog = state.store.catalog
+    packages = catalog.packages.values() if catalog else ()
+    serving = [package for name in (catalog.names if catalog else ()) if (package := state.store.serving(name))]
+    rows = [_describe(package.name, package, state) for package in serving]
+    rows += [_describe(f"{package.name}/{package.version}", package, state) for package in packages]
+    return JSONResponse({"models": rows})
+
+
+def _describe(model_id: str, package: Package, state: AppState) -> dict[str, Any]:
+    height, width = package.card.input_size
+    return {
+        "model_id": model_id,
+        "task_type": "object-detection",
+        "batch_size": state.settings.max_files,
+        "input_height": height,
+        "input_width": width,
+    }
+
+
+def _fraction(request: Request, name: str) -> float | None:
+    """Return a number of the query from 0 to 1.
+
+    Raises:
+        BadRequest: it is no number.
+    """
+    text = request.query_params.get(name)
+    if text is None:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        raise BadRequest(f"{name}: expected a number from 0 to 1, or per cent; got {text[:100]!r}") from None
+    return value / 100 if value >= 1 else value
