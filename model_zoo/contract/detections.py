@@ -39,7 +39,7 @@ class Detections:
         kept = self.filter_classes(class_ids)
         return Detections(kept.boxes, kept.scores, np.asarray([class_ids[int(i)] for i in kept.class_ids], np.int64))
 
-    def to_dict(self, class_names: Sequence[str]) -> list[dict[str, Any]]:
+    def to_dict(self, class_names: Sequence[str] | Mapping[int, str]) -> list[dict[str, Any]]:
         """Return the detections as JSON-ready objects: box, score, class_id, label."""
         return [
             {

@@ -1,0 +1,1 @@
+"""Label Studio's protocol of machine learning backends."""
