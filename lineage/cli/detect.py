@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
@@ -36,11 +36,14 @@ def detect(
     max_detections: Annotated[int | None, option("NUMBER", hint=CARD_DEFAULT)] = None,
     save: Annotated[Path | None, option("FOLDER")] = None,
     as_json: Annotated[bool, option(name="json")] = False,
+    label_format: Annotated[Literal["coco", "yolo", "label-studio"] | None, option(name="format")] = None,
+    output: Annotated[Path | None, option("FOLDER")] = None,
+    image_url: Annotated[str, option("URL")] = "/data/local-files/?d=",
 ) -> int:
     """Detect objects in image files.
 
-    Prints a table, or with --json the response of POST /detect. An image that cannot be read is reported, the other
-    images are processed, and the exit code is 1.
+    Prints a table, with --json the response of POST /detect, or with --format writes files for labeling tools and
+    training. An image that cannot be read is reported, the other images are processed, and the exit code is 1.
 
     Args:
         paths: Files, folders (the images directly in them) and quoted patterns such as 'images/**/*.jpg'.
@@ -54,6 +57,9 @@ def detect(
         max_detections: Max detections per image.
         save: Folder for copies of the images with boxes drawn.
         as_json: Print JSON instead of a table.
+        label_format: Write the detections to --output in this format instead of printing them.
+        output: New folder for --format.
+        image_url: Start of the images' addresses in the tasks of Label Studio.
     """
     if not paths:
         raise LineageError("no images; expected files, folders or patterns, as in `lineage detect photo.jpg`")
@@ -61,13 +67,16 @@ def detect(
     from model_zoo.contract.class_filter import parse_classes
     from model_zoo.contract.images.files import find_images
     from model_zoo.contract.targets import check_folder_target
-    from model_zoo.runtime.detect_files import FileError, detect_files, plan_copies, results_document
+    from model_zoo.runtime.detect_files import detect_files, plan_copies
+    from model_zoo.runtime.label_files import name_images, write_labels
     from model_zoo.runtime.open import open_engine
 
+    _check_output(as_json, label_format, output)
     if save:
         check_folder_target(save)
     files = find_images(paths)
     copies = plan_copies(files, save) if save else {}
+    names = name_images(files, label_format) if label_format else {}
     package = find_model(model, repository)
     query = pipeline.make_query(
         package.card,
@@ -78,13 +87,14 @@ def detect(
         max_detections=max_detections,
     )
     engine = open_engine(package)
-    start = time.perf_counter()
-    class_names = None if as_json else package.card.class_names
-    results = _print_results(detect_files(engine, query, files, copies), len(files), class_names)
+    results = detect_files(engine, query, files, copies)
+    if label_format and output:
+        results = write_labels(results, package, names, output, label_format, image_url)
+    class_names = None if as_json or label_format else package.card.class_names
+    reported = _report(results, len(files), class_names)
+    failed = _print_json(package, reported) if as_json else _count_errors(reported)
     engine.close()
-    if as_json:
-        print(json.dumps(results_document(package, results, time.perf_counter() - start), indent=2))
-    return SOME_FAILED if any(isinstance(result, FileError) for result in results) else 0
+    return SOME_FAILED if failed else 0
 
 
 def find_model(reference: str | None, repository: Path | None) -> Package:
@@ -105,19 +115,31 @@ def find_model(reference: str | None, repository: Path | None) -> Package:
     return models.resolve(reference or "".join(names))
 
 
-def _print_results(
+def _check_output(as_json: bool, label_format: str | None, output: Path | None) -> None:
+    """Check the options of the output, before any work."""
+    from model_zoo.runtime.label_files import check_new_folder
+
+    if label_format and as_json:
+        raise LineageError("--format writes files and --json prints; expected one of them")
+    if bool(label_format) != bool(output):
+        missing = "--output FOLDER" if label_format else "--format coco, yolo or label-studio"
+        raise LineageError(f"expected {missing}; --format and --output belong together")
+    if output:
+        check_new_folder(output)
+
+
+def _report(
     results: Iterable[FileResult | FileError], total: int, class_names: Sequence[str] | None
-) -> list[FileResult | FileError]:
-    """Print errors to stderr, and detections too if class names are given, as they arrive. Return all results."""
+) -> Iterator[FileResult | FileError]:
+    """Yield the results, and print errors to stderr, and detections too if class names are given, as they arrive."""
     from tqdm import tqdm
 
     from model_zoo.progress import track
     from model_zoo.runtime.detect_files import FileError
 
-    received = []
     has_head = False
     for result in track(results, "detect", total):
-        received.append(result)
+        yield result
         if isinstance(result, FileError):
             tqdm.write(f"lineage: {result.path}: {result.reason}", file=sys.stderr)
             continue
@@ -128,7 +150,22 @@ def _print_results(
                 tqdm.write(_table_head(class_names))
                 has_head = True
             tqdm.write("\n".join(_table_lines(result, class_names)))  # above the bar
-    return received
+
+
+def _print_json(package: Package, results: Iterable[FileResult | FileError]) -> int:
+    """Print all results as the response of POST /detect. Return the number of errors."""
+    from model_zoo.runtime.detect_files import results_document
+
+    start = time.perf_counter()
+    collected = list(results)
+    print(json.dumps(results_document(package, collected, time.perf_counter() - start), indent=2))
+    return _count_errors(collected)
+
+
+def _count_errors(results: Iterable[FileResult | FileError]) -> int:
+    from model_zoo.runtime.detect_files import FileError
+
+    return sum(isinstance(result, FileError) for result in results)
 
 
 def _table_head(class_names: Sequence[str]) -> str:

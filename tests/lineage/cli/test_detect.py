@@ -246,3 +246,55 @@ def test_training_run_is_refused_with_the_command_that_publishes_it(workspace: P
     code, _, err = detect("a.png", "--model", "runs/x")
     assert code == 2
     assert "this is a training run; publish it with `lineage export runs/x --name NAME`" in err
+
+
+@pytest.mark.parametrize("label_format", ["coco", "yolo", "label-studio"])
+def test_label_files_replace_the_table(label_format: str, detect: Detect, workspace: Path) -> None:
+    save_image(workspace / "in/a.png")
+    (workspace / "in/bad.png").write_bytes(b"not an image")
+    code, out, err = detect("in", "--format", label_format, "--output", "new/labels")
+    assert (code, out) == (1, "")
+    assert err.startswith("lineage: in/bad.png: ")
+    assert any((workspace / "new/labels").iterdir())
+
+
+def test_coco_file_has_the_numbers_of_the_json_output(detect: Detect, workspace: Path) -> None:
+    save_image(workspace / "a.png")
+    detect("a.png", "--format", "coco", "--output", "out", "--score", "0.05")
+    _, printed, _ = detect("a.png", "--json", "--score", "0.05")
+    expected = results(printed)[0]["detections"]
+    annotations = json.loads((workspace / "out/labels.json").read_text())["annotations"]
+    assert [a["score"] for a in annotations] == [d["score"] for d in expected]
+    for annotation, detection in zip(annotations, expected, strict=True):
+        left, top, width, height = annotation["bbox"]
+        assert [left, top, left + width, top + height] == pytest.approx(detection["box"], abs=1e-9)
+
+
+@pytest.mark.parametrize("label_format", ["coco", "yolo"])
+def test_label_files_are_datasets(label_format: str, detect: Detect, workspace: Path) -> None:
+    """What is written can be read again for training, with the images beside it."""
+    from training.data.open import open_dataset
+
+    images = [save_image(workspace / "in" / name, color) for name, color in (("a.png", RED), ("b/c.png", (0, 0, 0)))]
+    detect(*images, "--format", label_format, "--output", "out")
+    (workspace / "out" / ("images" if label_format == "yolo" else "data")).symlink_to(workspace / "in")
+    dataset = open_dataset(workspace / "out" / ("data.yaml" if label_format == "yolo" else "labels.json"))
+    assert tuple(dataset.class_names) == CLASS_NAMES
+
+
+@pytest.mark.parametrize(
+    ("flags", "hint"),
+    [
+        (("--format", "coco"), "expected --output FOLDER"),
+        (("--output", "new"), "expected --format coco, yolo or label-studio"),
+        (("--format", "coco", "--output", "new", "--json"), "expected one of them"),
+        (("--format", "coco", "--output", "models"), "models: expected a folder that does not exist yet"),
+        (("--format", "voc", "--output", "new"), "label-studio"),
+    ],
+)
+def test_options_of_label_files_are_checked(flags: tuple[str, ...], hint: str, detect: Detect, workspace: Path) -> None:
+    save_image(workspace / "a.png")
+    code, out, err = detect("a.png", *flags)
+    assert (code, out) == (2, "")
+    assert hint in err
+    assert not (workspace / "new").exists()

@@ -1,0 +1,206 @@
+"""Write detections on many images as files for labeling tools and training: COCO, YOLO or Label Studio.
+
+names = name_images(files, "coco")
+for result in write_labels(detect_files(engine, query, files), package, names, folder, "coco"):
+    ...
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any, Final, Literal, TextIO
+from urllib.parse import quote
+from uuid import uuid4
+
+from model_zoo.contract.errors import LineageError
+from model_zoo.contract.label_studio import label_config, to_prediction
+from model_zoo.contract.letterbox import Size
+from model_zoo.contract.package import Package
+from model_zoo.contract.targets import check_folder_target
+from model_zoo.runtime.detect_files import FileError, FileResult
+
+LabelFormat = Literal["coco", "yolo", "label-studio"]
+# Label Studio serves files of its local storage here.
+LOCAL_FILES: Final = "/data/local-files/?d="
+_Add = Callable[[str, FileResult], None]
+
+
+def check_new_folder(folder: str | Path) -> None:
+    """Check that a folder does not exist and can be created.
+
+    Raises:
+        LineageError: It exists, or cannot be written.
+    """
+    if os.path.lexists(folder):
+        raise LineageError(f"{folder}: expected a folder that does not exist yet; choose another, or remove it")
+    check_folder_target(folder)
+
+
+def name_images(paths: Iterable[str | Path], label_format: LabelFormat) -> dict[Path, str]:
+    """Return the name of each image in label files: its path within the folder that all images share.
+
+    Raises:
+        LineageError: Two images would have one name, or one label file.
+    """
+    files = [Path(path) for path in paths]
+    folders = [os.path.abspath(path.parent) for path in files]
+    shared = os.path.commonpath(folders) if folders else ""
+    names = {path: Path(os.path.abspath(path)).relative_to(shared).as_posix() for path in files}
+    keys = {path: _label_file(name) if label_format == "yolo" else name for path, name in names.items()}
+    key, uses = Counter(keys.values()).most_common(1)[0] if keys else ("", 0)
+    if uses > 1:
+        clashing = " and ".join(str(path) for path, other in keys.items() if other == key)
+        raise LineageError(f"--format {label_format}: {clashing} would share {key}; rename one, or leave it out")
+    return names
+
+
+def write_labels(
+    results: Iterable[FileResult | FileError],
+    package: Package,
+    names: Mapping[Path, str],
+    folder: str | Path,
+    label_format: LabelFormat,
+    image_url: str = LOCAL_FILES,
+) -> Iterator[FileResult | FileError]:
+    """Yield the results while they are written. The folder appears once all are written.
+
+    Args:
+        results: Results of `detect_files`. Files with errors are left out.
+        package: Model that detected.
+        names: Name of each image, from `name_images`.
+        folder: Folder to create.
+        label_format: coco writes labels.json. yolo writes labels/, classes.txt and data.yaml. label-studio writes
+            tasks.json and label_config.xml.
+        image_url: Start of the address at which Label Studio finds an image, before its name.
+
+    Raises:
+        OSError: The files cannot be written.
+    """
+    folder = Path(folder)
+    part = folder.with_name(f".{uuid4().hex}")
+    part.mkdir(parents=True)
+    try:
+        with _open_writer(label_format, part, package, image_url) as add:
+            for result in results:
+                if isinstance(result, FileResult):
+                    add(names[result.path], result)
+                yield result
+        part.rename(folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def _open_writer(
+    label_format: LabelFormat, folder: Path, package: Package, image_url: str
+) -> AbstractContextManager[_Add]:
+    if label_format == "coco":
+        return _write_coco(folder, package)
+    if label_format == "yolo":
+        return _write_yolo(folder, package.card.class_names)
+    return _write_label_studio(folder, package, image_url)
+
+
+class _JsonList:
+    """A list in a JSON file, written item by item."""
+
+    def __init__(self, file: TextIO) -> None:
+        self._file, self._separator = file, "[\n"
+
+    def append(self, item: object) -> None:
+        """Write an item."""
+        self._file.write(self._separator + json.dumps(item))
+        self._separator = ",\n"
+
+    def close(self) -> None:
+        """End the list."""
+        self._file.write("\n]" if self._separator == ",\n" else "[]")
+
+
+@contextmanager
+def _write_coco(folder: Path, package: Package) -> Iterator[_Add]:
+    """Write labels.json. Categories are numbered from 1, as in most COCO files."""
+    class_names = package.card.class_names
+    category_ids = {class_id: class_id + 1 for class_id in range(len(class_names))}
+    head = {
+        "info": {"description": f"detections of {package.reference}"},
+        "licenses": [],
+        "categories": [
+            {"id": category_ids[i], "name": name, "supercategory": ""} for i, name in enumerate(class_names)
+        ],
+    }
+    images: list[dict[str, Any]] = []
+    numbers = count(1)
+    with _create(folder / "labels.json") as file:
+        file.write(json.dumps(head)[:-1] + ', "annotations": ')
+        annotations = _JsonList(file)
+
+        def add(name: str, result: FileResult) -> None:
+            height, width = result.size
+            images.append({"id": len(images) + 1, "file_name": name, "width": width, "height": height})
+            for entry in result.detections.to_coco(len(images), category_ids):
+                area = round(entry["bbox"][2] * entry["bbox"][3], 6)
+                annotations.append({"id": next(numbers)} | entry | {"area": area, "iscrowd": 0, "segmentation": []})
+
+        yield add
+        annotations.close()
+        file.write(f', "images": {json.dumps(images)}}}\n')
+
+
+@contextmanager
+def _write_yolo(folder: Path, class_names: Sequence[str]) -> Iterator[_Add]:
+    """Write a text file per image, and the class names in the two forms that programs read."""
+    with _create(folder / "classes.txt") as file:
+        file.writelines(" ".join(name.split()) + "\n" for name in class_names)
+    with _create(folder / "data.yaml") as file:
+        file.write("# Put the images, or a link to their folder, at images.\ntrain: images\nval: images\nnames:\n")
+        file.writelines(f"  {i}: {json.dumps(name, ensure_ascii=False)}\n" for i, name in enumerate(class_names))
+
+    def add(name: str, result: FileResult) -> None:
+        path = folder / "labels" / _label_file(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _create(path) as file:
+            for entry in result.detections.to_dict(class_names):
+                file.write(_yolo_line(entry["class_id"], entry["box"], result.size))
+
+    yield add
+
+
+@contextmanager
+def _write_label_studio(folder: Path, package: Package, image_url: str) -> Iterator[_Add]:
+    """Write tasks.json, and the labeling configuration of a project for it."""
+    class_names = package.card.class_names
+    labels = dict(enumerate(class_names))
+    with _create(folder / "label_config.xml") as file:
+        file.write(label_config(class_names))
+    with _create(folder / "tasks.json") as file:
+        tasks = _JsonList(file)
+
+        def add(name: str, result: FileResult) -> None:
+            prediction = to_prediction(result.detections, result.size, labels, package.reference)
+            tasks.append({"data": {"image": image_url + quote(name)}, "predictions": [prediction]})
+
+        yield add
+        tasks.close()
+
+
+def _yolo_line(class_id: int, box: Sequence[float], size: Size) -> str:
+    """Return class, center and size, as fractions of the image."""
+    height, width = size
+    left, top, right, bottom = box
+    values = (left + right) / 2 / width, (top + bottom) / 2 / height, (right - left) / width, (bottom - top) / height
+    return " ".join([str(class_id), *(f"{value:.8f}" for value in values)]) + "\n"
+
+
+def _create(path: Path) -> TextIO:
+    return path.open("w", encoding="utf-8", newline="\n")
+
+
+def _label_file(name: str) -> str:
+    return Path(name).with_suffix(".txt").as_posix()
