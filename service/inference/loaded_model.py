@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +29,16 @@ from service.telemetry.metrics import Metrics
 Job = tuple[NDArray[np.uint8], Geometry | None, Query]
 
 
+@dataclass(frozen=True, eq=False)
+class Inference:
+    """Result of one image."""
+
+    detections: Detections
+    """Detections."""
+    postprocess_seconds: float
+    """Seconds from the output of the engine to the boxes of its batch."""
+
+
 class LoadedModel:
     """Runs preprocessed images in batches. `unload` waits until no request uses the model."""
 
@@ -34,9 +46,10 @@ class LoadedModel:
         self, package: Package, engine: Engine, batching: BatchingOptions, metrics: Metrics | None = None
     ) -> None:
         self.package, self.engine, self._metrics = package, engine, metrics or Metrics()
+        self._statistics = self._metrics.statistics.of(package.name, package.version)
         self.card = package.card
         self.admission = Admission(engine.workers)
-        self._batcher: Batcher[Job, Detections] = Batcher(
+        self._batcher: Batcher[Job, Inference] = Batcher(
             self._run,
             workers=engine.workers,
             max_batch=engine.max_batch,
@@ -74,7 +87,7 @@ class LoadedModel:
         height, width = image.shape[:2]
         return preprocess(self.card, image, choose_canvas(self.card, (height, width), self.engine.canvases))
 
-    async def detect(self, model_input: ModelInput, query: Query, context: RequestContext) -> BatchResult[Detections]:
+    async def detect(self, model_input: ModelInput, query: Query, context: RequestContext) -> BatchResult[Inference]:
         """Return the detections in image pixels.
 
         Raises:
@@ -87,7 +100,7 @@ class LoadedModel:
 
     async def detect_canvas(
         self, canvas: NDArray[np.uint8], query: Query, context: RequestContext
-    ) -> BatchResult[Detections]:
+    ) -> BatchResult[Inference]:
         """Return the detections in canvas pixels of an RGB canvas (H, W, 3), not clipped.
 
         Raises:
@@ -100,7 +113,7 @@ class LoadedModel:
             raise ImageError(f"images: expected a height x width of {known}; got {size[0]} x {size[1]}")
         return await self._submit((canvas, None, query), context)
 
-    async def _submit(self, job: Job, context: RequestContext) -> BatchResult[Detections]:
+    async def _submit(self, job: Job, context: RequestContext) -> BatchResult[Inference]:
         return await self._batcher.submit(job, context, group=job[0].shape[:2])
 
     @contextmanager
@@ -121,14 +134,21 @@ class LoadedModel:
         await self._batcher.close()
         await asyncio.to_thread(self.engine.close)
 
-    def _run(self, jobs: Sequence[Job]) -> list[Detections]:
+    def _run(self, jobs: Sequence[Job]) -> list[Inference]:
+        started = time.monotonic()
         canvases, geometries, queries = zip(*jobs, strict=True)
-        rows, counts = self.engine.run(make_feeds(canvases, queries))
-        with self._metrics.postprocess_seconds.labels(self.package.name).time():
-            return [
-                postprocess(image_rows, int(count), geometry, query)
-                for image_rows, count, geometry, query in zip(rows, counts, geometries, queries, strict=True)
-            ]
+        feeds = make_feeds(canvases, queries)
+        prepared = time.monotonic()
+        rows, counts = self.engine.run(feeds)
+        finished = time.monotonic()
+        found = [
+            postprocess(image_rows, int(count), geometry, query)
+            for image_rows, count, geometry, query in zip(rows, counts, geometries, queries, strict=True)
+        ]
+        seconds = time.monotonic() - finished
+        self._metrics.postprocess_seconds.labels(self.package.name).observe(seconds)
+        self._statistics.add_batch(len(jobs), prepared - started, finished - prepared, seconds)
+        return [Inference(detections, seconds) for detections in found]
 
 
 def load_verified(

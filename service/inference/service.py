@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TypeVar
+from functools import partial
+from typing import Any, Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,12 +22,13 @@ from model_zoo.contract.package import Package
 from service.inference.admission import Slots
 from service.inference.batcher import BatchResult
 from service.inference.image_pool import ImagePool, ReadPixels
-from service.inference.loaded_model import LoadedModel
+from service.inference.loaded_model import Inference, LoadedModel
 from service.inference.model_store import ModelStore
 from service.inference.request import RequestContext
 from service.inference.shadow import Shadow
 from service.telemetry.metrics import Metrics
 from service.telemetry.request import Batch, current_request
+from service.telemetry.statistics import Times
 
 T = TypeVar("T")
 
@@ -68,6 +70,10 @@ class QueryOptions:
         )
 
 
+# All rows of the graph: the lowest score, and no suppression.
+CANDIDATES: Final = QueryOptions(score=0.0, iou=1.0, distance_weight=0.0, max_detections=2**31, clamp=True)
+
+
 @dataclass(frozen=True, eq=False)
 class ImageResult:
     """Detections on one image, with timing."""
@@ -82,6 +88,13 @@ class ImageResult:
     """Seconds the image waited for inference."""
     infer_seconds: float
     """Seconds of its inference batch."""
+    postprocess_seconds: float
+    """Seconds of these from the output of the engine to boxes."""
+
+    def times(self) -> Times:
+        """Return the times of the stages for statistics."""
+        infer = self.infer_seconds - self.postprocess_seconds
+        return Times(self.queue_seconds, self.decode_seconds, infer, self.postprocess_seconds)
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,8 +124,8 @@ class DetectionService:
         """Number of images that wait to be decoded or drawn."""
         return self._images.waiting
 
-    async def check(self, reference: str | None, query: QueryOptions, context: RequestContext) -> None:
-        """Load the model, and check the query and the expected wait, before the images are received.
+    async def check(self, reference: str | None, query: QueryOptions, context: RequestContext) -> Package:
+        """Load the model and return it. Check the query and the expected wait, before the images are received.
 
         Raises:
             LineageError: the model is unknown or unusable, or the query is out of range.
@@ -123,6 +136,7 @@ class DetectionService:
             query.resolve(model.card)
             _name_model(model.package)
             model.admission.check(1, context)
+            return model.package
 
     async def detect(
         self,
@@ -178,6 +192,20 @@ class DetectionService:
         """
         return await self._detect(self._detect_array, images, reference, queries, context)
 
+    async def list_candidates(
+        self, canvases: Sequence[ReadPixels], reference: str | None, context: RequestContext
+    ) -> DetectResult:
+        """List all rows of the graph above its lowest score, without suppression, for clients that choose among them.
+
+        Each of `canvases` returns a canvas as in `detect_canvases`, and is called in a thread. Candidates do not count as
+        detections in metrics.
+
+        Raises:
+            LineageError, ServiceError: as `detect`.
+        """
+        queries = [CANDIDATES] * len(canvases)
+        return await self._detect(self._list_candidates, canvases, reference, queries, context, counted=False)
+
     async def _detect(
         self,
         detect_one: _DetectOne[T],
@@ -185,22 +213,32 @@ class DetectionService:
         reference: str | None,
         queries: Sequence[QueryOptions],
         context: RequestContext,
+        *,
+        counted: bool = True,
     ) -> DetectResult:
         async with self._store.lease(reference, context) as model:
             resolved = [query.resolve(model.card) for query in queries]
             _name_model(model.package)
-            try:
-                observed = self.shadow.primary() if self.shadow else nullcontext()
-                with model.admission.admit(len(images), context) as slots, observed:
-                    async with asyncio.TaskGroup() as group:
-                        pairs = zip(images, resolved, strict=True)
-                        work = [_release(slots, detect_one(model, image, query, context)) for image, query in pairs]
-                        tasks = [group.create_task(image) for image in work]
-            except ExceptionGroup as errors:
-                raise errors.exceptions[0] from None
-            result = DetectResult(model.package, [task.result() for task in tasks])
-        self._count(result)
+            with self._metrics.statistics.of(model.package.name, model.package.version).request() as times:
+                pairs = zip(images, resolved, strict=True)
+                work = [partial(detect_one, model, image, query, context) for image, query in pairs]
+                result = DetectResult(model.package, await self._gather(model, work, context))
+                times += [image.times() if isinstance(image, ImageResult) else None for image in result.images]
+        self._count(result, counted=counted)
         return result
+
+    async def _gather(
+        self, model: LoadedModel, work: Sequence[Callable[[], Awaitable[ImageResult]]], context: RequestContext
+    ) -> list[ImageResult | ImageError]:
+        """Run the work of all images of a request at the same time."""
+        try:
+            observed = self.shadow.primary() if self.shadow else nullcontext()
+            with model.admission.admit(len(work), context) as slots, observed:
+                async with asyncio.TaskGroup() as group:
+                    tasks = [group.create_task(_release(slots, detect_one())) for detect_one in work]
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        return [task.result() for task in tasks]
 
     async def draw(
         self, image: bytes, detections: Detections, class_names: Sequence[str], context: RequestContext
@@ -258,31 +296,35 @@ class DetectionService:
         decoded = await decoding
         result = await model.detect(decoded.value, query, context)
         self._record(model, decoded, result)
-        decode_seconds = decoded.queue_seconds + decoded.run_seconds
-        size = decoded.value.geometry.image
-        return ImageResult(size, result.value, decode_seconds, result.queue_seconds, result.run_seconds)
+        return _image_result(decoded.value.geometry.image, result, decoded.queue_seconds + decoded.run_seconds)
 
     async def _detect_canvas(
         self, model: LoadedModel, canvas: NDArray[np.uint8], query: pipeline.Query, context: RequestContext
     ) -> ImageResult:
         result = await model.detect_canvas(canvas, query, context)
         self._record(model, None, result)
-        height, width = canvas.shape[:2]
-        return ImageResult((height, width), result.value, 0.0, result.queue_seconds, result.run_seconds)
+        return _image_result((canvas.shape[0], canvas.shape[1]), result, 0.0)
 
-    def _count(self, result: DetectResult) -> None:
-        """Count the detections of an answer by class."""
+    async def _list_candidates(
+        self, model: LoadedModel, read: ReadPixels, query: pipeline.Query, context: RequestContext
+    ) -> ImageResult:
+        decoded = await self._images.prepare(read, np.asarray, context, model.package.name)
+        result = await model.detect_canvas(decoded.value, query, context)
+        self._record(model, decoded, result)
+        size = decoded.value.shape[:2]
+        return _image_result(size, result, decoded.queue_seconds + decoded.run_seconds)
+
+    def _count(self, result: DetectResult, *, counted: bool) -> None:
+        """Count the images of an answer, and their detections by class if these are `counted`."""
         package, found = result.package, [image.detections for image in result.images if isinstance(image, ImageResult)]
-        counts = Counter(int(class_id) for detections in found for class_id in detections.class_ids)
+        counts = Counter(int(class_id) for detections in found if counted for class_id in detections.class_ids)
         for class_id, count in counts.items():
             label = package.card.class_names[class_id]
             self._metrics.detections.labels(package.name, package.version, label).inc(count)
         record = current_request()
         record.images, record.detections = record.images + len(found), record.detections + counts.total()
 
-    def _record(
-        self, model: LoadedModel, decoded: BatchResult[pipeline.ModelInput] | None, result: BatchResult[Detections]
-    ) -> None:
+    def _record(self, model: LoadedModel, decoded: BatchResult[Any] | None, result: BatchResult[Inference]) -> None:
         """Record the stages of an image in the metrics, and its work for the admission of others."""
         decode_share = decoded.run_seconds / self._images.threads if decoded else 0.0
         infer_share = result.run_seconds / (result.batch_size * model.engine.workers)
@@ -295,6 +337,12 @@ class DetectionService:
             self._metrics.stage_seconds.labels(name, stage).observe(seconds)
         if not result.position:
             self._metrics.batch_images.labels(name).observe(result.batch_size)
+
+
+def _image_result(size: Size, result: BatchResult[Inference], decode_seconds: float) -> ImageResult:
+    found = result.value
+    times = (decode_seconds, result.queue_seconds, result.run_seconds, found.postprocess_seconds)
+    return ImageResult(size, found.detections, *times)
 
 
 async def _release(slots: Slots, work: Awaitable[ImageResult]) -> ImageResult | ImageError:

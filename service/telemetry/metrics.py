@@ -20,6 +20,8 @@ from prometheus_client import (
 )
 from prometheus_client.metrics import MetricWrapperBase
 
+from service.telemetry.statistics import Statistics
+
 T = TypeVar("T", bound=MetricWrapperBase)
 PREFIX: Final = "lineage"
 SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -36,6 +38,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self.statistics = Statistics()
         self._by_version: list[MetricWrapperBase] = []
         self._retired: OrderedDict[tuple[str, str], None] = OrderedDict()
         self.requests = self._counter("requests", "Requests", ("protocol", "model", "version", "code"))
@@ -76,6 +79,7 @@ class Metrics:
         self._retired.move_to_end((model, str(version)))
         if len(self._retired) > MAX_RETIRED:
             (name, oldest), _ = self._retired.popitem(last=False)
+            self.statistics.pop((name, oldest), None)
             for instrument in self._by_version:
                 instrument.remove_by_labels({"model": name, "version": oldest})
 

@@ -72,7 +72,7 @@ def test_unload_waits_for_users(publish: Publish) -> None:
             unloading = asyncio.create_task(model.unload())
             query = make_query(package.card, score=0.5)
             result = await model.detect(model.preprocess(flat(9, 3)), query, RequestContext(loop.time() + PATIENCE))
-            assert result.value.boxes[0, :2].tolist() == [9, 3]
+            assert result.value.detections.boxes[0, :2].tolist() == [9, 3]
             assert not unloading.done()
             assert not engine.closed
         await unloading

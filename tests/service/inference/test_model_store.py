@@ -152,7 +152,7 @@ def test_old_version_is_unloaded_after_its_last_lease_ends(
             answer = await model.detect(
                 model.preprocess(flat(9)), make_query(model.card), RequestContext(loop.time() + PATIENCE)
             )
-            assert len(answer.value) == 1
+            assert len(answer.value.detections) == 1
         await store.close()
         assert engines.opened[old].closed
 
