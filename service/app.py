@@ -23,8 +23,14 @@ from service.access.access import Access
 from service.access.keys import Keys
 from service.access.rate_limit import RateLimit
 from service.api import admin, metrics, problems
+from service.api.deepstack import routes as deepstack
+from service.api.doods import routes as doods
 from service.api.errors import RequestError
+from service.api.labelstudio import routes as label_studio
 from service.api.native import detect, health, models, query_errors, shadow
+from service.api.oip import http as oip
+from service.api.openapi import document_protocols
+from service.api.roboflow import routes as roboflow
 from service.api.state_metrics import StateCollector
 from service.inference.allocator import limit_arenas
 from service.inference.batcher import BatchingOptions
@@ -86,9 +92,12 @@ def create_app(settings: Settings, open_engine: OpenEngine = open_engine) -> Fas
         docs_url=None,
         redoc_url=None,
     )
-    for module in (detect, models, health, metrics, admin, shadow, docs, routes):
+    doors = (oip, deepstack, doods, label_studio)
+    last = roboflow  # it has /{name}/{version}
+    for module in (detect, *doors, models, health, metrics, admin, shadow, docs, routes, last):
         app.include_router(module.router)
     app.mount("/playground", routes.files)
+    document_protocols(app)
     for kind in HANDLED_ERRORS:
         app.add_exception_handler(kind, problems.handle)
     app.add_exception_handler(RequestValidationError, query_errors.handle)

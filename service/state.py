@@ -56,3 +56,8 @@ class AppState:
     """Maker of traces, if the setting `tracing` is on."""
     shutdown: Shutdown = field(default_factory=Shutdown)
     """Announcement of the end."""
+
+    def missing(self) -> list[str]:
+        """List what must happen before requests can be answered. Empty if they can."""
+        ending = [self.shutdown.problem] if self.shutdown.problem else []
+        return [*ending, *self.store.missing(), *self.store.engine_problems()]

@@ -68,12 +68,16 @@ class Admin:
 
     def answer(self, name: str, change: str, before: object, after: object) -> Response:
         """Log a change and describe the model after it."""
-        fields = {"key": self.key, "change": change, "before": before, "after": after}
-        LOG.info("admin change", extra={"fields": fields})
+        log_change(self.key, change, before, after)
         store = self.state.store
         known = store.catalog is not None and name in store.catalog.all_names
         model = Model(**describe_model(store, name)) if known else None
         return JSONResponse(Change(change=change, before=before, after=after, model=model).model_dump())
+
+
+def log_change(key: str, change: str, before: object, after: object) -> None:
+    """Log a change by the owner of a key, or by a client without one."""
+    LOG.info("admin change", extra={"fields": {"key": key, "change": change, "before": before, "after": after}})
 
 
 async def read_admin(request: Request) -> Admin:

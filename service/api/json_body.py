@@ -24,7 +24,8 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def documented_body(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return the OpenAPI description of a JSON body."""
+    """Return the OpenAPI description of a JSON body. Definitions inside the schema are inlined."""
+    schema = _inline(schema, schema.get("$defs", {}))
     return {"requestBody": {"required": True, "content": {JSON: {"schema": schema}}}}
 
 
@@ -84,6 +85,15 @@ def parse_model(body: bytes, kind: type[Model], max_values: int = MAX_VALUES) ->
     except ValidationError as error:
         faults = error.errors(include_url=False)[:_MAX_FAULTS]
         raise BadRequest("; ".join(map(_describe, faults))) from None
+
+
+def _inline(schema: Any, definitions: Mapping[str, Any]) -> Any:
+    if isinstance(schema, list):
+        return [_inline(item, definitions) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    schema = definitions[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
+    return {name: _inline(value, definitions) for name, value in schema.items() if name != "$defs"}
 
 
 def _describe(fault: Mapping[str, Any]) -> str:

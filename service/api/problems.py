@@ -11,6 +11,7 @@ import logging
 import math
 from collections.abc import Mapping
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any, Final
 
 from pydantic import BaseModel
@@ -99,18 +100,24 @@ def problem(error: Exception) -> Problem:
     return described.model_copy(update={"errors": error.faults}) if isinstance(error, http.InvalidQuery) else described
 
 
-def respond(error: Exception) -> Response:
-    """Return the response to an exception in the form of the request's protocol.
+def describe(error: Exception) -> Problem:
+    """Describe an exception, record its reason for the current request, and log it if it is unexpected."""
+    described = problem(error)
+    current_request().problem = slug(described.title)
+    if described.status == 500:
+        LOG.error("request failed", exc_info=error)
+    return described
+
+
+def respond(error: Exception, members: Mapping[str, object] = MappingProxyType({})) -> Response:
+    """Return the response to an exception in the form of the request's protocol, with `members` added.
 
     Its reason is recorded, and it is logged if it is unexpected.
     """
-    described = problem(error)
-    current_request().problem = slug(described.title)
+    described = describe(error)
     headers = retry_after(error) if described.status in (429, 503) else getattr(error, "headers", None)
-    if described.status == 500:
-        LOG.error("request failed", exc_info=error)
     protocol = BY_NAME[current_request().protocol]
-    body = described.to_dict() | dict(protocol.error_members(described.detail))
+    body = described.to_dict() | dict(protocol.error_members(described.detail)) | dict(members)
     return Response(json.dumps(body), described.status, headers, protocol.media_type)
 
 

@@ -25,8 +25,7 @@ async def ready(request: Request) -> Response:
     `degraded` is there if something else is served than the repository and the settings ask for.
     """
     state: AppState = request.state.service
-    ending = [state.shutdown.problem] if state.shutdown.problem else []
-    missing = [*ending, *state.store.missing(), *state.store.engine_problems()]
+    missing = state.missing()
     degraded = state.store.degraded()
     if state.access.keys and state.access.keys.problem:
         degraded = [*degraded, "keys: the file cannot be used, and the keys read before are valid; the log says why"]

@@ -40,7 +40,7 @@ class DetectionsView:
     platform = "yolo-lineage"
     output_names: Sequence[str] = ("detections", "count")
 
-    def inputs(self, card: ModelCard, canvases: Sequence[Size]) -> Sequence[TensorSpec]:
+    def inputs(self, _: ModelCard, canvases: Sequence[Size]) -> Sequence[TensorSpec]:
         """Return both forms of images, of which a request has one, and the thresholds."""
         size = canvases[0] if len(canvases) == 1 else (-1, -1)
         return [
@@ -49,7 +49,7 @@ class DetectionsView:
             *(TensorSpec(name, "FP32", (-1,), optional=True) for name in THRESHOLDS.values()),
         ]
 
-    def outputs(self, card: ModelCard) -> Sequence[TensorSpec]:
+    def outputs(self, _: ModelCard) -> Sequence[TensorSpec]:
         """Return the outputs of the graph. A request gets as many rows as its image with the most detections has."""
         return [TensorSpec("detections", "FP32", (-1, -1, 6)), TensorSpec("count", "INT32", (-1,))]
 
@@ -97,7 +97,9 @@ def read_inputs(inputs: Sequence[InputTensor], max_images: int) -> tuple[InputTe
     images = next(iter(given.values()))
     _check_images(images, max_images)
     values = {option: _broadcast(tensor, images.shape[0]) for option, tensor in thresholds.items()}
-    queries = [QueryOptions(**{option: numbers[i] for option, numbers in values.items()}) for i in range(images.shape[0])]
+    queries = [
+        QueryOptions(**{option: numbers[i] for option, numbers in values.items()}) for i in range(images.shape[0])
+    ]
     return images, queries
 
 

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 Parameter = bool | int | float | str
+MAX_ID: Final = 1024  # characters
+# Parameters that are refused, and why.
+UNSUPPORTED: Final[Mapping[str, str]] = {
+    "classification": "there are no class scores to rank; read the output detections",
+    "shared_memory_region": "there is no shared memory; send the tensor in the body",
+}
 
 
 @dataclass(frozen=True)

@@ -35,9 +35,10 @@ async def find_package(state: AppState, model: ServedModel) -> Package:
     store, reference = state.store, model.reference
     if store.catalog is None:
         raise NotReady("; ".join(store.missing()))
-    package = store.serving(reference) or store.catalog.packages.get(reference)
+    if package := store.serving(reference) or store.catalog.packages.get(reference):
+        return package
     with unusable_as_not_ready():
-        return package or await asyncio.to_thread(store.repository.resolve, reference)
+        return await asyncio.to_thread(store.repository.resolve, reference)
 
 
 async def describe_model(state: AppState, model: ServedModel) -> dict[str, Any]:
@@ -91,13 +92,15 @@ async def check_ready(state: AppState, model: ServedModel) -> None:
 
 
 def list_index(state: AppState) -> Iterator[dict[str, str]]:
-    """Yield a row for each view of each version. The default model is first, and views are before native models."""
+    """Yield a row for each view of each version. The default model is first, and views before native models."""
     store, catalog = state.store, state.store.catalog or Catalog()
     default = (store.default.name or "").partition("@")[0]
     rows = [(p.name, p.version, STATES.get(store.state(p)), why_not_ready(store, p)) for p in catalog.packages.values()]
     rows += [(p.name, p.version, None, p.reason) for p in catalog.problems if p.version is not None]
+    rows.sort(key=lambda row: (row[0] != default, bool(row[3]), row[:2]))
     for view in views(state):
-        for name, number, status, reason in sorted(rows, key=lambda row: (row[0] != default, row[:2])):
+        taken = {*catalog.all_names} if view.suffix else ()
+        for name, number, status, reason in (row for row in rows if row[0] + view.suffix not in taken):
             shown = status if status == "LOADING" or not reason else None
             yield {
                 "name": name + view.suffix,
@@ -117,9 +120,7 @@ def why_not_ready(store: ModelStore, package: Package) -> str:
     return f"{package.reference} {reasons.get(store.state(package), 'is not loaded; a load or a request loads it')}"
 
 
-def _tensors(
-    store: ModelStore, model: ServedModel, package: Package
-) -> tuple[list[TensorSpec], list[TensorSpec]]:
+def _tensors(store: ModelStore, model: ServedModel, package: Package) -> tuple[list[TensorSpec], list[TensorSpec]]:
     loaded, card = store.loaded.get(package), package.card
     canvases = loaded.engine.canvases if loaded else [card.input_size]
     return [*model.view.inputs(card, canvases)], [*model.view.outputs(card)]

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from model_zoo.contract.package import Package
 from service.api.oip.detections_view import DETECTIONS
 from service.api.oip.view import View
+from service.api.oip.views import PROGRAM_VIEWS
 from service.inference.catalog import Catalog
-from service.inference.model_store import ModelStore
 from service.settings import split_list
 from service.state import AppState
-
-VIEWS: dict[str, View] = {}  # by the name in the setting `views`
 
 
 @dataclass(frozen=True)
@@ -37,7 +33,8 @@ class ServedModel:
 
 def views(state: AppState) -> list[View]:
     """List the views in use, in the order of the index."""
-    return [*(VIEWS[name] for name in split_list(state.settings.views or "")), DETECTIONS]
+    chosen = split_list(state.settings.views or "")
+    return [*(view for name, view in PROGRAM_VIEWS.items() if name in chosen), DETECTIONS]
 
 
 def find_model(state: AppState, name: str, version: str = "") -> ServedModel:
@@ -45,6 +42,6 @@ def find_model(state: AppState, name: str, version: str = "") -> ServedModel:
     names = (state.store.catalog or Catalog()).all_names
     for view in views(state):
         model = name.removesuffix(view.suffix)
-        if view.suffix and name != model and name not in names:
+        if view.suffix and model not in ("", name) and name not in names:
             return ServedModel(name, version, model, view)
     return ServedModel(name, version, name, DETECTIONS)

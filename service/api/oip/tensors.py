@@ -38,9 +38,9 @@ def check_shape(name: str, shape: object) -> tuple[int, ...]:
     Raises:
         BadRequest: it is not a list of a few positive integers.
     """
-    if isinstance(shape, Sequence) and not isinstance(shape, str) and 0 < len(shape) <= MAX_DIMENSIONS:
-        if all(type(side) is int and 0 < side <= _MAX_DIMENSION for side in shape):
-            return tuple(shape)
+    sides = shape if isinstance(shape, list | tuple) else ()
+    if 0 < len(sides) <= MAX_DIMENSIONS and all(type(side) is int and 0 < side <= _MAX_DIMENSION for side in sides):
+        return tuple(sides)
     expected = f"expected a shape of 1 to {MAX_DIMENSIONS} positive integers"
     raise BadRequest(f"input {shorten(name)}: {expected}; got {shorten(shape)}")
 
@@ -109,7 +109,9 @@ def _split(name: str, count: int, data: memoryview) -> list[bytes]:
     elements, begin = [], 0
     for index in range(count):
         if len(data) - begin < 4:
-            raise BadRequest(f"input {name!r}: expected {count:,} elements, as its shape has; the data ends at {index:,}")
+            raise BadRequest(
+                f"input {name!r}: expected {count:,} elements, as its shape has; the data ends at {index:,}"
+            )
         (length,) = struct.unpack_from("<I", data, begin)
         begin += 4
         if length > len(data) - begin:

@@ -25,13 +25,13 @@ class View(Protocol):
     output_names: Sequence[str]
     """Names of the outputs."""
 
-    def inputs(self, card: ModelCard, canvases: Sequence[Size]) -> Sequence[TensorSpec]:
+    def inputs(self, card: ModelCard, canvases: Sequence[Size], /) -> Sequence[TensorSpec]:
         """Return the inputs of a model. `canvases` are the ready ones of a loaded model, else the card's own."""
 
-    def outputs(self, card: ModelCard) -> Sequence[TensorSpec]:
+    def outputs(self, card: ModelCard, /) -> Sequence[TensorSpec]:
         """Return the outputs of a model."""
 
-    def parameters(self, card: ModelCard) -> Mapping[str, str]:
+    def parameters(self, card: ModelCard, /) -> Mapping[str, str]:
         """Return the parameters in the configuration of a model."""
 
     async def run(
