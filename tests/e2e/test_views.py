@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from model_zoo.contract.images import decode_image
+from tests.conftest import ROOT
 from tests.e2e.server import Server
 from tests.e2e.view_programs import DetectPy, Ultralytics
 from tests.service.conftest import SAMPLES
@@ -20,6 +21,7 @@ pytest.importorskip("tritonclient", reason="the programs use tritonclient")
 
 GRPC = re.compile(r"listening on grpc://127\.0\.0\.1:(\d+)")
 VIEWS = "yolov5,ultralytics"
+DOCUMENT = (ROOT / "docs" / "clients.md").read_text()
 BOTH_WAYS = [*itertools.product(("yolov5", "ultralytics"), ("http", "grpc"))]
 Rows = NDArray[np.float32]
 Find = Callable[[NDArray[np.uint8], float, float], Rows]
@@ -75,6 +77,9 @@ def check_equal(rows: Rows, expected: Rows) -> None:
 @pytest.mark.parametrize(("name", "scheme"), [("yolov5", "http"), ("ultralytics", "grpc")])
 def test_a_program_finds_what_detect_finds(server: Server, name: str, scheme: str) -> None:
     file = SAMPLES / "wizard.jpg"
+    assert f"{scheme}://127.0.0.1:8" in DOCUMENT
+    assert f"--views {name}" in DOCUMENT
+    assert "/ui-elements.ultralytics" in DOCUMENT
     find = program(server, name, scheme, "ui-elements")
     expected = detect(server, file, 0.25, 0.45)
     assert len(expected) > 5

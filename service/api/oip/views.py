@@ -44,7 +44,7 @@ class ProgramView:
     output_names: Sequence[str] = (OUTPUT,)
     """Names of the outputs."""
 
-    def inputs(self, card: ModelCard, canvases: Sequence[Size]) -> Sequence[TensorSpec]:  # noqa: ARG002 - one size
+    def inputs(self, card: ModelCard, _canvases: Sequence[Size]) -> Sequence[TensorSpec]:
         """Return the input in the size that the programs letterbox images to."""
         return [TensorSpec(INPUT, "FP32", (self.batch, 3, *card.input_size))]
 

@@ -59,7 +59,7 @@ def tensors(document: dict[str, Any], part: str) -> list[tuple[str, list[int]]]:
     return [(tensor["datatype"], tensor["shape"]) for tensor in document[part]]
 
 
-# A canvas of one color, and its box as the graph answers at an IoU threshold of 1 and a distance weight of 0: center x,
+# A canvas of one color. Its box at an IoU threshold of 1 and a distance weight of 0, as center x,
 # center y, width, height.
 COLOR = (204, 51, 102)
 BOX = ((204 + 214) / 16, (51 + 72) / 16, 10 / 8, 21 / 8)
