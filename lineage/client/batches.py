@@ -1,0 +1,95 @@
+"""Work on batches of images at the same time, and yield the results in order.
+
+At most `concurrency` batches are in memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections import deque
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Sequence,
+)
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def check_batches(batch_size: int, concurrency: int) -> None:
+    """Check the sizes.
+
+    Raises:
+        ValueError: One is less than 1.
+    """
+    if batch_size < 1 or concurrency < 1:
+        raise ValueError(f"expected batch_size and concurrency of at least 1; got {batch_size!r} and {concurrency!r}")
+
+
+def map_batches(
+    work: Callable[[list[T]], Sequence[R]], items: Iterable[T], batch_size: int, concurrency: int
+) -> Iterator[R]:
+    """Yield the results of `work` on batches of items, in the order of the items."""
+    iterator, pending = iter(items), deque[Future[Sequence[R]]]()
+    with ThreadPoolExecutor(concurrency, "lineage-client") as threads:
+        try:
+            while batch := list(itertools.islice(iterator, batch_size)):
+                pending.append(threads.submit(work, batch))
+                if len(pending) == concurrency:
+                    yield from pending.popleft().result()
+            while pending:
+                yield from pending.popleft().result()
+        finally:
+            threads.shutdown(wait=False, cancel_futures=True)
+
+
+async def map_batches_async(
+    work: Callable[[list[T]], Awaitable[Sequence[R]]],
+    items: Iterable[T] | AsyncIterable[T],
+    batch_size: int,
+    concurrency: int,
+) -> AsyncGenerator[R]:
+    """Yield the results of `work` on batches of items, in the order of the items."""
+    pending = deque[asyncio.Future[Sequence[R]]]()
+    try:
+        async for batch in _batches(items, batch_size):
+            pending.append(asyncio.ensure_future(work(batch)))
+            if len(pending) == concurrency:
+                for result in await pending.popleft():
+                    yield result
+        while pending:
+            for result in await pending.popleft():
+                yield result
+    finally:
+        for task in pending:
+            task.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
+
+
+async def _batches(items: Iterable[T] | AsyncIterable[T], size: int) -> AsyncIterator[list[T]]:
+    batch = list[T]()
+    async for item in _iterate(items):
+        batch.append(item)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+async def _iterate(items: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:
+    if isinstance(items, AsyncIterable):
+        async for item in items:
+            yield item
+    else:
+        for item in items:
+            yield item

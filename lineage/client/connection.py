@@ -1,0 +1,87 @@
+"""Use of httpx2 by both clients: addresses, headers, requests, failures."""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import ssl
+from collections.abc import Iterator
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import httpx2
+
+from lineage.client.calls import Send
+from lineage.client.errors import ClientError, DeadlineExceeded, TLSError, Unavailable
+
+TIMEOUT_HEADER: Final = "X-Request-Timeout"
+MAX_MARGIN: Final = 0.5  # seconds for the answer to arrive
+
+
+def check_url(url: str) -> str:
+    """Return the address of a server with a slash at its end.
+
+    Raises:
+        ValueError: It is no address of a server.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError(f"url: expected an address such as http://localhost:8000 or https://host/path; got {url!r}")
+    return url.rstrip("/") + "/"
+
+
+def client_options(url: str, api_key: str | None, options: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of the httpx2 client. `options` are those of the caller."""
+    headers = {"User-Agent": user_agent(), "Accept-Encoding": "identity"}
+    if api_key is not None:
+        if not api_key.isascii() or not api_key.isprintable() or not api_key.strip():
+            raise ValueError("api_key: expected printable ASCII characters")
+        headers["Authorization"] = f"Bearer {api_key}"
+    return {**options, "base_url": check_url(url), "headers": headers | dict(options.get("headers", {}))}
+
+
+@functools.cache
+def user_agent() -> str:
+    """Return name and version of the client."""
+    try:
+        return f"yolo-lineage/{importlib.metadata.version('yolo-lineage')}"
+    except importlib.metadata.PackageNotFoundError:  # run from a checkout
+        return "yolo-lineage"
+
+
+def build(client: httpx2.Client | httpx2.AsyncClient, step: Send) -> httpx2.Request:
+    """Return the request of a step. It asks the server for an answer shortly before the time is over."""
+    call = step.call
+    server_seconds = step.seconds - min(MAX_MARGIN, step.seconds / 10)
+    return client.build_request(
+        call.method,
+        call.path,
+        params=list(call.params),
+        headers={TIMEOUT_HEADER: f"{max(server_seconds, 0.001):.3f}", **call.headers},
+        content=call.content,
+        files=[("file", (name, data, "application/octet-stream")) for name, data in call.files] or None,
+        timeout=max(step.seconds, 0.001),
+    )
+
+
+def failure(error: Exception, request: httpx2.Request, step: Send) -> ClientError:
+    """Return the error of the client for one of httpx2, after a step that was not answered."""
+    failed = _failure(error, str(request.url.copy_with(query=None)), step.seconds)
+    failed.__cause__ = error
+    return failed
+
+
+def _failure(error: Exception, url: str, seconds: float) -> ClientError:
+    if isinstance(error, httpx2.TimeoutException | TimeoutError):
+        return DeadlineExceeded(f"no answer from {url} within {seconds:.3g} s")
+    if any(isinstance(cause, ssl.SSLError) for cause in _causes(error)):
+        return TLSError(f"no secure connection to {url}: {error}")
+    if isinstance(error, httpx2.NetworkError | httpx2.RemoteProtocolError):
+        return Unavailable(f"no answer from {url}: {error or type(error).__name__}")
+    return ClientError(f"the request to {url} failed: {error or type(error).__name__}")
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error:
+        yield error
+        error = error.__cause__ or error.__context__

@@ -1,0 +1,68 @@
+"""Results in the forms of other libraries."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from lineage.client.results import ImageResult
+from model_zoo.contract.detections import Detections
+
+BOXES = np.array([[1.5, 2, 30.25, 40], [0, 0, 10, 10]], np.float32)
+FOUND = Detections(BOXES, np.array([0.875, 0.5], np.float32), np.array([1, 0]))
+RESULT = ImageResult((48, 64), FOUND, ["green", "red"], "toy@1", "a.png")
+NOTHING = Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64))
+EMPTY = ImageResult((48, 64), NOTHING, [], "toy@1")
+
+
+def test_dict_has_the_form_of_the_service() -> None:
+    assert len(RESULT) == 2
+    assert json.loads(json.dumps(RESULT.to_dict())) == {
+        "model": "toy@1",
+        "file": "a.png",
+        "image": {"width": 64, "height": 48},
+        "detections": [
+            {"box": [1.5, 2.0, 30.25, 40.0], "score": 0.875, "class_id": 1, "label": "green"},
+            {"box": [0.0, 0.0, 10.0, 10.0], "score": 0.5, "class_id": 0, "label": "red"},
+        ],
+    }
+    assert [detection["label"] for detection in RESULT] == ["green", "red"]
+    assert EMPTY.to_dict()["detections"] == []
+
+
+def test_coco_has_boxes_as_width_and_height() -> None:
+    first, _ = RESULT.to_coco(7)
+    assert first == {"image_id": 7, "category_id": 1, "bbox": [1.5, 2.0, 28.75, 38.0], "score": 0.875}
+    assert [entry["category_id"] for entry in RESULT.to_coco(7, {0: 18, 1: 44})] == [44, 18]
+    assert EMPTY.to_coco(7) == []
+
+
+@pytest.mark.slow  # supervision takes long to import
+def test_supervision_has_class_names() -> None:
+    pytest.importorskip("supervision", reason="needs supervision")
+    found = RESULT.to_supervision()
+    assert np.array_equal(found.xyxy, BOXES)
+    assert found.confidence.tolist() == [0.875, 0.5]
+    assert found.class_id.tolist() == [1, 0]
+    assert found["class_name"].tolist() == ["green", "red"]
+    assert found[found["class_name"] == "red"].xyxy.tolist() == [[0, 0, 10, 10]]
+    assert len(EMPTY.to_supervision()) == 0
+
+
+@pytest.mark.slow  # so does pandas
+def test_pandas_has_a_row_for_each_detection() -> None:
+    pandas = pytest.importorskip("pandas", reason="needs pandas")
+    frame = RESULT.to_pandas()
+    assert list(frame.columns) == ["file", "x1", "y1", "x2", "y2", "score", "class_id", "label"]
+    assert frame.iloc[0].tolist() == ["a.png", 1.5, 2.0, 30.25, 40.0, 0.875, 1, "green"]
+    assert len(pandas.concat([frame, EMPTY.to_pandas()])) == 2
+
+
+@pytest.mark.parametrize("package", ["supervision", "pandas"])
+def test_missing_package_is_explained(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ModuleNotFoundError, match=f"to_{package} needs {package}; run: pip install {package}"):
+        getattr(RESULT, f"to_{package}")()
