@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from model_zoo.contract.errors import ImageError, PackageNotFound, QueryError
 from model_zoo.contract.package import Package
@@ -196,6 +199,29 @@ def test_arrays_are_answered_as_image_files_are(repository: Repository, publish:
         assert isinstance(file, ImageResult)
         assert isinstance(array, ImageResult)
         assert (array.size, array.detections.boxes.tolist()) == (file.size, file.detections.boxes.tolist())
+        assert isinstance(bad, ImageError)
+
+    run(test)
+
+
+def test_candidates_reach_down_to_the_lowest_score_of_the_model(repository: Repository, publish: Publish) -> None:
+    publish()
+
+    async def test() -> None:
+        canvas, threads = flat(7, 8), []
+
+        def read() -> NDArray[np.uint8]:
+            threads.append(threading.current_thread())
+            return canvas
+
+        async with running(repository) as service:
+            (found,) = (await service.list_candidates([read], None, later())).images
+            (bad,) = (await service.list_candidates([lambda: canvas[:32]], None, later())).images
+        assert isinstance(found, ImageResult)
+        assert found.size == (64, 64)
+        assert found.detections.scores.tolist() == [np.float32(toy_card().thresholds.score_floor)]
+        assert found.detections.boxes[0, :2].tolist() == [7, 8]
+        assert threads != [threading.main_thread()]
         assert isinstance(bad, ImageError)
 
     run(test)
