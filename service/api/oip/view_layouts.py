@@ -30,7 +30,8 @@ def to_canvas(pixels: Array) -> NDArray[np.uint8]:
     Rounding undoes a client's division by 255 exactly. Clients may send uninitialized memory to warm up: values out of
     range become some color, and so do NaN and infinity.
     """
-    return np.asarray(cv2.merge([cv2.multiply(plane, 255.0, dtype=cv2.CV_8U) for plane in pixels]), np.uint8)
+    planes = [cv2.multiply(plane, 255.0, dtype=cv2.CV_8U) for plane in pixels]  # type: ignore[call-overload]  # scalars too
+    return np.asarray(cv2.merge(planes), np.uint8)
 
 
 def row_count(card: ModelCard) -> int:
