@@ -215,13 +215,6 @@ class Settings(BaseSettings):
                 raise ValueError(f"expected addresses such as http://labels.example:8080; {origin!r} is none")
         return ",".join(origins) or None
 
-    @field_validator("label_studio_token")
-    @classmethod
-    def _is_file(cls, path: Path | None) -> Path | None:
-        if path and not path.is_file():
-            raise ValueError("expected a file that exists")
-        return path
-
     @model_validator(mode="after")
     def _token_belongs_to_label_studio(self) -> Self:
         if self.label_studio_token and not self.label_studio_url:

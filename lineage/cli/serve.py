@@ -21,5 +21,7 @@ def serve(settings: Annotated[Settings, option(name="")] = FROM_ENVIRONMENT) -> 
 
     if settings.repository and settings.repository.is_file():
         raise LineageError(f"--repository: expected a folder; {settings.repository} is a file")
+    if settings.label_studio_token and not settings.label_studio_token.is_file():
+        raise LineageError(f"--label-studio-token: expected a file; {settings.label_studio_token} does not exist")
     run_server(settings)
     return 0

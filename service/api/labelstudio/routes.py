@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, Field
 from starlette.responses import JSONResponse, Response
 
 from model_zoo.contract.errors import ImageError
@@ -18,9 +17,10 @@ from model_zoo.contract.typed_json import shorten
 from service.api.body import receive
 from service.api.context import read_context
 from service.api.detection import cancel_on_disconnect, detect_images
-from service.api.json_body import parse_model, receive_json
+from service.api.json_body import documented_body, parse_model, receive_json
 from service.api.labelstudio.images import ImageSource
 from service.api.labelstudio.label_config import Control, find_control
+from service.api.labelstudio.schemas import PredictAnswer, PredictRequest, SetupAnswer, SetupRequest, Status, Versions
 from service.inference.memory import Reservation
 from service.inference.request import RequestContext
 from service.inference.service import ImageResult, QueryOptions
@@ -35,29 +35,17 @@ TASKS_AT_ONCE: Final = 8  # their images are in memory together
 router = APIRouter(prefix="/label-studio", tags=["label-studio"])
 
 
-class SetupRequest(BaseModel):
-    """A project that connects. Other members are ignored."""
-
-    schema_: str | None = Field(default=None, alias="schema")
-    """The labeling configuration."""
-
-
-class PredictRequest(BaseModel):
-    """Tasks to detect objects in. Other members are ignored."""
-
-    tasks: list[dict[str, Any]] = []
-    """The tasks, with their `data`."""
-    label_config: str | None = None
-    """The labeling configuration of the project."""
-
-
-@router.get("/health")
+@router.get("/health", responses={200: {"model": Status}})
 async def health() -> Response:
     """Report that the server runs."""
     return JSONResponse({"status": "UP"})
 
 
-@router.post("/setup")
+@router.post(
+    "/setup",
+    openapi_extra=documented_body(SetupRequest.model_json_schema()),
+    responses={200: {"model": SetupAnswer}},
+)
 async def setup(request: Request) -> Response:
     """Connect a project, and return the model that answers."""
     state: AppState = request.state.service
@@ -69,14 +57,14 @@ async def setup(request: Request) -> Response:
     return JSONResponse({"model_version": package.reference})
 
 
-@router.get("/versions")
+@router.get("/versions", responses={200: {"model": Versions}})
 async def versions(request: Request) -> Response:
     """List the versions of all models."""
     state: AppState = request.state.service
     return JSONResponse({"versions": list(state.store.catalog.packages if state.store.catalog else ())})
 
 
-@router.post("/webhook")
+@router.post("/webhook", openapi_extra=documented_body({"type": "object"}), responses={200: {"model": Status}})
 async def webhook(request: Request) -> Response:
     """Accept an event. Nothing is trained here."""
     state: AppState = request.state.service
@@ -86,7 +74,11 @@ async def webhook(request: Request) -> Response:
     return JSONResponse({"status": "ok"})
 
 
-@router.post("/predict")
+@router.post(
+    "/predict",
+    openapi_extra=documented_body(PredictRequest.model_json_schema()),
+    responses={200: {"model": PredictAnswer}},
+)
 async def predict(request: Request) -> Response:
     """Detect objects in the images of tasks. The result of a task whose image cannot be used is empty."""
     state: AppState = request.state.service

@@ -116,14 +116,14 @@ async def infer(request: Request) -> Response:
     return JSONResponse(answers if isinstance(asked.image, list) else answers[0])
 
 
-@router.post("/{project}/{version:version}", openapi_extra=HOSTED, responses={200: {"model": InferAnswer}})
-async def infer_hosted(request: Request, project: str, version: int) -> Response:
+@router.post("/{name}/{version:version}", openapi_extra=HOSTED, responses={200: {"model": InferAnswer}})
+async def infer_hosted(request: Request, name: str, version: int) -> Response:
     """Detect objects in one image, sent as base64 text, as the hosted service does.
 
     `confidence` and `overlap` are from 0 to 1. Numbers from 1 are per cent, as old programs send them.
     """
     state: AppState = request.state.service
-    context, reference = read_context(request, state.settings.timeout), f"{project}@{version}"
+    context, reference = read_context(request, state.settings.timeout), f"{name}@{version}"
     options = make_options(_fraction(request, "confidence"), _fraction(request, "overlap"))
     await state.detection.check(reference, options, context)
     with state.memory.reserve(context.client) as memory:
