@@ -19,6 +19,7 @@ code, pre { font: 14px/1.4 ui-monospace, monospace; background: #f3f3f1; border-
 pre { padding: .8rem; overflow-x: auto } table { border-collapse: collapse }
 td, th { text-align: left; vertical-align: top; padding: .2rem 1rem .2rem 0 }
 h2 { margin-top: 2.5rem; border-top: 1px solid #ddd; padding-top: 1rem } b { color: #00695c }
+h3 { margin-top: 2rem }
 """
 POLICY: Final = {
     "Content-Security-Policy": "default-src 'none'; "
@@ -33,8 +34,9 @@ PAGE: Final = """<!doctype html>
 <pre>curl -F file=@photo.jpg '{base}detect?score=0.4'
 curl -F file=@photo.jpg -H 'Accept: image/jpeg' '{base}detect' -o drawn.jpg</pre>
 <p>Machine-readable: <a href="openapi.json">openapi.json</a>. Errors are <code>application/problem+json</code>
-(RFC 9457).</p>
-{operations}
+(RFC 9457). Other protocols read them as <code>application/json</code>, with the members of their clients.</p>
+<p>{contents}</p>
+{sections}
 <h2>Schemas</h2>{schemas}
 </html>
 """
@@ -44,16 +46,25 @@ curl -F file=@photo.jpg -H 'Accept: image/jpeg' '{base}detect' -o drawn.jpg</pre
 async def page(request: Request) -> HTMLResponse:
     """Return a page of all operations with their parameters, and all schemas."""
     openapi: dict[str, Any] = request.app.openapi()
-    operations = "".join(
-        _operation(method, path, operation)
-        for path, methods in openapi["paths"].items()
-        for method, operation in methods.items()
-    )
+    sections = "".join(_section(tag, openapi["paths"]) for tag in openapi["tags"])
+    contents = " · ".join(f"<a href='#{name}'>{name}</a>" for name in (escape(tag["name"]) for tag in openapi["tags"]))
     schemas = "".join(_schema(name, schema) for name, schema in openapi["components"]["schemas"].items())
     info = {name: escape(value) for name, value in openapi["info"].items()}
     base = escape(str(request.base_url))
-    text = PAGE.format(**info, style=STYLE, base=base, operations=operations, schemas=schemas)
+    text = PAGE.format(**info, style=STYLE, base=base, contents=contents, sections=sections, schemas=schemas)
     return HTMLResponse(text, headers=POLICY)
+
+
+def _section(tag: dict[str, str], paths: dict[str, Any]) -> str:
+    """Return a heading, a description and the operations of one tag."""
+    operations = "".join(
+        _operation(method, path, operation)
+        for path, methods in paths.items()
+        for method, operation in methods.items()
+        if operation["tags"] == [tag["name"]]
+    )
+    name = escape(tag["name"])
+    return f"<h2 id='{name}'>{name}</h2><p>{escape(tag['description'])}</p>{operations}"
 
 
 def _operation(method: str, path: str, operation: dict[str, Any]) -> str:
@@ -63,7 +74,7 @@ def _operation(method: str, path: str, operation: dict[str, Any]) -> str:
     )
     text = escape(operation.get("description", "")).replace("\n\n", "<p>")
     statuses = ", ".join(f"<code>{escape(status)}</code>" for status in operation["responses"])
-    return f"<h2><b>{method.upper()}</b> {escape(path)}</h2><p>{text}<table>{rows}</table><p>Responses: {statuses}"
+    return f"<h3><b>{method.upper()}</b> {escape(path)}</h3><p>{text}<table>{rows}</table><p>Responses: {statuses}"
 
 
 def _schema(name: str, schema: dict[str, Any]) -> str:

@@ -23,7 +23,7 @@ from service.state import AppState
 
 JSON, JPEG = "application/json", "image/jpeg"
 
-router = APIRouter()
+router = APIRouter(tags=["native"])
 
 REQUEST_BODY: Final = {
     "requestBody": {

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from starlette.testclient import TestClient
 
+from service.api.protocols import BY_NAME, OTHER
+
 
 def test_docs_load_nothing_from_other_hosts(client: TestClient) -> None:
     response = client.get("/docs")
@@ -20,12 +22,26 @@ def test_openapi_describes_every_route(client: TestClient) -> None:
     assert "multipart/form-data" in described["paths"]["/detect"]["post"]["requestBody"]["content"]
 
 
+def test_tags_head_their_operations(client: TestClient) -> None:
+    page, described = client.get("/docs").text, client.get("/openapi.json").json()
+    for tag in described["tags"]:
+        section = page.split(f"<h2 id='{tag['name']}'>", 1)[1].split("<h2", 1)[0]
+        paths = [
+            path
+            for path, methods in described["paths"].items()
+            for op in methods.values()
+            if op["tags"] == [tag["name"]]
+        ]
+        assert section.count("<h3>") == len(paths) > 0
+        assert all(f"</b> {path}</h3>" in section for path in paths)
+
+
 def test_problems_are_documented_with_their_media_type(client: TestClient) -> None:
     described = client.get("/openapi.json").json()
     assert "Problem" in described["components"]["schemas"]
     for methods in described["paths"].values():
         for operation in methods.values():
+            media_type = BY_NAME.get(operation["tags"][0], OTHER).media_type
             for status, response in operation["responses"].items():
-                if status.startswith("2") or "Health" in str(response):
-                    continue
-                assert list(response["content"]) == ["application/problem+json"], (operation["operationId"], status)
+                if not status.startswith("2") and "Health" not in str(response):
+                    assert list(response["content"]) == [media_type], (operation["operationId"], status)
