@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,10 +21,13 @@ from model_zoo.weights.importers.darknet.file_sizes import file_size
 from tests.conftest import ROOT
 from tests.model_zoo.weights.importers import originals, test_yolov6, test_yolov7, test_yolox
 from tests.model_zoo.weights.importers.darknet.weights_files import VERSION_2, write
+from tests.service.app_client import png
+from tests.service.deploy.wire import listening
 from tests.tiny_onnx import toy_card, toy_onnx
 from tests.training.data.tiny_datasets import make_coco
 from tests.training.write_data import write_data
 
+SERVER = "localhost:8000"
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "examples").rglob("*.md"))]
 BLOCK = re.compile(r"(?:^<!-- not run: (.+) -->\n)?^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 CFG = """[net]
@@ -92,6 +95,7 @@ FILES: dict[str, Callable[[Path], object]] = {
     '"bccd"': lambda folder: make_coco(folder / "bccd"),
     '"data/bccd"': lambda folder: write_data(folder / "data" / "bccd"),
     '"custom.weights"': save_custom,
+    '"photo.jpg"': lambda folder: (folder / "photo.jpg").write_bytes(png(np.zeros((48, 64, 3), np.uint8))),
     '"yolov5n.pt"': lambda f: save_checkpoint(f / "yolov5n.pt", originals.original_state(build("yolov5n"))),
     '"yolov6n.pt"': lambda f: save_checkpoint(f / "yolov6n.pt", test_yolov6.original_state(build("yolov6n"))),
     '"yolov7-tiny.pt"': lambda f: save_checkpoint(
@@ -103,31 +107,45 @@ FILES: dict[str, Callable[[Path], object]] = {
         for variant in ("yolov1-tiny", "yolov2-tiny-voc", "yolov3-tiny", "yolov4-tiny")
     },
 }
+ONE_PROCESS = ("docs/models/", "docs/python-client.md")
 MAX_NOT_RUN = 3
 RUN_EACH = "import runpy, sys; [runpy.run_path(name, run_name='__main__') for name in sys.argv[1:]]"
 
 
 def groups() -> list[Any]:
-    """Return lists of blocks for one process each: one block, or all blocks of `docs/models`, which import torch."""
+    """Return lists of blocks for one process each: one block, or all of a place that takes long to import."""
     found = [snippet for snippet in snippets() if not snippet.reason]
-    families = [snippet for snippet in found if snippet.place.startswith("docs/models/")]
-    params = [pytest.param(families, id="docs/models")]
+    params = []
+    for place in ONE_PROCESS:
+        params.append(pytest.param([s for s in found if s.place.startswith(place)], id=place.rstrip("/")))
     for snippet in found:
-        if snippet not in families:
+        if not snippet.place.startswith(ONE_PROCESS):
             marks = [pytest.mark.slow] if "train(" in snippet.source else []
             params.append(pytest.param([snippet], id=snippet.place, marks=marks))
     return params
 
 
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a server, for blocks that use SERVER."""
+    folder = tmp_path_factory.mktemp("server")
+    publish(folder)
+    with listening(Repository(folder / "models")) as port:
+        yield f"localhost:{port}"
+
+
 @pytest.mark.parametrize("blocks", groups())
-def test_blocks_run_as_pasted(blocks: list[Snippet], tmp_path: Path) -> None:
+def test_blocks_run_as_pasted(blocks: list[Snippet], tmp_path: Path, request: pytest.FixtureRequest) -> None:
     names = []
     for snippet in blocks:
         for text, make in FILES.items():
             if text in snippet.source:
                 make(tmp_path)
         names.append(f"{re.sub(r'[^0-9a-z]', '_', snippet.place)}.py")
-        (tmp_path / names[-1]).write_text(snippet.source, encoding="utf-8")
+        source = snippet.source
+        if SERVER in source:
+            source = source.replace(SERVER, request.getfixturevalue("server"))
+        (tmp_path / names[-1]).write_text(source, encoding="utf-8")
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, *(names if len(names) == 1 else ["-c", RUN_EACH, *names])]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
