@@ -35,6 +35,8 @@ ERRORS: Final = {
 }
 _UNUSED: Final = ("HTTPValidationError", "ValidationError")  # FastAPI's own errors of parameters
 
+_TYPES: Final = {bool: "boolean", int: "integer", float: "number", str: "string", type(None): "null"}
+
 Document = dict[str, Any]
 
 
@@ -99,7 +101,19 @@ def _add_protocols(document: Document) -> None:
 def _add_examples(operation: Document, address: str) -> None:
     for content, examples in ((operation.get("requestBody"), BODIES), (operation["responses"].get("200"), ANSWERS)):
         if content and address in examples:
-            content["content"][JSON]["example"] = examples[address]
+            described = content["content"][JSON]
+            described["example"] = examples[address]
+            described["schema"] = described.get("schema") or schema_of(examples[address])
+
+
+def schema_of(example: object) -> Document:
+    """Return the schema of an example. All its members are required."""
+    if isinstance(example, dict):
+        properties = {name: schema_of(value) for name, value in example.items()}
+        return {"type": "object", "required": list(example), "properties": properties}
+    if isinstance(example, list):
+        return {"type": "array", "items": schema_of(example[0]) if example else {}}
+    return {"type": _TYPES[type(example)]}
 
 
 def _add_errors(responses: Document, schema: Document, media_type: str) -> None:

@@ -20,7 +20,7 @@ from service.api.detection import cancel_on_disconnect, detect_images
 from service.api.json_body import documented_body, parse_model, receive_json
 from service.api.labelstudio.images import ImageSource
 from service.api.labelstudio.label_config import Control, find_control
-from service.api.labelstudio.schemas import PredictAnswer, PredictRequest, SetupAnswer, SetupRequest, Status, Versions
+from service.api.labelstudio.schemas import PredictRequest, SetupRequest
 from service.inference.memory import Reservation
 from service.inference.request import RequestContext
 from service.inference.service import ImageResult, QueryOptions
@@ -35,7 +35,7 @@ TASKS_AT_ONCE: Final = 8  # their images are in memory together
 router = APIRouter(prefix="/label-studio", tags=["label-studio"])
 
 
-@router.get("/health", responses={200: {"model": Status}})
+@router.get("/health")
 async def health() -> Response:
     """Report that the server runs."""
     return JSONResponse({"status": "UP"})
@@ -44,7 +44,6 @@ async def health() -> Response:
 @router.post(
     "/setup",
     openapi_extra=documented_body(SetupRequest.model_json_schema()),
-    responses={200: {"model": SetupAnswer}},
 )
 async def setup(request: Request) -> Response:
     """Connect a project, and return the model that answers."""
@@ -57,14 +56,14 @@ async def setup(request: Request) -> Response:
     return JSONResponse({"model_version": package.reference})
 
 
-@router.get("/versions", responses={200: {"model": Versions}})
+@router.get("/versions")
 async def versions(request: Request) -> Response:
     """List the versions of all models."""
     state: AppState = request.state.service
     return JSONResponse({"versions": list(state.store.catalog.packages if state.store.catalog else ())})
 
 
-@router.post("/webhook", openapi_extra=documented_body({"type": "object"}), responses={200: {"model": Status}})
+@router.post("/webhook", openapi_extra=documented_body({"type": "object"}))
 async def webhook(request: Request) -> Response:
     """Accept an event. Nothing is trained here."""
     state: AppState = request.state.service
@@ -77,7 +76,6 @@ async def webhook(request: Request) -> Response:
 @router.post(
     "/predict",
     openapi_extra=documented_body(PredictRequest.model_json_schema()),
-    responses={200: {"model": PredictAnswer}},
 )
 async def predict(request: Request) -> Response:
     """Detect objects in the images of tasks. The result of a task whose image cannot be used is empty."""

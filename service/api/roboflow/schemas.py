@@ -100,59 +100,6 @@ class InferRequest(ModelRequest):
         return make_options(self.confidence, self.iou_threshold, self.max_detections, self.class_filter)
 
 
-class ImageSize(BaseModel):
-    """Size in pixels, as displayed."""
-
-    width: int
-    height: int
-
-
-class Prediction(BaseModel):
-    """One object: center and size of its box in pixels, and its class."""
-
-    x: float
-    y: float
-    width: float
-    height: float
-    confidence: float
-    class_: Annotated[str, Field(alias="class")]
-    class_id: int
-    detection_id: str
-
-
-class InferAnswer(BaseModel):
-    """The objects in one image, best first."""
-
-    inference_id: str
-    time: float
-    image: ImageSize
-    predictions: list[Prediction]
-
-
-class ModelRow(BaseModel):
-    """A model, by name or by name and version."""
-
-    model_id: str
-    task_type: str
-    batch_size: int
-    input_height: int
-    input_width: int
-
-
-class ModelList(BaseModel):
-    """The models of the repository."""
-
-    models: list[ModelRow]
-
-
-class ServerInfo(BaseModel):
-    """Name and version of the server. `uuid` is new at each start."""
-
-    name: str
-    version: str
-    uuid: str
-
-
 def make_options(
     confidence: float | None = None,
     iou: float | None = None,

@@ -10,7 +10,7 @@ import pytest
 from fastapi import FastAPI
 
 from service.access.key_file import add_key
-from service.api.openapi import TAGS, document_protocols, error_schema
+from service.api.openapi import TAGS, document_protocols, error_schema, schema_of
 from service.api.openapi_examples import ANSWERS, BODIES
 from service.api.problems import Problem
 from service.api.protocols import BY_NAME
@@ -133,3 +133,14 @@ def is_health(path: str) -> bool:
 
 def test_server_without_keys_describes_none() -> None:
     assert "securitySchemes" not in create_app(Settings()).openapi()["components"]
+
+
+def test_schema_of_an_example_has_its_types_and_members() -> None:
+    schema = schema_of({"a": 1, "b": [{"c": 0.5}], "d": [], "e": None, "f": True})
+    assert schema["required"] == ["a", "b", "d", "e", "f"]
+    assert schema["properties"]["b"] == {
+        "type": "array",
+        "items": {"type": "object", "required": ["c"], "properties": {"c": {"type": "number"}}},
+    }
+    assert schema["properties"]["d"] == {"type": "array", "items": {}}
+    assert [schema["properties"][name]["type"] for name in "aef"] == ["integer", "null", "boolean"]
