@@ -59,7 +59,7 @@ class InferDocument(Strict):
 
 
 class IndexRequest(Strict):
-    """What to list."""
+    """A request for the index."""
 
     ready: bool = False
     """Whether to list only what is ready."""

@@ -92,7 +92,7 @@ def test_a_version_or_alias_can_be_named(client: TestClient) -> None:
     [
         ({}, {}, 400, r"expected one of the inputs image \(BYTES \[N\], files\) and images .*; got neither"),
         ({"image": FILES, "images": FILES}, {}, 400, "got both"),
-        ({"picture": FILES}, {}, 400, "'picture' is unknown; expected image, images, score_threshold, iou_threshold"),
+        ({"frame": FILES}, {}, 400, "'frame' is unknown; expected image, images, score_threshold, iou_threshold"),
         ({"images": np.zeros((1, 3, 64, 64), np.uint8)}, {}, 400, r"got images \(UINT8 \[1, 3, 64, 64\]\)"),
         ({"images": np.zeros((1, 64, 64, 3), np.float32)}, {}, 400, r"got images \(FP32 \[1, 64, 64, 3\]\)"),
         ({"image": np.zeros((1, 64, 64, 3), np.uint8)}, {}, 400, r"got image \(UINT8 "),
