@@ -4,6 +4,7 @@
 #   docker build --target gpu -t yolo-lineage:gpu .              server on an NVIDIA GPU (CUDA 13, driver 580 or newer)
 #   docker build --target training -t yolo-lineage:training .    import, export and training
 #
+# For gRPC or ZeroMQ, add --build-arg EXTRAS=cpu,grpc,zmq (or gpu,grpc,zmq).
 # To use another package index, such as PyTorch's for CPU, add --build-arg PIP_INDEX_URL=... or PIP_EXTRA_INDEX_URL=...
 
 FROM python:3.11-slim-bookworm AS base
@@ -39,7 +40,8 @@ ENTRYPOINT ["lineage"]
 CMD ["serve"]
 
 FROM build AS build-cpu
-RUN pip --python /opt/venv/bin/python install --constraint requirements/lock.txt ".[cpu]"
+ARG EXTRAS=cpu
+RUN pip --python /opt/venv/bin/python install --constraint requirements/lock.txt ".[${EXTRAS}]"
 COPY . /src
 RUN pip --python /opt/venv/bin/python install --no-deps --force-reinstall /src
 
@@ -61,8 +63,9 @@ ENTRYPOINT ["lineage"]
 CMD ["--help"]
 
 FROM build AS build-gpu
+ARG EXTRAS=gpu
 RUN pip --python /opt/venv/bin/python install \
-    --constraint requirements/lock.txt --constraint requirements/gpu.txt ".[gpu]"
+    --constraint requirements/lock.txt --constraint requirements/gpu.txt ".[${EXTRAS}]"
 COPY . /src
 RUN pip --python /opt/venv/bin/python install --no-deps --force-reinstall /src
 
