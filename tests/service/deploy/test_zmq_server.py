@@ -259,3 +259,21 @@ def test_endpoint_in_use_is_reported(toy: Package) -> None:
             await other.stop()
 
     run(test)
+
+
+def test_many_clients_get_their_own_answers_beside_malformed_requests(repository: Repository, publish: Publish) -> None:
+    publish()
+    engines = GatedEngines()
+    engines.gate.set()
+
+    async def test() -> None:
+        async with listening(repository, engines, queue_size=64) as (_, _, send):
+            images = [flat(20 + number, number) for number in range(32)]
+            good = [send(HEADER, image.tobytes()) for image in images]
+            bad = [send(HEADER, b"short") for _ in range(8)]
+            answers = await asyncio.gather(*good, *bad)
+            corners = [64 * rows(answer)[0, [3, 2]] for answer in answers[:32]]
+            assert np.rint(corners).tolist() == [[20 + number, number] for number in range(32)]
+            assert answers[32:] == [NONE] * 8
+
+    run(test)
