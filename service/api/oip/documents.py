@@ -137,7 +137,7 @@ _TENSOR: Final = {"name": "image", "datatype": "BYTES", "shape": [-1]}
 _TOTAL: Final = {"count": 12, "ns": 480_000_000}
 _COMPUTE: Final = dict.fromkeys(("compute_input", "compute_infer", "compute_output"), _TOTAL)
 _STATISTICS: Final = {
-    "name": "yolov5n",
+    "name": "ui-elements",
     "version": "1",
     "last_inference": 1_764_000_000_000,
     "inference_count": 12,
@@ -153,17 +153,17 @@ _BINARY: Final = {"schema": {"type": "string", "format": "binary"}}
 MODEL_ADDRESSES: Final = {"/models/{name}": [_NAME], "/models/{name}/versions/{version}": [_NAME, _VERSION]}
 LIVE: Final = _object(live=True)
 READY: Final = _or_not_ready(_object(ready=True))
-MODEL_READY: Final = _or_not_ready(_object(name="yolov5n", ready=True))
+MODEL_READY: Final = _or_not_ready(_object(name="ui-elements", ready=True))
 SERVER: Final = _object(name="yolo-lineage", version="0.1.0", extensions=["binary_tensor_data"])
 METADATA: Final = _object(
-    name="yolov5n",
+    name="ui-elements",
     versions=["1"],
     platform="yolo-lineage",
     inputs=[_TENSOR],
     outputs=[{"name": "detections", "datatype": "FP32", "shape": [-1, -1, 6]}],
 )
 CONFIG: Final = _object(
-    name="yolov5n",
+    name="ui-elements",
     platform="yolo-lineage",
     backend="yolo-lineage",
     max_batch_size=0,
