@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import re
-import uuid
 from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.telemetry.logs import request_id
+from service.telemetry.request import valid_or_new_id
 
 HEADER: Final = b"x-request-id"
-_VALID_ID: Final = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
 
 
 class RequestIdMiddleware:
@@ -25,18 +23,13 @@ class RequestIdMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        identity = _identity(scope)
-        request_id.set(identity.decode())
+        sent = next((value for name, value in scope["headers"] if name == HEADER), b"")
+        identity = valid_or_new_id(sent.decode("latin-1"))
+        request_id.set(identity)
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", []), (HEADER, identity)]
+                message["headers"] = [*message.get("headers", []), (HEADER, identity.encode())]
             await send(message)
 
         await self._app(scope, receive, send_with_id)
-
-
-def _identity(scope: Scope) -> bytes:
-    """Return the client's request id if it is valid, else a new one."""
-    sent = next((value for name, value in scope["headers"] if name == HEADER), b"")
-    return sent if _VALID_ID.fullmatch(sent) else uuid.uuid4().hex.encode()

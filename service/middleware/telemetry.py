@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import logging
-import time
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.context import CLIENT
 from service.api.protocols import is_health_check, protocol_of
 from service.state import AppState
-from service.telemetry.logs import OncePerSecond, trace_id
+from service.telemetry.exchange import Exchange, Outcome
+from service.telemetry.logs import hide_keys
 from service.telemetry.metrics import Metrics
-from service.telemetry.request import CURRENT_REQUEST, RequestRecord
-from service.telemetry.tracing import Span, Tracer, trace_id_of
+from service.telemetry.tracing import Tracer
 
-ACCESS = logging.getLogger("service.access")
-ACCESS.addFilter(OncePerSecond(only_keys=True))
 NO_ANSWER: Final = 499
 OVERLOADED: Final = (429, 503)
 
@@ -34,77 +32,59 @@ class TelemetryMiddleware:
             await self._app(scope, receive, send)
             return
         state: AppState = scope["state"]["service"]
-        exchange = _Exchange(scope, receive, send, state.tracer)
+        exchange = _HttpExchange(scope, receive, send, state.tracer)
         try:
             await self._app(scope, exchange.receive, exchange.send)
         finally:
             exchange.finish(state.metrics)
 
 
-class _Exchange:
+class _HttpExchange:
     """One request and its answer."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, tracer: Tracer | None) -> None:
         self._scope, self._receive, self._send = scope, receive, send
-        self._started = time.monotonic()
-        self._status, self._received, self._sent = NO_ANSWER, 0, 0
-        self._record = RequestRecord(protocol_of(scope["path"]).name)
-        CURRENT_REQUEST.set(self._record)
+        self._status = NO_ANSWER
         traceparent = next((value for name, value in scope["headers"] if name == b"traceparent"), b"").decode("latin-1")
-        self._span: Span | None = tracer.start(scope, traceparent) if tracer else None
-        trace_id.set(self._span.trace_id if self._span else trace_id_of(traceparent))
+        protocol, attributes = protocol_of(scope["path"]).name, _request_attributes(scope) if tracer else {}
+        self._exchange = Exchange(protocol, tracer, scope["method"], attributes, traceparent)
 
     async def receive(self) -> Message:
         """Count the bytes of the body."""
         message = await self._receive()
-        self._received += len(message.get("body", b""))
+        self._exchange.received += len(message.get("body", b""))
         return message
 
     async def send(self, message: Message) -> None:
         """Count the bytes of the answer, and add the Server-Timing header."""
         if message["type"] == "http.response.start":
             self._status = message["status"]
-            if self._record.stages:
+            if self._exchange.record.stages:
                 timing = (b"server-timing", self._server_timing().encode())
                 message["headers"] = [*message.get("headers", []), timing]
-        self._sent += len(message.get("body", b""))
+        self._exchange.sent += len(message.get("body", b""))
         await self._send(message)
 
     def finish(self, metrics: Metrics) -> None:
         """Record the request everywhere."""
-        record, seconds = self._record, time.monotonic() - self._started
-        metrics.requests.labels(record.protocol, record.model, record.version, self._status).inc()
-        metrics.request_seconds.labels(record.protocol).observe(seconds)
-        if record.problem:
-            metrics.refusals.labels(record.problem).inc()
-        if self._span:
-            self._span.finish(record, self._status)
-        self._log(seconds)
+        scope, status = self._scope, self._status
+        route = getattr(scope.get("route"), "path", None)
+        self._exchange.client = scope.get(CLIENT, "")
+        outcome = Outcome(
+            code=status,
+            title=f"{scope['method']} {scope['path']}",
+            level=_level(scope["path"], status),
+            overloaded=status in OVERLOADED,
+            failed=status >= 500,
+            span=f"{scope['method']} {route}" if route else "",
+            attributes={"http.response.status_code": status} | ({"http.route": route} if route else {}),
+        )
+        self._exchange.finish(metrics, outcome)
 
     def _server_timing(self) -> str:
         """Return the milliseconds of the slowest image in each stage, and of the request so far."""
-        seconds = self._record.slowest() | {"total": time.monotonic() - self._started}
+        seconds = self._exchange.record.slowest() | {"total": self._exchange.seconds}
         return ", ".join(f"{name};dur={1000 * duration:.3f}" for name, duration in seconds.items())
-
-    def _log(self, seconds: float) -> None:
-        level = _level(self._scope["path"], self._status)
-        if not ACCESS.isEnabledFor(level):
-            return
-        record = self._record
-        fields = {
-            "status": self._status,
-            "took_ms": round(1000 * seconds, 1),
-            "model": record.model,
-            "version": record.version,
-            "client": self._scope.get(CLIENT, ""),
-            "received": self._received,
-            "sent": self._sent,
-            "problem": record.problem,
-        }
-        extra: dict[str, object] = {"fields": {name: value for name, value in fields.items() if value != ""}}
-        if self._status in OVERLOADED:
-            extra["key"] = f"{self._status} {record.problem}"
-        ACCESS.log(level, "%s %s", self._scope["method"], self._scope["path"], extra=extra)
 
 
 def _level(path: str, status: int) -> int:
@@ -112,3 +92,17 @@ def _level(path: str, status: int) -> int:
     if status in (500, 504):
         return logging.WARNING
     return logging.DEBUG if path == "/metrics" or is_health_check(path) else logging.INFO
+
+
+def _request_attributes(scope: Mapping[str, Any]) -> dict[str, str | int]:
+    """Return what the semantic conventions for HTTP servers name, without the query, which may hold secrets."""
+    client, server = scope.get("client") or ("", 0), scope.get("server") or ("", 0)
+    return {
+        "http.request.method": scope["method"],
+        "url.path": hide_keys(scope["path"]),
+        "url.scheme": scope["scheme"],
+        "network.protocol.version": scope.get("http_version", "1.1"),
+        "client.address": client[0],
+        "server.address": server[0],
+        "server.port": server[1] or 0,
+    }

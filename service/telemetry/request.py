@@ -7,10 +7,15 @@ current_request().add({"decode": 0.01, "queue": 0.002})     # anywhere below, al
 
 from __future__ import annotations
 
+import re
 import time
+import uuid
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import Final
+
+_VALID_ID: Final = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 
 
 @dataclass(frozen=True)
@@ -78,3 +83,8 @@ CURRENT_REQUEST: ContextVar[RequestRecord | None] = ContextVar("current_request"
 def current_request() -> RequestRecord:
     """Return the record of the current request. Outside of requests it is a new one that nobody reads."""
     return CURRENT_REQUEST.get() or RequestRecord()
+
+
+def valid_or_new_id(sent: str) -> str:
+    """Return the id that a client sent for its request if it is valid, else a new one."""
+    return sent if _VALID_ID.fullmatch(sent) else uuid.uuid4().hex

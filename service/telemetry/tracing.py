@@ -14,9 +14,8 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from importlib import metadata
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-from service.telemetry.logs import hide_keys
 from service.telemetry.request import Batch, RequestRecord, Stage
 
 if TYPE_CHECKING:
@@ -68,16 +67,13 @@ class Tracer:
         self._tracer = self._provider.get_tracer("service", version())
         self._batches: OrderedDict[Batch, SpanContext] = OrderedDict()
 
-    def start(self, scope: Mapping[str, Any], traceparent: str) -> Span:
+    def start(self, name: str, attributes: Mapping[str, str | int], traceparent: str) -> Span:
         """Start the span of a request, as a child of the client's span if there is a valid traceparent."""
         from opentelemetry.trace import SpanKind
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
         parent = TraceContextTextMapPropagator().extract({"traceparent": traceparent})
-        span = self._tracer.start_span(
-            scope["method"], parent, SpanKind.SERVER, _request_attributes(scope), start_time=time.time_ns()
-        )
-        return Span(self, span, scope)
+        return Span(self, self._tracer.start_span(name, parent, SpanKind.SERVER, attributes, start_time=time.time_ns()))
 
     def add_stage(self, parent: OpenTelemetrySpan, stage: Stage, offset: int) -> None:
         """Make the span of a stage. `offset` leads from the monotonic clock to nanoseconds of Unix time."""
@@ -109,45 +105,30 @@ class Tracer:
 class Span:
     """The span of one request."""
 
-    def __init__(self, tracer: Tracer, span: OpenTelemetrySpan, scope: Mapping[str, Any]) -> None:
-        self._tracer, self._span, self._scope = tracer, span, scope
+    def __init__(self, tracer: Tracer, span: OpenTelemetrySpan) -> None:
+        self._tracer, self._span = tracer, span
         self._offset = time.time_ns() - int(time.monotonic() * 1e9)
         self.trace_id = f"{span.get_span_context().trace_id:032x}"
 
-    def finish(self, record: RequestRecord, status: int) -> None:
-        """Add the stages and end the span."""
+    def finish(self, record: RequestRecord, attributes: Mapping[str, str | int], *, failed: bool, name: str) -> None:
+        """Add the stages, and end the span. `failed` marks a fault of the server. An empty `name` changes nothing."""
         if self._span.is_recording():
             for stage in record.stages:
                 self._tracer.add_stage(self._span, stage, self._offset)
-            self._describe(record, status)
+            self._describe(record, attributes, failed)
+            if name:
+                self._span.update_name(name)
         self._span.end(self._offset + int(time.monotonic() * 1e9))
 
-    def _describe(self, record: RequestRecord, status: int) -> None:
+    def _describe(self, record: RequestRecord, attributes: Mapping[str, str | int], failed: bool) -> None:
         from opentelemetry.trace import StatusCode
 
-        attributes: dict[str, str | int] = {"http.response.status_code": status, "lineage.images": record.images}
-        if route := getattr(self._scope.get("route"), "path", None):
-            self._span.update_name(f"{self._scope['method']} {route}")
-            attributes["http.route"] = route
+        described: dict[str, str | int] = {**attributes, "lineage.images": record.images}
         if record.model:
-            attributes |= {"lineage.model.name": record.model, "lineage.model.version": record.version}
-            attributes["lineage.detections"] = record.detections
+            described |= {"lineage.model.name": record.model, "lineage.model.version": record.version}
+            described["lineage.detections"] = record.detections
         if record.problem:
-            attributes["error.type"] = record.problem
-        self._span.set_attributes(attributes)
-        if status >= 500:
+            described["error.type"] = record.problem
+        self._span.set_attributes(described)
+        if failed:
             self._span.set_status(StatusCode.ERROR)
-
-
-def _request_attributes(scope: Mapping[str, Any]) -> dict[str, str | int]:
-    """Return what the semantic conventions for HTTP servers name, without the query, which may hold secrets."""
-    client, server = scope.get("client") or ("", 0), scope.get("server") or ("", 0)
-    return {
-        "http.request.method": scope["method"],
-        "url.path": hide_keys(scope["path"]),
-        "url.scheme": scope["scheme"],
-        "network.protocol.version": scope.get("http_version", "1.1"),
-        "client.address": client[0],
-        "server.address": server[0],
-        "server.port": server[1] or 0,
-    }

@@ -1,0 +1,90 @@
+"""A request of any protocol until its answer: its record, metrics, log line and trace."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from service.telemetry.logs import OncePerSecond, trace_id
+from service.telemetry.metrics import Metrics
+from service.telemetry.request import CURRENT_REQUEST, RequestRecord
+from service.telemetry.tracing import Tracer, trace_id_of
+
+ACCESS = logging.getLogger("service.access")
+ACCESS.addFilter(OncePerSecond(only_keys=True))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The end of a request, in the terms of its protocol."""
+
+    code: int | str
+    """Status or code of the answer."""
+    title: str
+    """Message of the log line: method and path."""
+    level: int = logging.INFO
+    """Level of the log line."""
+    overloaded: bool = False
+    """Whether it was refused because of overload. Such lines are logged once per second and reason."""
+    failed: bool = False
+    """Whether the server is at fault."""
+    span: str = ""
+    """Name of the span, if it differs from that at the start."""
+    attributes: Mapping[str, str | int] = field(default_factory=dict)
+    """Attributes of the span, by the semantic conventions of the protocol."""
+
+
+class Exchange:
+    """Measures one request. Its record is that of the current task, and of the tasks that it starts."""
+
+    def __init__(
+        self, protocol: str, tracer: Tracer | None, span: str, attributes: Mapping[str, str | int], traceparent: str
+    ) -> None:
+        """Start the measurement, and a span if there is a tracer. `traceparent` is the one that the client sent."""
+        self._started = time.monotonic()
+        self.record = RequestRecord(protocol)
+        CURRENT_REQUEST.set(self.record)
+        self._span = tracer.start(span, attributes, traceparent) if tracer else None
+        trace_id.set(self._span.trace_id if self._span else trace_id_of(traceparent))
+        self.received = 0
+        """Bytes received."""
+        self.sent = 0
+        """Bytes sent."""
+        self.client = ""
+        """Name of the API key."""
+
+    @property
+    def seconds(self) -> float:
+        """Return the seconds since the start."""
+        return time.monotonic() - self._started
+
+    def finish(self, metrics: Metrics, outcome: Outcome) -> None:
+        """Record the request everywhere."""
+        record, seconds = self.record, self.seconds
+        metrics.requests.labels(record.protocol, record.model, record.version, outcome.code).inc()
+        metrics.request_seconds.labels(record.protocol).observe(seconds)
+        if record.problem:
+            metrics.refusals.labels(record.problem).inc()
+        if self._span:
+            self._span.finish(record, outcome.attributes, failed=outcome.failed, name=outcome.span)
+        if ACCESS.isEnabledFor(outcome.level):
+            self._log(outcome, seconds)
+
+    def _log(self, outcome: Outcome, seconds: float) -> None:
+        record = self.record
+        fields = {
+            "status": outcome.code,
+            "took_ms": round(1000 * seconds, 1),
+            "model": record.model,
+            "version": record.version,
+            "client": self.client,
+            "received": self.received,
+            "sent": self.sent,
+            "problem": record.problem,
+        }
+        extra: dict[str, object] = {"fields": {name: value for name, value in fields.items() if value != ""}}
+        if outcome.overloaded:
+            extra["key"] = f"{outcome.code} {record.problem}"
+        ACCESS.log(outcome.level, "%s", outcome.title, extra=extra)
