@@ -14,7 +14,7 @@ SERVE_TEST := .venv-serve-test
 AUDIT := .venv-audit
 PYTEST_ARGS := -q -n auto --dist loadfile $(ARGS)
 
-.PHONY: programs install serve test test-all lint check bench soak ui-elements lock clean sbom audit
+.PHONY: programs install serve test test-all test-clients lint check bench soak ui-elements lock clean sbom audit proto
 
 install: $(WORK)/.ready
 
@@ -40,6 +40,17 @@ test: programs $(SERVE_TEST)/.ready $(WORK)/.ready
 test-all: programs $(SERVE_TEST)/.ready $(WORK)/.ready
 	$(SERVE_TEST)/bin/python -m pytest $(PYTEST_ARGS) tests/model_zoo/contract tests/model_zoo/runtime tests/service
 	$(WORK)/bin/python -m pytest $(PYTEST_ARGS)
+
+CLIENTS := $(patsubst tests/clients/requirements/%.txt,build/clients/%/.ready,$(wildcard tests/clients/requirements/*.txt))
+
+# Unmodified clients from the package index, each in an environment of its own. ARGS='-k triton' make test-clients
+test-clients: $(WORK)/.ready $(CLIENTS)
+	$(WORK)/bin/python -m pytest -q $(ARGS) tests/clients
+
+build/clients/%/.ready: tests/clients/requirements/%.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
 
 lint: $(WORK)/.ready
 	$(WORK)/bin/ruff check
@@ -78,6 +89,12 @@ ui-elements: $(WORK)/.ready examples/ui_elements/node_modules/.package-lock.json
 %/node_modules/.package-lock.json: %/package.json
 	npm install --prefix $*
 	touch $@
+
+PROTO := service/api/oip/proto
+
+# The description of the gRPC protocol that the server reads.
+proto: $(WORK)/.ready
+	$(WORK)/bin/python -m grpc_tools.protoc -I$(PROTO) --descriptor_set_out=$(PROTO)/inference.binpb $(PROTO)/inference.proto
 
 # Bills of materials of the wheel and the images in build/sbom, as CycloneDX. Needs the package index.
 sbom: $(WORK)/.ready

@@ -22,7 +22,7 @@ from service.app import create_app
 from service.deploy.connections import Connections
 from service.deploy.descriptors import max_connections, raise_descriptor_limit
 from service.deploy.h11_protocol import ProblemProtocol, TimeLimits
-from service.deploy.listeners import Listener
+from service.deploy.listeners import Listener, make_listeners
 from service.deploy.tls import Certificate, TLSConnection
 from service.inference.bundled import DEFAULT_REPOSITORY
 from service.settings import Settings, unknown_variables
@@ -86,13 +86,29 @@ class Server(uvicorn.Server):
             logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)  # a traceback of everything that is cancelled
 
     async def _wait_tasks_to_complete(self) -> None:
-        await asyncio.gather(super()._wait_tasks_to_complete(), *(listener.stop() for listener in self._listeners))
+        """Wait until all endpoints have answered, or for the second interrupt."""
+        stopping = [asyncio.create_task(listener.stop()) for listener in self._listeners]
+        try:
+            await asyncio.sleep(0)  # they begin before they can be cancelled
+            await super()._wait_tasks_to_complete()
+            while not (all(task.done() for task in stopping) or self.force_exit):
+                await asyncio.sleep(0.1)
+        finally:
+            for task in stopping:
+                task.cancel()
+            for outcome in await asyncio.gather(*stopping, return_exceptions=True):
+                if isinstance(outcome, Exception):
+                    LOG.error("an endpoint did not stop", exc_info=outcome)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start to accept connections."""
         await super().startup(sockets)
-        for listener in self._listeners:
-            await listener.start(self.lifespan.state["service"])
+        try:
+            for listener in self._listeners:
+                await listener.start(self.lifespan.state["service"])
+        except OSError:
+            await self.shutdown(sockets)
+            raise
         self._watching = asyncio.create_task(self._certificate.watch()) if self._certificate else None
         asyncio.get_running_loop().set_exception_handler(_log_loop_error)
         for listening in sockets or []:
@@ -139,11 +155,7 @@ def create_server(settings: Settings, open_engine: OpenEngine = open_engine) -> 
         server_header=False,
         timeout_graceful_shutdown=int(settings.timeout) + 5,
     )
-    return Server(config, settings.drain_seconds, certificate, _listeners(settings))
-
-
-def _listeners(settings: Settings) -> list[Listener]:  # noqa: ARG001  # doors with an endpoint of their own
-    return []
+    return Server(config, settings.drain_seconds, certificate, make_listeners(settings, certificate))
 
 
 def listen(settings: Settings) -> socket.socket:
