@@ -16,5 +16,5 @@ class SetupRequest(BaseModel):
 class PredictRequest(BaseModel):
     """Tasks to detect objects in. Other members are ignored."""
 
-    tasks: Annotated[list[dict[str, Any]], Field(description="Tasks, with their data.")] = []
+    tasks: Annotated[list[dict[str, Any]], Field(max_length=10_000, description="Tasks, with their data.")] = []
     label_config: Annotated[str | None, Field(description="Labeling configuration (XML).")] = None

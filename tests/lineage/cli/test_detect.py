@@ -272,7 +272,7 @@ def test_coco_file_has_the_numbers_of_the_json_output(detect: Detect, workspace:
 
 @pytest.mark.parametrize("label_format", ["coco", "yolo"])
 def test_label_files_are_datasets(label_format: str, detect: Detect, workspace: Path) -> None:
-    """What is written can be read again for training, with the images beside it."""
+    """The files can be read again for training, with the images beside them."""
     from training.data.open import open_dataset
 
     images = [save_image(workspace / "in" / name, color) for name, color in (("a.png", RED), ("b/c.png", (0, 0, 0)))]
