@@ -19,10 +19,11 @@ from lineage.client.errors import ImageError
 class PillowImage(Protocol):
     """The part of a `PIL.Image.Image` that the client uses."""
 
-    __array_interface__: Any
-
     def convert(self, mode: str) -> Any:
         """Return the image in another mode."""
+
+    def getexif(self) -> Any:
+        """Return the metadata of the file."""
 
 
 Image: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes] | NDArray[np.uint8] | PillowImage
