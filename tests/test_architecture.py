@@ -63,6 +63,7 @@ def test_tests_examples_and_benchmarks_are_short() -> None:
 # Tests that mirror no module: they run several parts together, or check something other than code.
 NOT_MIRRORED = {
     "tests/examples/ui_elements/test_documents.py": "README and data card of the example",
+    "tests/clients/": "unmodified clients of other projects",
     "tests/docs/": "documents, compared with the code",
     "tests/e2e/": "whole programs: server, containers, browser",
     "tests/model_zoo/test_newcomer.py": "registry, export and service with a generation that a test adds",

@@ -92,7 +92,7 @@ IMAGE_RESPONSES: dict[int | str, dict[str, Any]] = {
 }
 
 
-@router.get("/images/{number}", responses=IMAGE_RESPONSES)
+@router.get("/images/{number}", response_class=Response, responses=IMAGE_RESPONSES)
 async def image(request: Request, number: Annotated[int, Path(ge=1)]) -> Response:
     """Return a kept image with the answer on the left and the detections of the shadow on the right."""
     state: AppState = request.state.service
