@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
@@ -10,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from model_zoo.contract.errors import PackageNotFound, QueryError
 from service.api.context import read_context
 from service.api.detection import detect_images, only_image
-from service.api.doods.schemas import DEFAULT, DetectAnswer, Detector, Detectors, DetectRequest, make_detections
+from service.api.doods.messages import DEFAULT, DetectRequest, make_detections
 from service.api.errors import BadRequest
 from service.api.json_body import documented_body, receive_json
 from service.inference.catalog import Catalog
@@ -21,20 +22,16 @@ from service.state import AppState
 router = APIRouter(prefix="/doods", tags=["doods"])
 
 
-@router.get("/detectors", responses={200: {"model": Detectors}})
+@router.get("/detectors")
 async def list_detectors(request: Request) -> Response:
     """List the models, with their labels and the size of their input."""
     state: AppState = request.state.service
     if state.store.catalog is None:
         raise NotReady("the model repository is being read; try again")
-    return JSONResponse(Detectors(detectors=list(_detectors(state.store))).model_dump())
+    return JSONResponse({"detectors": list(_detectors(state.store))})
 
 
-@router.post(
-    "/detect",
-    openapi_extra=documented_body(DetectRequest.model_json_schema()),
-    responses={200: {"model": DetectAnswer}},
-)
+@router.post("/detect", openapi_extra=documented_body(DetectRequest.model_json_schema()))
 async def detect(request: Request) -> Response:
     """Detect objects in an image. Areas (`regions`) are ignored: Home Assistant applies its own."""
     state: AppState = request.state.service
@@ -47,7 +44,7 @@ async def detect(request: Request) -> Response:
         except (PackageNotFound, QueryError) as error:
             raise BadRequest(f"detector_name: {error}") from error
     detections = make_detections(only_image(result), result.package.card.class_names, asked)
-    return JSONResponse(DetectAnswer(id=asked.id, detections=detections).model_dump())
+    return JSONResponse({"id": asked.id or "", "detections": detections})
 
 
 def _reference(store: ModelStore, name: str) -> str | None:
@@ -56,7 +53,7 @@ def _reference(store: ModelStore, name: str) -> str | None:
     return None if name in ("", DEFAULT) and DEFAULT not in catalog.all_names else name
 
 
-def _detectors(store: ModelStore) -> Iterator[Detector]:
+def _detectors(store: ModelStore) -> Iterator[dict[str, Any]]:
     """Yield the default model under the name `default`, and all models."""
     references = {name: name for name in (store.catalog or Catalog()).names}
     if store.default.name:
@@ -65,12 +62,11 @@ def _detectors(store: ModelStore) -> Iterator[Detector]:
         package = store.serving(reference)
         if package:
             height, width = package.card.input_size
-            labels = list(package.card.class_names)
-            yield Detector(
-                name=name,
-                type=package.card.family,
-                model=package.reference,
-                labels=labels,
-                width=width,
-                height=height,
-            )
+            yield {
+                "name": name,
+                "type": package.card.family,
+                "model": package.reference,
+                "labels": package.card.class_names,
+                "width": width,
+                "height": height,
+            }

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from model_zoo.contract.detections import Detections
-from service.api.doods.schemas import DetectRequest, make_detections
+from service.api.doods.messages import DetectRequest, make_detections
 from service.inference.service import ImageResult, QueryOptions
 
 
@@ -32,7 +32,7 @@ def test_edges_are_fractions_and_confidence_is_per_cent() -> None:
     boxes = np.asarray([[10, 20, 100, 50]], dtype=np.float32)
     found = Detections(boxes, np.asarray([0.871], dtype=np.float32), np.asarray([0]))
     (detection,) = make_detections(ImageResult((50, 100), found, *[0.0] * 4), ("cat",), DetectRequest(data=""))
-    assert detection.model_dump() == {
+    assert detection == {
         "top": 0.4,
         "left": 0.1,
         "bottom": 1.0,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Final
+from collections.abc import Sequence
+from typing import Annotated, Any, Final
 
+import numpy as np
 from pydantic import BaseModel, Field
 
 from model_zoo.contract.detections import SCORE_DECIMALS
@@ -47,51 +49,14 @@ class DetectRequest(BaseModel):
         return threshold is not None and confidence >= threshold
 
 
-class Detection(BaseModel):
-    """One object."""
-
-    top: float
-    left: float
-    bottom: float
-    right: float
-    label: str
-    confidence: float
-
-
-class DetectAnswer(BaseModel):
-    """The objects in an image, best first."""
-
-    id: str | None
-    detections: list[Detection]
-
-
-class Detector(BaseModel):
-    """A model."""
-
-    name: str
-    type: str
-    model: str
-    labels: list[str]
-    width: int
-    height: int
-
-
-class Detectors(BaseModel):
-    """The models. `default` is the default model."""
-
-    detectors: list[Detector]
-
-
-def make_detections(image: ImageResult, class_names: tuple[str, ...], asked: DetectRequest) -> list[Detection]:
-    """Return the wanted detections of an image."""
+def make_detections(image: ImageResult, class_names: Sequence[str], asked: DetectRequest) -> list[dict[str, Any]]:
+    """Return the wanted objects in an image, best first."""
     found, (height, width) = image.detections, image.size
-    rows = zip((found.boxes / (width, height, width, height)).tolist(), found.scores, found.class_ids, strict=True)
-    detections = []
-    for box, score, class_id in rows:
-        left, top, right, bottom = (round(edge, _EDGE_DECIMALS) for edge in box)
-        label, confidence = class_names[class_id], round(100 * float(score), SCORE_DECIMALS - 2)
-        if asked.is_wanted(label, confidence):
-            detections.append(
-                Detection(top=top, left=left, bottom=bottom, right=right, label=label, confidence=confidence)
-            )
-    return detections
+    edges = np.round(found.boxes.astype(float) / (width, height, width, height), _EDGE_DECIMALS).tolist()
+    confidences = (round(100 * score, SCORE_DECIMALS - 2) for score in found.scores.tolist())
+    rows = zip(edges, confidences, found.class_ids, strict=True)
+    return [
+        {"top": top, "left": left, "bottom": bottom, "right": right, "label": label, "confidence": confidence}
+        for (left, top, right, bottom), confidence, class_id in rows
+        if asked.is_wanted(label := class_names[class_id], confidence)
+    ]
