@@ -198,6 +198,7 @@ def _call(model: ir.Model, function: OnnxFunction, *inputs: ir.Value) -> Sequenc
     model.graph.append(node)
     for proto in (function.to_function_proto(), *function.to_model_proto().functions):
         callee = ir.from_proto(canonical_form(proto, COUNTERS))
+        callee.opset_imports[""] = model.opset_imports[""]  # the operators used here are the same from 18 on
         model.functions[callee.identifier()] = callee
     model.opset_imports[function.opset.domain] = 1
     return node.outputs

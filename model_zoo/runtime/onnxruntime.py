@@ -60,6 +60,8 @@ class OnnxRuntimeEngine:
         }
         for session in self._sessions.values():
             check_card(package, sessions.session_card(session))
+            if session.get_inputs()[0].shape[0] == 1:  # a network that was exported with a fixed batch
+                self.max_batch = 1
 
     def run(self, feeds: Feeds) -> Outputs:
         """Run one batch of a known canvas size.

@@ -15,15 +15,15 @@ from model_zoo.weights.class_names import clean_name, read_class_names
 MAX_BYTES = 1_000_000
 
 
-def read_names_file(path: str | Path, count: int) -> tuple[str, ...]:
-    """Read the names of `count` classes. An empty line within the list is a class without a name.
+def read_names_file(path: str | Path, count: int | None = None) -> tuple[str, ...]:
+    """Read the names of `count` classes, of any number by default. An empty line in the list is a class without a name.
 
     Raises:
         LineageError: The file cannot be read, or has another number of names.
     """
     path = Path(path)
     names = _yaml_names(path, count) if path.suffix in (".yaml", ".yml", ".json") else _lines(path, count)
-    if len(names) != count:
+    if count is not None and len(names) != count:
         raise LineageError(f"{path}: expected the names of the network's {count} classes; got {len(names)}")
     return names
 
@@ -47,14 +47,14 @@ def _named_by(data: Path) -> list[Path]:
     return [folder for value in values for folder in (data.parent / value, data.with_name(value.name))]
 
 
-def _lines(path: Path, count: int) -> tuple[str, ...]:
+def _lines(path: Path, count: int | None) -> tuple[str, ...]:
     lines = _text(path).rstrip().splitlines()
     if len(lines) != count:
         lines = [line for line in lines if line.strip()]
     return tuple(clean_name(line, index) for index, line in enumerate(lines))
 
 
-def _yaml_names(path: Path, count: int) -> tuple[str, ...]:
+def _yaml_names(path: Path, count: int | None) -> tuple[str, ...]:
     import yaml  # type: ignore[import-untyped]
 
     try:

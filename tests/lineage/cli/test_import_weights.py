@@ -12,6 +12,7 @@ from model_zoo.contract.repository import Repository
 from model_zoo.export.options import ExportOptions
 from model_zoo.registry import build
 from model_zoo.weights import store
+from tests.model_zoo.onnx_import.foreign_files import save, v8
 from tests.tiny_onnx import toy_card
 
 
@@ -63,3 +64,45 @@ def test_explain_publishes_nothing(weights: Path, tmp_path: Path, capsys: pytest
 def test_missing_file_is_a_user_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["import", str(tmp_path / "none.pt")]) == 2
     assert "none.pt" in capsys.readouterr().err
+
+
+@pytest.fixture
+def onnx_file(tmp_path: Path) -> Path:
+    return save(v8(), tmp_path / "net.onnx")
+
+
+def test_onnx_file_is_published_and_served(onnx_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    models = tmp_path / "models"
+    flags = ["--repository", str(models), "--license", "MIT", "--letterbox", "stretch"]
+    assert main(["import", str(onnx_file), *flags]) == 0
+    assert "layout v8: output0" in (out := capsys.readouterr().out)
+    assert "published net@1" in out
+    card = Repository(models).resolve("net").card
+    assert (card.family, card.weights.license, card.letterbox.align) == ("onnx", "MIT", "stretch")
+    assert main(["models", "verify", "net", "--repository", str(models)]) == 0
+
+
+def test_onnx_file_is_explained_whatever_its_suffix(onnx_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = onnx_file.rename(onnx_file.with_suffix(".pt"))
+    assert main(["import", str(other), "--explain"]) == 0
+    assert "layout v8" in (out := capsys.readouterr().out)
+    assert out.endswith("nothing was published\n")
+
+
+@pytest.mark.parametrize("flag", [["--precision", "fp16"], ["--variant", "yolov5n"], ["--cfg", "a.cfg"]])
+def test_options_of_weights_do_not_apply_to_onnx_files(
+    flag: list[str], onnx_file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["import", str(onnx_file), *flag]) == 2
+    assert f"{flag[0]}: not supported here, because an ONNX file has its network" in capsys.readouterr().err
+
+
+def test_options_of_onnx_files_do_not_apply_to_weights(weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["import", str(weights), "--color", "bgr"]) == 2
+    assert "--color: not supported here" in capsys.readouterr().err
+
+
+def test_refused_onnx_file_is_a_user_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "page.onnx").write_bytes(b"<html>")
+    assert main(["import", str(tmp_path / "page.onnx")]) == 2
+    assert "page.onnx: expected an ONNX file; got" in capsys.readouterr().err
