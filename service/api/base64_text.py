@@ -6,6 +6,8 @@ import binascii
 
 from service.api.errors import BadRequest
 
+_SPACE = b" \t\r\n"
+
 
 def decode_base64(text: str, where: str) -> bytes:
     """Return the bytes of base64 text, with or without line breaks, or of a `data:` URI.
@@ -18,6 +20,6 @@ def decode_base64(text: str, where: str) -> bytes:
         if not head.endswith(";base64"):
             raise BadRequest(f"{where}: expected data:image/jpeg;base64,...; got {head[:100]!r}")
     try:
-        return binascii.a2b_base64("".join(text.split()), strict_mode=True)
+        return binascii.a2b_base64(text.encode("ascii").translate(None, _SPACE), strict_mode=True)
     except ValueError as error:
         raise BadRequest(f"{where}: expected base64 of an image file; got {text[:40]!r} ({error})") from None

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from service.api.json_body import documented_body
 from service.api.oip.messages import MAX_ID
 
+MAX_TENSORS: Final = 16
 JSON: Final = "application/json"
 BINARY: Final = "application/octet-stream"
 Parameters = dict[str, Any]
@@ -50,9 +51,9 @@ class InferDocument(Strict):
 
     id: Annotated[str, Field(max_length=MAX_ID)] | None = None
     """Id that the answer repeats."""
-    inputs: list[Input]
+    inputs: Annotated[list[Input], Field(max_length=MAX_TENSORS)]
     """Inputs."""
-    outputs: list[Output] = []
+    outputs: Annotated[list[Output], Field(max_length=MAX_TENSORS)] = []
     """Outputs to answer. Default: all."""
     parameters: Parameters = {}
     """`timeout` in microseconds, `priority`, `binary_data_output`."""

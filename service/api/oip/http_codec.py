@@ -15,7 +15,8 @@ from service.api.oip import tensors
 from service.api.oip.documents import InferDocument, Input, Parameters
 from service.api.oip.messages import UNSUPPORTED, InferRequest, InferResponse, InputTensor, OutputTensor
 
-MAX_VALUES: Final = 2**21  # in the JSON document
+# Most occurrences in a JSON document: parsed values take far more memory than their text.
+LIMITS: Final = {b",": 2**21, b"[": 2**19, b"{": 10_000, b'"': 20_000}
 HEADER: Final = "Inference-Header-Content-Length"
 BINARY_SIZE: Final = "binary_data_size"
 
@@ -44,7 +45,7 @@ def decode(body: bytes, json_size: int | None, model: str, version: str) -> Http
     """
     if json_size is not None and json_size > len(body):
         raise BadRequest(f"{HEADER}: expected at most the size of the body, {len(body):,}; got {json_size:,}")
-    document = parse_model(body if json_size is None else body[:json_size], InferDocument, MAX_VALUES)
+    document = _parse(body if json_size is None else body[:json_size])
     _check_parameters([document.parameters, *(part.parameters for part in (*document.inputs, *document.outputs))])
     rest = memoryview(b"" if json_size is None else body)[json_size or 0 :]
     inputs = _decode_inputs(document.inputs, rest, has_header=json_size is not None)
@@ -66,6 +67,13 @@ def encode(response: InferResponse, request: HttpRequest) -> tuple[bytes, int | 
         return text, None
     data = [tensors.to_bytes(output.data) for output, b in zip(response.outputs, binary, strict=True) if b]
     return b"".join([text, *data]), len(text)
+
+
+def _parse(text: bytes) -> InferDocument:
+    for mark, limit in LIMITS.items():
+        if text.count(mark) > limit:
+            raise BadRequest(f"the body: expected at most {limit:,} of {mark.decode()} in JSON; send binary tensors")
+    return parse_model(text, InferDocument, max_values=LIMITS[b","] + 1)
 
 
 def _check_parameters(all_parameters: Sequence[Parameters]) -> None:

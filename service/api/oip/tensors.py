@@ -57,7 +57,7 @@ def from_bytes(name: str, datatype: str, shape: tuple[int, ...], data: bytes | m
     dtype = DTYPES[datatype]
     if size * dtype.itemsize != len(data):
         expected = f"expected {size * dtype.itemsize:,} bytes for {datatype} {list(shape)}"
-        raise BadRequest(f"input {name!r}: {expected}; got {len(data):,}")
+        raise BadRequest(f"input {shorten(name)}: {expected}; got {len(data):,}")
     return InputTensor(name, datatype, shape, np.frombuffer(data, dtype).reshape(shape))
 
 
@@ -81,7 +81,7 @@ def from_values(name: str, datatype: str, shape: tuple[int, ...], values: object
     array = np.array(values, dtype=object)  # keeps the types of the values; ragged lists stay lists
     _check_count(name, size, array.size)
     if array.ndim > 1 and array.shape != shape:
-        raise BadRequest(f"input {name!r}: expected data of shape {list(shape)}; got {list(array.shape)}")
+        raise BadRequest(f"input {shorten(name)}: expected data of shape {list(shape)}; got {list(array.shape)}")
     return InputTensor(name, datatype, shape, _convert(name, datatype, array).reshape(shape))
 
 
@@ -93,16 +93,16 @@ def to_bytes(data: NDArray[np.generic]) -> memoryview:
 def _size(name: str, datatype: str, shape: tuple[int, ...]) -> int:
     if datatype not in DTYPES and datatype != BYTES:
         known = ", ".join([*DTYPES, BYTES])
-        raise BadRequest(f"input {name!r}: expected one of the datatypes {known}; got {shorten(datatype)}")
+        raise BadRequest(f"input {shorten(name)}: expected one of the datatypes {known}; got {shorten(datatype)}")
     size = math.prod(shape)
     if datatype == BYTES and size > MAX_ELEMENTS:
-        raise BadRequest(f"input {name!r}: expected at most {MAX_ELEMENTS:,} elements; got {size:,}")
+        raise BadRequest(f"input {shorten(name)}: expected at most {MAX_ELEMENTS:,} elements; got {size:,}")
     return size
 
 
 def _check_count(name: str, expected: int, actual: int) -> None:
     if expected != actual:
-        raise BadRequest(f"input {name!r}: expected {expected:,} elements, as its shape has; got {actual:,}")
+        raise BadRequest(f"input {shorten(name)}: expected {expected:,} elements, as its shape has; got {actual:,}")
 
 
 def _split(name: str, count: int, data: memoryview) -> list[bytes]:
@@ -110,17 +110,17 @@ def _split(name: str, count: int, data: memoryview) -> list[bytes]:
     for index in range(count):
         if len(data) - begin < 4:
             raise BadRequest(
-                f"input {name!r}: expected {count:,} elements, as its shape has; the data ends at {index:,}"
+                f"input {shorten(name)}: expected {count:,} elements, as its shape has; the data ends at {index:,}"
             )
         (length,) = struct.unpack_from("<I", data, begin)
         begin += 4
         if length > len(data) - begin:
             left = f"{length:,} bytes; only {len(data) - begin:,} are left"
-            raise BadRequest(f"input {name!r}: element {index:,} should have {left}")
+            raise BadRequest(f"input {shorten(name)}: element {index:,} should have {left}")
         elements.append(bytes(data[begin : begin + length]))
         begin += length
     if begin < len(data):
-        raise BadRequest(f"input {name!r}: {len(data) - begin:,} bytes follow the last of {count:,} elements")
+        raise BadRequest(f"input {shorten(name)}: {len(data) - begin:,} bytes follow the last of {count:,} elements")
     return elements
 
 
@@ -131,9 +131,9 @@ def _convert(name: str, datatype: str, array: NDArray[np.object_]) -> NDArray[np
     if not kinds <= allowed:
         expected = " or ".join(kind.__name__ for kind in sorted(allowed, key=str))
         got = next(value for value in array.flat if type(value) not in allowed)
-        raise BadRequest(f"input {name!r}: expected data of type {expected} for {datatype}; got {shorten(got)}")
+        raise BadRequest(f"input {shorten(name)}: expected data of type {expected} for {datatype}; got {shorten(got)}")
     try:
         with np.errstate(over="ignore"):
             return array.astype(dtype)
     except OverflowError as error:
-        raise BadRequest(f"input {name!r}: a number is out of the range of {datatype}") from error
+        raise BadRequest(f"input {shorten(name)}: a number is out of the range of {datatype}") from error
