@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from model_zoo.contract.images import decode_image
 from tests.conftest import ROOT
 from tests.e2e.server import Server
-from tests.e2e.view_programs import DetectPy, Ultralytics
+from tests.e2e.view_programs import DetectPy, Ultralytics, letterbox
 from tests.service.conftest import SAMPLES
 
 pytest.importorskip("tritonclient", reason="the programs use tritonclient")
@@ -90,7 +91,7 @@ def test_a_program_finds_what_detect_finds(server: Server, name: str, scheme: st
 @pytest.mark.parametrize(("name", "scheme"), BOTH_WAYS)
 def test_programs_find_what_detect_finds_on_photos(official: Server, shared: Path, name: str, scheme: str) -> None:
     find = program(official, name, scheme, "yolov5n")
-    files = sorted((shared / "data" / "coco_mini" / "images").glob("*.jpg"))[:25]
+    files = sorted((shared / "data" / "coco_mini" / "images").glob("*.jpg"))[:8]
     for file in files:
         for conf, iou in ((0.25, 0.45), (0.05, 0.7)):
             image = decode_image(file.read_bytes())
@@ -111,6 +112,34 @@ def test_programs_find_what_the_original_finds(
     np.testing.assert_allclose(rows[:, :4], expected[order, :4], atol=1)
     np.testing.assert_allclose(rows[:, 4], expected[order, 4], atol=0.01)
     np.testing.assert_array_equal(rows[:, 5], expected[order, 5])
+
+
+@pytest.mark.slow
+def test_every_class_of_a_box_counts_at_the_lowest_scores(official: Server, shared: Path) -> None:
+    ultralytics = Ultralytics(f"{url(official, 'http')}/yolov5n.ultralytics")
+    file = shared / "data" / "coco_mini" / "images" / "000000303818.jpg"
+    (rows,) = ultralytics(decode_image(file.read_bytes()), conf=0.001, iou=0.6, multi_label=True)
+    assert len({tuple(box) for box in rows[:, :4].tolist()}) < len(rows) == 300
+    check_equal(rows, detect(official, file, 0.001, 0.6))
+
+
+@pytest.mark.slow
+def test_concurrent_requests_are_answered_as_single_ones(server: Server) -> None:
+    ultralytics = Ultralytics(f"{url(server, 'http')}/ui-elements.ultralytics")
+    tensors = [letterbox(decode_image(file.read_bytes()), (640, 640)).pixels for file in sorted(SAMPLES.glob("*.jpg"))]
+    bodies = [*map(ultralytics.request_body, tensors), (b"{", 1)]
+
+    def post(number: int) -> tuple[int, bytes]:
+        body, json_size = bodies[number % len(bodies)]
+        headers = {"Inference-Header-Content-Length": str(json_size)}
+        answer = server.client.post("/v2/models/ui-elements.ultralytics/infer", content=body, headers=headers)
+        return answer.status_code, answer.content if answer.status_code == 200 else b""
+
+    expected = [post(number) for number in range(len(bodies))]
+    assert [status for status, _ in expected] == [200] * len(tensors) + [400]
+    with ThreadPoolExecutor(32) as pool:
+        for number, answer in enumerate(pool.map(post, range(14 * len(bodies)))):
+            assert answer == expected[number % len(bodies)]
 
 
 @pytest.mark.slow

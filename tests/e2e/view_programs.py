@@ -58,13 +58,18 @@ def letterbox(image: NDArray[np.uint8], size: tuple[int, int]) -> Letterboxed:
     return Letterboxed(pixels, (height, width), gain, ((size[1] - width * gain) / 2, (size[0] - height * gain) / 2))
 
 
-def suppress(boxes: Floats, scores: Floats, conf: float, iou: float, limit: int = 300) -> Floats:
-    """Return rows x1, y1, x2, y2, score, class of boxes (N, 4) in center form and class scores (N, C)."""
-    best, class_ids = scores.max(axis=1), scores.argmax(axis=1)
-    kept = np.flatnonzero(best > np.float32(conf))
-    corners, best, class_ids = cxcywh_to_xyxy(boxes[kept]).astype(np.float32), best[kept], class_ids[kept]
-    kept = nms(corners, best, class_ids, iou, distance_weight=0.0, limit=limit)
-    return np.column_stack([corners[kept], best[kept], class_ids[kept]]).astype(np.float32)
+def suppress(boxes: Floats, scores: Floats, conf: float, iou: float, multi_label: bool = False) -> Floats:
+    """Return rows x1, y1, x2, y2, score, class of boxes (N, 4) in center form and class scores (N, C).
+
+    A box counts with its best class, or with every class above `conf` if `multi_label`, as in evaluations.
+    """
+    is_candidate = scores > np.float32(conf)
+    if not multi_label:
+        is_candidate &= np.arange(scores.shape[1]) == scores.argmax(axis=1)[:, None]
+    index, class_ids = np.nonzero(is_candidate)
+    corners, values = cxcywh_to_xyxy(boxes[index]).astype(np.float32), scores[index, class_ids]
+    kept = nms(corners, values, class_ids, iou, distance_weight=0.0, limit=300)
+    return np.column_stack([corners[kept], values[kept], class_ids[kept]]).astype(np.float32)
 
 
 class _Program:
@@ -144,12 +149,22 @@ class Ultralytics(_Program):
         self.metadata = Metadata(**ast.literal_eval(config["parameters"]["metadata"]["string_value"]))
         assert (self.metadata.task, self.metadata.end2end) == ("detect", False)
 
-    def __call__(self, *images: NDArray[np.uint8], conf: float = 0.25, iou: float = 0.7) -> list[Floats]:
+    def request_body(self, tensor: Floats) -> tuple[bytes, int]:
+        """Return the body of a request over HTTP, and the size of its JSON document."""
+        sent = self.triton.InferInput(self.input, list(tensor.shape), "FP32")
+        sent.set_data_from_numpy(tensor)
+        outputs = [self.triton.InferRequestedOutput(output) for output in self.outputs]
+        body, json_size = self.triton.InferenceServerClient.generate_request_body([sent], outputs)
+        return body, json_size
+
+    def __call__(
+        self, *images: NDArray[np.uint8], conf: float = 0.25, iou: float = 0.7, multi_label: bool = False
+    ) -> list[Floats]:
         """Return rows x1, y1, x2, y2, score, class in pixels of each image."""
         height, width = self.metadata.imgsz
         sent = [letterbox(image, (height, width)) for image in images]
         (output,) = self.infer(self.model, self.input, np.concatenate([s.pixels for s in sent]), self.outputs)
         assert output.shape[:2] == (len(images), 4 + len(self.metadata.names))
         assert output.shape[2] != 6
-        found = [suppress(columns[:4].T, columns[4:].T, conf, iou) for columns in output]
+        found = [suppress(columns[:4].T, columns[4:].T, conf, iou, multi_label) for columns in output]
         return [np.column_stack([s.to_image(f[:, :4]), f[:, 4:]]) for s, f in zip(sent, found, strict=True)]
