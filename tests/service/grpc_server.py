@@ -1,4 +1,7 @@
-"""A server with gRPC in a thread of this process, and calls of raw bytes. Importing it needs the extra `grpc`."""
+"""Calls of raw bytes, and a server with gRPC in a thread of this process. Importing it needs the extra `grpc`.
+
+Event loops of one process share a thread of gRPC, so only one such server may run at a time.
+"""
 
 from __future__ import annotations
 
@@ -23,34 +26,17 @@ PATIENCE = 30.0
 Metadata = Sequence[tuple[str, str]]
 
 
-class GrpcServer:
-    """Runs in the block. `signal` delivers a signal."""
+class GrpcClient:
+    """Calls methods of a server, whose HTTP side `http` asks."""
 
-    def __init__(self, repository: Repository, open_engine: OpenEngine = open_engine, **settings: Any) -> None:
-        options = Settings(repository=repository.root, port=0, grpc_port=0, **settings)
-        self._server, self._socket = create_server(options, open_engine), listen(options)
-        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]})
-        self.port = int(self._socket.getsockname()[1])
+    def __init__(self, address: str, http: Client) -> None:
+        self.address, self.http, self.channel = address, http, grpc.insecure_channel(address)
 
     def __enter__(self) -> Self:
-        self._thread.start()
-        self.http = Client(base_url=f"http://127.0.0.1:{self.port}", timeout=PATIENCE)
-        [listener] = self._server._listeners
-        assert isinstance(listener, GrpcListener)
-        end = time.monotonic() + PATIENCE
-        while not listener.port:
-            assert time.monotonic() < end
-            time.sleep(0.005)
-        self.address = f"127.0.0.1:{listener.port}"
-        self.channel = grpc.insecure_channel(self.address)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.http.close()
         self.channel.close()
-        self._server.should_exit = True
-        self.wait()
-        self._socket.close()
 
     def wait_until_ready(self) -> Self:
         end = time.monotonic() + PATIENCE
@@ -58,13 +44,6 @@ class GrpcServer:
             assert time.monotonic() < end
             time.sleep(0.005)
         return self
-
-    def signal(self, number: int) -> None:
-        self._server.handle_exit(number, None)
-
-    def wait(self) -> None:
-        self._thread.join(PATIENCE)
-        assert not self._thread.is_alive()
 
     def call(self, method: str, data: bytes, metadata: Metadata = (), **options: Any) -> Any:
         """Start a call of raw bytes."""
@@ -74,9 +53,8 @@ class GrpcServer:
     def ask(self, method: str, metadata: Metadata = (), **fields: Any) -> Any:
         """Return the answer to a message."""
         answer = message(f"{method}Response")()
-        answer.MergeFromString(
-            self.call(method, message(f"{method}Request")(**fields).SerializeToString(), metadata).result()
-        )
+        request = message(f"{method}Request")(**fields).SerializeToString()
+        answer.MergeFromString(self.call(method, request, metadata).result())
         return answer
 
     def stream(self, requests: Iterator[Any], metadata: Metadata = ()) -> Iterator[Any]:
@@ -87,6 +65,44 @@ class GrpcServer:
             response_deserializer=message("ModelStreamInferResponse").FromString,
         )
         return stub(requests, timeout=PATIENCE, metadata=metadata)
+
+    def metrics(self) -> str:
+        return self.http.get("/metrics").text
+
+
+class GrpcServer(GrpcClient):
+    """Runs in the block. `signal` delivers a signal."""
+
+    def __init__(self, repository: Repository, open_engine: OpenEngine = open_engine, **settings: Any) -> None:
+        options = Settings(repository=repository.root, port=0, grpc_port=0, **settings)
+        self._server, self._socket = create_server(options, open_engine), listen(options)
+        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]})
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        [listener] = self._server._listeners
+        assert isinstance(listener, GrpcListener)
+        end = time.monotonic() + PATIENCE
+        while not listener.port:
+            assert time.monotonic() < end
+            time.sleep(0.005)
+        http = Client(base_url=f"http://127.0.0.1:{self._socket.getsockname()[1]}", timeout=PATIENCE)
+        super().__init__(f"127.0.0.1:{listener.port}", http)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.http.close()
+        super().__exit__()
+        self._server.should_exit = True
+        self.wait()
+        self._socket.close()
+
+    def signal(self, number: int) -> None:
+        self._server.handle_exit(number, None)
+
+    def wait(self) -> None:
+        self._thread.join(PATIENCE)
+        assert not self._thread.is_alive()
 
 
 def refused(call: Any) -> tuple[grpc.StatusCode, str]:

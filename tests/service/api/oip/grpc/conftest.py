@@ -1,22 +1,32 @@
-"""A server with gRPC for all tests that change nothing."""
+"""A server process with gRPC for all tests that change nothing."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 
 from model_zoo.contract.package import Package
-from model_zoo.contract.repository import Repository
+from tests.e2e.server import Server
 
 if TYPE_CHECKING:
-    from tests.service.grpc_server import GrpcServer
+    from tests.service.grpc_server import GrpcClient
+
+LISTENING = re.compile(r"listening on grpc://(\S+)")
 
 
 @pytest.fixture(scope="session")
-def server(toy_package: Package) -> Iterator[GrpcServer]:
-    from tests.service.grpc_server import GrpcServer
+def process(toy_package: Package) -> Iterator[Server]:
+    limits = {"max_body": 1 << 20, "max_pending": 8 << 20}
+    with Server(toy_package.path.parents[1], grpc_port=0, log_level="debug", **limits) as process:
+        yield process.wait_until_ready()
 
-    with GrpcServer(Repository(toy_package.path.parents[1]), max_body=1 << 20, max_pending=8 << 20) as server:
-        yield server.wait_until_ready()
+
+@pytest.fixture(scope="session")
+def server(process: Server) -> Iterator[GrpcClient]:
+    from tests.service.grpc_server import GrpcClient
+
+    with GrpcClient(process.wait_for_log(LISTENING)[1], process.client) as client:
+        yield client

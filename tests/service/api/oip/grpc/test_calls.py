@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -16,28 +15,28 @@ from grpc import StatusCode
 
 from model_zoo.contract.package import Package
 from model_zoo.contract.repository import Repository
-from service.access.key_file import add_key
 from service.api.oip.grpc.protobuf import message
+from tests.e2e.server import Server
 from tests.service.app_client import png, wait_until
 from tests.service.conftest import flat
 from tests.service.fake_engine import GatedEngines
-from tests.service.grpc_server import GrpcServer, files_request, outputs_of, refused
+from tests.service.grpc_server import GrpcClient, GrpcServer, files_request, outputs_of, refused
 
 RED, GREEN = png(flat(255)), png(flat(90, 200))
 
 
-def infer(server: GrpcServer, request: Any, **options: Any) -> Any:
+def infer(server: GrpcClient, request: Any, **options: Any) -> Any:
     answer = message("ModelInferResponse")()
     answer.MergeFromString(server.call("ModelInfer", request.SerializeToString(), **options).result())
     return answer
 
 
-def requests_counted(server: GrpcServer, code: str) -> float:
+def requests_counted(server: GrpcClient, code: str) -> float:
     pattern = re.compile(rf'lineage_requests_total{{code="{code}",[^}}]*protocol="oip-grpc"[^}}]*}} (\S+)')
-    return sum(float(value) for value in pattern.findall(server.http.get("/metrics").text))
+    return sum(float(value) for value in pattern.findall(server.metrics()))
 
 
-def test_files_have_the_detections_of_the_native_protocol(server: GrpcServer) -> None:
+def test_files_have_the_detections_of_the_native_protocol(server: GrpcClient) -> None:
     answer = infer(server, files_request(RED, GREEN, id="7"))
     outputs = outputs_of(answer)
     files = [("file", ("a.png", image)) for image in (RED, GREEN)]
@@ -49,7 +48,7 @@ def test_files_have_the_detections_of_the_native_protocol(server: GrpcServer) ->
         np.testing.assert_allclose(rows[: len(boxes), :4], boxes, atol=1e-3)
 
 
-def test_numbers_in_contents_and_in_bytes_are_the_same(server: GrpcServer) -> None:
+def test_numbers_in_contents_and_in_bytes_are_the_same(server: GrpcClient) -> None:
     canvas = flat(200, 100, 50)
     kinds = {"images": ("UINT8", [1, 64, 64, 3]), "score_threshold": ("FP32", [1])}
     raw, typed = (message("ModelInferRequest")(model_name="toy") for _ in range(2))
@@ -75,25 +74,25 @@ BROKEN = {
 
 
 @pytest.mark.parametrize(("data", "text"), BROKEN.values(), ids=BROKEN)
-def test_broken_messages_are_refused(server: GrpcServer, data: bytes, text: str) -> None:
+def test_broken_messages_are_refused(server: GrpcClient, data: bytes, text: str) -> None:
     code, reason = refused(server.call("ModelInfer", data))
     assert code == (StatusCode.NOT_FOUND if "no model" in text else StatusCode.INVALID_ARGUMENT)
     assert text in reason
 
 
-def test_calls_without_a_message_are_refused(server: GrpcServer) -> None:
+def test_calls_without_a_message_are_refused(server: GrpcClient) -> None:
     stub = server.channel.stream_unary("/inference.GRPCInferenceService/ModelInfer")
     code, text = refused(stub.future(iter(()), timeout=30))
     assert (code, text) == (StatusCode.INVALID_ARGUMENT, "expected one message; got none")
 
 
-def test_messages_have_the_size_of_a_body_at_most(server: GrpcServer) -> None:
+def test_messages_have_the_size_of_a_body_at_most(server: GrpcClient) -> None:
     code, text = refused(server.call("ModelInfer", bytes(2 << 20)))
     assert code == StatusCode.RESOURCE_EXHAUSTED
     assert "larger than max" in text
 
 
-def test_compressed_messages_are_accepted_within_the_same_size(server: GrpcServer) -> None:
+def test_compressed_messages_are_accepted_within_the_same_size(server: GrpcClient) -> None:
     for compression in (grpc.Compression.Gzip, grpc.Compression.Deflate):
         answer = infer(server, files_request(RED, id="x" * 500), compression=compression)
         assert outputs_of(answer)["count"].tolist() == [1]
@@ -102,38 +101,37 @@ def test_compressed_messages_are_accepted_within_the_same_size(server: GrpcServe
         assert "at most 1,048,576 decompressed bytes" in text
 
 
-def test_methods_that_are_not_offered_are_named(server: GrpcServer) -> None:
+def test_methods_that_are_not_offered_are_named(server: GrpcClient) -> None:
     code, text = refused(server.call("SystemSharedMemoryStatus", b""))
     assert code == StatusCode.UNIMPLEMENTED
     assert text.startswith("SystemSharedMemoryStatus is not offered")
 
 
-def test_ids_of_requests_are_returned(server: GrpcServer) -> None:
+def test_ids_of_requests_are_returned(server: GrpcClient) -> None:
     good, bad = (server.call("ServerLive", b"", [("x-request-id", sent)]) for sent in ("abc-1", "a b"))
     assert ("x-request-id", "abc-1") in good.trailing_metadata()
     assert len(dict(bad.trailing_metadata())["x-request-id"]) == 32
 
 
-def test_calls_are_logged_and_counted(server: GrpcServer, caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.DEBUG, "service.access")
+def test_calls_are_logged_and_counted(process: Server, server: GrpcClient) -> None:
     before = requests_counted(server, "OK")
-    infer(server, files_request(RED))
-    refused(server.call("ModelInfer", files_request(RED, model="unknown").SerializeToString()))
-    server.ask("ServerLive")
+    server.call("ModelInfer", files_request(RED).SerializeToString(), [("x-request-id", "good")]).result()
+    unknown = files_request(RED, model="unknown").SerializeToString()
+    traced = [("x-request-id", "bad"), ("traceparent", f"00-{'a' * 32}-{'b' * 16}-01")]
+    refused(server.call("ModelInfer", unknown, traced))
+    server.call("ServerLive", b"", [("x-request-id", "probe")]).result()
     wait_until(lambda: requests_counted(server, "OK") >= before + 2)
-    lines = [record for record in caplog.records if "Inference" in record.getMessage()]
-    assert {line.getMessage() for line in lines} == {
-        f"/inference.GRPCInferenceService/{name}" for name in ("ModelInfer", "ServerLive")
-    }
-    fields = [line.__dict__["fields"] for line in lines]
-    assert [f["status"] for f in fields] == ["OK", "NOT_FOUND", "OK"]
-    assert (fields[0]["model"], fields[0]["version"], fields[1]["problem"]) == ("toy", "1", "no-such-model")
-    assert fields[0]["received"] > len(RED)
-    assert fields[0]["sent"] > 0
-    assert [line.levelname for line in lines] == ["INFO", "INFO", "DEBUG"]
+    path = r"/inference\.GRPCInferenceService"
+    counts = r"received=[1-9]\d* sent=[1-9]\d*"
+    for line in (
+        rf"INFO service\.access request=good {path}/ModelInfer status=OK took_ms=\S+ model=toy version=1 {counts}",
+        rf"INFO service\.access request=bad {path}/ModelInfer trace=a{{32}} status=NOT_FOUND .* problem=no-such-model",
+        rf"DEBUG service\.access request=probe {path}/ServerLive status=OK",
+    ):
+        process.wait_for_log(re.compile(line))
 
 
-def test_messages_of_a_stream_are_answered_one_by_one(server: GrpcServer) -> None:
+def test_messages_of_a_stream_are_answered_one_by_one(server: GrpcClient) -> None:
     sent = [files_request(RED, id="1"), files_request(b"text", id="2"), b"\x0a\xff", files_request(GREEN, id="3")]
     sent[3].parameters["triton_enable_empty_final_response"].bool_param = True
     answers = {answer.infer_response.id: answer for answer in server.stream(iter(sent))}
@@ -145,7 +143,7 @@ def test_messages_of_a_stream_are_answered_one_by_one(server: GrpcServer) -> Non
         assert outputs_of(answers[identity].infer_response)["count"].tolist() == [count]
 
 
-def test_many_messages_of_a_stream_are_all_answered(server: GrpcServer) -> None:
+def test_many_messages_of_a_stream_are_all_answered(server: GrpcClient) -> None:
     answers = list(server.stream(files_request(RED, id=str(i)) for i in range(100)))
     assert sorted(int(answer.infer_response.id) for answer in answers) == list(range(100))
     assert {answer.error_message for answer in answers} == {""}
@@ -181,65 +179,13 @@ def test_cancelled_calls_stop_their_work(gated: tuple[GrpcServer, GatedEngines])
     server, engines = gated
     data = files_request(RED).SerializeToString()
     first, second = server.call("ModelInfer", data), server.call("ModelInfer", data)
-    wait_until(lambda: engines.started == 1 and 'lineage_queue_images{model="toy",version="1"} 1.0' in metrics(server))
+    wait_until(lambda: engines.started == 1 and 'lineage_queue_images{model="toy",version="1"} 1.0' in server.metrics())
     second.cancel()
-    wait_until(lambda: 'lineage_queue_images{model="toy",version="1"} 0.0' in metrics(server))
+    wait_until(lambda: 'lineage_queue_images{model="toy",version="1"} 0.0' in server.metrics())
     wait_until(lambda: requests_counted(server, "CANCELLED") == 1)
     engines.gate.set()
     assert first.result()
     assert engines.batches == [1]
-
-
-def metrics(server: GrpcServer) -> str:
-    return server.http.get("/metrics").text
-
-
-TOKENS: dict[str, str] = {}
-
-
-@pytest.fixture(scope="module")
-def guarded(toy_package: Package, tmp_path_factory: pytest.TempPathFactory) -> Iterator[GrpcServer]:
-    path = tmp_path_factory.mktemp("keys") / "keys.json"
-    TOKENS.update(user=add_key(path, "user", ("detect",)), operator=add_key(path, "operator", ("admin",)))
-    with GrpcServer(Repository(toy_package.path.parents[1]), keys=path) as server:
-        yield server.wait_until_ready()
-
-
-def bearer(name: str) -> list[tuple[str, str]]:
-    return [("authorization", f"Bearer {TOKENS[name]}")]
-
-
-def test_keys_open_what_they_open_over_http(guarded: GrpcServer) -> None:
-    data = files_request(RED).SerializeToString()
-    for metadata in ((), [("x-api-key", "wrong")], [("authorization", "Basic abc")]):
-        code, text = refused(guarded.call("ModelInfer", data, metadata))
-        assert code == StatusCode.UNAUTHENTICATED
-        assert "expected an API key as Authorization: Bearer KEY or X-Api-Key: KEY" in text
-    for metadata in (bearer("user"), [("x-api-key", TOKENS["operator"])]):
-        assert guarded.call("ModelInfer", data, metadata).result()
-    code, text = refused(guarded.call("RepositoryModelUnload", b"", bearer("user")))
-    assert code == StatusCode.PERMISSION_DENIED
-    assert "expected a key with the scope admin; user has detect" in text
-    assert guarded.ask("RepositoryIndex", bearer("user")).models[0].name == "toy"
-
-
-def test_probes_need_no_key(guarded: GrpcServer) -> None:
-    assert guarded.ask("ServerLive").live
-    assert guarded.call("/grpc.health.v1.Health/Check", b"").result() == b"\x08\x01"
-
-
-def test_streams_need_a_key(guarded: GrpcServer) -> None:
-    with pytest.raises(grpc.RpcError) as caught:
-        list(guarded.stream(iter([files_request(RED)])))
-    assert caught.value.code() == StatusCode.UNAUTHENTICATED
-    [answer] = guarded.stream(iter([files_request(RED)]), bearer("user"))
-    assert not answer.error_message
-
-
-def test_changes_need_keys_to_exist(server: GrpcServer) -> None:
-    code, text = refused(server.call("RepositoryModelLoad", b""))
-    assert code == StatusCode.PERMISSION_DENIED
-    assert "needs API keys: start the server with --keys FILE" in text
 
 
 def test_too_many_calls_of_an_address_are_refused(toy_package: Package) -> None:

@@ -12,7 +12,7 @@ health_pb2 = pytest.importorskip("grpc_health.v1.health_pb2", reason="needs the 
 from model_zoo.contract.package import Package
 from model_zoo.contract.repository import Repository
 from service.api.oip.grpc.protobuf import SERVICE
-from tests.service.grpc_server import GrpcServer, refused
+from tests.service.grpc_server import GrpcClient, GrpcServer, refused
 
 CHECK, WATCH = "/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"
 STATUS = health_pb2.HealthCheckResponse
@@ -23,11 +23,11 @@ def ask(service: str) -> bytes:
 
 
 @pytest.mark.parametrize("service", ["", SERVICE])
-def test_known_services_are_serving(server: GrpcServer, service: str) -> None:
+def test_known_services_are_serving(server: GrpcClient, service: str) -> None:
     assert STATUS.FromString(server.call(CHECK, ask(service)).result()).status == STATUS.SERVING
 
 
-def test_unknown_services_are_not_found(server: GrpcServer) -> None:
+def test_unknown_services_are_not_found(server: GrpcClient) -> None:
     code, text = refused(server.call(CHECK, ask("cars")))
     assert (code, text) == (grpc.StatusCode.NOT_FOUND, f"expected the service {SERVICE} or none; got 'cars'")
     watching = server.channel.unary_stream(WATCH, response_deserializer=STATUS.FromString)(ask("cars"))
@@ -35,7 +35,7 @@ def test_unknown_services_are_not_found(server: GrpcServer) -> None:
     watching.cancel()
 
 
-def test_damaged_questions_are_refused(server: GrpcServer) -> None:
+def test_damaged_questions_are_refused(server: GrpcClient) -> None:
     assert refused(server.call(CHECK, b"\x0a\xff"))[0] == grpc.StatusCode.INVALID_ARGUMENT
     with pytest.raises(grpc.RpcError) as caught:
         next(server.channel.unary_stream(WATCH)(b"\x0a\xff"))

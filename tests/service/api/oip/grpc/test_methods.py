@@ -13,13 +13,13 @@ triton = pytest.importorskip("tritonclient.grpc", reason="needs tritonclient")
 
 from tests.service.app_client import png
 from tests.service.conftest import flat
-from tests.service.grpc_server import GrpcServer
+from tests.service.grpc_server import GrpcClient
 
 RED = png(flat(255))
 
 
 @pytest.fixture(scope="module")
-def client(server: GrpcServer) -> Iterator[triton.InferenceServerClient]:
+def client(server: GrpcClient) -> Iterator[triton.InferenceServerClient]:
     with triton.InferenceServerClient(server.address) as client:
         yield client
 

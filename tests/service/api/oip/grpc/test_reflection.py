@@ -11,11 +11,11 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto
 
 from service.api.oip.grpc.protobuf import SERVICE
 from service.api.oip.grpc.reflection import NAMES
-from tests.service.grpc_server import GrpcServer
+from tests.service.grpc_server import GrpcClient
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_services_are_listed_and_described(server: GrpcServer, name: str) -> None:
+def test_services_are_listed_and_described(server: GrpcClient, name: str) -> None:
     questions = [
         reflection_pb2.ServerReflectionRequest(list_services=""),
         reflection_pb2.ServerReflectionRequest(file_containing_symbol=SERVICE),
@@ -33,7 +33,7 @@ def test_services_are_listed_and_described(server: GrpcServer, name: str) -> Non
     assert unknown.error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0]
 
 
-def test_damaged_questions_are_refused(server: GrpcServer) -> None:
+def test_damaged_questions_are_refused(server: GrpcClient) -> None:
     with pytest.raises(grpc.RpcError) as caught:
         list(server.channel.stream_stream(f"/{NAMES[0]}/ServerReflectionInfo")(iter([b"\x0a\xff"]), timeout=30))
     assert caught.value.code() == grpc.StatusCode.INVALID_ARGUMENT
