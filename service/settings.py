@@ -32,6 +32,7 @@ _HEADER = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)
 _HTTP_ORIGIN = re.compile(r"https?://[^/\s,?#*@\\]+")
 LOOPBACK = ("127.0.0.1", "::1", "[::1]", "localhost")
 VIEWS = ("yolov5", "ultralytics")
+EXTRAS = {"grpc": ("grpc", "grpc_health", "grpc_reflection"), "zmq": ("zmq",)}  # packages by extra
 _ENDPOINT = re.compile(r"tcp://(\[[^\]]+\]|[^/:\s]+):(\d{1,5}|\*)|ipc://\S+")
 T = TypeVar("T")
 Rate = Annotated[float, Field(ge=0.001, le=1_000_000)]
@@ -163,7 +164,7 @@ class Settings(BaseSettings):
     @classmethod
     def _is_installed(cls, value: T, info: ValidationInfo) -> T:
         extra = str(info.field_name).removesuffix("_port")
-        if value is not None and not find_spec(extra):
+        if value is not None and not all(find_spec(package) for package in EXTRAS[extra]):
             raise ValueError(f"expected the extra {extra}; install it with: pip install 'yolo-lineage[{extra}]'")
         return value
 

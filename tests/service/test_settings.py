@@ -133,6 +133,17 @@ def test_other_origins_are_refused(origin: str) -> None:
         Settings(cors_origins=origin)
 
 
+@pytest.mark.parametrize("setting", [{"grpc_port": 8001}, {"zmq": "tcp://127.0.0.1:5555"}], ids=str)
+def test_ports_without_their_extra_are_one_clear_error(
+    monkeypatch: pytest.MonkeyPatch, setting: dict[str, object]
+) -> None:
+    monkeypatch.setattr("service.settings.find_spec", lambda name: None)
+    extra = "grpc" if "grpc_port" in setting else "zmq"
+    install = rf"expected the extra {extra}; install it with: pip install 'yolo-lineage\[{extra}\]'"
+    with pytest.raises(SettingsError, match=install):
+        Settings(**setting)
+
+
 @pytest.mark.parametrize("endpoint", ["127.0.0.1:5555", "tcp://127.0.0.1", "http://127.0.0.1:5555", "ipc://", "5555"])
 def test_endpoint_of_zmq_is_checked(endpoint: str) -> None:
     pytest.importorskip("zmq", reason="needs the extra zmq")
