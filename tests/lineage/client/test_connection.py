@@ -12,7 +12,7 @@ from lineage.client.connection import build, check_url, client_options, failure
 from lineage.client.errors import ClientError, DeadlineExceeded, TLSError, Unavailable
 
 STEP = Send(Call("POST", "detect", [("model", "a b")]), 10.0)
-REQUEST = httpx2.Request("POST", "http://host:1/detect?model=secret")
+REQUEST = httpx2.Request("POST", "http://user:secret@host:1/detect?model=secret")
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,19 @@ def test_paths_follow_the_address(url: str, sent_to: str) -> None:
         assert build(client, STEP).url == f"{sent_to}?model=a+b"
 
 
-@pytest.mark.parametrize("url", ["localhost:8000", "ftp://host", "http://", "http://host/?a=1", "http://host/#a", ""])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "localhost:8000",
+        "ftp://host",
+        "http://",
+        "http://host/?a=1",
+        "http://host/#a",
+        "http://host:x",
+        "http://[::1",
+        "",
+    ],
+)
 def test_other_addresses_are_refused(url: str) -> None:
     with pytest.raises(ValueError, match="expected an address such as http://localhost:8000"):
         check_url(url)
