@@ -6,6 +6,7 @@ import base64
 import gzip
 import re
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,11 @@ from starlette.testclient import TestClient
 from model_zoo.contract.package import Package
 from model_zoo.contract.pipeline import preprocess
 from model_zoo.contract.repository import Repository
+from model_zoo.contract.rollout import Canary, HeaderMatch, Rollout
+from model_zoo.contract.set_rollout import set_rollout
 from service.access.key_file import add_key
 from tests.service.api.oip.wire import HEADER, INFER, binary, error, infer, infer_json, outputs
-from tests.service.app_client import detect, png, serving
+from tests.service.app_client import RawRequest, detect, png, serving, wait_until
 from tests.service.conftest import Publish, flat
 from tests.service.fake_engine import GatedEngines, open_fake_engine
 from tests.service.faulty_engines import FaultyEngines
@@ -247,3 +250,32 @@ def test_unknown_addresses_have_errors_of_the_protocol(client: TestClient) -> No
     assert "no such address" in error(client.get("/v2/systemsharedmemory/status"), 404)
     assert "expected" in error(client.get(INFER), 405)
     assert "expected" in error(client.post("/v2/repository/index", content=b"[]"), 400)
+
+
+def test_a_canary_answers_as_itself(repository: Repository, publish: Publish) -> None:
+    publish()
+    publish()
+    canary = Canary("2", header=HeaderMatch("x-canary", "on"))
+    set_rollout(repository, "toy", Rollout("1", canary=canary))
+    with serving(repository, open_fake_engine) as client:
+        body, size = binary({"image": FILES[:1]})
+        answers = [
+            client.post(INFER, content=body, headers={HEADER: str(size), "X-Canary": on}) for on in ("on", "off")
+        ]
+        assert [answer.json()["model_version"] for answer in answers] == ["2", "1"]
+
+
+def test_a_client_that_disconnects_cancels_the_work(repository: Repository, publish: Publish) -> None:
+    publish()
+    engines = GatedEngines()
+    with serving(repository, engines, workers=1, warm_up=False) as client, ThreadPoolExecutor(1) as pool:
+        connected = pool.submit(infer, client, {"image": FILES[:1]})
+        wait_until(lambda: engines.started)
+        body, size = binary({"image": FILES[:1]})
+        gone = RawRequest(client, body)
+        gone.scope |= {"path": INFER, "headers": [(HEADER.lower().encode(), str(size).encode())]}
+        assert gone.run() == 400
+        engines.gate.set()
+        assert connected.result().status_code == 200
+        assert infer(client, {"image": FILES[:1]}).status_code == 200
+        assert engines.batches == [1, 1]
