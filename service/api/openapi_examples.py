@@ -57,6 +57,34 @@ _INFER: Final = {
         {"name": "count", "datatype": "INT32", "shape": [1], "data": [1]},
     ],
 }
+_TENSORS: Final = {
+    "name": "yolov5n",
+    "versions": ["1"],
+    "platform": "yolo-lineage",
+    "inputs": [{"name": "image", "datatype": "BYTES", "shape": [-1]}],
+    "outputs": [{"name": "detections", "datatype": "FP32", "shape": [-1, -1, 6]}],
+}
+_CONFIG: Final = {
+    "name": "yolov5n",
+    "platform": "yolo-lineage",
+    "backend": "yolo-lineage",
+    "max_batch_size": 0,
+    "input": [{"name": "image", "data_type": "TYPE_STRING", "dims": [-1], "optional": True}],
+    "output": [{"name": "detections", "data_type": "TYPE_FP32", "dims": [-1, -1, 6]}],
+    "parameters": {"class_names": {"string_value": '["person"]'}},
+}
+_TOTAL: Final = {"count": 12, "ns": 480_000_000}
+_COMPUTE: Final = dict.fromkeys(("compute_input", "compute_infer", "compute_output"), _TOTAL)
+_COUNTERS: Final = {
+    "name": "yolov5n",
+    "version": "1",
+    "last_inference": 1_764_000_000_000,
+    "inference_count": 12,
+    "execution_count": 12,
+    "inference_stats": {**dict.fromkeys(("success", "fail", "queue"), _TOTAL), **_COMPUTE},
+    "batch_stats": [{"batch_size": 1, **_COMPUTE}],
+}
+_FILES: Final = {"inputs": [{"name": "image", "datatype": "BYTES", "shape": [1], "data": [_FILE]}]}
 _REGION: Final = {
     "id": "a1",
     "from_name": "label",
@@ -85,6 +113,8 @@ _TASKS: Final = {
 }
 
 BODIES: Final[dict[str, Any]] = {
+    "POST /v2/models/{name}/infer": _FILES,
+    "POST /v2/models/{name}/versions/{version}/infer": _FILES,
     "POST /v2/repository/index": {"ready": True},
     "POST /v2/repository/models/{name}/load": {},
     "POST /v2/repository/models/{name}/unload": {},
@@ -97,7 +127,19 @@ BODIES: Final[dict[str, Any]] = {
     "PUT /admin/models/{name}/aliases/{alias}": {"version": 3},
     "PUT /admin/models/{name}/rollout": {},
 }
+_OF_MODELS: Final = {
+    "": _TENSORS,
+    "/config": _CONFIG,
+    "/ready": {"name": "yolov5n", "ready": True},
+    "/stats": {"model_stats": [_COUNTERS]},
+}
 ANSWERS: Final[dict[str, Any]] = {
+    "GET /v2": {"name": "yolo-lineage", "version": "0.1.0", "extensions": ["binary_tensor_data"]},
+    "GET /v2/health/live": {"live": True},
+    "GET /v2/health/ready": {"ready": True},
+    "GET /v2/models/stats": {"model_stats": [_COUNTERS]},
+    **{f"GET /v2/models/{{name}}{action}": example for action, example in _OF_MODELS.items()},
+    **{f"GET /v2/models/{{name}}/versions/{{version}}{action}": example for action, example in _OF_MODELS.items()},
     "POST /v2/repository/index": [{"name": "yolov5n", "version": "1", "state": "READY", "reason": ""}],
     "POST /v2/models/{name}/infer": _INFER,
     "POST /v2/models/{name}/versions/{version}/infer": _INFER,

@@ -41,13 +41,13 @@ def of_model(method: str, action: str, **options: Any) -> Callable[[Endpoint], E
     return register
 
 
-@router.get("/health/live", responses=documents.LIVE)
+@router.get("/health/live")
 async def live() -> Response:
     """Return 200 while the process runs."""
     return JSONResponse({"live": True})
 
 
-@router.get("/health/ready", responses=documents.READY)
+@router.get("/health/ready")
 async def ready(request: Request) -> Response:
     """Return 200 if requests can be answered, else 503 with what is missing."""
     if missing := _state(request).missing():
@@ -55,37 +55,37 @@ async def ready(request: Request) -> Response:
     return JSONResponse({"ready": True})
 
 
-@router.get("", responses=documents.SERVER)
+@router.get("")
 async def show_server() -> Response:
     """Return name, version and extensions of the server."""
     return JSONResponse(metadata.describe_server())
 
 
-@router.get("/models/stats", responses=documents.STATISTICS)
+@router.get("/models/stats")
 async def show_all_statistics(request: Request) -> Response:
     """Return the counters of all models since the start of the server."""
     return JSONResponse({"model_stats": statistics.describe_all(_state(request))})
 
 
-@of_model("GET", "/stats", responses=documents.STATISTICS)
+@of_model("GET", "/stats")
 async def show_statistics(request: Request) -> Response:
     """Return the counters of a model since the start of the server."""
     return JSONResponse({"model_stats": await statistics.describe(_state(request), _model(request))})
 
 
-@of_model("GET", "", responses=documents.METADATA)
+@of_model("GET", "")
 async def show_metadata(request: Request) -> Response:
     """Return versions, inputs and outputs of a model."""
     return JSONResponse(await metadata.describe_model(_state(request), _model(request)))
 
 
-@of_model("GET", "/config", responses=documents.CONFIG)
+@of_model("GET", "/config")
 async def show_config(request: Request) -> Response:
     """Return the configuration of a model, with class names, letterbox and thresholds as JSON in its parameters."""
     return JSONResponse(await metadata.configure_model(_state(request), _model(request)))
 
 
-@of_model("GET", "/ready", responses=documents.MODEL_READY)
+@of_model("GET", "/ready")
 async def show_ready(request: Request) -> Response:
     """Return 200 if a model is loaded and works, else 503 with the reason."""
     model = _model(request)
@@ -96,7 +96,7 @@ async def show_ready(request: Request) -> Response:
     return JSONResponse({"name": model.name, "ready": True})
 
 
-@router.post("/repository/index", responses=documents.INDEX, openapi_extra=documents.INDEX_BODY)
+@router.post("/repository/index", openapi_extra=documents.INDEX_BODY)
 async def show_index(request: Request) -> Response:
     """List all versions of all models with their states. `{"ready": true}` lists those that are ready."""
     body = await _receive_small(request, documents.IndexRequest)
@@ -104,7 +104,7 @@ async def show_index(request: Request) -> Response:
     return JSONResponse([row for row in rows if row["state"] == "READY" or not body.ready])
 
 
-@router.post("/repository/models/{name}/load", responses=documents.EMPTY, openapi_extra=documents.REPOSITORY_BODY)
+@router.post("/repository/models/{name}/load", openapi_extra=documents.REPOSITORY_BODY)
 async def load(request: Request, name: str) -> Response:
     """Load a model and answer once it is ready. The API key needs the scope `admin`."""
     parameters = (await _receive_small(request, documents.RepositoryRequest)).parameters
@@ -112,7 +112,7 @@ async def load(request: Request, name: str) -> Response:
     return JSONResponse({})
 
 
-@router.post("/repository/models/{name}/unload", responses=documents.EMPTY, openapi_extra=documents.REPOSITORY_BODY)
+@router.post("/repository/models/{name}/unload", openapi_extra=documents.REPOSITORY_BODY)
 async def unload(request: Request, name: str) -> Response:
     """Unload a model and answer once no request uses it. The API key needs the scope `admin`."""
     await _receive_small(request, documents.RepositoryRequest)
@@ -120,7 +120,7 @@ async def unload(request: Request, name: str) -> Response:
     return JSONResponse({})
 
 
-@of_model("POST", "/infer", responses=documents.ANSWER, openapi_extra=documents.INFER_BODY)
+@of_model("POST", "/infer", responses=documents.INFER_ANSWER, openapi_extra=documents.INFER_BODY)
 async def run_inference(request: Request) -> Response:
     """Detect objects in image files (`image`), or on canvases that the client has letterboxed (`images`).
 
