@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import IO, Any, Final, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -99,9 +101,18 @@ def encode_png(image: NDArray[np.uint8]) -> bytes:
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
         hint = "; pass a list for several images" if image.ndim == 4 else ""
         raise TypeError(f"image: expected a uint8 array (H, W, 3) in RGB; got {image.dtype} {image.shape}{hint}")
-    try:
-        import cv2
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError("arrays need OpenCV: pip install opencv-python-headless", name="cv2") from error
+    cv2 = require_opencv("arrays")
     _, png = cv2.imencode(".png", image[..., ::-1], [cv2.IMWRITE_PNG_COMPRESSION, FAST])
-    return png.tobytes()
+    return bytes(png)
+
+
+def require_opencv(what: str) -> ModuleType:
+    """Return the module cv2, which `what` need.
+
+    Raises:
+        ModuleNotFoundError: It is not installed.
+    """
+    try:
+        return importlib.import_module("cv2")
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(f"{what} need OpenCV; run: pip install opencv-python-headless", name="cv2") from error

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from lineage.client.calls import Call, Reply, expecting
 from lineage.client.errors import InvalidRequest
-from lineage.client.inputs import ImageFile
+from lineage.client.inputs import ImageFile, require_opencv
 from lineage.client.query import Query
 from lineage.client.results import ImageResult
 from model_zoo.contract.detections import Detections
@@ -91,6 +91,7 @@ def result(
 
 def displayed_size(data: bytes) -> tuple[int, int]:
     """Return (height, width) of an image file that the server accepted, after EXIF rotation."""
+    require_opencv("sizes over the Open Inference Protocol")
     from model_zoo.contract.images.decode import ImageLimits, probe
 
     unlimited = ImageLimits(max_bytes=len(data), max_pixels=2**62, max_work=2**62)
