@@ -13,7 +13,7 @@ from service.api.oip import tensors
 from service.api.oip.grpc.protobuf import message
 from service.api.oip.messages import MAX_ID, UNSUPPORTED, InferRequest, InferResponse, InputTensor, Parameter
 
-MAX_VALUES: Final = 2**24  # of one tensor in `contents`: they are decoded one by one
+MAX_VALUES: Final = 2**22  # of one tensor in `contents`: they are decoded one by one
 # The field of `contents` for each datatype.
 CONTENTS: Final[Mapping[str, str]] = {
     "BOOL": "bool_contents",
