@@ -15,6 +15,8 @@ from starlette.testclient import TestClient
 
 from model_zoo.contract.package import Package
 from model_zoo.contract.repository import Repository
+from service.api.oip.views import PROGRAM_VIEWS
+from service.settings import VIEWS
 from tests.service.app_client import serving
 from tests.service.conftest import Publish, flat
 from tests.service.fake_engine import open_fake_engine
@@ -136,6 +138,10 @@ def test_a_version_can_be_asked_for(client: TestClient) -> None:
     answer = infer(client, "toy.yolov5/versions/1", as_pixels(flat(*COLOR)))
     assert output(answer).shape == (1, 3, 8)
     assert infer(client, "toy.yolov5/versions/2", as_pixels(flat(*COLOR))).status_code == 404
+
+
+def test_the_setting_has_the_names_of_the_views() -> None:
+    assert tuple(PROGRAM_VIEWS) == VIEWS
 
 
 def test_views_are_off_by_default(publish: Publish, repository: Repository) -> None:
