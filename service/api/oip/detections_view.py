@@ -28,8 +28,7 @@ from service.state import AppState
 
 IMAGE: Final = "image"  # encoded files
 IMAGES: Final = "images"  # canvases, or encoded files as BYTES
-# Inputs of the graph, by the option of a query.
-THRESHOLDS: Final = {"score": "score_threshold", "iou": "iou_threshold", "distance_weight": "distance_weight"}
+THRESHOLDS: Final = ("score_threshold", "iou_threshold", "distance_weight")
 _EITHER: Final = f"expected one of the inputs {IMAGE} (BYTES [N], files) and {IMAGES} (UINT8 [N, height, width, 3])"
 
 
@@ -46,7 +45,7 @@ class DetectionsView:
         return [
             TensorSpec(IMAGE, BYTES, (-1,), optional=True),
             TensorSpec(IMAGES, "UINT8", (-1, *size, 3), optional=True),
-            *(TensorSpec(name, "FP32", (-1,), optional=True) for name in THRESHOLDS.values()),
+            *(TensorSpec(name, "FP32", (-1,), optional=True) for name in THRESHOLDS),
         ]
 
     def outputs(self, _: ModelCard) -> Sequence[TensorSpec]:
@@ -87,19 +86,17 @@ def read_inputs(inputs: Sequence[InputTensor], max_images: int) -> tuple[InputTe
     given = {tensor.name: tensor for tensor in inputs}
     if len(given) < len(inputs):
         raise BadRequest("inputs: expected each name once")
-    thresholds = {option: given.pop(name) for option, name in THRESHOLDS.items() if name in given}
+    thresholds = [given.pop(name, None) for name in THRESHOLDS]
     for name in given:
         if name not in (IMAGE, IMAGES):
-            known = ", ".join((IMAGE, IMAGES, *THRESHOLDS.values()))
+            known = ", ".join((IMAGE, IMAGES, *THRESHOLDS))
             raise BadRequest(f"inputs: {shorten(name)} is unknown; expected {known}")
     if len(given) != 1:
         raise BadRequest(f"inputs: {_EITHER}; got {'both' if given else 'neither'}")
     images = next(iter(given.values()))
     _check_images(images, max_images)
-    values = {option: _broadcast(tensor, images.shape[0]) for option, tensor in thresholds.items()}
-    queries = [
-        QueryOptions(**{option: numbers[i] for option, numbers in values.items()}) for i in range(images.shape[0])
-    ]
+    scores, ious, weights = (_broadcast(tensor, images.shape[0]) for tensor in thresholds)
+    queries = [QueryOptions(*options) for options in zip(scores, ious, weights, strict=True)]
     return images, queries
 
 
@@ -123,8 +120,10 @@ def _check_images(images: InputTensor, max_images: int) -> None:
         raise BadRequest(f"input {images.name!r}: expected at most {max_images} images; got {images.shape[0]:,}")
 
 
-def _broadcast(tensor: InputTensor, count: int) -> list[float]:
-    """Return one number for each image. A single one is that of all images."""
+def _broadcast(tensor: InputTensor | None, count: int) -> Sequence[float | None]:
+    """Return one number for each image. A single one is that of all images, and None the default."""
+    if tensor is None:
+        return [None] * count
     if tensor.datatype != "FP32" or tensor.shape not in ((count,), (1,)):
         got = f"{tensor.datatype} {list(tensor.shape)}"
         raise BadRequest(f"input {tensor.name!r}: expected FP32 [{count}] or [1]; got {got}")

@@ -20,6 +20,9 @@ class Strict(BaseModel):
 
     model_config = ConfigDict(strict=True)
 
+    parameters: Parameters = {}
+    """Parameters by name. Unknown ones are ignored."""
+
 
 class Input(Strict):
     """An input of a request."""

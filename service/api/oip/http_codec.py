@@ -46,7 +46,8 @@ def decode(body: bytes, json_size: int | None, model: str, version: str) -> Http
     if json_size is not None and json_size > len(body):
         raise BadRequest(f"{HEADER}: expected at most the size of the body, {len(body):,}; got {json_size:,}")
     document = _parse(body if json_size is None else body[:json_size])
-    _check_parameters([document.parameters, *(part.parameters for part in (*document.inputs, *document.outputs))])
+    for part in (document, *document.inputs, *document.outputs):
+        _check_parameters(part.parameters)
     rest = memoryview(b"" if json_size is None else body)[json_size or 0 :]
     inputs = _decode_inputs(document.inputs, rest, has_header=json_size is not None)
     names = [output.name for output in document.outputs]
@@ -76,11 +77,10 @@ def _parse(text: bytes) -> InferDocument:
     return parse_model(text, InferDocument, max_values=LIMITS[b","] + 1)
 
 
-def _check_parameters(all_parameters: Sequence[Parameters]) -> None:
-    for parameters in all_parameters:
-        for name, reason in UNSUPPORTED.items():
-            if name in parameters:
-                raise BadRequest(f"parameter {name}: {reason}")
+def _check_parameters(parameters: Parameters) -> None:
+    for name, reason in UNSUPPORTED.items():
+        if name in parameters:
+            raise BadRequest(f"parameter {name}: {reason}")
 
 
 def _decode_inputs(inputs: Sequence[Input], rest: memoryview, *, has_header: bool) -> list[InputTensor]:

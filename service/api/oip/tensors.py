@@ -30,6 +30,8 @@ DTYPES: Final[Mapping[str, np.dtype[np.generic]]] = {
 MAX_DIMENSIONS: Final = 8
 MAX_ELEMENTS: Final = 65_536  # of a BYTES tensor
 _MAX_DIMENSION: Final = 2**31 - 1
+# Types of values in JSON by the kind of their dtype. Others are integers.
+_JSON_TYPES: Final[Mapping[str, set[type]]] = {"b": {bool}, "f": {int, float}}
 
 
 def check_shape(name: str, shape: object) -> tuple[int, ...]:
@@ -126,9 +128,9 @@ def _split(name: str, count: int, data: memoryview) -> list[bytes]:
 
 def _convert(name: str, datatype: str, array: NDArray[np.object_]) -> NDArray[np.generic]:
     """Convert numbers to the type of a tensor, and refuse what the type cannot hold."""
-    kinds, dtype = {*map(type, array.flat)}, DTYPES[datatype]
-    allowed = {"b": {bool}, "f": {int, float}}.get(dtype.kind, {int})
-    if not kinds <= allowed:
+    dtype = DTYPES[datatype]
+    allowed = _JSON_TYPES.get(dtype.kind, {int})
+    if not {*map(type, array.flat)} <= allowed:
         expected = " or ".join(kind.__name__ for kind in sorted(allowed, key=str))
         got = next(value for value in array.flat if type(value) not in allowed)
         raise BadRequest(f"input {shorten(name)}: expected data of type {expected} for {datatype}; got {shorten(got)}")
