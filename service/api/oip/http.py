@@ -16,7 +16,7 @@ from service.api.errors import BadRequest
 from service.api.json_body import Model, parse_model
 from service.api.oip import documents, infer, metadata, repository, statistics
 from service.api.oip.encoding import MIN_SIZE, choose_encoding, compress, decompress
-from service.api.oip.http_codec import HEADER, HttpRequest, decode, encode
+from service.api.oip.http_codec import HEADER, MAX_VALUES, HttpRequest, decode, encode
 from service.api.oip.messages import InferResponse
 from service.api.oip.served_model import ServedModel, find_model
 from service.api.problems import respond
@@ -133,7 +133,7 @@ async def run_inference(request: Request) -> Response:
         encoding = request.headers.get("content-encoding", "")
         body = await decompress(body, encoding, state.settings.max_body, memory)
         json_size = _json_size(request)
-        memory.add(VALUE_SIZE * body.count(b",", 0, json_size))
+        memory.add(VALUE_SIZE * min(body.count(b",", 0, json_size), MAX_VALUES))
         asked = decode(body, json_size, model.name, model.version)
         response = await cancel_on_disconnect(request, infer.infer(state, asked.message, context))
     return await _answer(request, response, asked)

@@ -15,8 +15,9 @@ from service.api.oip import tensors
 from service.api.oip.documents import InferDocument, Input, Parameters
 from service.api.oip.messages import UNSUPPORTED, InferRequest, InferResponse, InputTensor, OutputTensor
 
+MAX_VALUES: Final = 2**21
 # Most occurrences in a JSON document: parsed values take far more memory than their text.
-LIMITS: Final = {b",": 2**21, b"[": 2**19, b"{": 10_000, b'"': 20_000}
+LIMITS: Final = {b",": MAX_VALUES, b"[": 2**19, b"{": 10_000, b'"': 20_000}
 HEADER: Final = "Inference-Header-Content-Length"
 BINARY_SIZE: Final = "binary_data_size"
 
@@ -74,7 +75,7 @@ def _parse(text: bytes) -> InferDocument:
     for mark, limit in LIMITS.items():
         if text.count(mark) > limit:
             raise BadRequest(f"the body: expected at most {limit:,} of {mark.decode()} in JSON; send binary tensors")
-    return parse_model(text, InferDocument, max_values=LIMITS[b","] + 1)
+    return parse_model(text, InferDocument, max_values=MAX_VALUES + 1)
 
 
 def _check_parameters(parameters: Parameters) -> None:

@@ -18,12 +18,14 @@ def test_series_of_versions_unloaded_long_ago_are_removed(monkeypatch: pytest.Mo
     metrics = Metrics()
     for version in (1, 2, 3, 4):
         metrics.start_version("toy", version)
+        metrics.statistics.of("toy", version)
         metrics.detections.labels("toy", version, "cat").inc()
         metrics.shadow_iou.labels("toy", version).observe(0.5)
         if version != 4:
             metrics.retire_version("toy", version)
     kept = [version for version in (1, 2, 3, 4) if f'model="toy",version="{version}"' in text(metrics)]
     assert kept == [2, 3, 4]
+    assert [*metrics.statistics] == [("toy", str(version)) for version in kept]
 
 
 def test_version_that_is_loaded_again_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
