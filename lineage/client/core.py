@@ -24,6 +24,7 @@ JPEG: Final = "image/jpeg"
 HEALTH_CHECK: Final = Call("GET", "health/ready")
 POLL_SECONDS: Final = 0.2
 HEALTH_TIMEOUT: Final = 5.0
+MIN_HEALTH_TIMEOUT: Final = 1.0  # a late answer has the reason, which is worth the wait
 
 
 @dataclass(frozen=True)
@@ -116,17 +117,19 @@ class Core:
             DeadlineExceeded: It is not within `timeout` seconds.
         """
         end = time.monotonic() + timeout
-        while (left := end - time.monotonic()) > 0:
+        while True:
             try:
-                health = yield from self.health(min(left, HEALTH_TIMEOUT))
+                left = end - time.monotonic()
+                health = yield from self.health(min(max(left, MIN_HEALTH_TIMEOUT), HEALTH_TIMEOUT))
             except (Unavailable, DeadlineExceeded) as error:
                 reason = str(error)
             else:
                 if health.ready:
                     return
                 reason = ", ".join(health.missing)
-            yield Wait(min(POLL_SECONDS, left))
-        raise DeadlineExceeded(f"the server is not ready after {timeout:g} s: {reason}")
+            if time.monotonic() >= end:
+                raise DeadlineExceeded(f"the server is not ready after {timeout:g} s: {reason}")
+            yield Wait(POLL_SECONDS)
 
     def _exchange(self, call: Call) -> Steps[Reply]:
         return exchange(call, self._patience)
