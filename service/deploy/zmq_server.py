@@ -1,7 +1,8 @@
 """Frigate's ZeroMQ detector: one socket for many clients, each with one request at a time.
 
 Every request is answered, because its client waits for the answer: a refused one with no detections, and its reason is
-logged. Without the extra `zmq` this module still imports.
+logged. Frigate waits 0.2 s by default, then connects again, so requests of closed connections are canceled. Without the
+extra `zmq` this module still imports.
 """
 
 from __future__ import annotations
@@ -34,8 +35,7 @@ LOG: Final = logging.getLogger(__name__)
 REFUSALS: Final = logging.getLogger(f"{__name__}.refusals")
 REFUSALS.addFilter(OncePerSecond())
 PROTOCOL: Final = "frigate-zmq"
-# Frigate waits 0.2 s by default. Requests that waited longer than this have lost their client.
-PATIENCE: Final = 1.0
+NO_ANSWER: Final = 499
 _WAITING_PER_CLIENT: Final = 4
 _LINGER_MS: Final = 1000
 
@@ -46,8 +46,8 @@ class ZmqServer:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._free = asyncio.Semaphore(settings.queue_size)
-        self._serving: set[asyncio.Task[None]] = set()
-        self._receiving: asyncio.Task[None] | None = None
+        self._serving: dict[asyncio.Task[None], int] = {}  # with the descriptors of their connections
+        self._reading: list[asyncio.Task[None]] = []
         self.endpoint = str(settings.zmq)
         """Endpoint, with the port that was chosen."""
 
@@ -71,36 +71,58 @@ class ZmqServer:
             self._socket.bind(self.endpoint)
         except zmq.ZMQError as error:
             self._context.destroy(linger=0)
-            raise OSError(
-                error.errno, f"{os.strerror(error.errno or 0)}; choose another --zmq", self.endpoint
-            ) from error
+            reason = f"{os.strerror(error.errno or 0)}; choose another --zmq"
+            raise OSError(error.errno, reason, self.endpoint) from error
+        self._monitor = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        self._disconnects: zmq.Socket[bytes] = zmq.Socket.shadow(self._monitor.underlying)  # read without waiting
         self.endpoint = self._socket.get_string(zmq.LAST_ENDPOINT)
         LOG.info("listening on %s for Frigate", self.endpoint)
         if not is_local(self.endpoint):
             LOG.warning("everybody who can reach %s can send requests: ZeroMQ has no API keys", self.endpoint)
-        self._receiving = asyncio.create_task(self._receive())
+        self._reading = [asyncio.create_task(self._receive()), asyncio.create_task(self._watch())]
 
     async def stop(self) -> None:
         """Answer the accepted requests and close the socket."""
-        if self._receiving is None:
+        reading, self._reading = self._reading, []
+        if not reading:
             return
-        self._receiving.cancel()
+        for task in reading:
+            task.cancel()
         try:
-            await asyncio.gather(self._receiving, *self._serving, return_exceptions=True)
+            await asyncio.gather(*reading, *self._serving, return_exceptions=True)
         finally:  # a second interrupt waits for nothing
+            self._monitor.close()
             self._socket.close(linger=_LINGER_MS)
             await asyncio.to_thread(self._context.term)  # waits until the answers have left
 
     async def _receive(self) -> None:
+        import zmq
+
         while True:
             await self._free.acquire()
             frames = await self._socket.recv_multipart(copy=False)
+            self._cancel_disconnected()
             task = asyncio.create_task(self._serve(frames))
-            self._serving.add(task)
+            self._serving[task] = int(frames[0].get(zmq.SRCFD))
             task.add_done_callback(self._finish)
 
+    async def _watch(self) -> None:
+        while True:
+            await self._monitor.poll()
+            self._cancel_disconnected()
+
+    def _cancel_disconnected(self) -> None:
+        """Cancel the requests of closed connections, before a new connection uses their descriptors."""
+        from zmq.utils.monitor import parse_monitor_message
+
+        while self._disconnects.poll(0):
+            closed = parse_monitor_message(self._disconnects.recv_multipart())["value"]
+            for task, connection in self._serving.items():
+                if connection == closed:
+                    task.cancel()
+
     def _finish(self, task: asyncio.Task[None]) -> None:
-        self._serving.discard(task)
+        del self._serving[task]
         self._free.release()
 
     async def _serve(self, frames: Sequence[zmq.Frame]) -> None:
@@ -114,17 +136,19 @@ class ZmqServer:
         request_id.set(uuid.uuid4().hex)
         exchange = Exchange(PROTOCOL, self._state.tracer, PROTOCOL, {}, "")
         exchange.received = sum(map(len, frames))
-        status, answer = 200, NO_DETECTIONS
+        status, answer = NO_ANSWER, NO_DETECTIONS
         try:
             answer = await self._respond(frames, client)
+            status = 200
         except Exception as error:
             described = problem(error)
             status, exchange.record.problem = described.status, slug(described.title)
             REFUSALS.warning("no detections: %s", described.detail, exc_info=error if status == 500 else None)
-        exchange.sent = len(answer)
-        level = logging.WARNING if status in (500, 504) else logging.INFO
-        outcome = Outcome(status, PROTOCOL, level, overloaded=status in (429, 503), failed=status >= 500)
-        exchange.finish(self._state.metrics, outcome)
+        finally:
+            exchange.sent = len(answer) if status != NO_ANSWER else 0
+            level = logging.WARNING if status in (500, 504) else logging.INFO
+            outcome = Outcome(status, PROTOCOL, level, overloaded=status in (429, 503), failed=status >= 500)
+            exchange.finish(self._state.metrics, outcome)
         return answer
 
     async def _respond(self, frames: Sequence[memoryview], client: str) -> bytes:
@@ -133,7 +157,7 @@ class ZmqServer:
         if header.model_request or header.model_data:
             return await self._describe_model(header, client)
         tensor = read_tensor(header, frames)
-        context = self._context_of(client, min(PATIENCE, self._settings.timeout))
+        context = self._context_of(client)
         with self._state.memory.reserve(client) as memory:
             memory.add(len(tensor.data))
             result = await self._state.detection.detect_arrays([tensor.pixels], None, [QUERY], context)
@@ -146,15 +170,15 @@ class ZmqServer:
         """Return whether the default model is loaded. Frigate sends no model that is available."""
         loaded = True
         try:
-            await self._state.detection.check(None, QUERY, self._context_of(client, self._settings.timeout))
+            await self._state.detection.check(None, QUERY, self._context_of(client))
         except (LineageError, ServiceError) as error:
             REFUSALS.warning("the default model cannot be used: %s", error)
             loaded = False
         known = {"model_saved": False} if header.model_data else {"model_available": True}
         return json.dumps({**known, "model_loaded": loaded}).encode()
 
-    def _context_of(self, client: str, seconds: float) -> RequestContext:
-        deadline = asyncio.get_running_loop().time() + seconds
+    def _context_of(self, client: str) -> RequestContext:
+        deadline = asyncio.get_running_loop().time() + self._settings.timeout
         return RequestContext(deadline, client, request_id=request_id.get())
 
 
