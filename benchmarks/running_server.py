@@ -23,14 +23,15 @@ def serving(command: Sequence[str]) -> Iterator[tuple[int, int]]:
     """Run a server that logs its port, and yield the port and the process id once it is ready."""
     with tempfile.NamedTemporaryFile("w+") as log, subprocess.Popen(command, cwd=ROOT, stderr=log) as process:
         try:
-            port = int(_wait_for(lambda: LISTENING.search(Path(log.name).read_text()))[1])
-            _wait_for(lambda: _is_ready(port))
+            port = int(wait_for(lambda: LISTENING.search(Path(log.name).read_text()))[1])
+            wait_for(lambda: is_ready(port))
             yield port, process.pid
         finally:
             process.kill()
 
 
-def _wait_for(condition: Callable[[], T | None]) -> T:
+def wait_for(condition: Callable[[], T | None]) -> T:
+    """Return the first result of a condition that is not empty, or end the program."""
     end = time.monotonic() + PATIENCE
     while not (result := condition()):
         if time.monotonic() > end:
@@ -39,7 +40,8 @@ def _wait_for(condition: Callable[[], T | None]) -> T:
     return result
 
 
-def _is_ready(port: int) -> bool:
+def is_ready(port: int) -> bool:
+    """Return whether a server is ready."""
     with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/health/ready", timeout=5):
         return True
     return False
