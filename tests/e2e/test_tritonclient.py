@@ -59,9 +59,8 @@ def test_files_equal_detect(server: Server, client: Any) -> None:
         np.testing.assert_allclose(found[: len(rows)], rows, atol=1e-3)
 
 
-@pytest.mark.parametrize("packed", [None, "gzip", "deflate"])
-@pytest.mark.parametrize("binary", [True, False])
-def test_tensors_in_every_form(client: Any, packed: str | None, binary: bool) -> None:
+@pytest.mark.parametrize(("binary", "packed"), [(True, None), (True, "gzip"), (False, "deflate")])
+def test_tensors_in_every_form(client: Any, binary: bool, packed: str | None) -> None:
     canvases = np.stack([preprocess(toy_card(), image).pixels for image in IMAGES] * 8)
     images = http.InferInput("images", canvases.shape, "UINT8").set_data_from_numpy(canvases, binary_data=binary)
     outputs = [http.InferRequestedOutput(name, binary_data=binary) for name in ("count", "detections")]
