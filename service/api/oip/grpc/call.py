@@ -113,6 +113,11 @@ class Call:
 
     def __exit__(self, *_: object) -> None:
         self._held.close()
+        record = self.exchange.record
+        for stage in record.stages:
+            if stage.name == "receive":
+                receiving = self._state.metrics.stage_seconds.labels(record.model, "receive")
+                receiving.observe(stage.ended - stage.started)
         level = logging.WARNING if self._status in (500, 504) else logging.INFO
         outcome = Outcome(
             code=self._code.name,

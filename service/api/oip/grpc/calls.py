@@ -15,7 +15,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from service.api.errors import BadRequest, BodyTooSlow, Forbidden, Unauthorized
 from service.api.oip.encoding import decompress
 from service.api.oip.grpc.call import Call, Failure, authorize, make_scope
-from service.api.oip.grpc.methods import STREAM, Method, model_infer
+from service.api.oip.grpc.methods import PROBE_SECONDS, STREAM, Method, model_infer
 from service.api.oip.grpc.protobuf import message, parse
 from service.inference.memory import Reservation
 from service.inference.request import RequestContext
@@ -23,6 +23,7 @@ from service.settings import split_list
 from service.state import AppState
 
 MAX_IN_STREAM: Final = 32  # messages of a stream that are answered at a time
+CROWDED_SECONDS: Final = 5.0  # to receive a message while others wait for their turn
 # First bytes of compressed messages, which no message of the protocol begins with.
 ENCODINGS: Final = {b"\x1f": "gzip", b"\x78": "deflate"}
 
@@ -37,6 +38,7 @@ class Calls:
     def __init__(self, state: AppState) -> None:
         self._state = state
         self._receiving = asyncio.Semaphore(state.settings.max_pending // state.settings.max_body)
+        self._limits: set[asyncio.Timeout] = set()
         self._proxies: Any = ProxyHeadersMiddleware(_ignore, split_list(state.settings.trusted_proxies or ""))
         self.closing = asyncio.Event()
         """Set when the server stops. Streams then end after the answers to their messages."""
@@ -87,25 +89,46 @@ class Calls:
     async def _answer(self, method: Method, call: Call, rpc: ServicerContext) -> bytes:
         context, memory = call.admit(method.needed, rpc.time_remaining())
         request = method.request()
-        parse(request, await self._receive(call, rpc, context, memory))
+        parse(request, await self._receive(method, call, rpc, context, memory))
         reply: bytes = (await method.run(self._state, request, context)).SerializeToString()
         memory.add(len(reply))
         call.exchange.sent = len(reply)
         return reply
 
-    async def _receive(self, call: Call, rpc: ServicerContext, context: RequestContext, memory: Reservation) -> bytes:
-        started = call.exchange.seconds
+    async def _receive(
+        self, method: Method, call: Call, rpc: ServicerContext, context: RequestContext, memory: Reservation
+    ) -> bytes:
+        started, read = call.exchange.seconds, self._read_probe if method.needed is None else self._read
         try:
-            async with asyncio.timeout_at(context.deadline), self._receiving:
-                data = await rpc.read()
+            data = await read(rpc, context.deadline)
         except TimeoutError as error:
-            raise BodyTooSlow(
-                "the message did not arrive in time; send a smaller one, or over a faster connection"
-            ) from error
+            advice = "send a smaller one, or over a faster connection"
+            raise BodyTooSlow(f"the message did not arrive in time; {advice}") from error
         if data is EOF:
             raise BadRequest("expected one message; got none")
         call.exchange.record.add({"receive": call.exchange.seconds - started})
         return await self._unpack(call, data, memory)
+
+    async def _read(self, rpc: ServicerContext, deadline: float) -> Any:
+        """Return a message once it is its turn to be received. Those that are received then have little time left."""
+        async with asyncio.timeout_at(deadline) as limit:
+            if self._receiving.locked():
+                soon = asyncio.get_running_loop().time() + CROWDED_SECONDS
+                for other in self._limits:
+                    if not other.expired():
+                        other.reschedule(min(other.when() or soon, soon))
+            async with self._receiving:
+                self._limits.add(limit)
+                try:
+                    return await rpc.read()
+                finally:
+                    self._limits.discard(limit)
+
+    async def _read_probe(self, rpc: ServicerContext, deadline: float) -> Any:
+        """Return the message of a probe, which waits for no other."""
+        soon = asyncio.get_running_loop().time() + PROBE_SECONDS
+        async with asyncio.timeout_at(min(deadline, soon)):
+            return await rpc.read()
 
     async def _unpack(self, call: Call, data: bytes, memory: Reservation) -> bytes:
         """Reserve the memory of a message and decompress it."""

@@ -12,7 +12,7 @@ from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 from starlette.exceptions import HTTPException
 
 from service.api.errors import BadRequest
-from service.api.oip.grpc.methods import Method
+from service.api.oip.grpc.methods import PROBE_SECONDS, Method
 from service.api.oip.grpc.protobuf import SERVICE, parse
 from service.inference.request import RequestContext
 from service.state import AppState
@@ -38,11 +38,13 @@ CHECK: Final = Method(f"{NAME}/Check", HealthCheckRequest, check, None)
 
 async def watch(state: AppState, closing: asyncio.Event, _: object, rpc: ServicerContext) -> None:
     """Send the status of a service, and each change of it, until the client leaves or the server stops."""
-    request, data, sent = HealthCheckRequest(), await rpc.read(), None
+    request, sent = HealthCheckRequest(), None
     try:
+        async with asyncio.timeout(PROBE_SECONDS):
+            data = await rpc.read()
         parse(request, b"" if data is EOF else data)
-    except BadRequest as error:
-        await rpc.abort(StatusCode.INVALID_ARGUMENT, str(error))
+    except (BadRequest, TimeoutError) as error:
+        await rpc.abort(StatusCode.INVALID_ARGUMENT, str(error) or "expected a message at once")
     while True:
         status = _status(state, stopping=closing.is_set())
         status = status if request.service in SERVICES else HealthCheckResponse.SERVICE_UNKNOWN

@@ -122,6 +122,7 @@ METHODS: Final = [
     Method(f"{SERVICE}/{name}", message(f"{name}Request"), run, needed) for name, (run, needed) in _METHODS.items()
 ]
 STREAM: Final = f"{SERVICE}/ModelStreamInfer"
+PROBE_SECONDS: Final = 1.0  # to receive the message of a probe
 # Methods that some clients know and nobody needs here.
 NOT_OFFERED: Final = (
     "TraceSetting",
