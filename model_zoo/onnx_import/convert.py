@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import numpy as np
+from onnx import ModelProto
 
 from model_zoo.contract.card import ModelCard
 from model_zoo.contract.errors import LineageError
@@ -19,24 +19,12 @@ from model_zoo.onnx_import.card import build_card, class_names, complete_format,
 from model_zoo.onnx_import.decoding import Decoding
 from model_zoo.onnx_import.graft import graft
 from model_zoo.onnx_import.network import Arrays, Network
-from model_zoo.onnx_import.options import Request
+from model_zoo.onnx_import.options import Converted, Request
 from model_zoo.onnx_import.proof import prove
 from model_zoo.onnx_import.reader import read_model
 from model_zoo.onnx_import.recognition import Outputs, check_task, recognize
 
 PROBE_IMAGES: Final = 2
-
-
-@dataclass(frozen=True)
-class Converted:
-    """Result of a conversion."""
-
-    card: ModelCard
-    """Card of the package."""
-    notes: tuple[str, ...]
-    """Recognized, assumed and proven facts, a line each."""
-    files: dict[str, Path] = field(default_factory=dict)
-    """Files of the package by name, none without a folder."""
 
 
 def convert(source: Path, request: Request, folder: Path | None) -> Converted:
@@ -87,7 +75,7 @@ def _write(
     network: Network, decoding: Decoding, card: ModelCard, request: Request, folder: Path
 ) -> tuple[dict[str, Path], list[str]]:
     """Write the files of the package, and return them by name with notes on the result."""
-    grafted = graft(network, decoding, card)
+    grafted = _graft(network, decoding, card)
     proof = prove(network, decoding, grafted, card)
     path = folder / MODEL
     write_atomic(path, grafted.SerializeToString(deterministic=True))
@@ -99,3 +87,16 @@ def _write(
         f"{card.params:,} parameters, {path.stat().st_size / 1e6:.1f} MB, {card.precision}",
     ]
     return {MODEL: path, **golden}, notes
+
+
+def _graft(network: Network, decoding: Decoding, card: ModelCard) -> ModelProto:
+    try:
+        return graft(network, decoding, card)
+    except LineageError:
+        raise
+    except Exception as error:  # those of the ONNX libraries share no base class
+        reason = (str(error).strip().splitlines() or [""])[0][:300]
+        raise LineageError(
+            f"the graph contract cannot be put around this network: {type(error).__name__}: {reason}; export the file "
+            "with opset 17 to 20"
+        ) from error

@@ -174,7 +174,8 @@ def _select(write: GraphWriter, boxes: ir.Value, scores: ir.Value, k: int) -> tu
 
 def _finish(model: ir.Model, card: ModelCard) -> ModelProto:
     model.graph.sort()
-    onnxscript.optimizer.optimize(model)
+    passes.ShapeInferencePass()(model)
+    onnxscript.optimizer.fold_constants(model, onnx_shape_inference=True)  # replaces CastLike, as types are known
     for each in (
         passes.RemoveUnusedNodesPass(),
         passes.RemoveUnusedOpsetsPass(),

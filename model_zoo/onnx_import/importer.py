@@ -5,6 +5,7 @@ package = import_onnx(Path("yolov8n.onnx"), Repository(Path("models")), Request(
 
 from __future__ import annotations
 
+import glob
 import tempfile
 from pathlib import Path
 from typing import Final
@@ -14,11 +15,11 @@ from model_zoo.contract.repository import Repository
 from model_zoo.contract.targets import check_folder_target, check_name
 from model_zoo.export.log import Log, silent
 from model_zoo.export.options import check_candidates, check_golden_folder
-from model_zoo.onnx_import.convert import Converted, convert
 from model_zoo.onnx_import.guard import BASE_MEMORY, run_guarded
-from model_zoo.onnx_import.options import Request
+from model_zoo.onnx_import.options import Converted, Request
 
 COPIES: Final = 8  # of the weights while a file is converted
+MAX_SIZE: Final = 2**31  # of an ONNX file
 
 
 def import_onnx(source: Path, repository: Repository, request: Request, log: Log = silent) -> Package:
@@ -54,8 +55,15 @@ def _check(request: Request) -> None:
 
 
 def _convert(source: Path, request: Request, folder: Path | None, log: Log) -> Converted:
-    size = source.stat().st_size if source.is_file() else 0
-    converted = run_guarded(convert, source, request, folder, memory=BASE_MEMORY + COPIES * size)
+    beside = source.parent.glob(f"{glob.escape(source.name)}*") if source.is_file() else ()  # with external data
+    size = sum(path.stat().st_size for path in beside if path.is_file())
+    converted = run_guarded(_convert_here, source, request, folder, memory=BASE_MEMORY + COPIES * min(size, MAX_SIZE))
     for note in converted.notes:
         log(note)
     return converted
+
+
+def _convert_here(source: Path, request: Request, folder: Path | None) -> Converted:
+    from model_zoo.onnx_import.convert import convert  # needed in the child process only
+
+    return convert(source, request, folder)

@@ -1,11 +1,12 @@
-"""Options of an ONNX import. Imports no onnx, so that `lineage import --help` answers at once."""
+"""Options and result of an ONNX import. Imports no onnx, so that `lineage import --help` answers at once."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 
+from model_zoo.contract.card import ModelCard
 from model_zoo.export.options import MAX_CANDIDATES
 
 Layout = Literal[
@@ -53,3 +54,15 @@ class Request:
     """License of the weights (SPDX)."""
     golden: Path | None = None
     """Folder of images for the golden images of the package."""
+
+
+@dataclass(frozen=True)
+class Converted:
+    """Result of a conversion."""
+
+    card: ModelCard
+    """Card of the package."""
+    notes: tuple[str, ...]
+    """Recognized, assumed and proven facts, a line each."""
+    files: dict[str, Path] = field(default_factory=dict)
+    """Files of the package by name, none if the file was only recognized."""

@@ -19,7 +19,7 @@ from model_zoo.onnx_import.network import Network
 from model_zoo.runtime.sessions import make_session
 from model_zoo.runtime.thread_budget import all_cores
 
-QUERIES = ((10, 0.45, 1.0), (100, 0.65, 0.0), (1000, 0.3, 0.5))  # rank of the min score, IoU, distance weight
+QUERIES = ((10, 0.65, 0.0), (1000, 0.3, 0.5))  # rank of the min score, IoU, distance weight
 ABOVE = 1 + 1e-5  # factor from a score to a threshold that excludes it, however it is rounded
 TOLERANCE = 1e-4  # relative for coordinates and scores, and absolute in pixels
 

@@ -10,6 +10,7 @@ from model_zoo import convert
 from model_zoo.contract.package import Package
 from model_zoo.contract.repository import Repository
 from model_zoo.export.options import ExportOptions
+from model_zoo.onnx_import import importer
 from model_zoo.registry import build
 from model_zoo.weights import store
 from tests.model_zoo.onnx_import.foreign_files import save, v8
@@ -82,6 +83,13 @@ def test_onnx_file_is_published_and_served(onnx_file: Path, tmp_path: Path, caps
     assert main(["models", "verify", "net", "--repository", str(models)]) == 0
 
 
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run without a child process, to save time."""
+    monkeypatch.setattr(importer, "run_guarded", lambda function, *arguments, memory: function(*arguments))
+
+
+@pytest.mark.usefixtures("in_process")
 def test_onnx_file_is_explained_whatever_its_suffix(onnx_file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     other = onnx_file.rename(onnx_file.with_suffix(".pt"))
     assert main(["import", str(other), "--explain"]) == 0
@@ -102,6 +110,7 @@ def test_options_of_onnx_files_do_not_apply_to_weights(weights: Path, capsys: py
     assert "--color: not supported here" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("in_process")
 def test_refused_onnx_file_is_a_user_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "page.onnx").write_bytes(b"<html>")
     assert main(["import", str(tmp_path / "page.onnx")]) == 2

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,8 @@ from model_zoo.contract.errors import LineageError
 from model_zoo.contract.select import NMSThresholds, select
 from model_zoo.export.synthetic_images import synthetic_images
 from model_zoo.onnx_import import convert as module
-from model_zoo.onnx_import.convert import Converted, convert
-from model_zoo.onnx_import.options import OnnxOptions, Request
+from model_zoo.onnx_import.convert import convert
+from model_zoo.onnx_import.options import Converted, OnnxOptions, Request
 from tests.model_zoo.onnx_import import foreign_files as foreign
 from tests.model_zoo.onnx_import.foreign_files import CLASSES, SIZE, Net, dynamic, save
 from tests.model_zoo.onnx_import.hostile_files import UNSUITABLE
@@ -188,7 +188,15 @@ def test_package_has_card_golden_images_and_proof(tmp_path: Path) -> None:
     assert (card.class_names, card.input_size, card.dynamic_size) == (("ant", "bee", "cat"), (96, 128), True)
     assert (card.weights.license, card.weights.origin, card.precision) == ("AGPL-3.0", "net.onnx", "fp32")
     assert {"model.onnx", "golden/expected.json", "golden/1.png"} <= set(converted.files)
+    assert "CastLike" not in {node.op_type for node in every_node(onnx.load(converted.files["model.onnx"]).graph)}
     assert any("detections on 4 images equal those of its outputs" in note for note in converted.notes)
+
+
+def every_node(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            yield from every_node(attribute.g)
 
 
 def metadata_of(converted: Converted) -> dict[str, str]:

@@ -23,7 +23,8 @@ from tests.model_zoo.onnx_import.foreign_files import SIZE, dynamic, save, v8
 from tests.model_zoo.onnx_import.hostile_files import endless
 
 
-def test_package_of_a_fixed_batch_runs_image_by_image(tmp_path: Path) -> None:
+def test_package_of_a_fixed_batch_runs_image_by_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importer, "run_guarded", lambda function, *arguments, memory: function(*arguments))
     package = import_onnx(save(v8(), tmp_path / "net.onnx"), Repository(tmp_path / "models"), Request("net"))
     engine = open_engine(package, EngineOptions(max_batch=8))
     assert engine.max_batch == 1
