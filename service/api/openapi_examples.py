@@ -41,7 +41,7 @@ _ROBOFLOW: Final = {
 _MODELS: Final = {
     "models": [
         {
-            "model_id": "yolov5n/1",
+            "model_id": "ui-elements/1",
             "task_type": "object-detection",
             "batch_size": 1,
             "input_height": 640,
@@ -50,7 +50,7 @@ _MODELS: Final = {
     ]
 }
 _INFER: Final = {
-    "model_name": "yolov5n",
+    "model_name": "ui-elements",
     "model_version": "1",
     "outputs": [
         {"name": "detections", "datatype": "FP32", "shape": [1, 1, 6], "data": [12.0, 40.0, 96.0, 200.0, 0.87, 0.0]},
@@ -58,14 +58,14 @@ _INFER: Final = {
     ],
 }
 _TENSORS: Final = {
-    "name": "yolov5n",
+    "name": "ui-elements",
     "versions": ["1"],
     "platform": "yolo-lineage",
     "inputs": [{"name": "image", "datatype": "BYTES", "shape": [-1]}],
     "outputs": [{"name": "detections", "datatype": "FP32", "shape": [-1, -1, 6]}],
 }
 _CONFIG: Final = {
-    "name": "yolov5n",
+    "name": "ui-elements",
     "platform": "yolo-lineage",
     "backend": "yolo-lineage",
     "max_batch_size": 0,
@@ -76,7 +76,7 @@ _CONFIG: Final = {
 _TOTAL: Final = {"count": 12, "ns": 480_000_000}
 _COMPUTE: Final = dict.fromkeys(("compute_input", "compute_infer", "compute_output"), _TOTAL)
 _COUNTERS: Final = {
-    "name": "yolov5n",
+    "name": "ui-elements",
     "version": "1",
     "last_inference": 1_764_000_000_000,
     "inference_count": 12,
@@ -119,8 +119,13 @@ BODIES: Final[dict[str, Any]] = {
     "POST /v2/repository/models/{name}/load": {},
     "POST /v2/repository/models/{name}/unload": {},
     "POST /doods/detect": {"data": _FILE, "detector_name": "default", "detect": {"*": 50, "person": 60}},
-    "POST /model/add": {"model_id": "yolov5n/1"},
-    "POST /infer/object_detection": {"model_id": "yolov5n/1", "image": _IMAGE, "confidence": 0.4, "iou_threshold": 0.3},
+    "POST /model/add": {"model_id": "ui-elements/1"},
+    "POST /infer/object_detection": {
+        "model_id": "ui-elements/1",
+        "image": _IMAGE,
+        "confidence": 0.4,
+        "iou_threshold": 0.3,
+    },
     "POST /label-studio/setup": _SETUP,
     "POST /label-studio/predict": _TASKS,
     "POST /label-studio/webhook": {"action": "PROJECT_UPDATED"},
@@ -130,7 +135,7 @@ BODIES: Final[dict[str, Any]] = {
 _OF_MODELS: Final = {
     "": _TENSORS,
     "/config": _CONFIG,
-    "/ready": {"name": "yolov5n", "ready": True},
+    "/ready": {"name": "ui-elements", "ready": True},
     "/stats": {"model_stats": [_COUNTERS]},
 }
 ANSWERS: Final[dict[str, Any]] = {
@@ -140,14 +145,14 @@ ANSWERS: Final[dict[str, Any]] = {
     "GET /v2/models/stats": {"model_stats": [_COUNTERS]},
     **{f"GET /v2/models/{{name}}{action}": example for action, example in _OF_MODELS.items()},
     **{f"GET /v2/models/{{name}}/versions/{{version}}{action}": example for action, example in _OF_MODELS.items()},
-    "POST /v2/repository/index": [{"name": "yolov5n", "version": "1", "state": "READY", "reason": ""}],
+    "POST /v2/repository/index": [{"name": "ui-elements", "version": "1", "state": "READY", "reason": ""}],
     "POST /v2/models/{name}/infer": _INFER,
     "POST /v2/models/{name}/versions/{version}/infer": _INFER,
     "POST /v2/repository/models/{name}/load": {},
     "POST /v2/repository/models/{name}/unload": {},
     "POST /v1/vision/detection": _DEEPSTACK,
     "POST /v1/vision/custom/{model}": _DEEPSTACK | {"command": "custom"},
-    "POST /v1/vision/custom/list": {"success": True, "models": ["yolov5n"]},
+    "POST /v1/vision/custom/list": {"success": True, "models": ["ui-elements"]},
     "GET /v1/status/ping": {"success": True},
     "GET /v1/server/status/ping": {"success": True},
     "GET /v1/status/updateavailable": {
@@ -163,7 +168,7 @@ ANSWERS: Final[dict[str, Any]] = {
             {
                 "name": "default",
                 "type": "yolo-lineage",
-                "model": "yolov5n",
+                "model": "ui-elements",
                 "labels": ["person"],
                 "width": 640,
                 "height": 640,
@@ -182,8 +187,8 @@ ANSWERS: Final[dict[str, Any]] = {
     "POST /infer/object_detection": _ROBOFLOW,
     "POST /{name}/{version}": _ROBOFLOW,
     "GET /label-studio/health": {"status": "UP"},
-    "GET /label-studio/versions": {"versions": ["yolov5n@1"]},
-    "POST /label-studio/setup": {"model_version": "yolov5n@1"},
-    "POST /label-studio/predict": {"results": [{"model_version": "yolov5n@1", "score": 0.87, "result": [_REGION]}]},
+    "GET /label-studio/versions": {"versions": ["ui-elements@1"]},
+    "POST /label-studio/setup": {"model_version": "ui-elements@1"},
+    "POST /label-studio/predict": {"results": [{"model_version": "ui-elements@1", "score": 0.87, "result": [_REGION]}]},
     "POST /label-studio/webhook": {"status": "ok"},
 }
