@@ -2,21 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import binascii
+from collections.abc import Collection, Iterator
 from typing import Final
+from urllib.parse import parse_qs
 
 from starlette.requests import Request
+from starlette.types import Scope
 
 from service.access import key_file
 from service.access.keys import Keys
 from service.access.rate_limit import RateLimit
 from service.api.context import CLIENT
 from service.api.errors import Forbidden, RateLimited, Unauthorized
+from service.api.protocols import Protocol
 from service.state import AppState
 
 HOW: Final = "expected an API key as Authorization: Bearer KEY or X-Api-Key: KEY"
+API_KEY: Final = b"x-api-key"
 # Where the access middleware notes that the body of the request must hold the key.
 IN_BODY: Final = "lineage.key_in_body"
+
+
+def tokens_of(scope: Scope, protocol: Protocol) -> Iterator[str]:
+    """Yield the keys in the head. Credentials of another scheme, such as those for a proxy, are ignored."""
+    for name, value in scope["headers"]:
+        if name in (API_KEY, protocol.key_header):
+            yield value.decode("latin-1").strip()
+        elif name == b"authorization":
+            scheme, _, token = value.decode("latin-1").partition(" ")
+            if scheme.lower() == "bearer":
+                yield token.strip()
+            elif scheme.lower() == "basic" and protocol.basic_auth:
+                yield _password(token)
+    if protocol.key_query:
+        sent = parse_qs(scope["query_string"].decode("latin-1")).get(protocol.key_query, [])
+        yield from (token for token in sent if token != "None")  # Roboflow's client sends None for no key
 
 
 def find_key(keys: Keys, tokens: Collection[str], how: str = HOW) -> key_file.Key:
@@ -70,3 +91,11 @@ def check_body_key(request: Request, token: str | None, how: str) -> None:
         request.scope[CLIENT] = key.name
         check_scope(key, "detect")
         take_turn(access.key_limit, key.name, "key")
+
+
+def _password(credentials: str) -> str:
+    """Return the password of HTTP Basic credentials (RFC 7617), or nothing if they are malformed."""
+    try:
+        return binascii.a2b_base64(credentials.strip()).partition(b":")[2].decode("latin-1")
+    except ValueError:
+        return ""

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import binascii
-from collections.abc import Iterator
 from typing import Final
-from urllib.parse import parse_qs
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.access.keys import Keys
-from service.api.access import IN_BODY, check_scope, find_key
+from service.api.access import IN_BODY, check_scope, find_key, tokens_of
 from service.api.context import CLIENT
 from service.api.errors import Forbidden, Unauthorized
 from service.api.problems import respond
-from service.api.protocols import Protocol, is_health_check, protocol_of
+from service.api.protocols import is_health_check, protocol_of
 
-API_KEY: Final = b"x-api-key"
 _OPEN: Final = ("/", "/docs", "/openapi.json", "/playground", "/shadow")
 _OPEN_FOLDERS: Final = ("/playground/",)
 _CHANGES: Final = ("/admin", "/v2/repository/models")
@@ -52,7 +48,7 @@ class AccessMiddleware:
         if is_open(path):
             return
         protocol = protocol_of(path)
-        tokens = set(_tokens(scope, protocol))
+        tokens = set(tokens_of(scope, protocol))
         if not tokens and protocol.key_in_body:
             scope[IN_BODY] = True  # the route checks it
             return
@@ -65,27 +61,3 @@ class AccessMiddleware:
 def is_open(path: str) -> bool:
     """Return whether a path needs no key."""
     return path in _OPEN or path.startswith(_OPEN_FOLDERS) or is_health_check(path)
-
-
-def _tokens(scope: Scope, protocol: Protocol) -> Iterator[str]:
-    """Yield the keys in the head. Credentials of another scheme, such as those for a proxy, are ignored."""
-    for name, value in scope["headers"]:
-        if name in (API_KEY, protocol.key_header):
-            yield value.decode("latin-1").strip()
-        elif name == b"authorization":
-            scheme, _, token = value.decode("latin-1").partition(" ")
-            if scheme.lower() == "bearer":
-                yield token.strip()
-            elif scheme.lower() == "basic" and protocol.basic_auth:
-                yield _password(token)
-    if protocol.key_query:
-        sent = parse_qs(scope["query_string"].decode("latin-1")).get(protocol.key_query, [])
-        yield from (token for token in sent if token != "None")  # Roboflow's client sends None for no key
-
-
-def _password(credentials: str) -> str:
-    """Return the password of HTTP Basic credentials (RFC 7617), or nothing if they are malformed."""
-    try:
-        return binascii.a2b_base64(credentials.strip()).partition(b":")[2].decode("latin-1")
-    except ValueError:
-        return ""

@@ -6,7 +6,7 @@ A call is a POST over HTTP/2 whose headers are its metadata, so access and deadl
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Iterator, Mapping
+from collections.abc import Awaitable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Final, Self, TypeVar
@@ -20,10 +20,11 @@ from starlette.types import Scope
 
 from service.access import key_file
 from service.access.rate_limit import client_network
-from service.api.access import check_scope, find_key, take_turn
+from service.api.access import check_scope, find_key, take_turn, tokens_of
 from service.api.context import CLIENT, read_context
 from service.api.errors import Forbidden
 from service.api.problems import describe
+from service.api.protocols import Protocol
 from service.inference.memory import Reservation
 from service.inference.request import RequestContext
 from service.state import AppState
@@ -31,7 +32,7 @@ from service.telemetry.exchange import Exchange, Outcome
 from service.telemetry.logs import request_id
 from service.telemetry.request import valid_or_new_id
 
-PROTOCOL: Final = "oip-grpc"
+PROTOCOL: Final = Protocol("oip-grpc")
 # Codes by the status of the same error over HTTP.
 CODES: Final[Mapping[int, StatusCode]] = {
     400: StatusCode.INVALID_ARGUMENT,
@@ -85,7 +86,7 @@ def authorize(state: AppState, scope: Scope, needed: key_file.Scope) -> None:
         Unauthorized, Forbidden: the key is missing or unknown, or has not the scope that is `needed`.
     """
     if keys := state.access.keys:
-        key = find_key(keys, set(_tokens(Headers(scope=scope))))
+        key = find_key(keys, set(tokens_of(scope, PROTOCOL)))
         scope[CLIENT] = key.name
         check_scope(key, needed)
     elif needed == "admin":
@@ -105,7 +106,7 @@ class Call:
         self._id = valid_or_new_id(headers.get("x-request-id", ""))
         request_id.set(self._id)
         attributes = {"rpc.system.name": "grpc", "rpc.method": path, "client.address": scope["client"][0]}
-        self.exchange = Exchange(PROTOCOL, state.tracer, path, attributes, headers.get("traceparent", ""))
+        self.exchange = Exchange(PROTOCOL.name, state.tracer, path, attributes, headers.get("traceparent", ""))
         self._code, self._status, self._is_probe = StatusCode.CANCELLED, CANCELLED, False
 
     def __enter__(self) -> Self:
@@ -173,12 +174,3 @@ class Call:
         if self._status in OVERLOADED:
             metadata += (("grpc-retry-pushback-ms", str(int(1000 * getattr(error, "retry_after", 1.0)))),)
         return Failure(self._code, described.detail[:MAX_TEXT], metadata)
-
-
-def _tokens(headers: Headers) -> Iterator[str]:
-    """Yield the API keys in the metadata. Credentials of another scheme are ignored."""
-    yield from (value.strip() for value in headers.getlist("x-api-key"))
-    for value in headers.getlist("authorization"):
-        scheme, _, token = value.partition(" ")
-        if scheme.lower() == "bearer":
-            yield token.strip()
