@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import itemgetter
 from pathlib import Path
 from statistics import median
 from typing import Final
@@ -48,8 +49,8 @@ RESULTS: Final = ROOT / "benchmarks" / "results"
 MIN_SCORES: Final = {"ui-elements": (0.25, 0.4), "yolov5n": (0.25, 0.4), "tiny": (0.005, 0.02)}  # of even, odd versions
 LONG: Final = 600  # seconds from which memory, descriptors and threads are judged
 MAX_MEGABYTES_A_MINUTE: Final = 1.0
-PERIODS: Final = 24  # of the memory's slope
-MAX_GROWTH: Final = 6  # descriptors and threads, between the second and the last quarter
+PERIODS: Final = 24
+MAX_GROWTH: Final = 6  # descriptors and threads
 
 
 @dataclass(frozen=True)
@@ -202,30 +203,34 @@ async def _sample(process: psutil.Process, samples: list[Sample]) -> None:
         await asyncio.sleep(1)
 
 
-def megabytes_a_minute(samples: Sequence[Sample]) -> float:
-    """Return the slope of the memory after the first quarter, which is warm-up.
+def lowest(samples: Sequence[Sample], measure: str) -> list[tuple[float, int]]:
+    """Return time and value of the lowest sample in each of `PERIODS` periods after the first quarter, the warm-up.
 
-    It is the median slope (Theil-Sen) through the lowest memory of each of `PERIODS` periods. While versions are
-    loaded, memory is higher for seconds. A leak raises what remains.
+    Loads of versions and requests in flight take memory and descriptors for a moment. A leak raises what remains.
     """
-    later = samples[len(samples) // 4 :]
-    parts = [[later[i] for i in part] for part in np.array_split(np.arange(len(later)), PERIODS) if len(part)]
-    periods = [min(part, key=lambda sample: sample.memory) for part in parts]
-    slope = theilslopes([s.memory for s in periods], [s.seconds for s in periods])[0]
-    return float(slope) * 60 / 1e6
+    later = [(sample.seconds, getattr(sample, measure)) for sample in samples[len(samples) // 4 :]]
+    parts = np.array_split(np.arange(len(later)), min(PERIODS, len(later)))
+    return [min((later[i] for i in part), key=itemgetter(1)) for part in parts]
 
 
-def growth(values: Sequence[int]) -> float:
-    """Return by how much the median of the last quarter exceeds that of the second one."""
-    quarter = len(values) // 4
-    return median(values[-quarter:]) - median(values[quarter : 2 * quarter])
+def megabytes_a_minute(samples: Sequence[Sample]) -> float:
+    """Return the median slope (Theil-Sen) through the lowest memory of each period."""
+    seconds, memory = zip(*lowest(samples, "memory"), strict=True)
+    return float(theilslopes(memory, seconds)[0]) * 60 / 1e6
+
+
+def growth(samples: Sequence[Sample], measure: str) -> float:
+    """Return by how much the lowest values of the last third exceed those of the first third, in the median."""
+    values = [value for _, value in lowest(samples, measure)]
+    third = max(len(values) // 3, 1)
+    return median(values[-third:]) - median(values[:third])
 
 
 def report(traffic: Traffic, samples: Sequence[Sample], contents: Mapping[str, Contents], seconds: float) -> int:
     """Print a line for each criterion, and return 1 if one fails."""
     counts, judged = traffic.counts, seconds >= LONG
     slope = megabytes_a_minute(samples)
-    grown = {name: growth([getattr(s, name) for s in samples]) for name in ("descriptors", "threads")}
+    grown = {name: growth(samples, name) for name in ("descriptors", "threads")}
     silent = [name for name in contents if not any(key.startswith(f"{name}@") for key in counts)]
     verdicts = [
         ("no server error, no wrong answer", not counts["failed"], f"{counts['failed']} of {counts['ok']} failed"),

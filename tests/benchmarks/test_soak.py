@@ -48,9 +48,11 @@ def test_slope_of_the_memory_ignores_loads_and_finds_a_leak_beneath_them() -> No
     assert megabytes_a_minute(leaking) == pytest.approx(3.0, rel=0.05)
 
 
-def test_growth_compares_the_last_quarter_with_the_second() -> None:
-    assert growth(range(100)) == 50
-    assert growth([5] * 100) == 0
+def test_growth_ignores_requests_in_flight_and_finds_a_leak_beneath_them() -> None:
+    busy = [replace(s, descriptors=s.descriptors + 100 * (s.seconds % 7 > 1)) for s in STEADY]
+    assert growth(busy, "descriptors") == 0
+    leaking = [replace(s, descriptors=s.descriptors + int(s.seconds) // 10) for s in busy]
+    assert growth(leaking, "descriptors") == pytest.approx(30, abs=4)
 
 
 def run_report(samples: list[Sample], **counts: int) -> int:
