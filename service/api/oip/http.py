@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
@@ -24,7 +25,8 @@ from service.inference.errors import NotReady
 from service.inference.request import RequestContext
 from service.state import AppState
 
-VALUE_SIZE = 32  # bytes of a number parsed from JSON
+VALUE_SIZE: Final = 32  # bytes of a number parsed from JSON
+LARGE: Final = 1 << 16  # bytes of JSON
 router = APIRouter(prefix="/v2", tags=["oip"])
 Endpoint = Callable[[Request], Any]
 
@@ -134,9 +136,16 @@ async def run_inference(request: Request) -> Response:
         body = await decompress(body, encoding, state.settings.max_body, memory)
         json_size = _json_size(request)
         memory.add(VALUE_SIZE * min(body.count(b",", 0, json_size), MAX_VALUES))
-        asked = decode(body, json_size, model.name, model.version)
+        asked = await _decode(body, json_size, model)
         response = await cancel_on_disconnect(request, infer.infer(state, asked.message, context))
     return await _answer(request, response, asked)
+
+
+async def _decode(body: bytes, json_size: int | None, model: ServedModel) -> HttpRequest:
+    """Decode a request, in a thread if its JSON document is large."""
+    arguments = (body, json_size, model.name, model.version)
+    is_small = (json_size or len(body)) < LARGE
+    return decode(*arguments) if is_small else await asyncio.to_thread(decode, *arguments)
 
 
 async def _answer(request: Request, response: InferResponse, asked: HttpRequest) -> Response:
