@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from html import escape
 from typing import Any, Final
-from xml.sax.saxutils import quoteattr
 
 from model_zoo.contract.detections import Detections
 from model_zoo.contract.letterbox import Size
@@ -56,7 +56,7 @@ def to_prediction(
 
 def label_config(class_names: Sequence[str]) -> str:
     """Return a labeling configuration (XML) of a project with these labels."""
-    labels = "\n".join(f"    <Label value={quoteattr(name)}/>" for name in class_names)
+    labels = "\n".join(f'    <Label value="{escape(name)}"/>' for name in class_names)
     return f"""<View>
   <Image name="{TO_NAME}" value="${TO_NAME}"/>
   <RectangleLabels name="{FROM_NAME}" toName="{TO_NAME}">
