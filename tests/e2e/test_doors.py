@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,7 @@ from model_zoo.contract.card import ModelCard
 from model_zoo.contract.repository import Repository
 from service.inference.bundled import BUNDLED_REPOSITORY
 from tests.conftest import ROOT, SHARED
+from tests.e2e.client_doors import CLIENT_DOORS, Addresses, ClientDoor
 from tests.e2e.doors import DOORS, LABEL_STUDIO, NATIVE, OIP_TENSORS, Door, Found, Sample
 from tests.e2e.server import Server
 from tests.tiny_onnx import toy_card, toy_onnx
@@ -23,7 +25,11 @@ from tests.tiny_onnx import toy_card, toy_onnx
 CONCURRENCY = 32
 BROKEN = b"\xff\xd8 no image"
 SAMPLES = ROOT / "service" / "web" / "static" / "playground" / "samples"
+GRPC = re.compile(r"listening on grpc://(127\.0\.0\.1:\d+)")
+ZMQ = re.compile(r"listening on (tcp://127\.0\.0\.1:\d+)")
+LISTENERS = {"grpc_port": 0, "zmq": "tcp://127.0.0.1:*"}
 doors = pytest.mark.parametrize("door", DOORS, ids=lambda door: door.name)
+client_doors = pytest.mark.parametrize("door", CLIENT_DOORS, ids=lambda door: door.name)
 
 
 class Case:
@@ -34,6 +40,14 @@ class Case:
         self.samples = [Sample.of(image) for image in images]
         self.expected = [NATIVE.detect(server.client, card, [sample])[0] for sample in self.samples]
         assert all(self.expected)
+        http = f"http://127.0.0.1:{server.port}"
+        self.addresses = Addresses(http, server.wait_for_log(GRPC)[1], server.wait_for_log(ZMQ)[1])
+
+    def check_client(self, door: ClientDoor, numbers: Sequence[int]) -> None:
+        """Ask for images in one request of a client."""
+        found = door.detect(self.addresses, self.card, [self.samples[number] for number in numbers])
+        expected = [[one for one in self.expected[number] if one.score > door.min_score] for number in numbers]
+        assert_same(found, [detections[: door.max_detections] for detections in expected], door.pixels)
 
     def check(self, door: Door, numbers: Sequence[int]) -> None:
         """Ask for images in one request."""
@@ -70,7 +84,7 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Case]:
     for width, height in ((200, 100), (64, 64), (300, 400), (257, 31), (640, 480), (90, 121)):
         color = rng.choice(np.arange(96, 256, 16), 3, replace=False).astype(np.uint8)
         images.append(cv2.imencode(".jpg", np.broadcast_to(color, (height, width, 3)))[1].tobytes())
-    with Server(folder / "models") as server:
+    with Server(folder / "models", **LISTENERS) as server:
         yield Case(server.wait_until_ready(), card, images)
 
 
@@ -86,6 +100,18 @@ def test_32_images_in_one_request(door: Door, toy: Case) -> None:
         toy.check(door, [number % len(toy.samples) for number in range(32)])
 
 
+@client_doors
+def test_one_image_of_a_client(door: ClientDoor, toy: Case) -> None:
+    for number in range(len(toy.samples)):
+        toy.check_client(door, [number])
+
+
+@client_doors
+def test_32_images_in_one_request_of_a_client(door: ClientDoor, toy: Case) -> None:
+    if door.takes_several:
+        toy.check_client(door, [number % len(toy.samples) for number in range(32)])
+
+
 def run_all_at_once(case: Case, rounds: int) -> None:
     """Ask all doors, 32 requests at a time, with a broken request after every second one."""
     with ThreadPoolExecutor(CONCURRENCY) as pool:
@@ -95,6 +121,8 @@ def run_all_at_once(case: Case, rounds: int) -> None:
                 tasks.append(pool.submit(case.check, door, [number % len(case.samples)]))
                 if number % 2:
                     tasks.append(pool.submit(case.check_refusal, door))
+            for client in CLIENT_DOORS:
+                tasks.append(pool.submit(case.check_client, client, [number % len(case.samples)]))
         for task in tasks:
             task.result()
 
@@ -121,7 +149,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Case]:
         command = [sys.executable, "-m", "lineage", "import", weights, "--name", "yolov5n", "--repository", repository]
         subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     [package] = [Repository(Path(repository)).resolve(name) for name in Repository(Path(repository)).names()]
-    with Server(repository, queue_size=512) as server:
+    with Server(repository, queue_size=512, timeout=300, **LISTENERS) as server:
         yield Case(server.wait_until_ready(), package.card, real_images())
 
 
@@ -135,5 +163,14 @@ def test_real_images_one_and_32_at_a_time(door: Door, real: Case) -> None:
 
 
 @pytest.mark.slow
+@client_doors
+def test_real_images_one_and_32_at_a_time_of_a_client(door: ClientDoor, real: Case) -> None:
+    for number in range(len(real.samples)):
+        real.check_client(door, [number])
+    if door.takes_several:
+        real.check_client(door, [number % len(real.samples) for number in range(32)])
+
+
+@pytest.mark.slow
 def test_real_images_at_once_beside_broken_requests(real: Case) -> None:
-    run_all_at_once(real, 12)
+    run_all_at_once(real, 6)
