@@ -38,6 +38,7 @@ APART = {
     "model_zoo.runtime",
     "model_zoo.weights",
     "model_zoo.export",
+    "model_zoo.onnx_import",
 }
 NOT_CODE = {
     *(tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE),

@@ -92,7 +92,7 @@ def satisfied(requirement: Requirement, pins: dict[str, str]) -> bool:
 
 def test_lock_satisfies_the_requirements_of_the_project() -> None:
     required = PROJECT["dependencies"] + [
-        r for extra in ("cpu", "zoo", "training", "test", "dev") for r in EXTRAS[extra]
+        r for extra in ("cpu", "onnx", "zoo", "training", "test", "dev") for r in EXTRAS[extra]
     ]
     requirements = [r for r in map(Requirement, required) if canonicalize_name(r.name) != PROJECT["name"]]
     assert [str(r) for r in requirements if not satisfied(r, LOCK)] == []
