@@ -41,7 +41,10 @@ def fuzz(seconds: int, seed: int = 0) -> int:
             ]
             options = [f"--max-time={seconds}", f"--seed={seed}", f"--checks={CHECKS}", "--no-shrink", "--warnings=off"]
             # Changes of the repository would take the model from the other operations.
-            changes = ["--exclude-method=DELETE", "--exclude-path-regex=^/admin/.*(unload|rollout|aliases)"]
+            changes = [
+                "--exclude-method=DELETE",
+                "--exclude-path-regex=^/(admin|v2/repository)/.*(unload|rollout|aliases)",
+            ]
             return subprocess.run(
                 [*command, *options, *changes, f"--header=X-Api-Key:{token}"], cwd=folder, check=False
             ).returncode

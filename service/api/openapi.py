@@ -33,6 +33,7 @@ ERRORS: Final = {
     "503": "Overloaded or not ready; try again after Retry-After seconds",
     "504": "Not answered in time",
 }
+HOSTED: Final = "/{name}/{version}"
 _UNUSED: Final = ("HTTPValidationError", "ValidationError")  # FastAPI's own errors of parameters
 
 _TYPES: Final = {bool: "boolean", int: "integer", float: "number", str: "string", type(None): "null"}
@@ -94,6 +95,8 @@ def _add_protocols(document: Document) -> None:
                 name = f"{protocol.name.title().replace('-', '')}Error"
                 schemas[name] = error_schema(protocol)
                 _add_errors(operation["responses"], {"$ref": f"#/components/schemas/{name}"}, protocol.media_type)
+                if path == HOSTED:  # other second parts are no versions, so the address is unknown
+                    operation["responses"]["4XX"]["content"] |= documented("")["content"]
     for name in _UNUSED:
         schemas.pop(name, None)
 
