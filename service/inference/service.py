@@ -197,8 +197,8 @@ class DetectionService:
     ) -> DetectResult:
         """List all rows of the graph above its lowest score, without suppression, for clients that choose among them.
 
-        Each of `canvases` returns a canvas as in `detect_canvases`, and is called in a thread. Candidates do not count as
-        detections in metrics.
+        Each of `canvases` returns a canvas as in `detect_canvases`, and is called in a thread. Candidates do not count
+        as detections in metrics.
 
         Raises:
             LineageError, ServiceError: as `detect`.
