@@ -17,6 +17,7 @@ from model_zoo.contract.image_size import format_size, parse_size
 from model_zoo.contract.letterbox import Size
 from model_zoo.export.synthetic_images import ImageBatch, synthetic_images
 from model_zoo.onnx_import.options import Color, Scaling
+from model_zoo.onnx_import.reader import type_name
 from model_zoo.runtime.sessions import make_session
 from model_zoo.runtime.thread_budget import all_cores
 
@@ -149,9 +150,7 @@ def _read_format(model: ModelProto, metadata: Mapping[str, str], image_size: Seq
     images, sizes_name = _inputs(model)
     kind, shape = images.type.tensor_type.elem_type, _shape(images)
     if kind not in DTYPES:
-        raise LineageError(
-            f"input {images.name!r}: expected float32, float16 or uint8 images; got {TensorProto.DataType.Name(kind)}"
-        )
+        raise LineageError(f"input {images.name!r}: expected float32, float16 or uint8 images; got {type_name(kind)}")
     channels_last = len(shape) == 4 and shape[3] == 3 and shape[1] != 3
     if len(shape) != 4 or shape[3 if channels_last else 1] not in (3, None):
         raise LineageError(

@@ -119,12 +119,9 @@ def _load_tensors(model: ModelProto, folder: Path) -> None:
     total = 0
     for tensor in _tensors(model.graph):
         if tensor.data_type not in FIELDS:
-            kind = (
-                TensorProto.DataType.Name(tensor.data_type)
-                if tensor.data_type in TensorProto.DataType.values()
-                else "?"
+            raise LineageError(
+                f"tensor {_name(tensor)}: expected numbers of 8 to 64 bits; got the type {type_name(tensor.data_type)}"
             )
-            raise LineageError(f"tensor {_name(tensor)}: expected numbers of 8 to 64 bits; got the type {kind}")
         if any(side < 0 for side in tensor.dims):
             raise LineageError(f"tensor {_name(tensor)}: expected a shape; got {list(tensor.dims)[:8]}")
         total += _byte_count(tensor)
@@ -212,6 +209,11 @@ def _graphs(graph: GraphProto, depth: int = 0) -> Iterator[GraphProto]:
 
 def _name(tensor: TensorProto) -> str:
     return repr(tensor.name[:80])
+
+
+def type_name(kind: int) -> str:
+    """Return the name of a data type, or its number if it has none."""
+    return TensorProto.DataType.Name(kind) if kind in TensorProto.DataType.values() else str(kind)
 
 
 def _first_line(error: Exception) -> str:

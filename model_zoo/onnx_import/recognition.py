@@ -158,12 +158,7 @@ def _guess(array: NDArray[np.floating], outputs: Outputs) -> tuple[Layout, str]:
     rows, columns = array.shape[1:]
     if rows < columns:
         return "v8", "has fewer channels than predictions"
-    if (
-        columns >= 6
-        and rows <= MAX_QUERIES
-        and _are_integers(array[..., 5])
-        and rows not in _row_counts(outputs.size, 1)
-    ):
+    if columns >= 6 and rows <= MAX_QUERIES and _are_class_indices(array[..., 5], rows, outputs.size):
         if columns > 6:
             kind = "obb" if columns == 7 else "segment" if columns == 38 else "pose"
             raise _refused(TASKS[kind], f"each of its detections has {columns} numbers instead of 6")
@@ -251,6 +246,11 @@ def _check_classes(decoding: Decoding, outputs: Outputs) -> None:
 def _row_counts(size: Size, anchors: int) -> set[int]:
     """Return the numbers of rows of networks with predictions for each cell."""
     return {anchors * sum((size[0] // s) * (size[1] // s) for s in strides) for strides in STRIDES}
+
+
+def _are_class_indices(values: NDArray[np.generic], rows: int, size: Size) -> bool:
+    """Return True for whole numbers. Zeros alone may also be scores, if there is a row for each cell."""
+    return _are_integers(values) and (bool(values.any()) or rows not in _row_counts(size, 1))
 
 
 def _are_integers(values: NDArray[np.generic]) -> bool:

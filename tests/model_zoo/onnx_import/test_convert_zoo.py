@@ -19,7 +19,8 @@ from model_zoo.onnx_import.convert import convert
 from model_zoo.onnx_import.options import Request
 
 SIDE = 128
-LAYOUTS = {"yolov5n": "v5", "yolov6n": "v5", "yolov7-tiny": "v8", "yolox-nano": "yolox"}
+# v6 is v5 with an objectness of 1
+LAYOUTS = {"yolov5n": "v5", "yolov6n": "v6", "yolov7-tiny": "v8", "yolox-nano": "yolox"}
 Node = tuple[str, str, str, dict[str, object]]
 
 
@@ -28,7 +29,7 @@ def wrap(raw: ModelProto, layout: str) -> ModelProto:
     for value in (*raw.graph.input, *raw.graph.output):
         value.type.tensor_type.shape.dim[0].dim_value = 1
     constants = {
-        "scale": np.float32(1 if layout == "yolox" else 255), "two": np.float32(2), "half": np.float32(0.5),
+        "scale": np.float32(1 if layout == "yolox" else 255), "one": np.float32(1), "half": np.float32(0.5),
         "order": np.asarray([2, 1, 0] if layout == "yolox" else [0, 1, 2]), "axis": np.asarray([2]),
         "four": np.asarray([2, 2]),
     }  # fmt: skip
@@ -39,15 +40,13 @@ def wrap(raw: ModelProto, layout: str) -> ModelProto:
     ]  # fmt: skip
     last: list[Node] = [
         ("Split", "boxes four", "low high", {"axis": 2}), ("Add", "low high", "sum", {}),
-        ("Mul", "sum half", "center", {}),
-        ("Sub", "high low", "side", {}), ("ReduceMax", "scores axis", "objectness", {"keepdims": 1}),
-        ("Div", "scores objectness", "shares", {}),
-        ("Concat", "center side objectness shares", "rows", {"axis": 2}),
-        ("Concat", "center side scores", "columns", {"axis": 2}),
-        ("Transpose" if layout == "v8" else "Identity", "columns" if layout == "v8" else "rows", "output", {}),
+        ("Mul", "sum half", "center", {}), ("Sub", "high low", "side", {}),
+        ("ReduceMax", "scores axis", "best", {"keepdims": 1}),
+        ("Div", "best best" if layout == "v6" else "best one", "objectness", {}),
+        ("Div", "scores one" if layout == "v6" else "scores best", "shares", {}),
+        ("Concat", "center side scores" if layout == "v8" else "center side objectness shares", "rows", {"axis": 2}),
+        ("Transpose", "rows", "output", {"perm": [0, 2, 1] if layout == "v8" else [0, 1, 2]}),
     ]  # fmt: skip
-    if layout == "v8":
-        last[-1][3]["perm"] = [0, 2, 1]
     before, after = (
         [
             helper.make_node(op, inputs.split(), outputs.split(), **attributes)
@@ -74,7 +73,7 @@ def test_detections_of_real_networks_equal_those_of_their_raw_export(variant: st
     raw = onnx.load(tmp_path / "raw.onnx")
     (tmp_path / "net.onnx").write_bytes(wrap(raw, LAYOUTS[variant]).SerializeToString())
     converted = convert(tmp_path / "net.onnx", Request("net"), tmp_path)
-    assert converted.card.variant == LAYOUTS[variant]
+    assert converted.card.variant == LAYOUTS[variant].replace("v6", "v5")
     original, session = open_model(raw), open_model(onnx.load(converted.files["model.onnx"]))
     for image in synthetic_images((SIDE, SIDE), 3, seed=5):
         boxes, scores = original.run(None, {"images": image[None]})

@@ -47,9 +47,11 @@ def test_rows_of_cells_are_decoded_if_their_centers_are_close_to_the_cells() -> 
 def test_one_class_is_no_class_index() -> None:
     """A network of one class has rows of six numbers, as end-to-end networks do."""
     assert layout_of(uniform(84 * 3, 6)) == "v5"
-    finished = uniform(30, 6)
-    finished[..., 5] = RNG.integers(0, 3, (2, 30))
+    finished = uniform(20, 6)  # as many as there are cells of the strides 16 and 32
+    finished[..., 5] = RNG.integers(0, 3, (2, 20))
     assert layout_of(finished, 3) == "end-to-end"
+    finished[..., 5] = 0
+    assert layout_of(finished) == "yolox"
 
 
 def test_class_indices_beyond_the_names_are_refused() -> None:
