@@ -124,7 +124,7 @@ def imported(model: ModelProto, folder: Path, **options: Any) -> Converted:
     return convert(save(model, folder / "net.onnx"), Request("net", **options), folder)
 
 
-SLOW = {case for case in CASES if case.startswith("v8 ")} - {"v8 opset 12"} | {"v5", "yolox", "pair", "detr"}
+SLOW = {case for case in CASES if case.startswith("v8 ")} - {"v8 opset 12"} | {"v8", "v5", "yolox", "pair", "detr"}
 
 
 @pytest.mark.parametrize("case", [pytest.param(c, marks=[pytest.mark.slow] if c in SLOW else []) for c in CASES])
