@@ -49,8 +49,8 @@ test-clients: $(WORK)/.ready $(CLIENTS)
 
 build/clients/%/.ready: tests/clients/requirements/%.txt
 	$(PYTHON) -m venv $(@D)
-	$(@D)/bin/pip install --quiet --disable-pip-version-check --requirement $<
-	@touch $@
+	@if $(@D)/bin/pip install --quiet --disable-pip-version-check --requirement $<; then touch $@; else \
+	    echo "tests of $* are skipped: it cannot be installed here" >&2; fi
 
 lint: $(WORK)/.ready
 	$(WORK)/bin/ruff check
