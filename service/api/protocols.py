@@ -54,10 +54,18 @@ class Protocol:
     """Whether the API key may be the password of HTTP Basic authentication."""
 
 
-# /NAME/VERSION, but for folders of other addresses.
-_HOSTED: Final = re.compile(r"/(?!(?:health|models|playground|shadow)/)[^/]+/[0-9]+")
+# A model in an address /NAME/VERSION. Folders of pages and of health checks are none: they need no API key.
+HOSTED_NAME: Final = "(?!(?:health|models|playground|shadow)/)[^/]+"
 OTHER: Final = Protocol("other")
 PROTOCOLS: Final = (
+    # First, because a model may have the name of another prefix, and the key of this form is never in the body.
+    Protocol(
+        "roboflow-hosted",
+        pattern=re.compile(f"/{HOSTED_NAME}/[0-9]+"),
+        media_type=JSON,
+        error_members=_message,
+        key_query="api_key",
+    ),
     Protocol("native", ("/detect",)),
     Protocol("admin", ("/admin",)),
     Protocol("oip", ("/v2",), media_type=JSON, error_members=_error),
@@ -72,7 +80,6 @@ PROTOCOLS: Final = (
         key_query="api_key",
     ),
     Protocol("label-studio", ("/label-studio",), media_type=JSON, basic_auth=True),
-    Protocol("roboflow-hosted", pattern=_HOSTED, media_type=JSON, error_members=_message, key_query="api_key"),
 )
 BY_NAME: Final[Mapping[str, Protocol]] = {protocol.name: protocol for protocol in (*PROTOCOLS, OTHER)}
 _HEALTH: Final = ("/health", "/v2/health", "/label-studio/health")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.access.keys import Keys
-from service.api.access import IN_BODY, check_scope, find_key, tokens_of
+from service.api.access import HOW, IN_BODY, check_scope, find_key, tokens_of
 from service.api.context import CLIENT
 from service.api.errors import Forbidden, Unauthorized
 from service.api.problems import respond
@@ -36,6 +36,8 @@ class AccessMiddleware:
             except (Unauthorized, Forbidden) as error:
                 await respond(error)(scope, receive, send)
                 return
+        if IN_BODY in scope:
+            send = _closed(scope, receive, send)
         await self._app(scope, receive, send)
 
     def _check(self, scope: Scope) -> None:
@@ -56,6 +58,21 @@ class AccessMiddleware:
         scope[CLIENT] = key.name
         if path != "/metrics":
             check_scope(key, "admin" if path.startswith(_ADMIN) else "detect")
+
+
+def _closed(scope: Scope, receive: Receive, send: Send) -> Send:
+    """Return a `send` that replaces the answer of a route that has not called `check_body_key` by a refusal."""
+    is_refused = False
+
+    async def send_checked(message: Message) -> None:
+        nonlocal is_refused
+        if message["type"] == "http.response.start" and message["status"] < 400 and IN_BODY in scope:
+            is_refused = True
+            await respond(Unauthorized(f"{HOW}; got none"))(scope, receive, send)
+        if not is_refused:
+            await send(message)
+
+    return send_checked
 
 
 def is_open(path: str) -> bool:

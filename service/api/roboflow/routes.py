@@ -9,7 +9,7 @@ from typing import Any, Final
 from uuid import uuid4
 
 from fastapi import APIRouter, Request
-from starlette.convertors import Convertor, register_url_convertor
+from starlette.convertors import Convertor, StringConvertor, register_url_convertor
 from starlette.responses import JSONResponse, Response
 
 from model_zoo.contract.errors import ImageError
@@ -21,6 +21,7 @@ from service.api.context import CLIENT, read_context
 from service.api.detection import detect_images
 from service.api.errors import BadRequest
 from service.api.json_body import JSON, documented_body, receive_json
+from service.api.protocols import HOSTED_NAME
 from service.api.roboflow.schemas import InferRequest, ModelRequest, make_options, to_answer, to_reference
 from service.inference.request import RequestContext
 from service.inference.service import QueryOptions
@@ -42,6 +43,12 @@ HOSTED: Final[dict[str, Any]] = {
 router = APIRouter(tags=["roboflow"])
 
 
+class NameConvertor(StringConvertor):
+    """The name of a model in an address."""
+
+    regex = HOSTED_NAME
+
+
 class VersionConvertor(Convertor[int]):
     """The version of a model in an address."""
 
@@ -56,6 +63,7 @@ class VersionConvertor(Convertor[int]):
         return str(value)
 
 
+register_url_convertor("hosted", NameConvertor())
 register_url_convertor("version", VersionConvertor())
 
 
@@ -103,12 +111,13 @@ async def infer(request: Request) -> Response:
     return JSONResponse(answers if isinstance(asked.image, list) else answers[0])
 
 
-@router.post("/{name}/{version:version}", openapi_extra=HOSTED)
+@router.post("/{name:hosted}/{version:version}", openapi_extra=HOSTED)
 async def infer_hosted(request: Request, name: str, version: int) -> Response:
     """Detect objects in one image, sent as base64 text, as the hosted service does.
 
     `confidence` and `overlap` are from 0 to 1. Numbers from 1 are per cent, as old programs send them.
     """
+    check_body_key(request, None, HOW)
     state: AppState = request.state.service
     context, reference = read_context(request, state.settings.timeout), f"{name}@{version}"
     options = make_options(_fraction(request, "confidence"), _fraction(request, "overlap"))

@@ -7,15 +7,19 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
+from starlette.responses import Response
 from starlette.testclient import TestClient
+from starlette.types import Receive, Scope, Send
 
 from model_zoo.contract.package import Package
 from model_zoo.contract.repository import Repository
 from service.access.key_file import add_key
+from service.middleware.auth import AccessMiddleware
 from tests.service.app_client import RawRequest, check_problem, png, serving
 from tests.service.conftest import flat
 
 TOKENS: dict[str, str] = {}
+UNKNOWN: list[dict[str, str]] = [{}, {"X-Api-Key": "lineage_unknown"}]
 
 
 @pytest.fixture(scope="module")
@@ -105,6 +109,42 @@ def test_scope_detect_does_not_open_administration(guarded: TestClient, path: st
 @pytest.mark.parametrize("name", ["detect", "admin"])
 def test_metrics_accept_every_key(guarded: TestClient, name: str) -> None:
     assert guarded.get("/metrics", headers=bearer(name)).status_code == 200
+
+
+OPEN_OPERATIONS = ["/health/live", "/health/ready", "/label-studio/health", "/v2/health/live", "/v2/health/ready"]
+
+
+def test_every_operation_of_every_protocol_needs_a_key(guarded: TestClient) -> None:
+    """An empty JSON object is no valid body for some: a key in it would be read first."""
+    opened = []
+    for path, operations in guarded.app.openapi()["paths"].items():  # type: ignore[attr-defined]
+        address = path.format(name="toy", version=1, alias="a", model="toy", number=1)
+        for method in operations:
+            body = {"model_id": "toy", "image": {"value": ""}}
+            statuses = {guarded.request(method, address, headers=headers, json=body).status_code for headers in UNKNOWN}
+            opened += [] if statuses == {401} else [path]
+    assert sorted(opened) == OPEN_OPERATIONS
+
+
+@pytest.mark.parametrize(
+    "name", ["model", "info", "infer", "v1", "v2", "doods", "health", "playground", "label-studio"]
+)
+@pytest.mark.parametrize("end", ["", "%0A", "/", "//"])
+def test_hosted_form_with_a_prefix_of_another_protocol_needs_a_key(guarded: TestClient, name: str, end: str) -> None:
+    answer = guarded.post(f"/{name}/1{end}", content=b"QUFB", follow_redirects=False)
+    assert answer.status_code in (401, 404, 405)
+    assert "toy" not in answer.text  # the names of models
+
+
+def test_route_that_forgets_the_key_in_the_body_is_closed(guarded: TestClient) -> None:
+    async def forgetful(scope: Scope, receive: Receive, send: Send) -> None:
+        await Response("secret")(scope, receive, send)
+
+    keys = guarded.app_state["service"].access.keys
+    client = TestClient(AccessMiddleware(forgetful, keys))
+    answer = client.get("/v1/new")
+    assert (answer.status_code, "secret" in answer.text) == (401, False)
+    assert client.get("/v1/new", headers=bearer("detect")).text == "secret"
 
 
 def test_administration_without_keys_is_refused(client: TestClient) -> None:
