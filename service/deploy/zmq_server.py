@@ -24,7 +24,7 @@ from service.inference.errors import ServiceError
 from service.inference.request import RequestContext
 from service.settings import Settings, is_local
 from service.state import AppState
-from service.telemetry.exchange import Exchange, Outcome
+from service.telemetry.exchange import NO_ANSWER, Exchange, Outcome
 from service.telemetry.logs import OncePerSecond, request_id
 
 if TYPE_CHECKING:
@@ -35,7 +35,6 @@ LOG: Final = logging.getLogger(__name__)
 REFUSALS: Final = logging.getLogger(f"{__name__}.refusals")
 REFUSALS.addFilter(OncePerSecond())
 PROTOCOL: Final = "frigate-zmq"
-NO_ANSWER: Final = 499
 _WAITING_PER_CLIENT: Final = 4
 _LINGER_MS: Final = 1000
 
@@ -146,9 +145,7 @@ class ZmqServer:
             REFUSALS.warning("no detections: %s", described.detail, exc_info=error if status == 500 else None)
         finally:
             exchange.sent = len(answer) if status != NO_ANSWER else 0
-            level = logging.WARNING if status in (500, 504) else logging.INFO
-            outcome = Outcome(status, PROTOCOL, level, overloaded=status in (429, 503), failed=status >= 500)
-            exchange.finish(self._state.metrics, outcome)
+            exchange.finish(self._state.metrics, Outcome(status, PROTOCOL))
         return answer
 
     async def _respond(self, frames: Sequence[memoryview], client: str) -> bytes:

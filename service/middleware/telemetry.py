@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.context import CLIENT
 from service.api.protocols import is_health_check, protocol_of
 from service.state import AppState
-from service.telemetry.exchange import Exchange, Outcome
+from service.telemetry.exchange import NO_ANSWER, Exchange, Outcome
 from service.telemetry.logs import hide_keys
 from service.telemetry.metrics import Metrics
 from service.telemetry.tracing import Tracer
-
-NO_ANSWER: Final = 499
-OVERLOADED: Final = (429, 503)
 
 
 class TelemetryMiddleware:
@@ -71,11 +67,9 @@ class _HttpExchange:
         route = getattr(scope.get("route"), "path", None)
         self._exchange.client = scope.get(CLIENT, "")
         outcome = Outcome(
-            code=status,
+            status=status,
             title=f"{scope['method']} {scope['path']}",
-            level=_level(scope["path"], status),
-            overloaded=status in OVERLOADED,
-            failed=status >= 500,
+            is_probe=scope["path"] == "/metrics" or is_health_check(scope["path"]),
             span=f"{scope['method']} {route}" if route else "",
             attributes={"http.response.status_code": status} | ({"http.route": route} if route else {}),
         )
@@ -85,13 +79,6 @@ class _HttpExchange:
         """Return the milliseconds of the slowest image in each stage, and of the request so far."""
         seconds = self._exchange.record.slowest() | {"total": self._exchange.seconds}
         return ", ".join(f"{name};dur={1000 * duration:.3f}" for name, duration in seconds.items())
-
-
-def _level(path: str, status: int) -> int:
-    """Return WARNING for faults of the server, DEBUG for probes, which would fill the log, and INFO for others."""
-    if status in (500, 504):
-        return logging.WARNING
-    return logging.DEBUG if path == "/metrics" or is_health_check(path) else logging.INFO
 
 
 def _request_attributes(scope: Mapping[str, Any]) -> dict[str, str | int]:

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from service.telemetry.logs import OncePerSecond, trace_id
 from service.telemetry.metrics import Metrics
@@ -14,26 +15,43 @@ from service.telemetry.tracing import Tracer, trace_id_of
 
 ACCESS = logging.getLogger("service.access")
 ACCESS.addFilter(OncePerSecond(only_keys=True))
+NO_ANSWER: Final = 499  # the client has gone
+OVERLOADED: Final = (429, 503)
 
 
 @dataclass(frozen=True)
 class Outcome:
     """The end of a request, in the terms of its protocol."""
 
-    code: int | str
-    """Status or code of the answer."""
+    status: int
+    """HTTP status of the answer, or that of the same answer over HTTP."""
     title: str
     """Message of the log line: method and path."""
-    level: int = logging.INFO
-    """Level of the log line."""
-    overloaded: bool = False
-    """Whether it was refused because of overload. Such lines are logged once per second and reason."""
-    failed: bool = False
-    """Whether the server is at fault."""
+    code: str = ""
+    """Code of the answer, if the protocol has others than the status."""
+    is_probe: bool = False
+    """Whether it is a health check or the like."""
     span: str = ""
     """Name of the span, if it differs from that at the start."""
     attributes: Mapping[str, str | int] = field(default_factory=dict)
     """Attributes of the span, by the semantic conventions of the protocol."""
+
+    @property
+    def label(self) -> int | str:
+        """The code, or else the status, in metrics and logs."""
+        return self.code or self.status
+
+    @property
+    def level(self) -> int:
+        """Level of the log line: WARNING for faults of the server, DEBUG for probes, which would fill the log."""
+        if self.status in (500, 504):
+            return logging.WARNING
+        return logging.DEBUG if self.is_probe else logging.INFO
+
+    @property
+    def is_overload(self) -> bool:
+        """Whether the request was refused because of overload. Such lines are logged once per second and reason."""
+        return self.status in OVERLOADED
 
 
 class Exchange:
@@ -63,19 +81,19 @@ class Exchange:
     def finish(self, metrics: Metrics, outcome: Outcome) -> None:
         """Record the request everywhere."""
         record, seconds = self.record, self.seconds
-        metrics.requests.labels(record.protocol, record.model, record.version, outcome.code).inc()
+        metrics.requests.labels(record.protocol, record.model, record.version, outcome.label).inc()
         metrics.request_seconds.labels(record.protocol).observe(seconds)
         if record.problem:
             metrics.refusals.labels(record.problem).inc()
         if self._span:
-            self._span.finish(record, outcome.attributes, failed=outcome.failed, name=outcome.span)
+            self._span.finish(record, outcome.attributes, failed=outcome.status >= 500, name=outcome.span)
         if ACCESS.isEnabledFor(outcome.level):
             self._log(outcome, seconds)
 
     def _log(self, outcome: Outcome, seconds: float) -> None:
         record = self.record
         fields = {
-            "status": outcome.code,
+            "status": outcome.label,
             "took_ms": round(1000 * seconds, 1),
             "model": record.model,
             "version": record.version,
@@ -85,6 +103,6 @@ class Exchange:
             "problem": record.problem,
         }
         extra: dict[str, object] = {"fields": {name: value for name, value in fields.items() if value != ""}}
-        if outcome.overloaded:
-            extra["key"] = f"{outcome.code} {record.problem}"
+        if outcome.is_overload:
+            extra["key"] = f"{outcome.label} {record.problem}"
         ACCESS.log(outcome.level, "%s", outcome.title, extra=extra)

@@ -28,7 +28,7 @@ def test_request_is_counted_and_logged_once(caplog: pytest.LogCaptureFixture) ->
     metrics, exchange = Metrics(), Exchange("mine", None, "span", {}, "")
     current_request().model, current_request().version, current_request().problem = "toy", "1", "bad-request"
     exchange.received, exchange.sent, exchange.client = 5, 7, "user"
-    exchange.finish(metrics, Outcome("INVALID", "/Method", logging.INFO))
+    exchange.finish(metrics, Outcome(400, "/Method", "INVALID"))
     labels = {"protocol": "mine", "model": "toy", "version": "1", "code": "INVALID"}
     assert metrics.registry.get_sample_value("lineage_requests_total", labels) == 1
     assert metrics.registry.get_sample_value("lineage_refusals_total", {"reason": "bad-request"}) == 1
@@ -50,7 +50,13 @@ def test_trace_of_the_client_is_that_of_the_log() -> None:
     assert trace_id.get() == ""
 
 
-def test_levels_below_that_of_the_log_cost_no_line(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(
+    ("status", "is_probe", "level"),
+    [(200, False, "INFO"), (429, False, "INFO"), (504, False, "WARNING"), (500, True, "WARNING"), (200, True, None)],
+)
+def test_level_of_the_log_line(
+    status: int, is_probe: bool, level: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO, "service.access")
-    Exchange("mine", None, "span", {}, "").finish(Metrics(), Outcome("OK", "/Method", logging.DEBUG))
-    assert caplog.records == []
+    Exchange("mine", None, "span", {}, "").finish(Metrics(), Outcome(status, "/Method", is_probe=is_probe))
+    assert [record.levelname for record in caplog.records] == ([level] if level else [])

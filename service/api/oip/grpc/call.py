@@ -5,7 +5,6 @@ A call is a POST over HTTP/2 whose headers are its metadata, so access and deadl
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -28,13 +27,14 @@ from service.api.protocols import Protocol
 from service.inference.memory import Reservation
 from service.inference.request import RequestContext
 from service.state import AppState
-from service.telemetry.exchange import Exchange, Outcome
+from service.telemetry.exchange import NO_ANSWER, OVERLOADED, Exchange, Outcome
 from service.telemetry.logs import request_id
 from service.telemetry.request import valid_or_new_id
 
 PROTOCOL: Final = Protocol("oip-grpc")
-# Codes by the status of the same error over HTTP.
+# Codes by the status of the same answer over HTTP.
 CODES: Final[Mapping[int, StatusCode]] = {
+    200: StatusCode.OK,
     400: StatusCode.INVALID_ARGUMENT,
     401: StatusCode.UNAUTHENTICATED,
     403: StatusCode.PERMISSION_DENIED,
@@ -45,12 +45,11 @@ CODES: Final[Mapping[int, StatusCode]] = {
     415: StatusCode.INVALID_ARGUMENT,
     422: StatusCode.INVALID_ARGUMENT,
     429: StatusCode.RESOURCE_EXHAUSTED,
+    NO_ANSWER: StatusCode.CANCELLED,
     500: StatusCode.INTERNAL,
     503: StatusCode.UNAVAILABLE,
     504: StatusCode.DEADLINE_EXCEEDED,
 }
-CANCELLED: Final = 499
-OVERLOADED: Final = (429, 503)
 MAX_TEXT: Final = 1000  # characters of an error: clients limit the size of metadata
 T = TypeVar("T")
 
@@ -107,7 +106,7 @@ class Call:
         request_id.set(self._id)
         attributes = {"rpc.system.name": "grpc", "rpc.method": path, "client.address": scope["client"][0]}
         self.exchange = Exchange(PROTOCOL.name, state.tracer, path, attributes, headers.get("traceparent", ""))
-        self._code, self._status, self._is_probe = StatusCode.CANCELLED, CANCELLED, False
+        self._status, self._is_probe = NO_ANSWER, False
 
     def __enter__(self) -> Self:
         return self
@@ -119,16 +118,14 @@ class Call:
             if stage.name == "receive":
                 receiving = self._state.metrics.stage_seconds.labels(record.model, "receive")
                 receiving.observe(stage.ended - stage.started)
-        level = logging.WARNING if self._status in (500, 504) else logging.INFO
-        outcome = Outcome(
-            code=self._code.name,
-            title=self._scope["path"],
-            level=logging.DEBUG if self._is_probe else level,
-            overloaded=self._status in OVERLOADED,
-            failed=self._status >= 500,
-            attributes={"rpc.response.status_code": self._code.name},
-        )
+        code = self._code.name
+        attributes = {"rpc.response.status_code": code}
+        outcome = Outcome(self._status, self._scope["path"], code, self._is_probe, attributes=attributes)
         self.exchange.finish(self._state.metrics, outcome)
+
+    @property
+    def _code(self) -> StatusCode:
+        return CODES.get(self._status, StatusCode.UNKNOWN)
 
     @property
     def metadata(self) -> tuple[tuple[str, str], ...]:
@@ -163,13 +160,13 @@ class Call:
             result = await work
         except Exception as error:
             return self.fail(error)
-        self._code, self._status = StatusCode.OK, 200
+        self._status = 200
         return result
 
     def fail(self, error: Exception) -> Failure:
         """Record an error and return it as a refusal."""
         described = describe(error)
-        self._status, self._code = described.status, CODES.get(described.status, StatusCode.UNKNOWN)
+        self._status = described.status
         metadata = self.metadata
         if self._status in OVERLOADED:
             metadata += (("grpc-retry-pushback-ms", str(int(1000 * getattr(error, "retry_after", 1.0)))),)
