@@ -70,8 +70,7 @@ class Admin:
         """Log a change and describe the model after it."""
         log_change(self.key, change, before, after)
         store = self.state.store
-        known = store.catalog is not None and name in store.catalog.all_names
-        model = Model(**describe_model(store, name)) if known else None
+        model = Model(**describe_model(store, name)) if name in store.known.all_names else None
         return JSONResponse(Change(change=change, before=before, after=after, model=model).model_dump())
 
 

@@ -47,7 +47,7 @@ class StateCollector(Collector):
         engines = _family("engine_state", "1 for the state of an engine", ("model", "version", "state"))
         queues = _family("queue_images", "Images that wait for inference", ("model", "version"))
         store = self._state.store
-        for package in store.catalog.packages.values() if store.catalog else ():
+        for package in store.known.packages.values():
             if (current := store.state(package)) in MODEL_STATES:
                 for known in MODEL_STATES:
                     states.add_metric([package.name, str(package.version), known], int(known == current))

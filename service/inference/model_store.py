@@ -124,7 +124,7 @@ class ModelStore:
         if self._models and not os.path.isdir(root):  # a lost mount must not unload the models
             raise PackageError(f"the model repository {root} is gone")
         catalog = await asyncio.to_thread(read_catalog, self._repository)
-        if self._models and catalog.is_unmounted(self._known):
+        if self._models and catalog.is_unmounted(self.known):
             raise PackageError(f"the model repository {root} is empty and another folder than before: is it unmounted?")
         packages = catalog.packages.values()
         self._loader.follow(*await asyncio.to_thread(read_settings, packages, self._loader.settings))
@@ -143,9 +143,9 @@ class ModelStore:
         """
         tried: set[Package] = set()
         self._resolve()
-        while pending := [p for p in self._wanted(self._known) if self._loader.needs_load(p) and p not in tried]:
+        while pending := [p for p in self._wanted(self.known) if self._loader.needs_load(p) and p not in tried]:
             tried.add(pending[0])
-            await self._loader.load(pending[0], "evict" if pending[0] in self._followed(self._known) else "free")
+            await self._loader.load(pending[0], "evict" if pending[0] in self._followed(self.known) else "free")
             self._resolve()
         for package in list(self._models):
             await self._loader.reload(package)
@@ -272,8 +272,8 @@ class ModelStore:
 
     def problems(self, name: str | None = None) -> list[str]:
         """List what cannot be used and why, for one model or for all."""
-        damaged = [p.reason for p in self._known.problems if name in (None, p.name)]
-        packages = [p for p in self._known.packages.values() if name in (None, p.name)]
+        damaged = [p.reason for p in self.known.problems if name in (None, p.name)]
+        packages = [p for p in self.known.packages.values() if name in (None, p.name)]
         return (
             damaged
             + self._loader.unfollowed(name)
@@ -286,7 +286,7 @@ class ModelStore:
 
     def degraded(self, name: str | None = None) -> list[str]:
         """List the references and settings that cannot be followed, for one model or for all."""
-        lines = [str(d) for d in self._routes.degraded(self._known) if name in (None, d.name)]
+        lines = [str(d) for d in self._routes.degraded(self.known) if name in (None, d.name)]
         lines += [str(u) for u in self.rollouts.unfollowed() if name in (None, u.name)]
         lines += self._loader.unfollowed(name)
         general = [self.default.problem, self._unreadable, self._unwritten] if name is None and self.catalog else []
@@ -297,11 +297,12 @@ class ModelStore:
         await self._loader.close()
 
     @property
-    def _known(self) -> Catalog:
+    def known(self) -> Catalog:
+        """The catalog, empty until the repository has been read."""
         return self.catalog or Catalog()
 
     def _resolve(self) -> None:
-        self._routes.resolve(self._known)
+        self._routes.resolve(self.known)
         default = self._routes.current.get(self.default.name or "")
         self._loader.residency.protected = [default] if default else []
 
@@ -318,7 +319,7 @@ class ModelStore:
     async def _find(self, reference: str) -> Package:
         if reference in self._routes.current:
             return self._routes.current[reference]
-        package = self._known.packages.get(reference)
+        package = self.known.packages.get(reference)
         if package is None:  # published since the last refresh, or unknown: the error lists the known ones
             package = await asyncio.to_thread(self._repository.resolve, reference)
         if reference == package.reference:

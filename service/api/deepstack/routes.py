@@ -57,8 +57,7 @@ async def list_models(request: Request) -> Response:
     context = read_context(request, state.settings.timeout)
     with state.memory.reserve(context.client) as memory:
         await read_form(request, context, memory)
-    catalog = state.store.catalog
-    return JSONResponse({"success": True, "models": catalog.names if catalog else []})
+    return JSONResponse({"success": True, "models": state.store.known.names})
 
 
 @router.post("/vision/custom/{model}", openapi_extra=REQUEST_BODY)

@@ -14,7 +14,6 @@ from service.api.detection import detect_images, only_image
 from service.api.doods.messages import DEFAULT, DetectRequest, make_detections
 from service.api.errors import BadRequest
 from service.api.json_body import documented_body, receive_json
-from service.inference.catalog import Catalog
 from service.inference.errors import NotReady
 from service.inference.model_store import ModelStore
 from service.state import AppState
@@ -49,13 +48,12 @@ async def detect(request: Request) -> Response:
 
 def _reference(store: ModelStore, name: str) -> str | None:
     """Return the model of a detector, None for the default model. A model of that name comes first."""
-    catalog = store.catalog or Catalog()
-    return None if name in ("", DEFAULT) and DEFAULT not in catalog.all_names else name
+    return None if name in ("", DEFAULT) and DEFAULT not in store.known.all_names else name
 
 
 def _detectors(store: ModelStore) -> Iterator[dict[str, Any]]:
     """Yield the default model under the name `default`, and all models."""
-    references = {name: name for name in (store.catalog or Catalog()).names}
+    references = {name: name for name in store.known.names}
     if store.default.name:
         references = {DEFAULT: store.default.name} | references
     for name, reference in references.items():

@@ -60,7 +60,7 @@ async def setup(request: Request) -> Response:
 async def versions(request: Request) -> Response:
     """List the versions of all models."""
     state: AppState = request.state.service
-    return JSONResponse({"versions": list(state.store.catalog.packages if state.store.catalog else ())})
+    return JSONResponse({"versions": list(state.store.known.packages)})
 
 
 @router.post("/webhook", openapi_extra=documented_body({"type": "object"}))

@@ -14,7 +14,6 @@ from model_zoo.contract.suggest import did_you_mean
 from model_zoo.contract.terms import binding_licenses
 from service.api.native.schemas import Model, ModelDetail, Models, Parent, Version
 from service.api.problems import documented
-from service.inference.catalog import Catalog
 from service.inference.model_store import ModelStore
 from service.state import AppState
 
@@ -32,7 +31,7 @@ async def list_models(request: Request) -> Response:
 async def show_model(request: Request, name: str) -> Response:
     """Describe one model, with the card of its default version."""
     state: AppState = request.state.service
-    catalog = state.store.catalog or Catalog()
+    catalog = state.store.known
     names = catalog.all_names
     if name not in names:
         hints = filter(None, [did_you_mean(name, names), f"available: {', '.join(names) or 'none yet'}"])
@@ -44,13 +43,13 @@ async def show_model(request: Request, name: str) -> Response:
 
 def describe_models(store: ModelStore) -> dict[str, Any]:
     """Return the fields of `Models`."""
-    models = [Model(**describe_model(store, name)) for name in (store.catalog or Catalog()).all_names]
+    models = [Model(**describe_model(store, name)) for name in store.known.all_names]
     return {"models": models, "problems": store.problems(), "default_model": store.default.name}
 
 
 def describe_model(store: ModelStore, name: str) -> dict[str, Any]:
     """Return the fields of `Model`."""
-    catalog, default = store.catalog or Catalog(), store.serving(name)
+    catalog, default = store.known, store.serving(name)
     usable = [_version(store, package) for package in catalog.packages.values() if package.name == name]
     damaged = [
         Version(version=p.version, state="failed", digest=None, reason=p.reason)

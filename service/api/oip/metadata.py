@@ -10,7 +10,6 @@ from model_zoo.contract.package import Package
 from service.api.oip.infer import unusable_as_not_ready
 from service.api.oip.messages import TensorSpec
 from service.api.oip.served_model import ServedModel, views
-from service.inference.catalog import Catalog
 from service.inference.errors import NotReady
 from service.inference.model_store import ModelStore
 from service.state import AppState
@@ -48,7 +47,7 @@ async def describe_model(state: AppState, model: ServedModel) -> dict[str, Any]:
         PackageNotFound, NotReady: as `find_package`.
     """
     package = await find_package(state, model)
-    packages = (state.store.catalog or Catalog()).packages.values()
+    packages = state.store.known.packages.values()
     versions = sorted(other.version for other in packages if other.name == package.name)
     inputs, outputs = _tensors(state.store, model, package)
     return {
@@ -93,7 +92,7 @@ async def check_ready(state: AppState, model: ServedModel) -> None:
 
 def list_index(state: AppState) -> Iterator[dict[str, str]]:
     """Yield a row for each view of each version. The default model is first, and views before native models."""
-    store, catalog = state.store, state.store.catalog or Catalog()
+    store, catalog = state.store, state.store.known
     default = (store.default.name or "").partition("@")[0]
     rows = [(p.name, p.version, STATES.get(store.state(p)), why_not_ready(store, p)) for p in catalog.packages.values()]
     rows += [(p.name, p.version, None, p.reason) for p in catalog.problems if p.version is not None]

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from service.api.oip.detections_view import DETECTIONS
 from service.api.oip.view import View
 from service.api.oip.views import PROGRAM_VIEWS
-from service.inference.catalog import Catalog
 from service.settings import split_list
 from service.state import AppState
 
@@ -39,7 +38,7 @@ def views(state: AppState) -> list[View]:
 
 def find_model(state: AppState, name: str, version: str = "") -> ServedModel:
     """Return what a name means. A name that is unknown is one of the native view, and the store reports it."""
-    names = (state.store.catalog or Catalog()).all_names
+    names = state.store.known.all_names
     for view in views(state):
         model = name.removesuffix(view.suffix)
         if view.suffix and model not in ("", name) and name not in names:

@@ -6,7 +6,6 @@ from typing import Any
 
 from service.api.oip.metadata import find_package
 from service.api.oip.served_model import ServedModel, views
-from service.inference.catalog import Catalog
 from service.state import AppState
 from service.telemetry.statistics import Compute, Duration, VersionStatistics
 
@@ -18,14 +17,14 @@ async def describe(state: AppState, model: ServedModel) -> list[dict[str, Any]]:
         PackageNotFound, NotReady: as `find_package`.
     """
     package = await find_package(state, model)
-    catalog = state.store.catalog or Catalog()
+    catalog = state.store.known
     others = [p.version for p in catalog.packages.values() if p.name == package.name and not model.version]
     return [_describe(state, model.name, package.name, number) for number in sorted({package.version, *others})]
 
 
 def describe_all(state: AppState) -> list[dict[str, Any]]:
     """Return the counters of all versions, under the name of each view."""
-    packages = sorted((state.store.catalog or Catalog()).packages.values(), key=lambda p: (p.name, p.version))
+    packages = sorted(state.store.known.packages.values(), key=lambda p: (p.name, p.version))
     return [_describe(state, p.name + view.suffix, p.name, p.version) for view in views(state) for p in packages]
 
 

@@ -150,11 +150,10 @@ async def _detect(
 
 
 def _list_models(state: AppState) -> Response:
-    catalog = state.store.catalog
-    packages = catalog.packages.values() if catalog else ()
-    serving = [package for name in (catalog.names if catalog else ()) if (package := state.store.serving(name))]
+    catalog = state.store.known
+    serving = [package for name in catalog.names if (package := state.store.serving(name))]
     rows = [_describe(package.name, package, state) for package in serving]
-    rows += [_describe(f"{package.name}/{package.version}", package, state) for package in packages]
+    rows += [_describe(f"{package.name}/{package.version}", package, state) for package in catalog.packages.values()]
     return JSONResponse({"models": rows})
 
 

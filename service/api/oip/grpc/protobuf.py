@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
 
 from service.api.errors import BadRequest
+from service.api.oip.grpc.wire import check_parts
 
 PACKAGE: Final = "inference"
 SERVICE: Final = f"{PACKAGE}.GRPCInferenceService"
@@ -30,8 +31,9 @@ def parse(target: Any, data: bytes) -> None:
     """Read a message from its bytes into `target`.
 
     Raises:
-        BadRequest: they are no such message.
+        BadRequest: they are no such message, or have too many parts.
     """
+    check_parts(target.DESCRIPTOR, data)
     try:
         target.MergeFromString(data)
     except DecodeError as error:
