@@ -72,6 +72,11 @@ def encode(response: InferResponse, request: HttpRequest) -> tuple[bytes, int | 
 
 
 def _parse(text: bytes) -> InferDocument:
+    if text.lstrip()[:1] != b"{" or text.rstrip()[-1:] != b"}":
+        raise BadRequest(
+            f"the body: expected a JSON object in its first {len(text):,} bytes. {HEADER} is the size of the object if "
+            "binary tensors follow. An image file alone goes to POST /detect"
+        )
     for mark, limit in LIMITS.items():
         if text.count(mark) > limit:
             raise BadRequest(f"the body: expected at most {limit:,} of {mark.decode()} in JSON; send binary tensors")
