@@ -23,7 +23,7 @@ from model_zoo.contract.repository import LATEST, Repository
 from model_zoo.contract.rollout import parse_rollout, read_rollout
 from model_zoo.contract.set_rollout import remove_rollout, set_rollout
 from service.api.admin_schemas import ALIAS_SCHEMA, ROLLOUT_SCHEMA, AliasTarget, Change, RemoveQuery, Status
-from service.api.context import CLIENT, read_context
+from service.api.context import read_context
 from service.api.json_body import documented_body, read_json
 from service.api.native.models import describe_model, describe_models
 from service.api.native.schemas import Model, Models
@@ -46,7 +46,6 @@ class Admin:
     def __init__(self, request: Request) -> None:
         self.state: AppState = request.state.service
         self.context: RequestContext = read_context(request, self.state.settings.timeout)
-        self.key = str(request.scope.get(CLIENT, self.context.client))
 
     @property
     def repository(self) -> Repository:
@@ -68,7 +67,7 @@ class Admin:
 
     def answer(self, name: str, change: str, before: object, after: object) -> Response:
         """Log a change and describe the model after it."""
-        log_change(self.key, change, before, after)
+        log_change(self.context.client, change, before, after)
         store = self.state.store
         model = Model(**describe_model(store, name)) if name in store.known.all_names else None
         return JSONResponse(Change(change=change, before=before, after=after, model=model).model_dump())

@@ -15,15 +15,14 @@ from numpy.typing import NDArray
 
 from model_zoo.contract.card import ModelCard
 from model_zoo.contract.detections import Detections
-from model_zoo.contract.errors import ImageError
 from model_zoo.contract.letterbox import Size
 from model_zoo.contract.typed_json import shorten
-from service.api.detection import count_unusable
 from service.api.errors import BadRequest
 from service.api.oip.messages import InferRequest, InputTensor, OutputTensor, TensorSpec
 from service.api.oip.tensors import BYTES
+from service.api.oip.view import check_count, detections_of
 from service.inference.request import RequestContext
-from service.inference.service import DetectResult, ImageResult, QueryOptions
+from service.inference.service import QueryOptions
 from service.state import AppState
 
 IMAGE: Final = "image"  # encoded files
@@ -70,8 +69,7 @@ class DetectionsView:
         else:
             canvases = list(cast(NDArray[np.uint8], images.data))
             result = await state.detection.detect_canvases(canvases, reference, queries, context)
-        count_unusable(state, result)
-        return str(result.package.version), stack([image.detections for image in _usable(result, images)])
+        return str(result.package.version), stack(detections_of(state, result, images))
 
 
 DETECTIONS: Final = DetectionsView()
@@ -116,8 +114,7 @@ def _check_images(images: InputTensor, max_images: int) -> None:
     is_canvases = images.name == IMAGES and images.datatype == "UINT8" and len(images.shape) == 4
     if not is_files and not (is_canvases and images.shape[3] == 3):
         raise BadRequest(f"inputs: {_EITHER}; got {images.name} ({images.datatype} {list(images.shape)})")
-    if images.shape[0] > max_images:
-        raise BadRequest(f"input {images.name!r}: expected at most {max_images} images; got {images.shape[0]:,}")
+    check_count(images, max_images)
 
 
 def _broadcast(tensor: InputTensor | None, count: int) -> Sequence[float | None]:
@@ -130,18 +127,3 @@ def _broadcast(tensor: InputTensor | None, count: int) -> Sequence[float | None]
     numbers = cast(NDArray[np.float32], tensor.data)
     values = [float(str(number)) for number in numbers]  # 0.01 stays 0.01, and is not below a limit of 0.01
     return values * (count // len(values))
-
-
-def _usable(result: DetectResult, images: InputTensor) -> list[ImageResult]:
-    """Return the result of each image.
-
-    Raises:
-        ImageError: a file is unusable.
-        BadRequest: the canvases have the wrong size.
-    """
-    for index, image in enumerate(result.images):
-        if isinstance(image, ImageError):
-            if images.datatype != BYTES:
-                raise BadRequest(str(image))
-            raise type(image)(f"{images.name}[{index}]: {image}")
-    return [image for image in result.images if isinstance(image, ImageResult)]

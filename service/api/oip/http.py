@@ -11,7 +11,7 @@ from fastapi.responses import JSONResponse
 from starlette.responses import Response
 
 from service.api.body import receive
-from service.api.context import CLIENT, read_context
+from service.api.context import read_context
 from service.api.detection import cancel_on_disconnect
 from service.api.errors import BadRequest
 from service.api.json_body import Model, parse_model
@@ -102,15 +102,14 @@ async def show_ready(request: Request) -> Response:
 async def show_index(request: Request) -> Response:
     """List all versions of all models with their states. `{"ready": true}` lists those that are ready."""
     body = await _receive_small(request, documents.IndexRequest)
-    rows = metadata.list_index(_state(request))
-    return JSONResponse([row for row in rows if row["state"] == "READY" or not body.ready])
+    return JSONResponse(metadata.list_index(_state(request), ready_only=body.ready))
 
 
 @router.post("/repository/models/{name}/load", openapi_extra=documents.REPOSITORY_BODY)
 async def load(request: Request, name: str) -> Response:
     """Load a model and answer once it is ready. The API key needs the scope `admin`."""
     parameters = (await _receive_small(request, documents.RepositoryRequest)).parameters
-    await repository.load(_state(request), name, parameters, _context(request), _client(request))
+    await repository.load(_state(request), name, parameters, _context(request))
     return JSONResponse({})
 
 
@@ -118,7 +117,7 @@ async def load(request: Request, name: str) -> Response:
 async def unload(request: Request, name: str) -> Response:
     """Unload a model and answer once no request uses it. The API key needs the scope `admin`."""
     await _receive_small(request, documents.RepositoryRequest)
-    await repository.unload(_state(request), name, _client(request))
+    await repository.unload(_state(request), name, _context(request))
     return JSONResponse({})
 
 
@@ -189,7 +188,3 @@ def _model(request: Request) -> ServedModel:
 
 def _context(request: Request) -> RequestContext:
     return read_context(request, _state(request).settings.timeout)
-
-
-def _client(request: Request) -> str:
-    return str(request.scope.get(CLIENT, request.client.host if request.client else ""))

@@ -90,8 +90,22 @@ async def check_ready(state: AppState, model: ServedModel) -> None:
         raise NotReady(reason)
 
 
-def list_index(state: AppState) -> Iterator[dict[str, str]]:
-    """Yield a row for each view of each version. The default model is first, and views before native models."""
+def list_index(state: AppState, *, ready_only: bool) -> list[dict[str, str]]:
+    """List each view of each version. The default model is first, and views before native models."""
+    return [row for row in _index(state) if row["state"] == "READY" or not ready_only]
+
+
+def why_not_ready(store: ModelStore, package: Package) -> str:
+    """Return why a version cannot answer now, empty if it can."""
+    if model := store.loaded.get(package):
+        return model.problem or ""
+    if failure := store.failure(package):
+        return failure.reason
+    reasons = {"loading": "is loading", "unloaded": "was unloaded by an operator; load it again"}
+    return f"{package.reference} {reasons.get(store.state(package), 'is not loaded; a load or a request loads it')}"
+
+
+def _index(state: AppState) -> Iterator[dict[str, str]]:
     store, catalog = state.store, state.store.known
     default = (store.default.name or "").partition("@")[0]
     rows = [(p.name, p.version, STATES.get(store.state(p)), why_not_ready(store, p)) for p in catalog.packages.values()]
@@ -107,16 +121,6 @@ def list_index(state: AppState) -> Iterator[dict[str, str]]:
                 "state": shown or "UNAVAILABLE",
                 "reason": reason,
             }
-
-
-def why_not_ready(store: ModelStore, package: Package) -> str:
-    """Return why a version cannot answer now, empty if it can."""
-    if model := store.loaded.get(package):
-        return model.problem or ""
-    if failure := store.failure(package):
-        return failure.reason
-    reasons = {"loading": "is loading", "unloaded": "was unloaded by an operator; load it again"}
-    return f"{package.reference} {reasons.get(store.state(package), 'is not loaded; a load or a request loads it')}"
 
 
 def _tensors(store: ModelStore, model: ServedModel, package: Package) -> tuple[list[TensorSpec], list[TensorSpec]]:

@@ -12,8 +12,8 @@ from service.inference.request import RequestContext
 from service.state import AppState
 
 
-async def load(state: AppState, name: str, parameters: Iterable[str], context: RequestContext, key: str) -> None:
-    """Load the version that a model means by its bare name, also after an unload. `key` is who asks.
+async def load(state: AppState, name: str, parameters: Iterable[str], context: RequestContext) -> None:
+    """Load the version that a model means by its bare name, also after an unload.
 
     Raises:
         BadRequest: the parameters have a configuration or files of a model.
@@ -27,15 +27,15 @@ async def load(state: AppState, name: str, parameters: Iterable[str], context: R
     reference = find_model(state, name).reference
     with unusable_as_not_ready():
         package = await state.store.load(reference, context)
-    log_change(key, f"load {reference}", None, package.version)
+    log_change(context.client, f"load {reference}", None, package.version)
 
 
-async def unload(state: AppState, name: str, key: str) -> None:
-    """Unload all versions of a model, and return once no request uses them. `key` is who asks.
+async def unload(state: AppState, name: str, context: RequestContext) -> None:
+    """Unload all versions of a model, and return once no request uses them.
 
     Raises:
         PackageNotFound: the model is unknown.
     """
     reference = find_model(state, name).reference
     unloaded = await state.store.unload(reference)
-    log_change(key, f"unload {reference}", sorted(package.version for package in unloaded), None)
+    log_change(context.client, f"unload {reference}", sorted(package.version for package in unloaded), None)

@@ -9,9 +9,15 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from model_zoo.contract.card import ModelCard
+from model_zoo.contract.detections import Detections
+from model_zoo.contract.errors import ImageError
 from model_zoo.contract.letterbox import Size
-from service.api.oip.messages import InferRequest, OutputTensor, TensorSpec
+from service.api.detection import count_unusable
+from service.api.errors import BadRequest
+from service.api.oip.messages import InferRequest, InputTensor, OutputTensor, TensorSpec
+from service.api.oip.tensors import BYTES
 from service.inference.request import RequestContext
+from service.inference.service import DetectResult
 from service.state import AppState
 
 
@@ -45,3 +51,32 @@ class View(Protocol):
             BadRequest: an input is missing, unknown or has another datatype or shape.
             LineageError, ServiceError: as `DetectionService`.
         """
+
+
+def check_count(images: InputTensor, max_images: int) -> None:
+    """Check the number of images in an input, which is the first side of its shape.
+
+    Raises:
+        BadRequest: there are more than `max_images`.
+    """
+    if images.shape[0] > max_images:
+        raise BadRequest(f"input {images.name!r}: expected at most {max_images} images; got {images.shape[0]:,}")
+
+
+def detections_of(state: AppState, result: DetectResult, images: InputTensor) -> list[Detections]:
+    """Return the detections of each image, all of which must be usable.
+
+    Raises:
+        ImageError: a file is unusable.
+        BadRequest: the canvases have the wrong size.
+    """
+    count_unusable(state, result)
+    found = []
+    for index, image in enumerate(result.images):
+        if not isinstance(image, ImageError):
+            found.append(image.detections)
+        elif images.datatype == BYTES:
+            raise type(image)(f"{images.name}[{index}]: {image}")
+        else:
+            raise BadRequest(str(image))
+    return found

@@ -13,14 +13,12 @@ from numpy.typing import NDArray
 
 from model_zoo.contract.card import ModelCard
 from model_zoo.contract.detections import Detections
-from model_zoo.contract.errors import ImageError
 from model_zoo.contract.letterbox import Size
 from service.api.errors import BadRequest
 from service.api.oip import view_layouts
 from service.api.oip.messages import InferRequest, InputTensor, OutputTensor, TensorSpec
-from service.api.oip.view import View
+from service.api.oip.view import View, check_count, detections_of
 from service.inference.request import RequestContext
-from service.inference.service import DetectResult, ImageResult
 from service.state import AppState
 
 INPUT: Final = "images"
@@ -69,10 +67,10 @@ class ProgramView:
     ) -> tuple[str, Sequence[OutputTensor]]:
         """Return all rows of the graph. Tensors are converted in threads."""
         pixels = read_pixels(request.inputs, state.settings.max_files)
-        canvases = [partial(view_layouts.to_canvas, image) for image in pixels]
+        canvases = [partial(view_layouts.to_canvas, image) for image in cast(NDArray[np.float32], pixels.data)]
         result = await state.detection.list_candidates(canvases, reference, context)
-        images = [image.detections for image in _usable(result)]
-        rows = await asyncio.to_thread(self.lay_out, result.package.card, images)
+        found = detections_of(state, result, pixels)
+        rows = await asyncio.to_thread(self.lay_out, result.package.card, found)
         return str(result.package.version), [OutputTensor(OUTPUT, "FP32", rows)]
 
 
@@ -84,8 +82,8 @@ PROGRAM_VIEWS: Final[Mapping[str, View]] = {
 }
 
 
-def read_pixels(inputs: Sequence[InputTensor], max_images: int) -> NDArray[np.float32]:
-    """Return the pixels (N, 3, H, W) of the only input.
+def read_pixels(inputs: Sequence[InputTensor], max_images: int) -> InputTensor:
+    """Return the only input: pixels (N, 3, H, W).
 
     Raises:
         BadRequest: there is another input, or it has another datatype or shape.
@@ -97,18 +95,5 @@ def read_pixels(inputs: Sequence[InputTensor], max_images: int) -> NDArray[np.fl
     if tensor.datatype != "FP32" or len(tensor.shape) != 4 or tensor.shape[1] != 3:
         got = f"{tensor.datatype} {list(tensor.shape)}"
         raise BadRequest(f"input {INPUT!r}: expected FP32 [N, 3, height, width], RGB divided by 255; got {got}")
-    if tensor.shape[0] > max_images:
-        raise BadRequest(f"input {INPUT!r}: expected at most {max_images} images; got {tensor.shape[0]:,}")
-    return cast(NDArray[np.float32], tensor.data)
-
-
-def _usable(result: DetectResult) -> list[ImageResult]:
-    """Return the result of each image.
-
-    Raises:
-        BadRequest: the canvases have the wrong size.
-    """
-    for image in result.images:
-        if isinstance(image, ImageError):
-            raise BadRequest(str(image))
-    return [image for image in result.images if isinstance(image, ImageResult)]
+    check_count(tensor, max_images)
+    return tensor

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from grpc import StatusCode
-from grpc.aio import EOF, BaseError, ServicerContext
+from grpc.aio import EOF, BaseError, InternalError, ServicerContext
 from starlette.types import Scope
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
@@ -48,7 +48,8 @@ class Calls:
         with Call(self._state, await self._scope(rpc, method.path)) as call:
             answer = await call.attempt(self._answer(method, call, rpc))
             if isinstance(answer, Failure):
-                await rpc.abort(answer.code, answer.text, answer.metadata)
+                if True:  # gRPC has ended the call itself, as after a message over the limit
+                    await rpc.abort(answer.code, answer.text, answer.metadata)
             else:
                 rpc.set_trailing_metadata(call.metadata)
                 await rpc.write(answer)

@@ -85,19 +85,20 @@ async def model_infer(state: AppState, request: Any, context: RequestContext) ->
 
 async def repository_index(state: AppState, request: Any, _: RequestContext) -> Any:
     """List all versions of all models with their states, or those that are ready."""
-    rows = [row for row in metadata.list_index(state) if row["state"] == "READY" or not request.ready]
-    return ParseDict({"models": rows}, message("RepositoryIndexResponse")())
+    return ParseDict(
+        {"models": metadata.list_index(state, ready_only=request.ready)}, message("RepositoryIndexResponse")()
+    )
 
 
 async def repository_load(state: AppState, request: Any, context: RequestContext) -> Any:
     """Load a model, and answer once it is ready."""
-    await repository.load(state, request.model_name, request.parameters, context, context.client)
+    await repository.load(state, request.model_name, request.parameters, context)
     return message("RepositoryModelLoadResponse")()
 
 
 async def repository_unload(state: AppState, request: Any, context: RequestContext) -> Any:
     """Unload a model, and answer once no request uses it."""
-    await repository.unload(state, request.model_name, context.client)
+    await repository.unload(state, request.model_name, context)
     return message("RepositoryModelUnloadResponse")()
 
 

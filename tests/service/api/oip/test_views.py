@@ -197,3 +197,9 @@ def test_rows_are_not_counted_as_detections(toy_package: Package) -> None:
         metrics = client.get("/metrics").text
     assert "lineage_detections_total{" not in metrics
     assert 'lineage_stage_seconds_count{model="toy",stage="decode"} 1.0' in metrics
+
+
+def test_unusable_canvases_are_counted(toy_package: Package) -> None:
+    with serving(Repository(toy_package.path.parents[1]), views=BOTH) as client:
+        assert infer(client, "toy.yolov5", np.zeros((1, 3, 32, 64), np.float32)).status_code == 400
+        assert 'lineage_image_refusals_total{reason="image-unreadable"} 1.0' in client.get("/metrics").text
