@@ -46,7 +46,7 @@ def test_identity_is_no_encoding() -> None:
         (b"", "deflate", BadRequest, "the deflate data is incomplete"),
         (DEFLATED[:9] + b"damaged!" + DEFLATED[17:], "deflate", BadRequest, "expected deflate data"),
         (DEFLATED + b"more", "deflate", BadRequest, "4 bytes follow the deflate data"),
-        (gzip.compress(DATA) * 2, "gzip", BadRequest, "bytes follow the gzip data"),
+        (gzip.compress(DATA, mtime=0) * 2, "gzip", BadRequest, "bytes follow the gzip data"),
     ],
 )
 def test_damaged_data_is_refused(data: bytes, name: str, kind: type[RequestError], reason: str) -> None:
