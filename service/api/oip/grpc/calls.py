@@ -48,7 +48,7 @@ class Calls:
         with Call(self._state, await self._scope(rpc, method.path)) as call:
             answer = await call.attempt(self._answer(method, call, rpc))
             if isinstance(answer, Failure):
-                if True:  # gRPC has ended the call itself, as after a message over the limit
+                with suppress(InternalError):  # gRPC has ended the call itself, as after a message over the limit
                     await rpc.abort(answer.code, answer.text, answer.metadata)
             else:
                 rpc.set_trailing_metadata(call.metadata)
