@@ -30,7 +30,7 @@ _KEEPALIVE_MS: Final = 60_000
 Behavior = Callable[[object, ServicerContext], Awaitable[None]]
 
 
-class GrpcListener:
+class GrpcServer:
     """Serves one port."""
 
     def __init__(self, settings: Settings, certificate: Certificate | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Doors with an endpoint of their own, such as gRPC, beside the HTTP server."""
+"""Protocols with an endpoint of their own, such as gRPC, beside the HTTP server."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def make_listeners(settings: Settings, certificate: Certificate | None) -> list[
     """Return the endpoints that the settings ask for. Their packages are imported only then."""
     listeners: list[Listener] = []
     if settings.grpc_port is not None:
-        from service.deploy.grpc_server import GrpcListener
+        from service.deploy.grpc_server import GrpcServer
 
-        listeners.append(GrpcListener(settings, certificate))
+        listeners.append(GrpcServer(settings, certificate))
     if settings.zmq is not None:
         from service.deploy.zmq_server import ZmqServer
 

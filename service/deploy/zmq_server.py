@@ -1,40 +1,27 @@
-"""Frigate's ZeroMQ detector: one socket for many clients, each with one request at a time.
+"""Frigate over ZeroMQ: one socket for many clients, each with one request at a time.
 
-Every request is answered, because its client waits for the answer: a refused one with no detections, and its reason is
-logged. Frigate waits 0.2 s by default, then connects again, so requests of closed connections are canceled. Without the
-extra `zmq` this module still imports.
+Frigate waits 0.2 s by default, then connects again, so requests of closed connections are canceled. Without the extra
+`zmq` this module still imports.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
-import uuid
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
-from model_zoo.contract.errors import ImageError, LineageError
 from service.access.rate_limit import client_network
-from service.api.access import take_turn
-from service.api.frigate import NO_DETECTIONS, QUERY, Header, encode, read_header, read_tensor
-from service.api.problems import problem, slug
-from service.inference.errors import ServiceError
-from service.inference.request import RequestContext
+from service.api.frigate.detector import FrigateDetector
 from service.settings import Settings, is_local
 from service.state import AppState
-from service.telemetry.exchange import NO_ANSWER, Exchange, Outcome
-from service.telemetry.logs import OncePerSecond, request_id
 
 if TYPE_CHECKING:
     import zmq
     import zmq.asyncio
 
 LOG: Final = logging.getLogger(__name__)
-REFUSALS: Final = logging.getLogger(f"{__name__}.refusals")
-REFUSALS.addFilter(OncePerSecond())
-PROTOCOL: Final = "frigate-zmq"
 _WAITING_PER_CLIENT: Final = 4
 _LINGER_MS: Final = 1000
 
@@ -59,7 +46,7 @@ class ZmqServer:
         import zmq
         import zmq.asyncio
 
-        self._state = state
+        self._detector = FrigateDetector(state)
         self._context = zmq.asyncio.Context()
         self._socket = self._context.socket(zmq.ROUTER)
         self._socket.setsockopt(zmq.MAXMSGSIZE, self._settings.max_body)
@@ -127,56 +114,8 @@ class ZmqServer:
     async def _serve(self, frames: Sequence[zmq.Frame]) -> None:
         """Answer one request. Its first frame is the client, followed by an empty one from a REQ socket."""
         body = 2 if len(frames) > 1 and not len(frames[1]) else 1
-        answer = await self._answer([frame.buffer for frame in frames[body:]], _client(frames[0]))
+        answer = await self._detector.answer([frame.buffer for frame in frames[body:]], _client(frames[0]))
         await self._socket.send_multipart([*frames[:body], answer])
-
-    async def _answer(self, frames: Sequence[memoryview], client: str) -> bytes:
-        """Return the answer, and measure the request."""
-        request_id.set(uuid.uuid4().hex)
-        exchange = Exchange(PROTOCOL, self._state.tracer, PROTOCOL, {}, "")
-        exchange.received = sum(map(len, frames))
-        status, answer = NO_ANSWER, NO_DETECTIONS
-        try:
-            answer = await self._respond(frames, client)
-            status = 200
-        except Exception as error:
-            described = problem(error)
-            status, exchange.record.problem = described.status, slug(described.title)
-            REFUSALS.warning("no detections: %s", described.detail, exc_info=error if status == 500 else None)
-        finally:
-            exchange.sent = len(answer) if status != NO_ANSWER else 0
-            exchange.finish(self._state.metrics, Outcome(status, PROTOCOL))
-        return answer
-
-    async def _respond(self, frames: Sequence[memoryview], client: str) -> bytes:
-        take_turn(self._state.access.address_limit, client, "address")
-        header = read_header(frames)
-        if header.model_request or header.model_data:
-            return await self._describe_model(header, client)
-        tensor = read_tensor(header, frames)
-        context = self._context_of(client)
-        with self._state.memory.reserve(client) as memory:
-            memory.add(len(tensor.data))
-            result = await self._state.detection.detect_arrays([tensor.pixels], None, [QUERY], context)
-        image = result.images[0]
-        if isinstance(image, ImageError):
-            raise image
-        return encode(image)
-
-    async def _describe_model(self, header: Header, client: str) -> bytes:
-        """Return whether the default model is loaded. Frigate sends no model that is available."""
-        loaded = True
-        try:
-            await self._state.detection.check(None, QUERY, self._context_of(client))
-        except (LineageError, ServiceError) as error:
-            REFUSALS.warning("the default model cannot be used: %s", error)
-            loaded = False
-        known = {"model_saved": False} if header.model_data else {"model_available": True}
-        return json.dumps({**known, "model_loaded": loaded}).encode()
-
-    def _context_of(self, client: str) -> RequestContext:
-        deadline = asyncio.get_running_loop().time() + self._settings.timeout
-        return RequestContext(deadline, client, request_id=request_id.get())
 
 
 def _client(frame: zmq.Frame) -> str:

@@ -18,7 +18,7 @@ from model_zoo.contract.repository import Repository
 from model_zoo.runtime.base import OpenEngine
 from model_zoo.runtime.open import open_engine
 from service.api.oip.grpc.protobuf import SERVICE, message
-from service.deploy.grpc_server import GrpcListener
+from service.deploy import grpc_server
 from service.deploy.uvicorn import create_server, listen
 from service.settings import Settings
 
@@ -81,7 +81,7 @@ class GrpcServer(GrpcClient):
     def __enter__(self) -> Self:
         self._thread.start()
         [listener] = self._server._listeners
-        assert isinstance(listener, GrpcListener)
+        assert isinstance(listener, grpc_server.GrpcServer)
         end = time.monotonic() + PATIENCE
         while not listener.port:
             assert time.monotonic() < end

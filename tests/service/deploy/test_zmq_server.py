@@ -140,7 +140,7 @@ def test_every_request_is_answered(repository: Repository, publish: Publish, cap
 
     caplog.set_level(logging.WARNING)
     run(test)
-    lines = [r.getMessage() for r in caplog.records if r.name.endswith("zmq_server.refusals")]
+    lines = [r.getMessage() for r in caplog.records if r.name.endswith("frigate.detector.refusals")]
     assert 2 <= len(lines) <= 4  # each kind once per second
     assert "expected JSON such as" in lines[0]
 

@@ -1,4 +1,4 @@
-"""Messages of Frigate's ZeroMQ detector: a header as JSON and a tensor, answered by rows of numbers. No ZeroMQ."""
+"""Messages of Frigate: a header as JSON and a tensor, answered by rows of numbers."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ NO_DETECTIONS: Final = bytes(4 * ROWS * COLUMNS)
 QUERY: Final = QueryOptions(score=0.4, max_detections=ROWS, clamp=True)
 MAX_HEADER: Final = 4096
 _EXPECTED: Final = 'expected JSON such as {"shape": [1, 320, 320, 3], "dtype": "uint8"} in the first frame'
+Frames = Sequence[bytes | memoryview]
 Side = Annotated[int, Field(ge=1, le=MAX_SIDE)]
 
 
@@ -52,7 +53,7 @@ class Tensor:
         return np.ascontiguousarray(array if self.dtype == "uint8" else _to_uint8(array))
 
 
-def read_header(frames: Sequence[bytes | memoryview]) -> Header:
+def read_header(frames: Frames) -> Header:
     """Parse the first frame of a request.
 
     Raises:
@@ -66,7 +67,7 @@ def read_header(frames: Sequence[bytes | memoryview]) -> Header:
         raise BadRequest(f"{_EXPECTED}; got {bytes(frames[0])[:100]!r}") from error
 
 
-def read_tensor(header: Header, frames: Sequence[bytes | memoryview]) -> Tensor:
+def read_tensor(header: Header, frames: Frames) -> Tensor:
     """Return the tensor of a request.
 
     Raises:

@@ -1,0 +1,1 @@
+"""Frigate's ZeroMQ detector. No ZeroMQ here."""
