@@ -92,10 +92,9 @@ def create_app(settings: Settings, open_engine: OpenEngine = open_engine) -> Fas
         docs_url=None,
         redoc_url=None,
     )
-    doors = (oip, deepstack, doods, label_studio)
-    last = roboflow  # it has /{name}/{version}
-    for module in (detect, *doors, models, health, metrics, admin, shadow, docs, routes, last):
+    for module in (detect, oip, deepstack, doods, label_studio, models, health, metrics, admin, shadow, docs, routes):
         app.include_router(module.router)
+    app.include_router(roboflow.router)  # last, as it has /{name}/{version}
     app.mount("/playground", routes.files)
     document_protocols(app)
     for kind in HANDLED_ERRORS:

@@ -32,7 +32,8 @@ _HEADER = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)
 _HTTP_ORIGIN = re.compile(r"https?://[^/\s,?#*@\\]+")
 LOOPBACK = ("127.0.0.1", "::1", "[::1]", "localhost")
 VIEWS = ("yolov5", "ultralytics")
-EXTRAS = {"grpc": ("grpc", "grpc_health", "grpc_reflection"), "zmq": ("zmq",)}  # packages by extra
+# Extra and packages that a setting needs.
+NEEDS = {"grpc_port": ("grpc", ("grpc", "grpc_health", "grpc_reflection")), "zmq": ("zmq", ("zmq",))}
 _ENDPOINT = re.compile(r"tcp://(\[[^\]]+\]|[^/:\s]+):(\d{1,5}|\*)|ipc://\S+")
 T = TypeVar("T")
 Rate = Annotated[float, Field(ge=0.001, le=1_000_000)]
@@ -163,8 +164,8 @@ class Settings(BaseSettings):
     @field_validator("grpc_port", "zmq")
     @classmethod
     def _is_installed(cls, value: T, info: ValidationInfo) -> T:
-        extra = str(info.field_name).removesuffix("_port")
-        if value is not None and not all(find_spec(package) for package in EXTRAS[extra]):
+        extra, packages = NEEDS[str(info.field_name)]
+        if value is not None and not all(map(find_spec, packages)):
             raise ValueError(f"expected the extra {extra}; install it with: pip install 'yolo-lineage[{extra}]'")
         return value
 
