@@ -13,7 +13,7 @@ from lineage.client.calls import Reply, Send, Steps, T
 from lineage.client.connection import build, client_options, failure
 from lineage.client.core import Core, Health, ModelInfo, Result, Transport
 from lineage.client.errors import ClientError, ImageError
-from lineage.client.exchange import Patience
+from lineage.client.exchange import RetryPolicy
 from lineage.client.inputs import Image, load, load_all
 from lineage.client.query import Options, Query
 from lineage.client.results import ImageResult
@@ -33,7 +33,7 @@ class AsyncClient:
         **options: Any,
     ) -> None:
         """Prepare for a server. The arguments are those of `Client`, with `options` of `httpx2.AsyncClient`."""
-        self._core = Core(Patience(timeout, retries), transport)
+        self._core = Core(RetryPolicy(timeout, retries), transport)
         self._http = httpx2.AsyncClient(**client_options(url, api_key, options))
 
     @overload

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from lineage.client import native, oip
 from lineage.client.calls import Call, Reply, Send, Steps, Wait, expecting
 from lineage.client.errors import ClientError, DeadlineExceeded, ImageError, InvalidRequest, Unavailable, from_problem
-from lineage.client.exchange import Patience, exchange
+from lineage.client.exchange import RetryPolicy, exchange
 from lineage.client.inputs import ImageFile
 from lineage.client.query import Query
 from lineage.client.results import ImageResult
@@ -56,10 +56,10 @@ class Health:
 class Core:
     """Calls of one server, as steps. It has no connection."""
 
-    def __init__(self, patience: Patience, transport: Transport = "native") -> None:
+    def __init__(self, policy: RetryPolicy, transport: Transport = "native") -> None:
         if transport not in ("native", "oip"):
             raise ValueError(f"transport: expected native or oip; got {transport!r}")
-        self._patience, self._transport = patience, transport
+        self._policy, self._transport = policy, transport
         self._class_names: dict[str, list[str]] = {}  # by name@version
 
     def detect(self, images: Sequence[ImageFile | ImageError], query: Query) -> Steps[list[Result]]:
@@ -94,7 +94,7 @@ class Core:
         Raises:
             ClientError: The server cannot be reached.
         """
-        reply = yield Send(HEALTH_CHECK, min(seconds, self._patience.timeout))
+        reply = yield Send(HEALTH_CHECK, min(seconds, self._policy.timeout))
         if not isinstance(reply, Reply):
             raise reply or ClientError("the request was not sent")
         if reply.status not in (200, 503):
@@ -132,7 +132,7 @@ class Core:
             yield Wait(POLL_SECONDS)
 
     def _exchange(self, call: Call) -> Steps[Reply]:
-        return exchange(call, self._patience)
+        return exchange(call, self._policy)
 
     def _detect(self, images: Sequence[ImageFile], query: Query) -> Steps[list[Result]]:
         """Send images in one request, or in halves if the server refuses so many or one of them."""

@@ -20,7 +20,7 @@ MAX_DELAY: Final = 5.0
 
 
 @dataclass(frozen=True)
-class Patience:
+class RetryPolicy:
     """Limits of a request with all its tries."""
 
     timeout: float = 30.0
@@ -35,7 +35,7 @@ class Patience:
             raise ValueError(f"retries: expected 0 or more; got {self.retries!r}")
 
 
-def exchange(call: Call, patience: Patience) -> Steps[Reply]:
+def exchange(call: Call, policy: RetryPolicy) -> Steps[Reply]:
     """Send a request, several times if necessary, and return the successful answer.
 
     A retry waits at least for `Retry-After`. If the time left is not enough, the error is raised at once.
@@ -43,7 +43,7 @@ def exchange(call: Call, patience: Patience) -> Steps[Reply]:
     Raises:
         ClientError: The request failed.
     """
-    end = time.monotonic() + patience.timeout
+    end = time.monotonic() + policy.timeout
     for tries in itertools.count(1):
         outcome = yield Send(call, end - time.monotonic())
         if isinstance(outcome, Reply) and outcome.status == 200:
@@ -51,7 +51,7 @@ def exchange(call: Call, patience: Patience) -> Steps[Reply]:
         error = _error(outcome)
         error.tries = tries
         wait = retry_delay(tries, error.retry_after)
-        if not isinstance(error, Unavailable) or tries > patience.retries or wait >= end - time.monotonic():
+        if not isinstance(error, Unavailable) or tries > policy.retries or wait >= end - time.monotonic():
             raise error
         yield Wait(wait)
     raise AssertionError("unreachable")

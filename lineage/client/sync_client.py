@@ -13,7 +13,7 @@ from lineage.client.calls import Reply, Send, Steps, T
 from lineage.client.connection import build, client_options, failure
 from lineage.client.core import Core, Health, ModelInfo, Result, Transport
 from lineage.client.errors import ClientError, ImageError
-from lineage.client.exchange import Patience
+from lineage.client.exchange import RetryPolicy
 from lineage.client.inputs import Image, load, load_all
 from lineage.client.query import Options, Query
 from lineage.client.results import ImageResult
@@ -42,7 +42,7 @@ class Client:
             transport: `native` (JSON), or `oip` for the Open Inference Protocol with binary tensors.
             options: Arguments of `httpx2.Client`, such as `verify`, `proxy` or `headers`.
         """
-        self._core = Core(Patience(timeout, retries), transport)
+        self._core = Core(RetryPolicy(timeout, retries), transport)
         self._http = httpx2.Client(**client_options(url, api_key, options))
 
     @overload

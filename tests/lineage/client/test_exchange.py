@@ -8,7 +8,7 @@ import pytest
 
 from lineage.client.calls import Call, Outcome, Reply, Send, Wait
 from lineage.client.errors import ClientError, DeadlineExceeded, InvalidRequest, Unavailable
-from lineage.client.exchange import MAX_DELAY, Patience, exchange, retry_delay
+from lineage.client.exchange import MAX_DELAY, RetryPolicy, exchange, retry_delay
 
 CALL = Call("POST", "detect")
 OK = Reply(200, {}, b"{}")
@@ -22,7 +22,7 @@ def refusal(status: int, retry_after: str | None = None, detail: str = "the reas
 
 def run(*outcomes: Outcome, timeout: float = 30.0, retries: int = 10) -> tuple[Reply, list[float]]:
     """Perform an exchange without waiting. Return its answer and its waits."""
-    steps, waits, left = exchange(CALL, Patience(timeout, retries)), list[float](), list(outcomes)
+    steps, waits, left = exchange(CALL, RetryPolicy(timeout, retries)), list[float](), list(outcomes)
     step = next(steps)
     while True:
         try:
@@ -113,4 +113,4 @@ def test_error_has_the_facts_of_the_answer() -> None:
 @pytest.mark.parametrize(("timeout", "retries"), [(0, 1), (-1, 1), (float("nan"), 1), (float("inf"), 1), (1, -1)])
 def test_impossible_limits_are_refused(timeout: float, retries: int) -> None:
     with pytest.raises(ValueError, match="expected"):
-        Patience(timeout, retries)
+        RetryPolicy(timeout, retries)
