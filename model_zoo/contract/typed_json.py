@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
+from itertools import islice
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -58,8 +59,19 @@ def read_fields(kind: type[Any], data: object, where: str = "") -> dict[str, Any
 
 def shorten(value: object) -> str:
     """Return the repr of a value, at most 100 characters long."""
-    text = repr(value)
+    text = repr(_head(value))
     return text if len(text) <= 100 else text[:97] + "..."
+
+
+def _head(value: object) -> object:
+    """Return a value without what is cut off anyway: the `repr` of a large one takes long."""
+    if isinstance(value, str | bytes):
+        return value[:101]
+    if isinstance(value, list):
+        return [_head(item) for item in value[:101]]
+    if isinstance(value, dict):
+        return {_head(name): _head(item) for name, item in islice(value.items(), 101)}
+    return value
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from model_zoo.contract import typed_json
 from model_zoo.contract.expectation import expectation
 from service.api.body import receive
 from service.api.errors import BadRequest, BodyTooLarge, BodyTooSlow, UnsupportedBody
+from service.api.offload import offload
 from service.inference.memory import Reservation
 from service.inference.request import RequestContext
 
@@ -20,6 +21,7 @@ MAX_BYTES: Final = 65_536
 MAX_VALUES: Final = 10_000
 JSON: Final = "application/json"
 _MAX_FAULTS: Final = 10
+_MARKS: Final = (b",", b"[", b"{")  # each begins a value
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -62,14 +64,21 @@ async def _read(request: Request) -> bytes:
     return bytes(body)
 
 
-async def receive_json(request: Request, kind: type[Model], context: RequestContext, memory: Reservation) -> Model:
+async def receive_json(
+    request: Request,
+    kind: type[Model],
+    context: RequestContext,
+    memory: Reservation,
+    max_values: int = MAX_VALUES,
+) -> Model:
     """Return a body of up to `max_body` bytes as a model, whatever its Content-Type.
 
     Raises:
         BadRequest: the body is not JSON, has too many values, or does not fit the model.
         RequestError, MemoryFull: as `service.api.body.receive`.
     """
-    return parse_model(await receive(request, context, memory), kind)
+    body = await receive(request, context, memory)
+    return await offload(len(body), parse_model, body, kind, max_values)
 
 
 def parse_model(body: bytes, kind: type[Model], max_values: int = MAX_VALUES) -> Model:
@@ -78,7 +87,7 @@ def parse_model(body: bytes, kind: type[Model], max_values: int = MAX_VALUES) ->
     Raises:
         BadRequest: the body is not JSON, has too many values, or does not fit the model.
     """
-    if body.count(b",") >= max_values:  # texts of images have no commas
+    if sum(map(body.count, _MARKS)) >= max_values:  # texts of images have none
         raise BadRequest(f"the body: expected at most {max_values:,} values in JSON; send several requests")
     try:
         return kind.model_validate_json(body)

@@ -17,6 +17,7 @@ from typing import Final
 from service.api.errors import BadRequest, UnsupportedBody
 
 MAX_HEAD: Final = 4096
+MAX_PARAMETERS: Final = 64
 MAX_BOUNDARY: Final = 256  # RFC 2046 allows 70
 _MAX_PADDING: Final = 64
 _BLANK_LINE: Final = re.compile(rb"(?:\A|\n)\r?\n")
@@ -49,6 +50,7 @@ class PartReader:
         """
         header = Message()
         header["content-type"] = content_type
+        _check_parameters(content_type)
         boundary = _boundary(header)
         self._boundary = boundary.decode("latin-1")
         self._charset, self._max_parts = _plain(header.get_param("charset", "utf-8")), max_parts
@@ -98,6 +100,12 @@ class PartReader:
                 self._parts.append(_parse_part(view[:end], self._charset))
 
 
+def _check_parameters(header: str) -> None:
+    """Check the number of parameters, whose parser takes quadratic time."""
+    if header.count(";") > MAX_PARAMETERS:
+        raise BadRequest(f"multipart body: expected at most {MAX_PARAMETERS} parameters in a header")
+
+
 def _boundary(header: Message) -> bytes:
     boundary = _plain(header.get_param("boundary", "")).encode("latin-1", "replace")
     if not 0 < len(boundary) <= MAX_BOUNDARY:
@@ -121,6 +129,7 @@ def _parse_part(content: memoryview, charset: str) -> Part:
 def _disposition(head: Message) -> dict[str, str]:
     """Return the parameters of Content-Disposition. Extended ones (`filename*`) replace plain ones."""
     values: dict[str, str] = {}
+    _check_parameters(str(head.get(_DISPOSITION, "")))
     for name, value in head.get_params([], _DISPOSITION):
         if isinstance(value, tuple) or name.lower() not in values:
             values[name.lower()] = _plain(value)

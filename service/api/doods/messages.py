@@ -29,13 +29,14 @@ class DetectRequest(BaseModel):
     ] = None
     id: Annotated[str, Field(max_length=1000, description="Returned as it is.")] | None = None
 
-    def image(self) -> bytes:
-        """Return the image file.
+    def take_image(self) -> bytes:
+        """Return the image file, and forget its text.
 
         Raises:
             BadRequest: the data is not base64.
         """
-        return decode_base64(self.data, "data")
+        text, self.data = self.data, ""
+        return decode_base64(text, "data")
 
     def options(self) -> QueryOptions:
         """Return options that find all objects of `is_wanted`."""

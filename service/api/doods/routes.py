@@ -14,6 +14,7 @@ from service.api.detection import detect_images, only_image
 from service.api.doods.messages import DEFAULT, DetectRequest, make_detections
 from service.api.errors import BadRequest
 from service.api.json_body import documented_body, receive_json
+from service.api.offload import offload
 from service.inference.errors import NotReady
 from service.inference.model_store import ModelStore
 from service.state import AppState
@@ -38,8 +39,9 @@ async def detect(request: Request) -> Response:
     with state.memory.reserve(context.client) as memory:
         asked = await receive_json(request, DetectRequest, context, memory)
         reference = _reference(state.store, asked.detector_name)
+        image = await offload(len(asked.data), asked.take_image)
         try:
-            result = await detect_images(request, [asked.image()], reference, asked.options(), context)
+            result = await detect_images(request, [image], reference, asked.options(), context)
         except (PackageNotFound, QueryError) as error:
             raise BadRequest(f"detector_name: {error}") from error
     detections = make_detections(only_image(result), result.package.card.class_names, asked)

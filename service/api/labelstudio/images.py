@@ -21,6 +21,7 @@ from model_zoo.contract.typed_json import shorten
 from service.api.base64_text import decode_base64
 from service.api.errors import BadRequest
 from service.api.labelstudio.fetch import authorize, fetch
+from service.api.offload import offload
 
 _URL_CHARACTERS: Final = "/%?&=+$,;:@!*'()[]~"
 _THREADS: Final = ThreadPoolExecutor(4, "label-studio")
@@ -48,7 +49,8 @@ class ImageSource:
         Raises:
             MemoryFull: `reserve` has no memory left.
         """
-        located = [self._locate(address) for address in addresses]
+        size = sum(len(address) for address in addresses if isinstance(address, str))
+        located = await offload(size, self._locate_all, addresses)
         headers: Mapping[str, str] | ImageError = {}
         if self.token_file and any(isinstance(url, str) and self._is_own(url) for url in located):
             headers = await _run(partial(authorize, self.origins[0], self.token_file), deadline)
@@ -79,6 +81,9 @@ class ImageSource:
 
     def _is_own(self, url: str) -> bool:
         return url.startswith(f"{self.origins[0]}/")
+
+    def _locate_all(self, addresses: Sequence[object]) -> list[str | bytes | ImageError]:
+        return [self._locate(address) for address in addresses]
 
     def _locate(self, address: object) -> str | bytes | ImageError:
         """Return the URL to fetch, or the file that the address itself holds."""

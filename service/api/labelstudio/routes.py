@@ -17,10 +17,11 @@ from model_zoo.contract.typed_json import shorten
 from service.api.body import receive
 from service.api.context import read_context
 from service.api.detection import cancel_on_disconnect, detect_images
-from service.api.json_body import documented_body, parse_model, receive_json
+from service.api.json_body import documented_body, receive_json
 from service.api.labelstudio.images import ImageSource
 from service.api.labelstudio.label_config import Control, find_control
-from service.api.labelstudio.schemas import PredictRequest, SetupRequest
+from service.api.labelstudio.schemas import PredictRequest, SetupRequest, Task
+from service.api.offload import offload
 from service.inference.memory import Reservation
 from service.inference.request import RequestContext
 from service.inference.service import ImageResult, QueryOptions
@@ -30,7 +31,7 @@ from service.telemetry.logs import OncePerSecond
 
 LOG: Final = logging.getLogger(__name__)
 LOG.addFilter(OncePerSecond())
-MAX_VALUES: Final = 1_000_000  # tasks come with their annotations
+MAX_VALUES: Final = 300_000  # tasks come with their annotations
 TASKS_AT_ONCE: Final = 8  # their images are in memory together
 router = APIRouter(prefix="/label-studio", tags=["label-studio"])
 
@@ -51,7 +52,7 @@ async def setup(request: Request) -> Response:
     context = read_context(request, state.settings.timeout)
     with state.memory.reserve(context.client) as memory:
         asked = await receive_json(request, SetupRequest, context, memory)
-    control = find_control(asked.schema_ or "")
+    control = await _find_control(asked.schema_)
     package = await state.detection.check(control.model if control else None, _options(control), context)
     return JSONResponse({"model_version": package.reference})
 
@@ -82,8 +83,8 @@ async def predict(request: Request) -> Response:
     state: AppState = request.state.service
     context = read_context(request, state.settings.timeout)
     with state.memory.reserve(context.client) as memory:
-        asked = parse_model(await receive(request, context, memory), PredictRequest, MAX_VALUES)
-        control = find_control(asked.label_config or "")
+        asked = await receive_json(request, PredictRequest, context, memory, MAX_VALUES)
+        control = await _find_control(asked.label_config)
         package = await state.detection.check(control.model if control else None, _options(control), context)
         if control is None:
             LOG.warning("no predictions: the project has no <RectangleLabels> for an <Image>")
@@ -95,8 +96,12 @@ async def predict(request: Request) -> Response:
     return JSONResponse({"results": results})
 
 
+async def _find_control(config: str | None) -> Control | None:
+    return await offload(len(config or ""), find_control, config or "")
+
+
 async def _predict(
-    request: Request, tasks: Sequence[dict[str, Any]], control: Control, package: Package, context: RequestContext
+    request: Request, tasks: Sequence[Task], control: Control, package: Package, context: RequestContext
 ) -> list[dict[str, Any]]:
     """Return the predictions of tasks. `package` names the model where it detects nothing."""
     state: AppState = request.state.service
@@ -119,22 +124,21 @@ async def _predict(
 
 
 async def _fetch(
-    state: AppState, tasks: Sequence[dict[str, Any]], control: Control, memory: Reservation, context: RequestContext
+    state: AppState, tasks: Sequence[Task], control: Control, memory: Reservation, context: RequestContext
 ) -> list[bytes | ImageError]:
     """Return the images of tasks, or why they cannot be used. At most half of the time left is for fetching."""
     settings, now = state.settings, asyncio.get_running_loop().time()
     origins = split_list(settings.label_studio_url or "")
     source = ImageSource(origins, settings.label_studio_token, settings.max_image_bytes)
-    data = [task.get("data") for task in tasks]
-    addresses = [entry.get(control.data_key) if isinstance(entry, dict) else None for entry in data]
+    addresses = [task.data.get(control.data_key) if isinstance(task.data, dict) else None for task in tasks]
     return await source.get_all(addresses, memory.add, now + (context.deadline - now) / 2)
 
 
 def _prediction(
-    task: dict[str, Any], outcome: ImageResult | ImageError, control: Control, labels: dict[int, str], package: Package
+    task: Task, outcome: ImageResult | ImageError, control: Control, labels: dict[int, str], package: Package
 ) -> dict[str, Any]:
     if isinstance(outcome, ImageError):
-        LOG.warning("no prediction for task %s: %s", shorten(task.get("id")), outcome)
+        LOG.warning("no prediction for task %s: %s", shorten(task.id), outcome)
         return _empty(package)
     names = {"from_name": control.from_name, "to_name": control.to_name}
     return to_prediction(outcome.detections, outcome.size, labels, package.reference, **names)

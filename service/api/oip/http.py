@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -15,6 +14,7 @@ from service.api.context import read_context
 from service.api.detection import cancel_on_disconnect
 from service.api.errors import BadRequest
 from service.api.json_body import Model, parse_model
+from service.api.offload import offload
 from service.api.oip import documents, infer, metadata, repository, statistics
 from service.api.oip.encoding import MIN_SIZE, choose_encoding, compress, decompress
 from service.api.oip.http_codec import HEADER, MAX_VALUES, HttpRequest, decode, encode
@@ -26,7 +26,6 @@ from service.inference.request import RequestContext
 from service.state import AppState
 
 VALUE_SIZE: Final = 32  # bytes of a number parsed from JSON
-LARGE: Final = 1 << 16  # bytes of JSON
 router = APIRouter(prefix="/v2", tags=["oip"])
 Endpoint = Callable[[Request], Any]
 
@@ -135,16 +134,9 @@ async def run_inference(request: Request) -> Response:
         body = await decompress(body, encoding, state.settings.max_body, memory)
         json_size = _json_size(request)
         memory.add(VALUE_SIZE * min(body.count(b",", 0, json_size), MAX_VALUES))
-        asked = await _decode(body, json_size, model)
+        asked = await offload(json_size or len(body), decode, body, json_size, model.name, model.version)
         response = await cancel_on_disconnect(request, infer.infer(state, asked.message, context))
     return await _answer(request, response, asked)
-
-
-async def _decode(body: bytes, json_size: int | None, model: ServedModel) -> HttpRequest:
-    """Decode a request, in a thread if its JSON document is large."""
-    arguments = (body, json_size, model.name, model.version)
-    is_small = (json_size or len(body)) < LARGE
-    return decode(*arguments) if is_small else await asyncio.to_thread(decode, *arguments)
 
 
 async def _answer(request: Request, response: InferResponse, asked: HttpRequest) -> Response:

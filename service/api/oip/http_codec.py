@@ -80,7 +80,7 @@ def _parse(text: bytes) -> InferDocument:
     for mark, limit in LIMITS.items():
         if text.count(mark) > limit:
             raise BadRequest(f"the body: expected at most {limit:,} of {mark.decode()} in JSON; send binary tensors")
-    return parse_model(text, InferDocument, max_values=MAX_VALUES + 1)
+    return parse_model(text, InferDocument, max_values=sum(LIMITS.values()) + 1)
 
 
 def _check_parameters(parameters: Parameters) -> None:

@@ -21,8 +21,10 @@ from service.api.context import CLIENT, read_context
 from service.api.detection import detect_images
 from service.api.errors import BadRequest
 from service.api.json_body import JSON, documented_body, receive_json
+from service.api.offload import offload
 from service.api.protocols import HOSTED_NAME
 from service.api.roboflow.schemas import InferRequest, ModelRequest, make_options, to_answer, to_reference
+from service.inference.memory import Reservation
 from service.inference.request import RequestContext
 from service.inference.service import QueryOptions
 from service.state import AppState
@@ -106,7 +108,8 @@ async def infer(request: Request) -> Response:
         asked = await receive_json(request, InferRequest, context, memory)
         check_body_key(request, asked.api_key, HOW)
         context = replace(context, client=request.scope.get(CLIENT, context.client))
-        images, options = asked.images(state.settings.max_files), asked.options()
+        options = asked.options()
+        images = await offload(asked.text_size(), asked.take_images, state.settings.max_files)
         answers = await _detect(request, images, to_reference(asked.model_id), options, context)
     return JSONResponse(answers if isinstance(asked.image, list) else answers[0])
 
@@ -123,10 +126,14 @@ async def infer_hosted(request: Request, name: str, version: int) -> Response:
     options = make_options(_fraction(request, "confidence"), _fraction(request, "overlap"))
     await state.detection.check(reference, options, context)
     with state.memory.reserve(context.client) as memory:
-        body = await receive(request, context, memory)
-        image = decode_base64(body.decode("latin-1"), "the body")
+        image = await _read_base64(request, context, memory)
         answers = await _detect(request, [image], reference, options, context)
     return JSONResponse(answers[0])
+
+
+async def _read_base64(request: Request, context: RequestContext, memory: Reservation) -> bytes:
+    text = (await receive(request, context, memory)).decode("latin-1")
+    return await offload(len(text), decode_base64, text, "the body")
 
 
 async def _detect(

@@ -39,15 +39,16 @@ class Image(BaseModel):
     value: str
     """The file as base64 text."""
 
-    def decode(self, where: str) -> bytes:
-        """Return the file.
+    def take(self, where: str) -> bytes:
+        """Return the file, and forget its text.
 
         Raises:
             BadRequest: the type is not base64, or the text is something else.
         """
         if self.type != BASE64:
             raise BadRequest(f"{where}.type: expected {BASE64}, the file itself; got {self.type[:100]!r}")
-        return decode_base64(self.value, f"{where}.value")
+        text, self.value = self.value, ""
+        return decode_base64(text, f"{where}.value")
 
 
 IMAGE_SCHEMA: Final = Image.model_json_schema()
@@ -77,17 +78,22 @@ class InferRequest(ModelRequest):
     class_agnostic_nms: bool | None = None
     """Must not be true: suppression works per class."""
 
-    def images(self, max_files: int) -> list[bytes]:
-        """Return the image files.
+    def text_size(self) -> int:
+        """Return the length of the texts of all images."""
+        images = self.image if isinstance(self.image, list) else [self.image]
+        return sum(len(image.value) for image in images)
+
+    def take_images(self, max_files: int) -> list[bytes]:
+        """Return the image files, and forget their texts.
 
         Raises:
             BadRequest: there are more than `max_files`, or one is no base64.
         """
         if not isinstance(self.image, list):
-            return [self.image.decode("image")]
+            return [self.image.take("image")]
         if len(self.image) > max_files:
             raise BadRequest(f"image: expected at most {max_files} files; got {len(self.image)}; send several requests")
-        return [image.decode(f"image[{index}]") for index, image in enumerate(self.image)]
+        return [image.take(f"image[{index}]") for index, image in enumerate(self.image)]
 
     def options(self) -> QueryOptions:
         """Return the options for the detection service.

@@ -62,3 +62,11 @@ def test_name_given_twice_is_refused() -> None:
 def test_shorten_limits_the_length() -> None:
     assert shorten([1]) == "[1]"
     assert len(shorten("x" * 1000)) == 100
+
+
+@pytest.mark.parametrize(
+    "value", ["x" * 98, "x" * 99, b"\xff" * 200, [1] * 1000, {"a": ["x" * 1000]}, {i: [i] * i for i in range(200)}]
+)
+def test_shorten_returns_the_beginning_of_the_repr(value: object) -> None:
+    whole = repr(value)
+    assert shorten(value) == (whole if len(whole) <= 100 else whole[:97] + "...")

@@ -6,7 +6,8 @@ import base64
 
 import pytest
 
-from service.api.base64_text import decode_base64
+from service.api import base64_text
+from service.api.base64_text import STEP, decode_base64
 from service.api.errors import BadRequest
 
 FILE = bytes(range(256))
@@ -23,7 +24,9 @@ TEXT = base64.b64encode(FILE).decode()
         f"data:image/jpeg;name=a.jpg;base64,{TEXT}",
     ],
 )
-def test_all_forms_are_decoded(text: str) -> None:
+@pytest.mark.parametrize("step", [STEP, 7])
+def test_all_forms_are_decoded(text: str, step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base64_text, "STEP", step)
     assert decode_base64(text, "image") == FILE
 
 
@@ -36,10 +39,16 @@ def test_all_forms_are_decoded(text: str) -> None:
         ("https://host/a.jpg", "got 'https://host/a.jpg'"),
         ("data:image/png,%89PNG", "expected data:image/jpeg;base64,...; got 'data:image/png'"),
         ("é" * 10, "expected base64 of an image file"),
+        ("QQ==" + TEXT, "expected base64 of an image file"),
+        ("QUFBQ===", "expected base64 of an image file"),
+        ("QQ==\n=", "expected base64 of an image file"),
+        ("data:" + "x" * 2000, "expected data:image/jpeg;base64"),
     ],
 )
-def test_other_text_is_refused(text: str, reason: str) -> None:
-    with pytest.raises(BadRequest, match="^data: ") as caught:
+@pytest.mark.parametrize("step", [STEP, 4])
+def test_other_text_is_refused(text: str, reason: str, step: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base64_text, "STEP", step)
+    with pytest.raises(BadRequest, match=r"^data: ") as caught:
         decode_base64(text, "data")
     assert reason in str(caught.value)
     assert len(str(caught.value)) < 300

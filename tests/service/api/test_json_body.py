@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
+from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.testclient import TestClient
 
-from service.api.errors import BodyTooSlow
-from service.api.json_body import read_json
+from service.api.errors import BadRequest, BodyTooSlow
+from service.api.json_body import parse_model, read_json
 from tests.service.app_client import check_problem
 
 ALIAS = "/admin/models/toy/aliases/x"
@@ -34,6 +36,19 @@ def test_unreadable_bodies_are_refused(
 ) -> None:
     response = admin.put(ALIAS, content=body, headers=headers)
     assert detail in check_problem(response, status, title)
+
+
+class Anything(BaseModel):
+    a: Any = None
+
+
+@pytest.mark.parametrize("data", [b"[" * 9 + b"]" * 9, b'[{"b": {"c": {}}}, [[], {}], 1]', b"[" + b"1," * 8 + b"1]"])
+def test_values_of_all_forms_are_counted(data: bytes) -> None:
+    """Nested lists have no commas, and take 30 times the memory of their text."""
+    body = b'{"a":' + data + b"}"
+    parse_model(body, Anything, max_values=12)
+    with pytest.raises(BadRequest, match="expected at most 5 values in JSON"):
+        parse_model(body, Anything, max_values=5)
 
 
 def test_slow_body_is_refused() -> None:

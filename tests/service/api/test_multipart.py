@@ -116,6 +116,8 @@ def test_transfer_encodings_are_decoded() -> None:
     [
         (form(), "multipart/form-data", "boundary"),
         (form(), "multipart/form-data; boundary=" + "x" * 300, "boundary"),
+        (form(), KIND + '; x="' + ";" * 1000 + '"', "at most 64 parameters"),
+        (form(DISPOSITION + b'; x="' + b";" * 1000 + b'"'), KIND, "at most 64 parameters"),
         (b"", KIND, "expected parts after --B"),
         (form().replace(b"--B", b"--C"), KIND, "Content-Type: its boundary must be"),
         (form(), "multipart/form-data; boundary='B'", "expected parts after --'B'"),

@@ -40,3 +40,9 @@ def test_edges_are_fractions_and_confidence_is_per_cent() -> None:
         "label": "cat",
         "confidence": 87.1,
     }
+
+
+def test_text_of_the_image_is_forgotten() -> None:
+    """The text is larger than the file, and would stay in memory while it is processed."""
+    asked = DetectRequest(data="QUFB")
+    assert (asked.take_image(), asked.data) == (b"AAA", "")

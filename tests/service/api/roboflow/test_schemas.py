@@ -23,11 +23,11 @@ def read(**members: object) -> InferRequest:
 
 
 def test_one_image_and_lists_of_images_are_decoded() -> None:
-    assert read().images(1) == [b"file"]
-    assert read(image=[{"type": "base64", "value": TEXT}, {"value": f"data:image/png;base64,{TEXT}"}]).images(2) == [
-        b"file",
-        b"file",
-    ]
+    assert read().take_images(1) == [b"file"]
+    images = [{"type": "base64", "value": TEXT}, {"value": f"data:image/png;base64,{TEXT}"}]
+    asked = read(image=images)
+    assert asked.take_images(2) == [b"file", b"file"]
+    assert asked.text_size() == 0  # texts are forgotten
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_one_image_and_lists_of_images_are_decoded() -> None:
 )
 def test_other_images_are_refused(image: object, reason: str) -> None:
     with pytest.raises(BadRequest) as caught:
-        read(image=image).images(2)
+        read(image=image).take_images(2)
     assert str(caught.value).startswith(reason)
 
 
