@@ -18,9 +18,8 @@ from service.api.errors import Forbidden, RateLimited, Unauthorized
 from service.api.protocols import Protocol
 from service.state import AppState
 
-HOW: Final = "expected an API key as Authorization: Bearer KEY or X-Api-Key: KEY"
 API_KEY: Final = b"x-api-key"
-# Where the access middleware notes that the body of the request must hold the key.
+# Where the access middleware stores the protocol of a request whose body must hold the key.
 IN_BODY: Final = "lineage.key_in_body"
 
 
@@ -40,19 +39,25 @@ def tokens_of(scope: Scope, protocol: Protocol) -> Iterator[str]:
         yield from (token for token in sent if token != "None")  # Roboflow's client sends None for no key
 
 
-def find_key(keys: Keys, tokens: Collection[str], how: str = HOW) -> key_file.Key:
-    """Return the key that a client sent. `how` explains where a key is expected.
+def find_key(keys: Keys, tokens: Collection[str], protocol: Protocol) -> key_file.Key:
+    """Return the key that a client sent.
 
     Raises:
         Unauthorized: `tokens` is not one valid key.
     """
     sent = set(tokens)
     if len(sent) != 1:
-        raise Unauthorized(f"{how}; got {'two different keys' if sent else 'none'}")
+        raise Unauthorized(f"{expect_key(protocol)}; got {'two different keys' if sent else 'none'}")
     key = keys.find(sent.pop())
     if key is None:
-        raise Unauthorized(f"{how}; the one sent is unknown or expired")
+        raise Unauthorized(f"{expect_key(protocol)}; the one sent is unknown or expired")
     return key
+
+
+def expect_key(protocol: Protocol) -> str:
+    """Return where clients of a protocol may send their API key."""
+    places = filter(None, (protocol.key_place, "Authorization: Bearer KEY"))
+    return f"expected an API key as {', '.join(places)} or X-Api-Key: KEY"
 
 
 def check_scope(key: key_file.Key, scope: key_file.Scope) -> None:
@@ -75,7 +80,7 @@ def take_turn(limit: RateLimit | None, client: str, what: str) -> None:
         raise RateLimited(f"too many requests of one {what}; the next is allowed in {wait:.3g} s", wait)
 
 
-def check_body_key(request: Request, token: str | None, how: str) -> None:
+def check_body_key(request: Request, token: str | None) -> None:
     """Check the key in the body of a request, unless a header held one. Its name becomes that of the client.
 
     Every route of a protocol with keys in the body must call this before it answers or detects.
@@ -85,9 +90,9 @@ def check_body_key(request: Request, token: str | None, how: str) -> None:
         RateLimited: the key sends too many requests.
     """
     state: AppState = request.state.service
-    access = state.access
-    if access.keys and request.scope.pop(IN_BODY, False):
-        key = find_key(access.keys, [token] if token else [], how)
+    access, protocol = state.access, request.scope.pop(IN_BODY, None)
+    if access.keys and protocol:
+        key = find_key(access.keys, [token] if token else [], protocol)
         request.scope[CLIENT] = key.name
         check_scope(key, "detect")
         take_turn(access.key_limit, key.name, "key")

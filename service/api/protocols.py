@@ -52,6 +52,8 @@ class Protocol:
     """A parameter of the query in which clients may send their API key."""
     basic_auth: bool = False
     """Whether the API key may be the password of HTTP Basic authentication."""
+    key_place: str = ""
+    """Where else than in the usual headers clients may send their API key, for errors."""
 
 
 # A model in an address /NAME/VERSION. Folders of pages and of health checks are none: they need no API key.
@@ -65,12 +67,27 @@ PROTOCOLS: Final = (
         media_type=JSON,
         error_members=_message,
         key_query="api_key",
+        key_place="api_key in the query",
     ),
     Protocol("native", ("/detect",)),
     Protocol("admin", ("/admin",)),
     Protocol("oip", ("/v2",), media_type=JSON, error_members=_error),
-    Protocol("deepstack", ("/v1",), media_type=JSON, key_in_body=True, error_members=_failure),
-    Protocol("doods", ("/doods",), media_type=JSON, error_members=_error, key_header=b"doods-auth-key"),
+    Protocol(
+        "deepstack",
+        ("/v1",),
+        media_type=JSON,
+        key_in_body=True,
+        error_members=_failure,
+        key_place="the part api_key",
+    ),
+    Protocol(
+        "doods",
+        ("/doods",),
+        media_type=JSON,
+        error_members=_error,
+        key_header=b"doods-auth-key",
+        key_place="doods-auth-key: KEY",
+    ),
     Protocol(
         "roboflow",
         ("/infer", "/model", "/info"),
@@ -78,8 +95,15 @@ PROTOCOLS: Final = (
         key_in_body=True,
         error_members=_message,
         key_query="api_key",
+        key_place="api_key in the query or the body",
     ),
-    Protocol("label-studio", ("/label-studio",), media_type=JSON, basic_auth=True),
+    Protocol(
+        "label-studio",
+        ("/label-studio",),
+        media_type=JSON,
+        basic_auth=True,
+        key_place="a password of basic authentication",
+    ),
 )
 BY_NAME: Final[Mapping[str, Protocol]] = {protocol.name: protocol for protocol in (*PROTOCOLS, OTHER)}
 _HEALTH: Final = ("/health", "/v2/health", "/label-studio/health")

@@ -7,7 +7,7 @@ from typing import Final
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.access.keys import Keys
-from service.api.access import HOW, IN_BODY, check_scope, find_key, tokens_of
+from service.api.access import IN_BODY, check_scope, expect_key, find_key, tokens_of
 from service.api.context import CLIENT
 from service.api.errors import Forbidden, Unauthorized
 from service.api.problems import respond
@@ -52,9 +52,9 @@ class AccessMiddleware:
         protocol = protocol_of(path)
         tokens = set(tokens_of(scope, protocol))
         if not tokens and protocol.key_in_body:
-            scope[IN_BODY] = True  # the route checks it
+            scope[IN_BODY] = protocol  # the route checks it
             return
-        key = find_key(self._keys, tokens)
+        key = find_key(self._keys, tokens, protocol)
         scope[CLIENT] = key.name
         if path != "/metrics":
             check_scope(key, "admin" if path.startswith(_ADMIN) else "detect")
@@ -68,7 +68,7 @@ def _closed(scope: Scope, receive: Receive, send: Send) -> Send:
         nonlocal is_refused
         if message["type"] == "http.response.start" and message["status"] < 400 and IN_BODY in scope:
             is_refused = True
-            await respond(Unauthorized(f"{HOW}; got none"))(scope, receive, send)
+            await respond(Unauthorized(f"{expect_key(scope[IN_BODY])}; got none"))(scope, receive, send)
         if not is_refused:
             await send(message)
 

@@ -19,7 +19,6 @@ from service.inference.service import QueryOptions
 MIN_CONFIDENCE: Final = 0.4
 # Frigate fails if a request without min_confidence is answered with more.
 MAX_PREDICTIONS: Final = 20
-KEY: Final = "expected an API key as the part api_key, or as Authorization: Bearer KEY"
 _MAX_PARTS: Final = 32
 _MAX_TEXT: Final = 256
 
@@ -83,5 +82,5 @@ async def read_form(request: Request, context: RequestContext, memory: Reservati
         await receive_into(request, context, memory, reader.feed)
         parts = reader.finish()
     form = Form(parts)
-    check_body_key(request, form.text("api_key"), KEY)
+    check_body_key(request, form.text("api_key"))
     return form

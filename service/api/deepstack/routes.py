@@ -13,7 +13,7 @@ from model_zoo.contract.errors import PackageNotFound, QueryError
 from service.api.access import IN_BODY, check_body_key
 from service.api.context import CLIENT, read_context
 from service.api.deepstack.answers import describe_image, describe_version
-from service.api.deepstack.form import KEY, read_form
+from service.api.deepstack.form import read_form
 from service.api.detection import detect_images, only_image
 from service.inference.service import DetectResult, QueryOptions
 from service.state import AppState
@@ -69,7 +69,7 @@ async def detect_custom(request: Request, model: str) -> Response:
 @router.get("/status/updateavailable")
 async def update_available(request: Request) -> Response:
     """Return the version of the server."""
-    check_body_key(request, None, KEY)
+    check_body_key(request, None)
     return JSONResponse(describe_version(version()))
 
 
@@ -77,7 +77,7 @@ async def update_available(request: Request) -> Response:
 @router.get("/server/status/ping")
 async def ping(request: Request) -> Response:
     """Return success while the process runs."""
-    check_body_key(request, None, KEY)
+    check_body_key(request, None)
     return JSONResponse({"success": True})
 
 

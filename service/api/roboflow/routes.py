@@ -30,7 +30,6 @@ from service.inference.service import QueryOptions
 from service.state import AppState
 from service.telemetry.tracing import version as server_version
 
-HOW: Final = "expected an API key as api_key in the query or the body, or as Authorization: Bearer KEY"
 SERVER_ID: Final = str(uuid4())
 HOSTED: Final[dict[str, Any]] = {
     "parameters": [
@@ -72,14 +71,14 @@ register_url_convertor("version", VersionConvertor())
 @router.get("/info")
 async def info(request: Request) -> Response:
     """Return name and version of the server."""
-    check_body_key(request, None, HOW)
+    check_body_key(request, None)
     return JSONResponse({"name": "YOLO Lineage", "version": server_version(), "uuid": SERVER_ID})
 
 
 @router.get("/model/registry")
 async def registry(request: Request) -> Response:
     """List the models, by name and by version."""
-    check_body_key(request, None, HOW)
+    check_body_key(request, None)
     return _list_models(request.state.service)
 
 
@@ -90,7 +89,7 @@ async def add(request: Request) -> Response:
     context = read_context(request, state.settings.timeout)
     with state.memory.reserve(context.client) as memory:
         asked = await receive_json(request, ModelRequest, context, memory)
-    check_body_key(request, asked.api_key, HOW)
+    check_body_key(request, asked.api_key)
     await state.detection.check(to_reference(asked.model_id), QueryOptions(), context)
     return _list_models(state)
 
@@ -106,7 +105,7 @@ async def infer(request: Request) -> Response:
     context = read_context(request, state.settings.timeout)
     with state.memory.reserve(context.client) as memory:
         asked = await receive_json(request, InferRequest, context, memory)
-        check_body_key(request, asked.api_key, HOW)
+        check_body_key(request, asked.api_key)
         context = replace(context, client=request.scope.get(CLIENT, context.client))
         options = asked.options()
         images = await offload(asked.text_size(), asked.take_images, state.settings.max_files)
@@ -120,7 +119,7 @@ async def infer_hosted(request: Request, name: str, version: int) -> Response:
 
     `confidence` and `overlap` are from 0 to 1. Numbers from 1 are per cent, as old programs send them.
     """
-    check_body_key(request, None, HOW)
+    check_body_key(request, None)
     state: AppState = request.state.service
     context, reference = read_context(request, state.settings.timeout), f"{name}@{version}"
     options = make_options(_fraction(request, "confidence"), _fraction(request, "overlap"))

@@ -85,7 +85,7 @@ def authorize(state: AppState, scope: Scope, needed: key_file.Scope) -> None:
         Unauthorized, Forbidden: the key is missing or unknown, or has not the scope that is `needed`.
     """
     if keys := state.access.keys:
-        key = find_key(keys, set(tokens_of(scope, PROTOCOL)))
+        key = find_key(keys, set(tokens_of(scope, PROTOCOL)), PROTOCOL)
         scope[CLIENT] = key.name
         check_scope(key, needed)
     elif needed == "admin":
