@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+from lineage.cli.imports import quick_imports
 from model_zoo.contract.errors import LineageError
 from model_zoo.contract.suggest import did_you_mean
 
@@ -135,9 +136,10 @@ def _run(command: Command, arguments: Sequence[str]) -> int:
 
 
 def _call(command: Command, arguments: Sequence[str]) -> int:
-    from lineage.cli.arguments import parse_and_call
+    with quick_imports():
+        from lineage.cli.arguments import parse_and_call
 
-    function = getattr(importlib.import_module(command.module), command.function)
+        function = getattr(importlib.import_module(command.module), command.function)
     return int(parse_and_call(function, f"lineage {command.name}", arguments) or 0)
 
 

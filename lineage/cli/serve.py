@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from lineage.cli.arguments import option
+from lineage.cli.imports import quick_imports
 from model_zoo.contract.errors import LineageError
 from service.settings import Settings
 
@@ -17,7 +18,8 @@ def serve(settings: Annotated[Settings, option(name="")] = FROM_ENVIRONMENT) -> 
 
     Every flag can also be set by an environment variable: --max-batch is LINEAGE_MAX_BATCH. Flags take precedence.
     """
-    from service.deploy.uvicorn import run_server
+    with quick_imports():
+        from service.deploy.uvicorn import run_server
 
     if settings.repository and settings.repository.is_file():
         raise LineageError(f"--repository: expected a folder; {settings.repository} is a file")
