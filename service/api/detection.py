@@ -11,8 +11,9 @@ from starlette.requests import Request
 from model_zoo.contract.errors import ImageError, ImageTooLarge
 from service.api.errors import BadRequest
 from service.api.problems import problem, slug
+from service.inference.query import QueryOptions
 from service.inference.request import RequestContext
-from service.inference.service import DetectResult, ImageResult, QueryOptions
+from service.inference.results import DetectResult, ImageResult
 from service.state import AppState
 
 T = TypeVar("T")

@@ -6,15 +6,13 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model_zoo.contract import pipeline
-from model_zoo.contract.card import ModelCard
 from model_zoo.contract.detections import Detections
 from model_zoo.contract.errors import ImageError
 from model_zoo.contract.letterbox import Size
@@ -24,87 +22,14 @@ from service.inference.batcher import BatchResult
 from service.inference.image_pool import ImagePool, ReadPixels
 from service.inference.loaded_model import Inference, LoadedModel
 from service.inference.model_store import ModelStore
+from service.inference.query import CANDIDATES, QueryOptions
 from service.inference.request import RequestContext
+from service.inference.results import DetectResult, ImageResult
 from service.inference.shadow import Shadow
 from service.telemetry.metrics import Metrics
 from service.telemetry.request import Batch, current_request
-from service.telemetry.statistics import Times
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class QueryOptions:
-    """Detection options of a request. None means the default of the model's card."""
-
-    score: float | None = None
-    """Min score of a detection."""
-    iou: float | None = None
-    """Suppression threshold."""
-    distance_weight: float | None = None
-    """Weight of the center distance in the suppression: 1 is DIoU-NMS, 0 is IoU-NMS."""
-    classes: Sequence[str | int] | None = None
-    """Names or indices of the classes to report."""
-    max_detections: int | None = None
-    """Max number of detections per image."""
-    clamp: bool = False
-    """Whether a score below the floor of the model, and a number above its limit, are replaced by these."""
-
-    def resolve(self, card: ModelCard) -> pipeline.Query:
-        """Fill in the card's defaults.
-
-        Raises:
-            QueryError: an option is outside what the model allows.
-        """
-        score, max_detections = self.score, self.max_detections
-        if self.clamp:
-            score = None if score is None else max(score, card.thresholds.score_floor)
-            max_detections = None if max_detections is None else min(max_detections, card.candidates)
-        return pipeline.make_query(
-            card,
-            score=score,
-            iou=self.iou,
-            distance_weight=self.distance_weight,
-            classes=self.classes,
-            max_detections=max_detections,
-        )
-
-
-# All rows of the graph: the lowest score, and no suppression.
-CANDIDATES: Final = QueryOptions(score=0.0, iou=1.0, distance_weight=0.0, max_detections=2**31, clamp=True)
-
-
-@dataclass(frozen=True, eq=False)
-class ImageResult:
-    """Detections on one image, with timing."""
-
-    size: Size
-    """(height, width) of the image as displayed."""
-    detections: Detections
-    """Detections in image pixels."""
-    decode_seconds: float
-    """Seconds from arrival until the image was decoded and letterboxed."""
-    queue_seconds: float
-    """Seconds the image waited for inference."""
-    infer_seconds: float
-    """Seconds of its inference batch."""
-    postprocess_seconds: float
-    """Seconds of these from the output of the engine to boxes."""
-
-    def times(self) -> Times:
-        """Return the times of the stages for statistics."""
-        infer = self.infer_seconds - self.postprocess_seconds
-        return Times(self.queue_seconds, self.decode_seconds, infer, self.postprocess_seconds)
-
-
-@dataclass(frozen=True, eq=False)
-class DetectResult:
-    """The answer to one request."""
-
-    package: Package
-    """The model that answered."""
-    images: Sequence[ImageResult | ImageError]
-    """For each image in order, its result or why it cannot be used."""
 
 
 _DetectOne = Callable[[LoadedModel, T, pipeline.Query, RequestContext], Awaitable[ImageResult]]

@@ -10,7 +10,7 @@ import numpy as np
 
 from model_zoo.contract.detections import SCORE_DECIMALS
 from model_zoo.contract.plural import plural
-from service.inference.service import ImageResult
+from service.inference.results import ImageResult
 
 MODULE: Final = "YOLO Lineage"
 CORNERS: Final = ("x_min", "y_min", "x_max", "y_max")

@@ -13,8 +13,8 @@ from service.api.body import receive_into
 from service.api.errors import BadRequest
 from service.api.multipart import Part, PartReader
 from service.inference.memory import Reservation
+from service.inference.query import QueryOptions
 from service.inference.request import RequestContext
-from service.inference.service import QueryOptions
 
 MIN_CONFIDENCE: Final = 0.4
 # Frigate fails if a request without min_confidence is answered with more.

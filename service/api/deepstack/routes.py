@@ -15,7 +15,8 @@ from service.api.context import CLIENT, read_context
 from service.api.deepstack.answers import describe_image, describe_version
 from service.api.deepstack.form import read_form
 from service.api.detection import detect_images, only_image
-from service.inference.service import DetectResult, QueryOptions
+from service.inference.query import QueryOptions
+from service.inference.results import DetectResult
 from service.state import AppState
 from service.telemetry.tracing import version
 

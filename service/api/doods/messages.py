@@ -10,7 +10,8 @@ from pydantic import BaseModel, Field
 
 from model_zoo.contract.detections import SCORE_DECIMALS
 from service.api.base64_text import decode_base64
-from service.inference.service import ImageResult, QueryOptions
+from service.inference.query import QueryOptions
+from service.inference.results import ImageResult
 
 DEFAULT: Final = "default"
 ANY_LABEL: Final = "*"

@@ -12,7 +12,8 @@ from pydantic import BaseModel, Field, ValidationError
 
 from model_zoo.contract.image_size import MAX_SIDE
 from service.api.errors import BadRequest
-from service.inference.service import ImageResult, QueryOptions
+from service.inference.query import QueryOptions
+from service.inference.results import ImageResult
 
 ROWS: Final = 20
 COLUMNS: Final = 6

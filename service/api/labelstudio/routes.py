@@ -23,8 +23,9 @@ from service.api.labelstudio.label_config import Control, find_control
 from service.api.labelstudio.schemas import PredictRequest, SetupRequest, Task
 from service.api.offload import offload
 from service.inference.memory import Reservation
+from service.inference.query import QueryOptions
 from service.inference.request import RequestContext
-from service.inference.service import ImageResult, QueryOptions
+from service.inference.results import ImageResult
 from service.settings import split_list
 from service.state import AppState
 from service.telemetry.logs import OncePerSecond

@@ -18,7 +18,7 @@ from service.api.native.body import Upload, read_uploads
 from service.api.native.negotiation import negotiate
 from service.api.native.schemas import DetectAnswer, Detection, DetectQuery, ImageSize, ModelName, Result, Timing
 from service.api.problems import documented, problem
-from service.inference.service import DetectResult, ImageResult
+from service.inference.results import DetectResult, ImageResult
 from service.state import AppState
 
 JSON, JPEG = "application/json", "image/jpeg"

@@ -10,7 +10,7 @@ from model_zoo.contract.class_filter import parse_classes
 from model_zoo.contract.pipeline import DISTANCE_WEIGHTS
 from service.api.problems import Problem
 from service.inference.model_store import PackageState
-from service.inference.service import QueryOptions
+from service.inference.query import QueryOptions
 
 ClassName = Annotated[str, Field(max_length=10_000)]
 

@@ -21,8 +21,8 @@ from service.api.errors import BadRequest
 from service.api.oip.messages import InferRequest, InputTensor, OutputTensor, TensorSpec
 from service.api.oip.tensors import BYTES
 from service.api.oip.view import check_count, detections_of
+from service.inference.query import QueryOptions
 from service.inference.request import RequestContext
-from service.inference.service import QueryOptions
 from service.state import AppState
 
 IMAGE: Final = "image"  # encoded files

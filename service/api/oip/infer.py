@@ -14,8 +14,8 @@ from service.api.errors import BadRequest
 from service.api.oip.messages import InferRequest, InferResponse, Parameter
 from service.api.oip.served_model import ServedModel, find_model
 from service.inference.errors import NotReady
+from service.inference.query import QueryOptions
 from service.inference.request import RequestContext
-from service.inference.service import QueryOptions
 from service.state import AppState
 
 MICROSECONDS: Final = 1e-6

@@ -17,7 +17,7 @@ from service.api.errors import BadRequest
 from service.api.oip.messages import InferRequest, InputTensor, OutputTensor, TensorSpec
 from service.api.oip.tensors import BYTES
 from service.inference.request import RequestContext
-from service.inference.service import DetectResult
+from service.inference.results import DetectResult
 from service.state import AppState
 
 

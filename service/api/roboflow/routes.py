@@ -25,8 +25,8 @@ from service.api.offload import offload
 from service.api.protocols import HOSTED_NAME
 from service.api.roboflow.schemas import InferRequest, ModelRequest, make_options, to_answer, to_reference
 from service.inference.memory import Reservation
+from service.inference.query import QueryOptions
 from service.inference.request import RequestContext
-from service.inference.service import QueryOptions
 from service.state import AppState
 from service.telemetry.tracing import version as server_version
 

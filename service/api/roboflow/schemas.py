@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, WithJsonS
 
 from service.api.base64_text import decode_base64
 from service.api.errors import BadRequest
-from service.inference.service import ImageResult, QueryOptions
+from service.inference.query import QueryOptions
+from service.inference.results import ImageResult
 
 CONFIDENCE: Final = 0.4
 IOU: Final = 0.3

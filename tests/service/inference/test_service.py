@@ -21,8 +21,10 @@ from service.inference.batcher import BatchingOptions
 from service.inference.errors import DeadlineExceeded, DecodeQueueFull, InferenceQueueFull, NotReady, ShuttingDown
 from service.inference.image_pool import ImagePool
 from service.inference.model_store import ModelStore
+from service.inference.query import QueryOptions
 from service.inference.request import RequestContext
-from service.inference.service import DetectionService, ImageResult, QueryOptions
+from service.inference.results import ImageResult
+from service.inference.service import DetectionService
 from tests.service.app_client import PATIENCE, png
 from tests.service.conftest import Publish, flat
 from tests.service.fake_engine import FakeEngine, GatedEngines, open_fake_engine

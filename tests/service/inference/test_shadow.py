@@ -21,8 +21,9 @@ from service.inference import shadow as shadow_module
 from service.inference.batcher import BatchingOptions
 from service.inference.image_pool import ImagePool
 from service.inference.model_store import ModelStore
+from service.inference.query import QueryOptions
 from service.inference.request import RequestContext
-from service.inference.service import DetectionService, QueryOptions
+from service.inference.service import DetectionService
 from service.inference.shadow import Shadow
 from service.inference.shadow_report import Comparison
 from service.telemetry.metrics import Metrics

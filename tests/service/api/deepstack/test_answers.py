@@ -7,7 +7,7 @@ import pytest
 
 from model_zoo.contract.detections import Detections
 from service.api.deepstack.answers import describe_image, describe_version, predictions
-from service.inference.service import ImageResult
+from service.inference.results import ImageResult
 
 
 def result(boxes: list[list[float]], scores: list[float], class_ids: list[int]) -> ImageResult:

@@ -7,7 +7,7 @@ import pytest
 from service.api.deepstack.form import Form
 from service.api.errors import BadRequest
 from service.api.multipart import Part
-from service.inference.service import QueryOptions
+from service.inference.query import QueryOptions
 
 
 def form(**texts: str) -> Form:

@@ -7,7 +7,8 @@ import pytest
 
 from model_zoo.contract.detections import Detections
 from service.api.doods.messages import DetectRequest, make_detections
-from service.inference.service import ImageResult, QueryOptions
+from service.inference.query import QueryOptions
+from service.inference.results import ImageResult
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from model_zoo.contract.detections import Detections
 from service.api.errors import BadRequest
 from service.api.frigate.messages import MAX_HEADER, NO_DETECTIONS, Tensor, encode, read_header, read_tensor
-from service.inference.service import ImageResult
+from service.inference.results import ImageResult
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (4, 6, 3), dtype=np.uint8)
 

@@ -6,7 +6,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from service.api.native.schemas import DetectQuery
-from service.inference.service import QueryOptions
+from service.inference.query import QueryOptions
 from tests.service.app_client import check_problem, detect, png
 from tests.service.conftest import flat
 

@@ -9,7 +9,7 @@ from model_zoo.contract.detections import Detections
 from service.api.errors import BadRequest
 from service.api.oip.detections_view import DETECTIONS, read_inputs, stack
 from service.api.oip.messages import InputTensor
-from service.inference.service import QueryOptions
+from service.inference.query import QueryOptions
 from tests.tiny_onnx import toy_card
 
 FILES = InputTensor("image", "BYTES", (2,), [b"a", b"b"])

@@ -12,7 +12,7 @@ from model_zoo.contract.detections import Detections
 from service.api.errors import BadRequest
 from service.api.json_body import parse_model
 from service.api.roboflow.schemas import InferRequest, make_options, to_answer, to_reference
-from service.inference.service import ImageResult
+from service.inference.results import ImageResult
 
 TEXT = base64.b64encode(b"file").decode()
 
