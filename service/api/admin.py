@@ -28,6 +28,7 @@ from service.api.json_body import documented_body, read_json
 from service.api.native.models import describe_model, describe_models
 from service.api.native.schemas import Model, Models
 from service.api.problems import documented
+from service.api.protocols import JSON
 from service.inference.bundled import is_bundled
 from service.inference.request import RequestContext
 from service.state import AppState
@@ -185,7 +186,7 @@ async def _unload(admin: Admin, name: str, reference: str) -> Response:
     return admin.answer(name, f"unload {reference}", sorted(package.version for package in unloaded), None)
 
 
-@router.get("/models/{name}/rollout", responses={200: {"content": {"application/json": {"schema": ROLLOUT_SCHEMA}}}})
+@router.get("/models/{name}/rollout", responses={200: {"content": {JSON: {"schema": ROLLOUT_SCHEMA}}}})
 async def show_rollout(admin: Asked, name: str) -> Response:
     """Show the rollout policy of a model, {} without one."""
     return JSONResponse(await asyncio.to_thread(_policy, admin.state.store.repository, name) or {})

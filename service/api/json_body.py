@@ -14,12 +14,12 @@ from model_zoo.contract.expectation import expectation
 from service.api.body import receive
 from service.api.errors import BadRequest, BodyTooLarge, BodyTooSlow, UnsupportedBody
 from service.api.offload import offload
+from service.api.protocols import JSON
 from service.inference.memory import Reservation
 from service.inference.request import RequestContext
 
 MAX_BYTES: Final = 65_536
 MAX_VALUES: Final = 10_000
-JSON: Final = "application/json"
 _MAX_FAULTS: Final = 10
 _MARKS: Final = (b",", b"[", b"{")  # each begins a value
 Model = TypeVar("Model", bound=BaseModel)

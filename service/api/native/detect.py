@@ -18,10 +18,11 @@ from service.api.native.body import Upload, read_uploads
 from service.api.native.negotiation import negotiate
 from service.api.native.schemas import DetectAnswer, Detection, DetectQuery, ImageSize, ModelName, Result, Timing
 from service.api.problems import documented, problem
+from service.api.protocols import JSON
 from service.inference.results import DetectResult, ImageResult
 from service.state import AppState
 
-JSON, JPEG = "application/json", "image/jpeg"
+JPEG: Final = "image/jpeg"
 
 router = APIRouter(tags=["native"])
 

@@ -10,7 +10,6 @@ from service.api.json_body import documented_body
 from service.api.oip.messages import MAX_ID
 
 MAX_TENSORS: Final = 16
-JSON: Final = "application/json"
 BINARY: Final = "application/octet-stream"
 Parameters = dict[str, Any]
 

@@ -21,6 +21,7 @@ from service.api.oip.http_codec import HEADER, MAX_VALUES, HttpRequest, decode, 
 from service.api.oip.messages import InferResponse
 from service.api.oip.served_model import ServedModel, find_model
 from service.api.problems import respond
+from service.api.protocols import JSON
 from service.inference.errors import NotReady
 from service.inference.request import RequestContext
 from service.state import AppState
@@ -145,7 +146,7 @@ async def _answer(request: Request, response: InferResponse, asked: HttpRequest)
     encoding = choose_encoding(request.headers.get("accept-encoding", "")) if len(body) >= MIN_SIZE else None
     if encoding:
         body, headers["Content-Encoding"] = await compress(body, encoding), encoding
-    return Response(body, headers=headers, media_type=documents.JSON if json_size is None else documents.BINARY)
+    return Response(body, headers=headers, media_type=JSON if json_size is None else documents.BINARY)
 
 
 def _json_size(request: Request) -> int | None:

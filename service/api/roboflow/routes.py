@@ -20,9 +20,9 @@ from service.api.body import receive
 from service.api.context import CLIENT, read_context
 from service.api.detection import detect_images
 from service.api.errors import BadRequest
-from service.api.json_body import JSON, documented_body, receive_json
+from service.api.json_body import documented_body, receive_json
 from service.api.offload import offload
-from service.api.protocols import HOSTED_NAME
+from service.api.protocols import HOSTED_NAME, JSON
 from service.api.roboflow.schemas import InferRequest, ModelRequest, make_options, to_answer, to_reference
 from service.inference.memory import Reservation
 from service.inference.query import QueryOptions
