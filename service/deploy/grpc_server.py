@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import socket
@@ -25,6 +26,7 @@ from service.state import AppState
 
 LOG: Final = logging.getLogger(__name__)
 MAX_CALLS: Final = 1000  # open calls, most of which wait
+MAX_OPEN: Final = 100  # open streams that need no key: health and reflection
 MAX_CONNECTIONS: Final = 1000
 _KEEPALIVE_MS: Final = 60_000
 Behavior = Callable[[object, ServicerContext], Awaitable[None]]
@@ -95,14 +97,24 @@ def _handlers(state: AppState, calls: Calls) -> list[grpc.GenericRpcHandler]:
     methods: dict[str, Behavior] = {method.path: partial(calls.answer, method) for method in (*METHODS, health.CHECK)}
     methods[STREAM] = calls.stream
     methods |= {f"{SERVICE}/{name}": partial(_refuse, name) for name in NOT_OFFERED}
-    methods[f"{health.NAME}/Watch"] = partial(health.watch, state, calls.closing)
-    describe = partial(reflection.reflect, reflection.make_reflection(), calls)
+    free = asyncio.Semaphore(MAX_OPEN)
+    methods[f"{health.NAME}/Watch"] = partial(_limit, free, partial(health.watch, state, calls.closing))
+    describe = partial(_limit, free, partial(reflection.reflect, reflection.make_reflection(), calls))
     methods |= {f"{name}/ServerReflectionInfo": describe for name in reflection.NAMES}
     services: dict[str, dict[str, grpc.RpcMethodHandler]] = {}
     for path, behavior in methods.items():
         service, _, method = path.partition("/")
         services.setdefault(service, {})[method] = grpc.stream_stream_rpc_method_handler(behavior)
     return [grpc.method_handlers_generic_handler(name, handlers) for name, handlers in services.items()]
+
+
+async def _limit(free: asyncio.Semaphore, behavior: Behavior, request: object, rpc: ServicerContext) -> None:
+    """Answer a call if few others of its kind are open. Strangers could keep all calls of the server open else."""
+    if free.locked():
+        text = f"{MAX_OPEN} streams of health and reflection are open; close some, or ask Check"
+        await rpc.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
+    async with free:
+        await behavior(request, rpc)
 
 
 async def _refuse(name: str, _: object, rpc: ServicerContext) -> None:

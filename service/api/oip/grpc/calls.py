@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Any, Final
@@ -21,7 +22,10 @@ from service.inference.memory import Reservation
 from service.inference.request import RequestContext
 from service.settings import split_list
 from service.state import AppState
+from service.telemetry.logs import OncePerSecond
 
+LOG: Final = logging.getLogger(__name__)
+LOG.addFilter(OncePerSecond())
 MAX_IN_STREAM: Final = 32  # messages of a stream that are answered at a time
 CROWDED_SECONDS: Final = 5.0  # to receive a message while others wait for their turn
 # First bytes of compressed messages, which no message of the protocol begins with.
@@ -63,6 +67,14 @@ class Calls:
             with Call(self._state, scope) as call:
                 failure = call.fail(error)
             await rpc.abort(failure.code, failure.text, failure.metadata)
+        try:
+            await self._answer_messages(scope, rpc)
+        except* TimeoutError:
+            LOG.warning("a stream is closed: its client does not read the answers")
+        if self.closing.is_set():
+            await rpc.abort(StatusCode.UNAVAILABLE, "the server is shutting down; open a new stream")
+
+    async def _answer_messages(self, scope: Scope, rpc: ServicerContext) -> None:
         in_flight, writing = asyncio.Semaphore(MAX_IN_STREAM), asyncio.Lock()
         async with asyncio.TaskGroup() as group:
             await in_flight.acquire()
@@ -70,8 +82,6 @@ class Calls:
                 task = group.create_task(self._answer_in_stream(data, dict(scope), rpc, writing))
                 task.add_done_callback(lambda _: in_flight.release())
                 await in_flight.acquire()
-        if self.closing.is_set():
-            await rpc.abort(StatusCode.UNAVAILABLE, "the server is shutting down; open a new stream")
 
     async def messages(self, rpc: ServicerContext) -> AsyncIterator[bytes]:
         """Yield the messages of a stream until its end, or until the server stops."""
@@ -146,7 +156,7 @@ class Calls:
                 answer = message("ModelStreamInferResponse")(error_message=answer.text, infer_response=described)
             reply = answer.SerializeToString()
             call.exchange.sent = len(reply)
-            async with writing:
+            async with asyncio.timeout(self._state.settings.timeout), writing:
                 with suppress(BaseError):  # the client has gone
                     await rpc.write(reply)
 

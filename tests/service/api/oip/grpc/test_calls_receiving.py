@@ -1,20 +1,22 @@
-"""Messages that do not arrive: they hold no place for long, and probes need none."""
+"""Messages that do not arrive, and answers that are not read: they hold no place for long."""
 
 from __future__ import annotations
 
 import re
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 
-pytest.importorskip("grpc", reason="needs the extra grpc")
+grpc = pytest.importorskip("grpc", reason="needs the extra grpc")
 
 from model_zoo.contract.package import Package
 from model_zoo.contract.repository import Repository
 from service.api.oip.grpc import calls, health
-from service.api.oip.grpc.protobuf import SERVICE
+from service.api.oip.grpc.protobuf import SERVICE, message
 from tests.service.app_client import png, wait_until
 from tests.service.conftest import flat
 from tests.service.grpc_server import GrpcServer, files_request
@@ -73,3 +75,21 @@ def test_probes_that_do_not_arrive_end_soon(toy_package: Package, monkeypatch: p
             assert b"the message did not arrive in time" in received(connection)
         with stalled(server, f"/{health.NAME}/Watch") as connection:
             assert b"expected a message at once" in received(connection)
+
+
+def test_streams_whose_answers_are_not_read_are_closed(toy_package: Package, caplog: pytest.LogCaptureFixture) -> None:
+    """The answers repeat the id, and fill what the client receives without reading."""
+    done = threading.Event()
+
+    def requests() -> Iterator[Any]:
+        yield from [message("ModelInferRequest")(model_name="toy", id="x" * 1000)] * 1000
+        done.wait(30)
+
+    with GrpcServer(Repository(toy_package.path.parents[1]), timeout=0.5) as server:
+        server.wait_until_ready()
+        few = [("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 1024)]
+        server.channel = grpc.insecure_channel(server.address, options=few)
+        answers = server.stream(requests())
+        wait_until(lambda: "its client does not read the answers" in caplog.text)
+        answers.cancel()  # type: ignore[attr-defined]
+        done.set()

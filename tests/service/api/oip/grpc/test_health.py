@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from contextlib import ExitStack
 
 import pytest
 
@@ -12,6 +13,7 @@ health_pb2 = pytest.importorskip("grpc_health.v1.health_pb2", reason="needs the 
 from model_zoo.contract.package import Package
 from model_zoo.contract.repository import Repository
 from service.api.oip.grpc.protobuf import SERVICE
+from service.deploy import grpc_server
 from tests.service.grpc_server import GrpcClient, GrpcServer, refused
 
 CHECK, WATCH = "/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"
@@ -33,6 +35,20 @@ def test_unknown_services_are_not_found(server: GrpcClient) -> None:
     watching = server.channel.unary_stream(WATCH, response_deserializer=STATUS.FromString)(ask("cars"))
     assert next(watching).status == STATUS.SERVICE_UNKNOWN
     watching.cancel()
+
+
+def test_watchers_leave_calls_to_others(server: GrpcClient) -> None:
+    watch = server.channel.unary_stream(WATCH)
+    with ExitStack() as watching:
+        for _ in range(grpc_server.MAX_OPEN):
+            call = watch(b"")
+            watching.callback(call.cancel)
+            next(call)
+        for path in (WATCH, "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"):
+            code, text = refused(server.call(path, b""))
+            assert code == grpc.StatusCode.RESOURCE_EXHAUSTED
+            assert "streams of health and reflection are open" in text
+        assert server.call(CHECK, b"").result()
 
 
 def test_damaged_questions_are_refused(server: GrpcClient) -> None:
