@@ -28,6 +28,7 @@ FAMILY: Final = "onnx"
 MULTI_LABEL_BELOW: Final = 0.01  # as for YOLOv5 to v7: evaluation reports every class of a box, detection only the best
 TOOLS: Final = ("yolo-lineage", "onnx", "onnx-ir", "onnxruntime")
 YOLOX: Final = ("yolox", "yolox-raw")
+SETS: Final = ("detr", "boxes-scores-labels")  # networks that need no NMS and see stretched images
 POLICIES: Final[Mapping[Placement, LetterboxPolicy]] = {
     "center": LetterboxPolicy(),
     "top_left": LetterboxPolicy("top_left", "floor"),
@@ -93,9 +94,6 @@ def build_card(
         tools={tool: _version(tool) for tool in TOOLS},
     )
     return card, [f"letterbox {placement}, {_source(request.onnx.letterbox, layout, '--letterbox')}", license_note]
-
-
-SETS: Final = ("detr", "boxes-scores-labels")  # networks that need no NMS and see stretched images
 
 
 def _source(given: str | None, layout: Layout, flag: str) -> str:

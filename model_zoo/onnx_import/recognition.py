@@ -213,14 +213,12 @@ def _score_format(decoding: Decoding, outputs: Outputs) -> tuple[Decoding, list[
 
 
 def _scores(decoding: Decoding, arrays: Arrays) -> Floats:
-    values = [arrays[name].astype(np.float32) for name in decoding.outputs]
-    if len(values) > 1:
-        return values[1]
-    return (
-        values[0][:, 4:]
-        if decoding.layout == "v8"
-        else values[0][..., 4 : 5 if decoding.layout == "end-to-end" else None]
-    )
+    rows, *scores = [arrays[name].astype(np.float32) for name in decoding.outputs]
+    if scores:
+        return scores[0]
+    if decoding.layout == "v8":
+        return rows[:, 4:]
+    return rows[..., 4:5] if decoding.layout == "end-to-end" else rows[..., 4:]
 
 
 def _check_classes(decoding: Decoding, outputs: Outputs) -> None:
@@ -228,19 +226,18 @@ def _check_classes(decoding: Decoding, outputs: Outputs) -> None:
     if known is None or known == decoding.classes:
         return
     extra = decoding.classes - known
-    kind = (
-        "obb"
-        if extra == 1
-        else "segment"
-        if extra == 32
-        else "pose"
-        if extra > 1 and (extra % 3) * (extra % 2) == 0
-        else None
-    )
     hint = "give other --names, or another --layout"
-    if kind and decoding.layout == "v8":
+    if decoding.layout == "v8" and (kind := _task_of(extra)):
         hint = f"the other {extra} are probably those of {TASKS[kind]}: {DETECTION_ONLY}. For classes, give --names"
     raise LineageError(f"expected scores of {known} classes, as there are names; got {decoding.classes}: {hint}")
+
+
+def _task_of(extra: int) -> str | None:
+    """Return the task of networks with so many columns besides boxes and scores: an angle, masks or keypoints."""
+    if extra in (1, 32):
+        return "obb" if extra == 1 else "segment"
+    has_points = extra > 0 and (extra % 2 == 0 or extra % 3 == 0)
+    return "pose" if has_points else None
 
 
 def _row_counts(size: Size, anchors: int) -> set[int]:
