@@ -15,7 +15,7 @@ class GraphWriter:
     """Appends nodes to a graph.
 
     total = write("Add", first, np.float32(1))
-    x, y = write.split(total, 2, axis=1)
+    x, y = write.many("Split", total, outputs=2, axis=1, num_outputs=2)
     """
 
     def __init__(self, graph: ir.Graph) -> None:
