@@ -77,12 +77,12 @@ async def info(request: Request) -> Response:
 
 @router.get("/model/registry")
 async def registry(request: Request) -> Response:
-    """List the models, by name and by version."""
+    """List the models, by name, by alias and by version. The SDK runs no others."""
     check_body_key(request, None)
     return _list_models(request.state.service)
 
 
-@router.post("/model/add", openapi_extra=documented_body(ModelRequest.model_json_schema()))
+@router.post("/model/add", openapi_extra=documented_body(ModelRequest))
 async def add(request: Request) -> Response:
     """Load a model of the repository, and list all models."""
     state: AppState = request.state.service
@@ -96,7 +96,7 @@ async def add(request: Request) -> Response:
 
 @router.post(
     "/infer/object_detection",
-    openapi_extra=documented_body(InferRequest.model_json_schema()),
+    openapi_extra=documented_body(InferRequest),
     responses={200: {"content": {JSON: {"schema": {"type": ["object", "array"]}}}}},
 )
 async def infer(request: Request) -> Response:
@@ -157,9 +157,10 @@ async def _detect(
 
 def _list_models(state: AppState) -> Response:
     catalog = state.store.known
-    serving = [package for name in catalog.names if (package := state.store.serving(name))]
-    rows = [_describe(package.name, package, state) for package in serving]
-    rows += [_describe(f"{package.name}/{package.version}", package, state) for package in catalog.packages.values()]
+    listed = {name: package for name in catalog.names if (package := state.store.serving(name))}
+    listed |= {reference: package for reference, package in catalog.references.items() if "@" in reference}
+    listed |= catalog.packages
+    rows = [_describe(reference.replace("@", "/"), package, state) for reference, package in listed.items()]
     return JSONResponse({"models": rows})
 
 

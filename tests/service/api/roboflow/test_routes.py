@@ -44,7 +44,7 @@ def check_error(answer: Response, status: int, reason: str) -> None:
 
 def test_sdk_finds_the_model_and_detects(client: TestClient) -> None:
     listed = client.get("/model/registry", params={"api_key": "None"}).json()["models"]
-    assert [row["model_id"] for row in listed] == ["toy", "toy/1"]
+    assert [row["model_id"] for row in listed] == ["toy", "toy/latest", "toy/1"]
     assert listed[1]["task_type"] == "object-detection"
     assert (listed[1]["input_height"], listed[1]["input_width"]) == (64, 64)
     assert client.post("/model/add", json={"model_id": "toy/1", "api_key": None}).json()["models"] == listed
