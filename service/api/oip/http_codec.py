@@ -13,7 +13,7 @@ from service.api.errors import BadRequest
 from service.api.json_body import parse_model
 from service.api.oip import tensors
 from service.api.oip.documents import InferDocument, Input, Parameters
-from service.api.oip.messages import UNSUPPORTED, InferRequest, InferResponse, InputTensor, OutputTensor
+from service.api.oip.messages import InferRequest, InferResponse, InputTensor, OutputTensor, check_parameters
 
 MAX_VALUES: Final = 2**21
 # Most occurrences in a JSON document: parsed values take far more memory than their text.
@@ -48,7 +48,7 @@ def decode(body: bytes, json_size: int | None, model: str, version: str) -> Http
         raise BadRequest(f"{HEADER}: expected at most the size of the body, {len(body):,}; got {json_size:,}")
     document = _parse(body if json_size is None else body[:json_size])
     for part in (document, *document.inputs, *document.outputs):
-        _check_parameters(part.parameters)
+        check_parameters(part.parameters)
     rest = memoryview(b"" if json_size is None else body)[json_size or 0 :]
     inputs = _decode_inputs(document.inputs, rest, has_header=json_size is not None)
     names = [output.name for output in document.outputs]
@@ -81,12 +81,6 @@ def _parse(text: bytes) -> InferDocument:
         if text.count(mark) > limit:
             raise BadRequest(f"the body: expected at most {limit:,} of {mark.decode()} in JSON; send binary tensors")
     return parse_model(text, InferDocument, max_values=sum(LIMITS.values()) + 1)
-
-
-def _check_parameters(parameters: Parameters) -> None:
-    for name, reason in UNSUPPORTED.items():
-        if name in parameters:
-            raise BadRequest(f"parameter {name}: {reason}")
 
 
 def _decode_inputs(inputs: Sequence[Input], rest: memoryview, *, has_header: bool) -> list[InputTensor]:

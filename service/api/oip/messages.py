@@ -9,10 +9,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from service.api.errors import BadRequest
+
 Parameter = bool | int | float | str
 MAX_ID: Final = 1024  # characters
 # Parameters that are refused, and why.
-UNSUPPORTED: Final[Mapping[str, str]] = {
+_UNSUPPORTED: Final[Mapping[str, str]] = {
     "classification": "there are no class scores to rank; read the output detections",
     "shared_memory_region": "there is no shared memory; send the tensor in the body",
 }
@@ -88,3 +90,14 @@ class InferResponse:
     """Outputs in the order of the request."""
     id: str = ""
     """Id of the request."""
+
+
+def check_parameters(parameters: Mapping[str, object]) -> None:
+    """Check the names of the parameters of a request, an input or an output.
+
+    Raises:
+        BadRequest: one is not supported. Unknown ones are ignored.
+    """
+    for name, reason in _UNSUPPORTED.items():
+        if name in parameters:
+            raise BadRequest(f"parameter {name}: {reason}")

@@ -11,7 +11,7 @@ from model_zoo.contract.typed_json import shorten
 from service.api.errors import BadRequest
 from service.api.oip import tensors
 from service.api.oip.grpc.protobuf import message
-from service.api.oip.messages import MAX_ID, UNSUPPORTED, InferRequest, InferResponse, InputTensor, Parameter
+from service.api.oip.messages import MAX_ID, InferRequest, InferResponse, InputTensor, Parameter, check_parameters
 
 MAX_VALUES: Final = 2**22  # of one tensor in `contents`: they are decoded one by one
 # The field of `contents` for each datatype.
@@ -36,14 +36,15 @@ def read_request(request: Any) -> InferRequest:
     """
     if len(request.id) > MAX_ID:
         raise BadRequest(f"id: expected at most {MAX_ID:,} characters; got {len(request.id):,}")
-    parameters = read_parameters(request.parameters)
+    for part in (request, *request.inputs, *request.outputs):
+        check_parameters(part.parameters)
     return InferRequest(
         model=request.model_name,
         inputs=_read_inputs(request),
         version=request.model_version,
-        outputs=[_read_output(output) for output in request.outputs],
+        outputs=[output.name for output in request.outputs],
         id=request.id,
-        parameters=parameters,
+        parameters=_read_parameters(request.parameters),
     )
 
 
@@ -56,22 +57,9 @@ def write_response(response: InferResponse) -> Any:
     return answer
 
 
-def read_parameters(parameters: Mapping[str, Any]) -> dict[str, Parameter]:
-    """Return the parameters of a request or of one tensor.
-
-    Raises:
-        BadRequest: one is not supported.
-    """
-    for name, reason in UNSUPPORTED.items():
-        if name in parameters:
-            raise BadRequest(f"parameter {name}: {reason}")
+def _read_parameters(parameters: Mapping[str, Any]) -> dict[str, Parameter]:
     kinds = {name: parameter.WhichOneof("parameter_choice") for name, parameter in parameters.items()}
     return {name: getattr(parameters[name], kind) for name, kind in kinds.items() if kind}
-
-
-def _read_output(output: Any) -> str:
-    read_parameters(output.parameters)
-    return str(output.name)
 
 
 def _read_inputs(request: Any) -> list[InputTensor]:
@@ -86,13 +74,11 @@ def _read_inputs(request: Any) -> list[InputTensor]:
 
 
 def _read_raw(tensor: Any, data: bytes) -> InputTensor:
-    read_parameters(tensor.parameters)
     return tensors.from_bytes(tensor.name, tensor.datatype, tensors.check_shape(tensor.name, [*tensor.shape]), data)
 
 
 def _read_typed(tensor: Any) -> InputTensor:
     """Decode a tensor in `contents`, whose field depends on the datatype."""
-    read_parameters(tensor.parameters)
     name, datatype, shape = tensor.name, tensor.datatype, tensors.check_shape(tensor.name, [*tensor.shape])
     field = CONTENTS.get(datatype)
     if field is None:
