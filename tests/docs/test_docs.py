@@ -119,9 +119,10 @@ def home(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def server(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Run a server on its models and yield its address without the scheme."""
+    """Run a server on its models and ui-elements, and yield its address without the scheme."""
     elsewhere = tmp_path_factory.mktemp("server")  # the folder `service` of `home` would shadow the package
-    with Server(home / "models", elsewhere) as server:
+    Repository(home / "models").publish(toy_card("ui-elements"), {"model.onnx": home / "ui-elements.onnx"})
+    with Server(home / "models", elsewhere, default_model="yolov5n") as server:
         yield f"127.0.0.1:{server.wait_until_ready().port}"
 
 
