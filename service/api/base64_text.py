@@ -8,7 +8,7 @@ from typing import Final
 
 from service.api.errors import BadRequest
 
-STEP: Final = 1 << 20  # characters decoded at a time, between which other threads run
+STEP: Final = 1 << 18  # characters decoded at a time, between which other threads run
 _SPACE: Final = b" \t\r\n"
 _MAX_HEAD: Final = 1000
 
