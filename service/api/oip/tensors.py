@@ -28,7 +28,7 @@ DTYPES: Final[Mapping[str, np.dtype[np.generic]]] = {
     }.items()
 }
 MAX_DIMENSIONS: Final = 8
-MAX_ELEMENTS: Final = 65_536  # of a BYTES tensor
+MAX_ELEMENTS: Final = 4096  # of a BYTES tensor
 _MAX_DIMENSION: Final = 2**31 - 1
 # Types of values in JSON by the kind of their dtype. Others are integers.
 _JSON_TYPES: Final[Mapping[str, set[type]]] = {"b": {bool}, "f": {int, float}}
