@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import socket
-from collections.abc import Awaitable, Callable
-from functools import partial
 from pathlib import Path
 from typing import Final
 
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # the C library writes to stderr, past the log
 
 import grpc
-from grpc.aio import ServicerContext
 
-from service.api.oip.grpc import health, reflection
 from service.api.oip.grpc.calls import Calls
-from service.api.oip.grpc.methods import METHODS, NOT_OFFERED, STREAM
-from service.api.oip.grpc.protobuf import SERVICE
+from service.api.oip.grpc.handlers import make_handlers
 from service.deploy.tls import Certificate
 from service.settings import Settings
 from service.state import AppState
 
 LOG: Final = logging.getLogger(__name__)
 MAX_CALLS: Final = 1000  # open calls, most of which wait
-MAX_OPEN: Final = 100  # open streams that need no key: health and reflection
 MAX_CONNECTIONS: Final = 1000
 _KEEPALIVE_MS: Final = 60_000
-Behavior = Callable[[object, ServicerContext], Awaitable[None]]
 
 
 class GrpcServer:
@@ -49,7 +41,7 @@ class GrpcServer:
         """
         self._calls = Calls(state)
         server = grpc.aio.server(options=_options(self._settings), maximum_concurrent_rpcs=MAX_CALLS)
-        server.add_generic_rpc_handlers(_handlers(state, self._calls))
+        server.add_generic_rpc_handlers(make_handlers(state, self._calls))
         host, scheme = self._settings.host.strip("[]"), "grpcs" if self._certificate else "grpc"
         address = f"[{host}]" if ":" in host else host
         port = self._bind(server, f"{address}:{self._settings.grpc_port}")
@@ -90,37 +82,6 @@ def _options(settings: Settings) -> list[tuple[str, int]]:
         ("grpc.max_connection_idle_ms", int(1000 * settings.keep_alive_timeout)),
         ("grpc.keepalive_time_ms", _KEEPALIVE_MS),  # finds clients that have gone silently
     ]
-
-
-def _handlers(state: AppState, calls: Calls) -> list[grpc.GenericRpcHandler]:
-    """Return the handlers of all services. Those of one message read it themselves, too, within limits."""
-    methods: dict[str, Behavior] = {method.path: partial(calls.answer, method) for method in (*METHODS, health.CHECK)}
-    methods[STREAM] = calls.stream
-    methods |= {f"{SERVICE}/{name}": partial(_refuse, name) for name in NOT_OFFERED}
-    free = asyncio.Semaphore(MAX_OPEN)
-    methods[f"{health.NAME}/Watch"] = partial(_limit, free, partial(health.watch, state, calls.closing))
-    describe = partial(_limit, free, partial(reflection.reflect, reflection.make_reflection(), calls))
-    methods |= {f"{name}/ServerReflectionInfo": describe for name in reflection.NAMES}
-    services: dict[str, dict[str, grpc.RpcMethodHandler]] = {}
-    for path, behavior in methods.items():
-        service, _, method = path.partition("/")
-        services.setdefault(service, {})[method] = grpc.stream_stream_rpc_method_handler(behavior)
-    return [grpc.method_handlers_generic_handler(name, handlers) for name, handlers in services.items()]
-
-
-async def _limit(free: asyncio.Semaphore, behavior: Behavior, request: object, rpc: ServicerContext) -> None:
-    """Answer a call if few others of its kind are open. Strangers could keep all calls of the server open else."""
-    if free.locked():
-        text = f"{MAX_OPEN} streams of health and reflection are open; close some, or ask Check"
-        await rpc.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, text)
-    async with free:
-        await behavior(request, rpc)
-
-
-async def _refuse(name: str, _: object, rpc: ServicerContext) -> None:
-    """Refuse a method of the protocol that this server has not."""
-    text = f"{name} is not offered: the server has no shared memory, and no trace and log settings by gRPC"
-    await rpc.abort(grpc.StatusCode.UNIMPLEMENTED, text)
 
 
 def _credentials(settings: Settings, certificate: Certificate) -> grpc.ServerCredentials:

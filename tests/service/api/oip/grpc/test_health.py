@@ -12,8 +12,8 @@ health_pb2 = pytest.importorskip("grpc_health.v1.health_pb2", reason="needs the 
 
 from model_zoo.contract.package import Package
 from model_zoo.contract.repository import Repository
+from service.api.oip.grpc import handlers
 from service.api.oip.grpc.protobuf import SERVICE
-from service.deploy import grpc_server
 from tests.service.grpc_server import GrpcClient, GrpcServer, refused
 
 CHECK, WATCH = "/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"
@@ -40,7 +40,7 @@ def test_unknown_services_are_not_found(server: GrpcClient) -> None:
 def test_watchers_leave_calls_to_others(server: GrpcClient) -> None:
     watch = server.channel.unary_stream(WATCH)
     with ExitStack() as watching:
-        for _ in range(grpc_server.MAX_OPEN):
+        for _ in range(handlers.MAX_OPEN):
             call = watch(b"")
             watching.callback(call.cancel)
             next(call)
