@@ -23,7 +23,7 @@ from typing import Final
 
 import tyro
 
-from benchmarks.doors import SAMPLE, cpu_seconds, processor
+from benchmarks.protocols import SAMPLE, cpu_seconds, processor
 from benchmarks.running_server import LISTENING, is_ready, wait_for
 
 ROOT: Final = Path(__file__).resolve().parents[1]

@@ -17,7 +17,7 @@ from model_zoo.contract.repository import Repository
 from service.inference.bundled import BUNDLED_REPOSITORY
 from tests.clients.environments import PROGRAMS, environment, run
 from tests.conftest import ROOT
-from tests.e2e.doors import IOU, NATIVE, SCORE, Found, Sample
+from tests.e2e.protocols import IOU, NATIVE, SCORE, Found, Sample
 from tests.e2e.server import Server
 
 pytestmark = pytest.mark.slow

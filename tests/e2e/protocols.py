@@ -63,7 +63,7 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Door:
+class Protocol:
     """One way of asking for detections."""
 
     name: str
@@ -271,14 +271,16 @@ def _member(name: str) -> Callable[[Any], str]:
     return lambda body: str(body[name])
 
 
-NATIVE = Door("native", native_call, native_answer, _member("detail"))
-RAW = Door("native raw", raw_call, native_answer, _member("detail"), takes_several=False)
-OIP_FILES = Door("oip files", oip_files_call, oip_files_answer, _member("error"))
-OIP_TENSORS = Door("oip tensors", oip_tensors_call, oip_tensors_answer, _member("error"))
-DEEPSTACK = Door("deepstack", deepstack_call, deepstack_answer, _member("error"), 1.0, takes_several=False)
-CUSTOM = Door("deepstack custom", deepstack_custom_call, deepstack_answer, _member("error"), 1.0, takes_several=False)
-DOODS = Door("doods", doods_call, doods_answer, _member("error"), 0.1, takes_several=False)
-ROBOFLOW = Door("roboflow", roboflow_call, roboflow_answer, _member("message"))
-HOSTED = Door("roboflow hosted", hosted_call, roboflow_answer, _member("message"), takes_several=False)
-LABEL_STUDIO = Door("label studio", label_studio_call, label_studio_answer, _member("detail"), 0.1)
-DOORS = (NATIVE, RAW, OIP_FILES, OIP_TENSORS, DEEPSTACK, CUSTOM, DOODS, ROBOFLOW, HOSTED, LABEL_STUDIO)
+NATIVE = Protocol("native", native_call, native_answer, _member("detail"))
+RAW = Protocol("native raw", raw_call, native_answer, _member("detail"), takes_several=False)
+OIP_FILES = Protocol("oip files", oip_files_call, oip_files_answer, _member("error"))
+OIP_TENSORS = Protocol("oip tensors", oip_tensors_call, oip_tensors_answer, _member("error"))
+DEEPSTACK = Protocol("deepstack", deepstack_call, deepstack_answer, _member("error"), 1.0, takes_several=False)
+CUSTOM = Protocol(
+    "deepstack custom", deepstack_custom_call, deepstack_answer, _member("error"), 1.0, takes_several=False
+)
+DOODS = Protocol("doods", doods_call, doods_answer, _member("error"), 0.1, takes_several=False)
+ROBOFLOW = Protocol("roboflow", roboflow_call, roboflow_answer, _member("message"))
+HOSTED = Protocol("roboflow hosted", hosted_call, roboflow_answer, _member("message"), takes_several=False)
+LABEL_STUDIO = Protocol("label studio", label_studio_call, label_studio_answer, _member("detail"), 0.1)
+PROTOCOLS = (NATIVE, RAW, OIP_FILES, OIP_TENSORS, DEEPSTACK, CUSTOM, DOODS, ROBOFLOW, HOSTED, LABEL_STUDIO)

@@ -1,11 +1,11 @@
 """Compare the server's CPU time per request over each protocol with that of a raw `POST /detect`.
 
-    python -m benchmarks.doors --repository models --model yolov5n --image photo.jpg
-    python -m benchmarks.doors                                              # the bundled model and one of its samples
+    python -m benchmarks.protocols --repository models --model yolov5n --image photo.jpg
+    python -m benchmarks.protocols                                            # the bundled model and one of its samples
 
 Each connection sends its next request after the previous answer. Rounds measure all protocols in turns, so that load on
 a shared machine affects all of them. A ratio compares two measurements of one round. The CPU time is that of the server
-alone. Writes benchmarks/results/doors.csv.
+alone. Writes benchmarks/results/protocols.csv.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from model_zoo.contract.card import ModelCard
 from model_zoo.contract.pipeline import preprocess
 from model_zoo.contract.repository import Repository
 from service.inference.bundled import BUNDLED_REPOSITORY
-from tests.e2e.doors import DOORS, Call, Sample, oip_call
+from tests.e2e.protocols import PROTOCOLS, Call, Sample, oip_call
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-RESULTS: Final = ROOT / "benchmarks" / "results" / "doors.csv"
+RESULTS: Final = ROOT / "benchmarks" / "results" / "protocols.csv"
 SAMPLE: Final = ROOT / "service" / "web" / "static" / "playground" / "samples" / "wizard.jpg"
 REFERENCE: Final = "native raw"
 LIMIT: Final = 1.05  # CPU time of files over the Open Inference Protocol
@@ -87,7 +87,8 @@ def main(
     flags = [f"--default-model={model}", f"--grpc-port={grpc_port}", "--views=ultralytics"]
     with serving([*command, *flags]) as (port, process):
         drives: dict[str, Drive] = {
-            door.name: partial(drive_http, port, door.request(card, [sample]), connections) for door in DOORS
+            protocol.name: partial(drive_http, port, protocol.request(card, [sample]), connections)
+            for protocol in PROTOCOLS
         }
         drives["oip view ultralytics"] = partial(drive_http, port, view_call(card, sample), connections)
         drives["oip grpc files"] = partial(drive_grpc, grpc_port, card, sample, connections)

@@ -12,7 +12,7 @@ import pytest
 
 from lineage import Client
 from model_zoo.contract.card import ModelCard
-from tests.e2e.doors import IOU, SCORE, Found, Sample, rows_of
+from tests.e2e.protocols import IOU, SCORE, Found, Sample, rows_of
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Addresses:
 
 
 @dataclass(frozen=True)
-class ClientDoor:
+class ClientProtocol:
     """One client, which returns the detections of images."""
 
     name: str
@@ -85,9 +85,9 @@ def detect_client(transport: str) -> Callable[[Addresses, ModelCard, Sequence[Sa
     return detect
 
 
-CLIENT_DOORS = (
-    ClientDoor("grpc", detect_grpc),
-    ClientDoor("zmq", detect_zmq, takes_several=False, min_score=0.4, max_detections=20),
-    ClientDoor("python client", detect_client("native")),
-    ClientDoor("python client over oip", detect_client("oip")),
+CLIENT_PROTOCOLS = (
+    ClientProtocol("grpc", detect_grpc),
+    ClientProtocol("zmq", detect_zmq, takes_several=False, min_score=0.4, max_detections=20),
+    ClientProtocol("python client", detect_client("native")),
+    ClientProtocol("python client over oip", detect_client("oip")),
 )

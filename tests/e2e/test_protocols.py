@@ -17,8 +17,8 @@ from model_zoo.contract.card import ModelCard
 from model_zoo.contract.repository import Repository
 from service.inference.bundled import BUNDLED_REPOSITORY
 from tests.conftest import ROOT, SHARED
-from tests.e2e.client_doors import CLIENT_DOORS, Addresses, ClientDoor
-from tests.e2e.doors import DOORS, LABEL_STUDIO, NATIVE, OIP_TENSORS, Door, Found, Sample
+from tests.e2e.client_protocols import CLIENT_PROTOCOLS, Addresses, ClientProtocol
+from tests.e2e.protocols import LABEL_STUDIO, NATIVE, OIP_TENSORS, PROTOCOLS, Found, Protocol, Sample
 from tests.e2e.server import Server
 from tests.tiny_onnx import toy_card, toy_onnx
 
@@ -28,8 +28,8 @@ SAMPLES = ROOT / "service" / "web" / "static" / "playground" / "samples"
 GRPC = re.compile(r"listening on grpc://(127\.0\.0\.1:\d+)")
 ZMQ = re.compile(r"listening on (tcp://127\.0\.0\.1:\d+)")
 LISTENERS = {"grpc_port": 0, "zmq": "tcp://127.0.0.1:*"}
-doors = pytest.mark.parametrize("door", DOORS, ids=lambda door: door.name)
-client_doors = pytest.mark.parametrize("door", CLIENT_DOORS, ids=lambda door: door.name)
+protocols = pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda protocol: protocol.name)
+client_protocols = pytest.mark.parametrize("protocol", CLIENT_PROTOCOLS, ids=lambda protocol: protocol.name)
 
 
 class Case:
@@ -43,27 +43,27 @@ class Case:
         http = f"http://127.0.0.1:{server.port}"
         self.addresses = Addresses(http, server.wait_for_log(GRPC)[1], server.wait_for_log(ZMQ)[1])
 
-    def check_client(self, door: ClientDoor, numbers: Sequence[int]) -> None:
+    def check_client(self, protocol: ClientProtocol, numbers: Sequence[int]) -> None:
         """Ask for images in one request of a client."""
-        found = door.detect(self.addresses, self.card, [self.samples[number] for number in numbers])
-        expected = [[one for one in self.expected[number] if one.score > door.min_score] for number in numbers]
-        assert_same(found, [detections[: door.max_detections] for detections in expected], door.pixels)
+        found = protocol.detect(self.addresses, self.card, [self.samples[number] for number in numbers])
+        expected = [[one for one in self.expected[number] if one.score > protocol.min_score] for number in numbers]
+        assert_same(found, [detections[: protocol.max_detections] for detections in expected], protocol.pixels)
 
-    def check(self, door: Door, numbers: Sequence[int]) -> None:
+    def check(self, protocol: Protocol, numbers: Sequence[int]) -> None:
         """Ask for images in one request."""
-        found = door.detect(self.server.client, self.card, [self.samples[number] for number in numbers])
-        assert_same(found, [self.expected[number] for number in numbers], door.pixels)
+        found = protocol.detect(self.server.client, self.card, [self.samples[number] for number in numbers])
+        assert_same(found, [self.expected[number] for number in numbers], protocol.pixels)
 
-    def check_refusal(self, door: Door) -> None:
+    def check_refusal(self, protocol: Protocol) -> None:
         """Send a broken image, or a cut body where images may be anything or are skipped."""
         broken = Sample(BROKEN, self.samples[0].pixels)
-        call = door.request(self.card, [broken])
-        if door in (OIP_TENSORS, LABEL_STUDIO):
+        call = protocol.request(self.card, [broken])
+        if protocol in (OIP_TENSORS, LABEL_STUDIO):
             call = type(call)(call.path, call.body[:-1], call.headers)
         response = call.send(self.server.client)
-        assert 400 <= response.status_code < 500, (door.name, response.text)
+        assert 400 <= response.status_code < 500, (protocol.name, response.text)
         assert isinstance(response.json(), dict)
-        assert door.error_text(response.json()), door.name
+        assert protocol.error_text(response.json()), protocol.name
 
 
 def assert_same(found: Sequence[Sequence[Found]], expected: Sequence[Sequence[Found]], pixels: float) -> None:
@@ -76,7 +76,7 @@ def assert_same(found: Sequence[Sequence[Found]], expected: Sequence[Sequence[Fo
 @pytest.fixture(scope="module")
 def toy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Case]:
     """The toy model and six images of different sizes and colors."""
-    folder, card = tmp_path_factory.mktemp("doors"), toy_card(size=(256, 256))
+    folder, card = tmp_path_factory.mktemp("protocols"), toy_card(size=(256, 256))
     (folder / "model.onnx").write_bytes(toy_onnx(card))
     Repository(folder / "models").publish(card, {"model.onnx": folder / "model.onnx"})
     rng = np.random.default_rng(0)
@@ -88,46 +88,46 @@ def toy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Case]:
         yield Case(server.wait_until_ready(), card, images)
 
 
-@doors
-def test_one_image(door: Door, toy: Case) -> None:
+@protocols
+def test_one_image(protocol: Protocol, toy: Case) -> None:
     for number in range(len(toy.samples)):
-        toy.check(door, [number])
+        toy.check(protocol, [number])
 
 
-@doors
-def test_32_images_in_one_request(door: Door, toy: Case) -> None:
-    if door.takes_several:
-        toy.check(door, [number % len(toy.samples) for number in range(32)])
+@protocols
+def test_32_images_in_one_request(protocol: Protocol, toy: Case) -> None:
+    if protocol.takes_several:
+        toy.check(protocol, [number % len(toy.samples) for number in range(32)])
 
 
-@client_doors
-def test_one_image_of_a_client(door: ClientDoor, toy: Case) -> None:
+@client_protocols
+def test_one_image_of_a_client(protocol: ClientProtocol, toy: Case) -> None:
     for number in range(len(toy.samples)):
-        toy.check_client(door, [number])
+        toy.check_client(protocol, [number])
 
 
-@client_doors
-def test_32_images_in_one_request_of_a_client(door: ClientDoor, toy: Case) -> None:
-    if door.takes_several:
-        toy.check_client(door, [number % len(toy.samples) for number in range(32)])
+@client_protocols
+def test_32_images_in_one_request_of_a_client(protocol: ClientProtocol, toy: Case) -> None:
+    if protocol.takes_several:
+        toy.check_client(protocol, [number % len(toy.samples) for number in range(32)])
 
 
 def run_all_at_once(case: Case, rounds: int) -> None:
-    """Ask all doors, 32 requests at a time, with a broken request after every second one."""
+    """Ask all protocols, 32 requests at a time, with a broken request after every second one."""
     with ThreadPoolExecutor(CONCURRENCY) as pool:
         tasks = []
         for number in range(rounds):
-            for door in DOORS:
-                tasks.append(pool.submit(case.check, door, [number % len(case.samples)]))
+            for protocol in PROTOCOLS:
+                tasks.append(pool.submit(case.check, protocol, [number % len(case.samples)]))
                 if number % 2:
-                    tasks.append(pool.submit(case.check_refusal, door))
-            for client in CLIENT_DOORS:
+                    tasks.append(pool.submit(case.check_refusal, protocol))
+            for client in CLIENT_PROTOCOLS:
                 tasks.append(pool.submit(case.check_client, client, [number % len(case.samples)]))
         for task in tasks:
             task.result()
 
 
-def test_all_doors_at_once_beside_broken_requests(toy: Case) -> None:
+def test_all_protocols_at_once_beside_broken_requests(toy: Case) -> None:
     run_all_at_once(toy, 6)
 
 
@@ -154,21 +154,21 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Case]:
 
 
 @pytest.mark.slow
-@doors
-def test_real_images_one_and_32_at_a_time(door: Door, real: Case) -> None:
+@protocols
+def test_real_images_one_and_32_at_a_time(protocol: Protocol, real: Case) -> None:
     for number in range(len(real.samples)):
-        real.check(door, [number])
-    if door.takes_several:
-        real.check(door, [number % len(real.samples) for number in range(32)])
+        real.check(protocol, [number])
+    if protocol.takes_several:
+        real.check(protocol, [number % len(real.samples) for number in range(32)])
 
 
 @pytest.mark.slow
-@client_doors
-def test_real_images_one_and_32_at_a_time_of_a_client(door: ClientDoor, real: Case) -> None:
+@client_protocols
+def test_real_images_one_and_32_at_a_time_of_a_client(protocol: ClientProtocol, real: Case) -> None:
     for number in range(len(real.samples)):
-        real.check_client(door, [number])
-    if door.takes_several:
-        real.check_client(door, [number % len(real.samples) for number in range(32)])
+        real.check_client(protocol, [number])
+    if protocol.takes_several:
+        real.check_client(protocol, [number % len(real.samples) for number in range(32)])
 
 
 @pytest.mark.slow
