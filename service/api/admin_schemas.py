@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from service.api.native.schemas import Model, Models
 
@@ -54,6 +54,7 @@ ROLLOUT_SCHEMA: Final[dict[str, Any]] = {
         },
     },
 }
+_FORCE: Final = "Also remove the aliases that point to the version, and the model with its last version."
 
 
 @dataclass(frozen=True)
@@ -67,10 +68,9 @@ class AliasTarget:
 class RemoveQuery(BaseModel):
     """Query of a removal."""
 
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid")
 
-    force: bool = False
-    """Also remove the aliases that point to the version, and the model with its last version."""
+    force: Annotated[bool, Field(description=_FORCE)] = False
 
 
 class Status(Models):

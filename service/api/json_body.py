@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
+from pydantic.json_schema import models_json_schema
 from starlette.requests import ClientDisconnect, Request
 
 from model_zoo.contract import typed_json
@@ -21,14 +22,26 @@ from service.inference.request import RequestContext
 MAX_BYTES: Final = 65_536
 MAX_VALUES: Final = 10_000
 _MAX_FAULTS: Final = 10
+_REFERENCE: Final = "#/components/schemas/{model}"
+_DOCUMENTED: Final[list[type[BaseModel]]] = []
 _MARKS: Final = (b",", b"[", b"{")  # each begins a value
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def documented_body(schema: dict[str, Any]) -> dict[str, Any]:
-    """Return the OpenAPI description of a JSON body. Definitions inside the schema are inlined."""
-    schema = _inline(schema, schema.get("$defs", {}))
+def documented_body(body: type[BaseModel] | dict[str, Any]) -> dict[str, Any]:
+    """Return the OpenAPI description of a JSON body, from a schema or a model. Names of models must be unique."""
+    schema = body
+    if not isinstance(body, dict):
+        _DOCUMENTED.append(body)
+        schema = {"$ref": _REFERENCE.format(model=body.__name__)}
     return {"requestBody": {"required": True, "content": {JSON: {"schema": schema}}}}
+
+
+def document_models() -> dict[str, Any]:
+    """Return the schemas of the models of documented bodies, by name. To build them takes too long for a start."""
+    schemas = models_json_schema([(model, "validation") for model in _DOCUMENTED], ref_template=_REFERENCE)[1]
+    definitions: dict[str, Any] = schemas["$defs"]
+    return definitions
 
 
 async def read_json(request: Request, deadline: float) -> object:
@@ -94,15 +107,6 @@ def parse_model(body: bytes, kind: type[Model], max_values: int = MAX_VALUES) ->
     except ValidationError as error:
         faults = error.errors(include_url=False)[:_MAX_FAULTS]
         raise BadRequest("; ".join(map(_describe, faults))) from None
-
-
-def _inline(schema: Any, definitions: Mapping[str, Any]) -> Any:
-    if isinstance(schema, list):
-        return [_inline(item, definitions) for item in schema]
-    if not isinstance(schema, dict):
-        return schema
-    schema = definitions[schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
-    return {name: _inline(value, definitions) for name, value in schema.items() if name != "$defs"}
 
 
 def _describe(fault: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from fastapi import FastAPI
 
+from service.api.json_body import document_models
 from service.api.openapi_examples import ANSWERS, BODIES
 from service.api.problems import documented
 from service.api.protocols import BY_NAME, JSON, PROBLEM, Protocol
@@ -87,6 +88,7 @@ def _change(app: FastAPI, change: Callable[[Document], None]) -> None:
 def _add_protocols(document: Document) -> None:
     document["tags"] = [{"name": name, "description": text} for name, text in TAGS.items()]
     schemas = document["components"]["schemas"]
+    schemas |= document_models()
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
             _add_examples(operation, f"{method.upper()} {path}")

@@ -31,7 +31,7 @@ async def list_detectors(request: Request) -> Response:
     return JSONResponse({"detectors": list(_detectors(state.store))})
 
 
-@router.post("/detect", openapi_extra=documented_body(DetectRequest.model_json_schema()))
+@router.post("/detect", openapi_extra=documented_body(DetectRequest))
 async def detect(request: Request) -> Response:
     """Detect objects in an image. Areas (`regions`) are ignored: Home Assistant applies its own."""
     state: AppState = request.state.service

@@ -43,10 +43,7 @@ async def health() -> Response:
     return JSONResponse({"status": "UP"})
 
 
-@router.post(
-    "/setup",
-    openapi_extra=documented_body(SetupRequest.model_json_schema()),
-)
+@router.post("/setup", openapi_extra=documented_body(SetupRequest))
 async def setup(request: Request) -> Response:
     """Connect a project, and return the model that answers."""
     state: AppState = request.state.service
@@ -75,10 +72,7 @@ async def webhook(request: Request) -> Response:
     return JSONResponse({"status": "ok"})
 
 
-@router.post(
-    "/predict",
-    openapi_extra=documented_body(PredictRequest.model_json_schema()),
-)
+@router.post("/predict", openapi_extra=documented_body(PredictRequest))
 async def predict(request: Request) -> Response:
     """Detect objects in the images of tasks. The result of a task whose image cannot be used is empty."""
     state: AppState = request.state.service

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -13,25 +13,33 @@ from service.inference.model_store import PackageState
 from service.inference.query import QueryOptions
 
 ClassName = Annotated[str, Field(max_length=10_000)]
+_CLASSES: Final = (
+    "Names or indices of the classes to report, repeated or separated by commas. A name with a comma is quoted."
+)
 
 
 class DetectQuery(BaseModel):
     """Query parameters of a detection request. The defaults are those of the model's card."""
 
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid")
 
-    model: Annotated[str, Field(min_length=1, max_length=256)] | None = None
-    """name, name@version or name@alias. Optional if there is only one model."""
-    score: float | None = None
-    """Min score of a detection, 0 to 1."""
-    iou: float | None = None
-    """Overlap above which the lower-scored of two detections of one class is dropped, 0 to 1."""
-    nms: Literal["diou", "iou"] | None = None
-    """Overlap measure: diou also uses the distance of the box centers (arXiv:1911.08287)."""
-    classes: Annotated[list[ClassName], Field(max_length=1000)] | None = None
-    """Names or indices of the classes to report, repeated or separated by commas. A name with a comma is quoted."""
-    max_detections: Annotated[int, Field(ge=1, le=100_000)] | None = None
-    """Max number of detections per image."""
+    model: Annotated[
+        Annotated[str, Field(min_length=1, max_length=256)] | None,
+        Field(description="name, name@version or name@alias. Optional if there is only one model."),
+    ] = None
+    score: Annotated[float | None, Field(description="Min score of a detection, 0 to 1.")] = None
+    iou: Annotated[
+        float | None,
+        Field(description="Overlap above which the lower-scored of two detections of one class is dropped, 0 to 1."),
+    ] = None
+    nms: Annotated[
+        Literal["diou", "iou"] | None,
+        Field(description="Overlap measure: diou also uses the distance of the box centers (arXiv:1911.08287)."),
+    ] = None
+    classes: Annotated[Annotated[list[ClassName], Field(max_length=1000)] | None, Field(description=_CLASSES)] = None
+    max_detections: Annotated[
+        Annotated[int, Field(ge=1, le=100_000)] | None, Field(description="Max number of detections per image.")
+    ] = None
 
     def options(self) -> QueryOptions:
         """Return the options for the detection service."""

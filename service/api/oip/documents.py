@@ -75,7 +75,7 @@ class RepositoryRequest(Strict):
 
 
 def _body(model: type[Strict], *, required: bool) -> dict[str, Any]:
-    body = documented_body(model.model_json_schema())["requestBody"]
+    body = documented_body(model)["requestBody"]
     return {"requestBody": {**body, "required": required}}
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Final
 from uuid import uuid4
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, WithJsonSchema
+from pydantic import BaseModel, Discriminator, Field, Tag
 
 from service.api.base64_text import decode_base64
 from service.api.errors import BadRequest
@@ -17,28 +17,21 @@ CONFIDENCE: Final = 0.4
 IOU: Final = 0.3
 MAX_DETECTIONS: Final = 300
 BASE64: Final = "base64"
+_IOU_THRESHOLD: Final = "Overlap above which the lower-scored of two predictions of one class is dropped. Default: 0.3."
 
 
 class ModelRequest(BaseModel):
     """A model to load."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True)
-
-    model_id: Annotated[str, Field(min_length=1, max_length=256)]
-    """NAME, NAME/VERSION or NAME/ALIAS."""
-    api_key: str | None = None
-    """API key, unless the query or a header has it."""
+    model_id: Annotated[str, Field(min_length=1, max_length=256, description="NAME, NAME/VERSION or NAME/ALIAS.")]
+    api_key: Annotated[str | None, Field(description="API key, unless the query or a header has it.")] = None
 
 
 class Image(BaseModel):
     """An image file."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True)
-
-    type: str = BASE64
-    """base64. The server fetches nothing from other addresses."""
-    value: str
-    """The file as base64 text."""
+    type: Annotated[str, Field(description="base64. The server fetches nothing from other addresses.")] = BASE64
+    value: Annotated[str, Field(description="The file as base64 text.")]
 
     def take(self, where: str) -> bytes:
         """Return the file, and forget its text.
@@ -52,9 +45,6 @@ class Image(BaseModel):
         return decode_base64(text, f"{where}.value")
 
 
-IMAGE_SCHEMA: Final = Image.model_json_schema()
-
-
 def _form(image: object) -> str:
     return "list" if isinstance(image, list) else "object"
 
@@ -65,19 +55,15 @@ class InferRequest(ModelRequest):
     image: Annotated[
         Annotated[Image, Tag("object")] | Annotated[list[Image], Field(min_length=1), Tag("list")],
         Discriminator(_form),
-        WithJsonSchema({"anyOf": [IMAGE_SCHEMA, {"type": "array", "minItems": 1, "items": IMAGE_SCHEMA}]}),
+        Field(description="One image, or a list, which is answered by a list."),
     ]
-    """One image, or a list, which is answered by a list."""
-    confidence: float | None = None
-    """Min confidence of a prediction. Default: 0.4."""
-    iou_threshold: float | None = None
-    """Overlap above which the lower-scored of two predictions of one class is dropped. Default: 0.3."""
-    max_detections: Annotated[int, Field(ge=1)] | None = None
-    """Max number of predictions per image. Default: 300."""
-    class_filter: list[str] | None = None
-    """Names of the classes to report. Default: all."""
-    class_agnostic_nms: bool | None = None
-    """Must not be true: suppression works per class."""
+    confidence: Annotated[float | None, Field(description="Min confidence of a prediction. Default: 0.4.")] = None
+    iou_threshold: Annotated[float | None, Field(description=_IOU_THRESHOLD)] = None
+    max_detections: Annotated[
+        Annotated[int, Field(ge=1)] | None, Field(description="Max number of predictions per image. Default: 300.")
+    ] = None
+    class_filter: Annotated[list[str] | None, Field(description="Names of the classes to report. Default: all.")] = None
+    class_agnostic_nms: Annotated[bool | None, Field(description="Must not be true: NMS works per class.")] = None
 
     def text_size(self) -> int:
         """Return the length of the texts of all images."""

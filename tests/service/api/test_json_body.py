@@ -4,19 +4,37 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.testclient import TestClient
 
+from service.api import json_body
 from service.api.errors import BadRequest, BodyTooSlow
 from service.api.json_body import parse_model, read_json
 from tests.service.app_client import check_problem
 
 ALIAS = "/admin/models/toy/aliases/x"
 JSON = {"Content-Type": "application/json"}
+
+
+def test_schemas_of_models_are_made_when_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Probe(BaseModel):
+        made: ClassVar[list[str]] = []
+
+        @classmethod
+        def __get_pydantic_json_schema__(cls, *_: object) -> dict[str, Any]:
+            cls.made.append("schema")
+            return {"type": "object"}
+
+    monkeypatch.setattr(json_body, "_DOCUMENTED", [])
+    described = json_body.documented_body(Probe)["requestBody"]
+    assert described["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/Probe"}
+    assert not Probe.made
+    assert json_body.document_models() == {"Probe": {"type": "object"}}
+    assert Probe.made
 
 
 @pytest.mark.parametrize(
