@@ -114,6 +114,11 @@ def protocol_of(path: str) -> Protocol:
     return next((protocol for protocol in PROTOCOLS if _covers(protocol, path)), OTHER)
 
 
+def every_error_member(text: str) -> dict[str, object]:
+    """Return the members of an error that clients of any protocol read."""
+    return {name: value for protocol in PROTOCOLS for name, value in protocol.error_members(text).items()}
+
+
 def is_health_check(path: str) -> bool:
     """Return whether an address reports health, which needs no API key and has no limit."""
     return any(_is_below(path, prefix) for prefix in _HEALTH)

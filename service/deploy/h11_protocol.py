@@ -17,6 +17,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from service.api.errors import BadRequest, HeadTooLarge, HeadTooSlow, RequestError, TooManyConnections
 from service.api.problems import problem, respond, slug
+from service.api.protocols import every_error_member
 from service.deploy.connections import Connections
 from service.deploy.strict_http import StrictConnection
 from service.deploy.transport import LingeringTransport
@@ -154,7 +155,7 @@ class ProblemProtocol(H11Protocol):
 
     def refuse(self, error: RequestError) -> None:
         """Send a problem, unless a response has already started, and close the connection."""
-        response = respond(error)
+        response = respond(error, every_error_member(str(error)))  # the address may not have been read
         self._open.metrics.refusals.labels(slug(problem(error).title)).inc()
         headers = [*response.raw_headers, *HEADERS, (b"connection", b"close")]
         reason = HTTPStatus(response.status_code).phrase.encode()

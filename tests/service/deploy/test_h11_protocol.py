@@ -56,7 +56,10 @@ def test_half_closed_client_gets_all_pipelined_answers(port: int) -> None:
 def test_incomplete_request_is_refused(port: int, request_bytes: bytes) -> None:
     received = exchange(port, request_bytes)
     assert b"HTTP/1.1 400 Bad Request" in received
-    assert json.loads(received.rpartition(b"\r\n\r\n")[2])["title"] == "Bad request"
+    problem = json.loads(received.rpartition(b"\r\n\r\n")[2])
+    assert problem["title"] == "Bad request"
+    assert problem["error"] == problem["message"] == problem["detail"]  # what clients of any protocol read
+    assert problem["success"] is False
 
 
 def test_empty_lines_before_a_request_are_ignored(port: int) -> None:
