@@ -28,6 +28,8 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import Final
 
+from tqdm import tqdm
+
 from model_zoo.contract.manifest import CARD
 from model_zoo.contract.package import Package
 from model_zoo.contract.repository import STABLE, Repository
@@ -147,7 +149,7 @@ def swap(
     with serving(repository) as (port, process), Clients(port, image).running(clients) as sending:
         samples = []
         _wait_for_version(sending, 1)
-        for i, version in enumerate(islice(cycle((2, 1)), swaps)):
+        for i, version in enumerate(tqdm(islice(cycle((2, 1)), swaps), total=swaps, unit=" swaps")):
             sending.since = time.monotonic()
             repository.set_alias(package.name, STABLE, version)
             _wait_for_version(sending, version)
