@@ -151,7 +151,7 @@ def _is_bug(error: Exception) -> bool:
 def _message(error: Exception, command: Command) -> str:
     if isinstance(error, ModuleNotFoundError):
         extra = EXTRA_OF_PACKAGE.get(str(error.name).split(".")[0], "training")
-        extras = command.extras if extra in command.extras.split(",") else extra
+        extras = command.extras if {extra, "training"} & {*command.extras.split(",")} else extra  # training has all
         return (
             f"`lineage {command.name}` needs the package {error.name}, which is not installed; "
             f"run: pip install '{DISTRIBUTION}[{extras}]'"

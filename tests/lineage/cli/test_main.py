@@ -161,6 +161,12 @@ def test_user_error_prints_one_line(
         main(["probe"])
 
 
+def test_missing_package_of_training_is_installed_with_all_others() -> None:
+    train = next(command for command in cli.COMMANDS if command.name == "train")
+    error = ModuleNotFoundError("No module named 'torch'", name="torch")
+    assert cli._message(error, train).endswith("run: pip install 'yolo-lineage[training]'")
+
+
 @pytest.mark.parametrize("error", [RuntimeError("bug"), ModuleNotFoundError("no", name="service.gone")], ids=repr)
 def test_bug_raises(error: Exception, command: Install) -> None:
     def probe() -> None:
