@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from html import escape
 from typing import Any, Final
 
@@ -64,17 +65,22 @@ def _section(tag: dict[str, str], paths: dict[str, Any]) -> str:
         if operation["tags"] == [tag["name"]]
     )
     name = escape(tag["name"])
-    return f"<h2 id='{name}'>{name}</h2><p>{escape(tag['description'])}</p>{operations}"
+    return f"<h2 id='{name}'>{name}</h2><p>{_prose(tag['description'])}</p>{operations}"
 
 
 def _operation(method: str, path: str, operation: dict[str, Any]) -> str:
     rows = "".join(
-        f"<tr><td><code>{escape(p['name'])}</code><td>{escape(p['in'])}<td>{escape(p.get('description', ''))}"
+        f"<tr><td><code>{escape(p['name'])}</code><td>{escape(p['in'])}<td>{_prose(p.get('description', ''))}"
         for p in operation.get("parameters", [])
     )
-    text = escape(operation.get("description", "")).replace("\n\n", "<p>")
+    text = _prose(operation.get("description", "")).replace("\n\n", "<p>")
     statuses = ", ".join(f"<code>{escape(status)}</code>" for status in operation["responses"])
     return f"<h3><b>{method.upper()}</b> {escape(path)}</h3><p>{text}<table>{rows}</table><p>Responses: {statuses}"
+
+
+def _prose(text: str) -> str:
+    """Return a description as HTML, with code between backticks."""
+    return re.sub("`([^`]+)`", r"<code>\1</code>", escape(text))
 
 
 def _schema(name: str, schema: dict[str, Any]) -> str:

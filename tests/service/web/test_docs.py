@@ -36,6 +36,12 @@ def test_tags_head_their_operations(client: TestClient) -> None:
         assert all(f"</b> {path}</h3>" in section for path in paths)
 
 
+def test_backticks_become_code(client: TestClient) -> None:
+    page = client.get("/docs").text.split("<h2>Schemas", 1)[0]
+    assert "multipart parts named <code>file</code>" in page
+    assert "`" not in page
+
+
 def test_problems_are_documented_with_their_media_type(client: TestClient) -> None:
     described = client.get("/openapi.json").json()
     assert "Problem" in described["components"]["schemas"]
