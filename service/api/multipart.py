@@ -18,6 +18,7 @@ from service.api.errors import BadRequest, UnsupportedBody
 
 MAX_HEAD: Final = 4096
 MAX_PARAMETERS: Final = 64
+MAX_ENCODED: Final = 1 << 24  # bytes of a part, which are decoded at once
 MAX_BOUNDARY: Final = 256  # RFC 2046 allows 70
 _MAX_PADDING: Final = 64
 _BLANK_LINE: Final = re.compile(rb"(?:\A|\n)\r?\n")
@@ -165,6 +166,10 @@ def _decode_body(head: Message, data: bytes) -> bytes:
     encoding = str(head.get("content-transfer-encoding", "")).strip().lower()
     if encoding in _ENCODINGS:
         return data
+    if len(data) > MAX_ENCODED:
+        raise UnsupportedBody(
+            f"Content-Transfer-Encoding: expected binary for parts of more than {MAX_ENCODED:,} bytes"
+        )
     if encoding == "quoted-printable":
         return binascii.a2b_qp(data)
     if encoding != "base64":

@@ -23,6 +23,7 @@ from service.api.oip.served_model import ServedModel, find_model
 from service.api.problems import respond
 from service.api.protocols import JSON
 from service.inference.errors import NotReady
+from service.inference.memory import Reservation
 from service.inference.request import RequestContext
 from service.state import AppState
 
@@ -130,14 +131,18 @@ async def run_inference(request: Request) -> Response:
     state, model, context = _state(request), _model(request), _context(request)
     await infer.check(state, model, context)
     with state.memory.reserve(context.client) as memory:
-        body = await receive(request, context, memory)
-        encoding = request.headers.get("content-encoding", "")
-        body = await decompress(body, encoding, state.settings.max_body, memory)
-        json_size = _json_size(request)
-        memory.add(VALUE_SIZE * min(body.count(b",", 0, json_size), MAX_VALUES))
-        asked = await offload(json_size or len(body), decode, body, json_size, model.name, model.version)
+        asked = await _receive(request, model, context, memory)
         response = await cancel_on_disconnect(request, infer.infer(state, asked.message, context))
     return await _answer(request, response, asked)
+
+
+async def _receive(request: Request, model: ServedModel, context: RequestContext, memory: Reservation) -> HttpRequest:
+    """Receive and decode a request. Its body is freed then, unless it has binary tensors."""
+    body = await receive(request, context, memory)
+    encoding, json_size = request.headers.get("content-encoding", ""), _json_size(request)
+    body = await decompress(body, encoding, _state(request).settings.max_body, memory)
+    memory.add(VALUE_SIZE * min(body.count(b",", 0, json_size), MAX_VALUES))
+    return await offload(json_size or len(body), decode, body, json_size, model.name, model.version)
 
 
 async def _answer(request: Request, response: InferResponse, asked: HttpRequest) -> Response:

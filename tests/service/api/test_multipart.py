@@ -6,6 +6,7 @@ import random
 
 import pytest
 
+from service.api import multipart
 from service.api.errors import BadRequest, UnsupportedBody
 from service.api.multipart import MAX_HEAD, Part, PartReader
 
@@ -131,6 +132,16 @@ def test_transfer_encodings_are_decoded() -> None:
 def test_malformed_bodies_are_refused(body: bytes, kind: str, reason: str) -> None:
     with pytest.raises(BadRequest, match=reason):
         read(body, kind)
+
+
+def test_large_parts_must_be_binary(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They would be decoded in the event loop, at once."""
+    monkeypatch.setattr(multipart, "MAX_ENCODED", 8)
+    head = DISPOSITION + b"\r\nContent-Transfer-Encoding: base64"
+    assert read(form(head, b"aGVsbG8="))[0].data == b"hello"
+    with pytest.raises(UnsupportedBody, match="expected binary for parts of more than 8 bytes"):
+        read(form(head, b"aGVsbG8=\n"))
+    assert read(form(DISPOSITION, bytes(9)))[0].data == bytes(9)
 
 
 def test_nested_multipart_is_refused() -> None:
