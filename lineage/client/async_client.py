@@ -59,7 +59,7 @@ class AsyncClient:
         **options: Unpack[Options],
     ) -> AsyncGenerator[Result]:
         """Detect objects in any number of images, and yield the results in order, as `Client.detect_many`."""
-        check_batches(batch_size, concurrency)
+        check_batches(images, batch_size, concurrency)
         query = Query(**options)
 
         async def work(batch: Sequence[Image]) -> list[Result]:

@@ -19,18 +19,22 @@ from collections.abc import (
     Sequence,
 )
 from concurrent.futures import Future, ThreadPoolExecutor
+from os import PathLike
 from typing import TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
-def check_batches(batch_size: int, concurrency: int) -> None:
-    """Check the sizes.
+def check_batches(items: object, batch_size: int, concurrency: int) -> None:
+    """Check the arguments of a call for many images.
 
     Raises:
-        ValueError: One is less than 1.
+        TypeError: `items` is one image.
+        ValueError: A size is less than 1.
     """
+    if isinstance(items, str | bytes | PathLike):
+        raise TypeError(f"images: expected several, as a list or another iterable; got one {type(items).__name__}")
     if batch_size < 1 or concurrency < 1:
         raise ValueError(f"expected batch_size and concurrency of at least 1; got {batch_size!r} and {concurrency!r}")
 

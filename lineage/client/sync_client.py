@@ -84,7 +84,7 @@ class Client:
         Raises:
             ClientError: A request failed. The results before it have been yielded.
         """
-        check_batches(batch_size, concurrency)
+        check_batches(images, batch_size, concurrency)
         query = Query(**options)
 
         def work(batch: Sequence[Image]) -> list[Result]:

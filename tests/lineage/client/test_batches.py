@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from itertools import islice
+from pathlib import Path
 
 import pytest
 
@@ -125,4 +126,10 @@ def test_cancelled_work_is_cancelled() -> None:
 @pytest.mark.parametrize("sizes", [(0, 1), (1, 0)])
 def test_impossible_sizes_are_refused(sizes: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="at least 1"):
-        check_batches(*sizes)
+        check_batches([], *sizes)
+
+
+@pytest.mark.parametrize("image", ["photo.jpg", b"file", Path("photo.jpg")])
+def test_one_image_is_not_many(image: object) -> None:
+    with pytest.raises(TypeError, match="expected several"):
+        check_batches(image, 1, 1)
