@@ -27,6 +27,10 @@ def decode_base64(text: str, where: str) -> bytes:
             raise BadRequest(f"{where}: expected data:image/jpeg;base64,...; got {head[:100]!r}")
     try:
         return b"".join(_decode(text, start))
+    except UnicodeEncodeError:
+        raise BadRequest(
+            f"{where}: expected base64 of an image file; got bytes that are no text; encode it: base64 -w0 a.jpg"
+        ) from None
     except ValueError as error:
         got = text[start : start + 40]
         raise BadRequest(f"{where}: expected base64 of an image file; got {got!r} ({error})") from None

@@ -38,7 +38,7 @@ def test_all_forms_are_decoded(text: str, step: int, monkeypatch: pytest.MonkeyP
         (TEXT + "=", "expected base64 of an image file"),
         ("https://host/a.jpg", "got 'https://host/a.jpg'"),
         ("data:image/png,%89PNG", "expected data:image/jpeg;base64,...; got 'data:image/png'"),
-        ("é" * 10, "expected base64 of an image file"),
+        ("\xff\xd8\xff\xe0", "expected base64 of an image file; got bytes that are no text; encode it"),
         ("QQ==" + TEXT, "expected base64 of an image file"),
         ("QUFBQ===", "expected base64 of an image file"),
         ("QQ==\n=", "expected base64 of an image file"),
