@@ -75,7 +75,8 @@ def _check_request(request: h11.Request) -> None:
     """Check what h11 accepts but a proxy may read differently."""
     version = request.http_version.decode()
     if not version.startswith("1."):
-        raise h11.RemoteProtocolError(f"HTTP/{version}: this server speaks HTTP/1.1")
+        hint = " (gRPC has a port of its own)" if version == "2.0" else ""
+        raise h11.RemoteProtocolError(f"HTTP/{version}{hint}: this server speaks HTTP/1.1")
     headers = dict(request.headers)
     if b"transfer-encoding" in headers and (b"content-length" in headers or version == "1.0"):
         raise h11.RemoteProtocolError("expected Content-Length or Transfer-Encoding, the latter in HTTP/1.1 only")

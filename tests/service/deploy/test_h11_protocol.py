@@ -192,7 +192,7 @@ def _is_closed(connection: socket.socket) -> bool:
     [
         (b"GET / HTTP/1.1\r\n\r\n", "Missing mandatory Host: header"),
         (b"GET /a b HTTP/1.1\r\nHost: x\r\n\r\n", "illegal request line: 'GET /a b HTTP/1.1'; expected METHOD TARGET"),
-        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "HTTP/2.0: this server speaks HTTP/1.1"),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "HTTP/2.0 (gRPC has a port of its own): this server speaks HTTP/1.1"),
         (b"nonsense" * 100 + b"\r\n\r\n", "illegal request line"),
         (get("/", "POST", "Content-Length: 1", "Content-Length: 2"), "conflicting Content-Length headers"),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "this server speaks plain http://"),
