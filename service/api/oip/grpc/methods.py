@@ -10,6 +10,7 @@ from google.protobuf.json_format import ParseDict
 
 from model_zoo.contract.errors import LineageError
 from service.access.key_file import Scope
+from service.api.offload import offload
 from service.api.oip import infer, metadata, repository, statistics
 from service.api.oip.grpc.codec import read_request, write_response
 from service.api.oip.grpc.protobuf import SERVICE, message
@@ -80,7 +81,9 @@ async def model_statistics(state: AppState, request: Any, _: RequestContext) -> 
 
 async def model_infer(state: AppState, request: Any, context: RequestContext) -> Any:
     """Detect objects."""
-    return write_response(await infer.infer(state, read_request(request), context))
+    size = sum(tensor.contents.ByteSize() for tensor in request.inputs)  # numbers there are decoded one by one
+    asked = await offload(size, read_request, request)
+    return write_response(await infer.infer(state, asked, context))
 
 
 async def repository_index(state: AppState, request: Any, _: RequestContext) -> Any:

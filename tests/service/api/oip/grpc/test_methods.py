@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import queue
+import threading
 from collections.abc import Iterator
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -11,6 +14,10 @@ import pytest
 pytest.importorskip("grpc", reason="needs the extra grpc")
 triton = pytest.importorskip("tritonclient.grpc", reason="needs tritonclient")
 
+from service.api.oip.grpc import methods
+from service.api.oip.grpc.protobuf import message
+from service.inference.request import RequestContext
+from service.state import AppState
 from tests.service.app_client import png
 from tests.service.conftest import flat
 from tests.service.grpc_server import GrpcClient
@@ -70,6 +77,21 @@ def test_inference(client: triton.InferenceServerClient) -> None:
     assert result.as_numpy("detections").shape == (1, 1, 6)
     assert result.as_numpy("count").tolist() == [1]
     assert result.get_response().id == "7"
+
+
+@pytest.mark.parametrize(("values", "in_thread"), [(100, False), (100_000, True)])
+def test_long_lists_of_numbers_are_decoded_in_a_thread(
+    values: int, *, in_thread: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def return_thread(_: Any, thread: int, __: Any) -> int:
+        return thread
+
+    monkeypatch.setattr(methods, "read_request", lambda _: threading.get_ident())
+    monkeypatch.setattr(methods, "write_response", lambda thread: thread)
+    monkeypatch.setattr(methods.infer, "infer", return_thread)
+    request = message("ModelInferRequest")(inputs=[{"contents": {"uint_contents": [1] * values}}])
+    used = asyncio.run(methods.model_infer(cast(AppState, None), request, cast(RequestContext, None)))
+    assert (used != threading.get_ident()) is in_thread
 
 
 def test_outputs_are_those_that_are_asked_for(client: triton.InferenceServerClient) -> None:
