@@ -62,27 +62,31 @@ def _opener() -> OpenerDirector:
 
 
 def _read(url: str, body: bytes | None, headers: Mapping[str, str], max_bytes: int, deadline: float) -> bytes:
-    """Return the body of an answer. Its length header is not trusted."""
+    """Return the body of an answer, whose length header is not trusted.
+
+    Errors are logged, so they do not show the query: addresses of object stores are signed there.
+    """
+    shown = url.partition("?")[0]
     try:
         request = Request(url, body, dict(headers))
         with _opener().open(request, timeout=max(0.001, deadline - time.monotonic())) as response:
-            return _read_body(response, url, max_bytes, deadline)
+            return _read_body(response, shown, max_bytes, deadline)
     except ImageError:
         raise
     except HTTPError as error:
         with error:
             hint = "; redirects are not followed" if 300 <= error.code < 400 else ""
-            raise ImageError(f"{url}: expected status 200; got {error.code}{hint}") from None
+            raise ImageError(f"{shown}: expected status 200; got {error.code}{hint}") from None
     except (OSError, HTTPException, ValueError) as error:
-        raise ImageError(f"{url}: cannot be fetched ({error})") from None
+        raise ImageError(f"{shown}: cannot be fetched ({error})") from None
 
 
-def _read_body(response: HTTPResponse, url: str, max_bytes: int, deadline: float) -> bytes:
+def _read_body(response: HTTPResponse, shown: str, max_bytes: int, deadline: float) -> bytes:
     body = bytearray()
     while chunk := response.read1(CHUNK):
         body += chunk
         if len(body) > max_bytes:
-            raise ImageTooLarge(f"{url}: expected at most {max_bytes:,} bytes")
+            raise ImageTooLarge(f"{shown}: expected at most {max_bytes:,} bytes")
         if time.monotonic() > deadline:
-            raise ImageError(f"{url}: not received in time")
+            raise ImageError(f"{shown}: not received in time")
     return bytes(body)

@@ -33,7 +33,7 @@ def hosting() -> Iterator[FileHost]:
         def do_GET(self) -> None:
             authorization = self.headers.get("Authorization", "")
             host.requests.append(("GET", self.path, authorization))
-            if self.path == "/redirect":
+            if self.path.startswith("/redirect"):
                 self.answer(302, b"", Location=f"{host.origin}/a.png")
             elif self.path == "/endless":
                 self.send_response(200)
