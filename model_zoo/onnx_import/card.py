@@ -21,7 +21,7 @@ from model_zoo.export.options import BLOCK
 from model_zoo.onnx_import.decoding import Decoding
 from model_zoo.onnx_import.network import InputFormat, Network, literal
 from model_zoo.onnx_import.options import Layout, OnnxOptions, Placement, Request
-from model_zoo.weights.class_names import read_class_names
+from model_zoo.weights.class_names import MAX_NAMES, read_class_names
 from model_zoo.weights.names_file import read_names_file
 
 FAMILY: Final = "onnx"
@@ -37,10 +37,12 @@ POLICIES: Final[Mapping[Placement, LetterboxPolicy]] = {
 
 
 def class_names(network: Network, file: Path | None) -> tuple[str, ...]:
-    """Return the class names of a file, or of the metadata, empty if there are none."""
+    """Return the class names of a file, or of the metadata, empty if there are none. Gaps become `class<index>`."""
     if file:
         return read_names_file(file)
-    return read_class_names(literal(network.metadata, "names"))
+    names = literal(network.metadata, "names")
+    indices = [key for key in names if isinstance(key, int)] if isinstance(names, dict) else []
+    return read_class_names(names, min(max(indices) + 1, MAX_NAMES) if indices else None)
 
 
 def complete_names(names: tuple[str, ...], classes: int) -> tuple[tuple[str, ...], str]:

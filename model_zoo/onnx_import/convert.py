@@ -13,18 +13,18 @@ from model_zoo.contract.errors import LineageError
 from model_zoo.contract.files import write_atomic
 from model_zoo.contract.image_size import format_size
 from model_zoo.contract.manifest import MODEL
-from model_zoo.export.synthetic_images import ImageBatch, synthetic_images
+from model_zoo.export.synthetic_images import synthetic_images
 from model_zoo.golden import describe_golden, write_golden
 from model_zoo.onnx_import.card import build_card, class_names, complete_format, complete_names
 from model_zoo.onnx_import.decoding import Decoding
 from model_zoo.onnx_import.graft import graft
-from model_zoo.onnx_import.network import Arrays, Network
+from model_zoo.onnx_import.network import Arrays, Network, Runs
 from model_zoo.onnx_import.options import Converted, Request
-from model_zoo.onnx_import.proof import prove
-from model_zoo.onnx_import.reader import read_model
+from model_zoo.onnx_import.proof import other_runs, prove
+from model_zoo.onnx_import.reader import first_line, read_model
 from model_zoo.onnx_import.recognition import Outputs, check_task, recognize
 
-PROBE_IMAGES: Final = 2
+PROBE_IMAGES: Final = 3
 
 
 def convert(source: Path, request: Request, folder: Path | None) -> Converted:
@@ -37,31 +37,35 @@ def convert(source: Path, request: Request, folder: Path | None) -> Converted:
     network = Network(read_model(source), request.image_size)
     check_task(network.metadata)
     images = synthetic_images(network.format.size, PROBE_IMAGES)
+    probe = network.run_each(images)
     names = class_names(network, request.names)
-    known = Outputs(_probe(network, images), network.format.size, len(names) or None)
+    known = Outputs(_join(probe), network.format.size, len(names) or None)
     decoding, notes = recognize(known, request.onnx.layout)
-    notes += network.limit(images[:1])
+    notes += network.limit(probe)
+    probed = network.format.pixels
     network.format, assumed = complete_format(network.format, decoding.layout, request.onnx)
     names, names_note = complete_names(names, decoding.classes)
     card, card_notes = build_card(source, network, decoding, names, request)
     notes += [names_note, _describe_input(network), *assumed, *card_notes]
     if folder is None:
         return Converted(card, tuple(notes))
-    files, results = _write(network, decoding, card, request, folder)
+    if network.format.pixels != probed:
+        probe = network.run_each(images)
+    files, results = _write(network, probe, decoding, card, request, folder)
     return Converted(card, (*notes, *results), files)
 
 
-def _probe(network: Network, images: ImageBatch) -> Arrays:
-    """Return the outputs for all images, run one by one."""
-    runs = [network.run(image[None]) for image in images]
-    for name, array in runs[0].items():
-        if any(run[name].shape != array.shape for run in runs) or not array.ndim or len(array) != 1:
-            shapes = " and ".join(str(run[name].shape) for run in runs)
+def _join(runs: Runs) -> Arrays:
+    """Return the outputs of single images in one batch."""
+    first, *others = [outputs for _, outputs in runs]
+    for name, array in first.items():
+        if any(other[name].shape != array.shape for other in others) or array.shape[:1] != (1,):
+            shapes = " and ".join(dict.fromkeys(str(outputs[name].shape) for _, outputs in runs))
             raise LineageError(
                 f"output {name[:40]!r}: expected the same shape (1, ...) for every image; got {shapes}; export the "
                 "file without NMS, or with NMS that pads its detections"
             )
-    return {name: np.concatenate([run[name] for run in runs]) for name in runs[0]}
+    return {name: np.concatenate([outputs[name] for _, outputs in runs]) for name in first}
 
 
 def _describe_input(network: Network) -> str:
@@ -72,11 +76,11 @@ def _describe_input(network: Network) -> str:
 
 
 def _write(
-    network: Network, decoding: Decoding, card: ModelCard, request: Request, folder: Path
+    network: Network, probe: Runs, decoding: Decoding, card: ModelCard, request: Request, folder: Path
 ) -> tuple[dict[str, Path], list[str]]:
     """Write the files of the package, and return them by name with notes on the result."""
     grafted = _graft(network, decoding, card)
-    proof = prove(network, decoding, grafted, card)
+    proof = prove([*probe, *other_runs(network)], decoding, grafted, card)
     path = folder / MODEL
     write_atomic(path, grafted.SerializeToString(deterministic=True))
     golden = write_golden(path, card, folder, request.golden)
@@ -95,8 +99,7 @@ def _graft(network: Network, decoding: Decoding, card: ModelCard) -> ModelProto:
     except LineageError:
         raise
     except Exception as error:  # those of the ONNX libraries share no base class
-        reason = (str(error).strip().splitlines() or [""])[0][:300]
         raise LineageError(
-            f"the graph contract cannot be put around this network: {type(error).__name__}: {reason}; export the file "
-            "with opset 17 to 20"
+            f"the graph contract cannot be put around this network: {type(error).__name__}: {first_line(error)}; "
+            "export the file with opset 17 to 20"
         ) from error

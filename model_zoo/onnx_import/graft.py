@@ -21,6 +21,7 @@ from model_zoo.export.nms_graph import THRESHOLD_INPUTS, append_nms
 from model_zoo.onnx_import.decoding import Decoding, grid_cells
 from model_zoo.onnx_import.graph_writer import GraphWriter
 from model_zoo.onnx_import.network import IMAGENET_MEAN, IMAGENET_STD, InputFormat, Network
+from model_zoo.onnx_import.reader import first_line
 
 MIN_OPSET, TARGET_OPSET = 18, 20  # of the operators used here; older files are converted
 IR_VERSION = 10
@@ -36,6 +37,9 @@ def graft(network: Network, decoding: Decoding, card: ModelCard) -> ModelProto:
     model = ir.from_proto(_upgrade(network.model))
     graph, fmt = model.graph, network.format
     inputs, outputs = ({value.name: value for value in values} for values in (graph.inputs, graph.outputs))
+    for node in graph.all_nodes():
+        for value in node.outputs:
+            value.shape = None  # it may be wrong, and is inferred
     _prefix_names(graph)
     write, images = GraphWriter(graph), _images(fmt)
     batch = "batch" if fmt.dynamic_batch else 1
@@ -61,9 +65,9 @@ def _upgrade(model: ModelProto) -> ModelProto:
     try:
         return onnx.version_converter.convert_version(model, TARGET_OPSET)
     except (RuntimeError, onnx.version_converter.ConvertError) as error:
-        reason = str(error).strip().splitlines()[0][:300]
         raise LineageError(
-            f"opset {opset} cannot be converted to {TARGET_OPSET}: {reason}; export the file with opset {TARGET_OPSET}"
+            f"opset {opset} cannot be converted to {TARGET_OPSET}: {first_line(error)}; export the file with opset "
+            f"{TARGET_OPSET}"
         ) from error
 
 

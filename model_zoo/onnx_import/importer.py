@@ -6,10 +6,12 @@ package = import_onnx(Path("yolov8n.onnx"), Repository(Path("models")), Request(
 from __future__ import annotations
 
 import glob
+import importlib.util
 import tempfile
 from pathlib import Path
 from typing import Final
 
+from model_zoo.contract.errors import LineageError
 from model_zoo.contract.package import Package
 from model_zoo.contract.repository import Repository
 from model_zoo.contract.targets import check_folder_target, check_name
@@ -49,6 +51,11 @@ def explain_onnx(source: Path, request: Request, log: Log = silent) -> Converted
 
 
 def _check(request: Request) -> None:
+    if missing := [name for name in ("onnxscript", "onnxruntime") if not importlib.util.find_spec(name)]:
+        raise LineageError(
+            f"an ONNX file needs the package {missing[0]}, which is not installed; run: pip install "
+            "'yolo-lineage[cpu,onnx]'"
+        )
     check_name(request.name)
     check_candidates(request.candidates)
     check_golden_folder(request.golden)
@@ -64,6 +71,9 @@ def _convert(source: Path, request: Request, folder: Path | None, log: Log) -> C
 
 
 def _convert_here(source: Path, request: Request, folder: Path | None) -> Converted:
-    from model_zoo.onnx_import.convert import convert  # needed in the child process only
+    import onnxruntime  # needed in the child process only
 
+    from model_zoo.onnx_import.convert import convert
+
+    onnxruntime.set_default_logger_severity(4)  # it logs each failed run, which its exception describes, too
     return convert(source, request, folder)

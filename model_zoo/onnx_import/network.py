@@ -17,11 +17,12 @@ from model_zoo.contract.image_size import format_size, parse_size
 from model_zoo.contract.letterbox import Size
 from model_zoo.export.synthetic_images import ImageBatch, synthetic_images
 from model_zoo.onnx_import.options import Color, Scaling
-from model_zoo.onnx_import.reader import type_name
+from model_zoo.onnx_import.reader import first_line, type_name
 from model_zoo.runtime.sessions import make_session
 from model_zoo.runtime.thread_budget import all_cores
 
 Arrays = Mapping[str, NDArray[Any]]
+Runs = Sequence[tuple[ImageBatch, Arrays]]  # images, and their outputs
 DTYPES: Final[Mapping[int, str]] = {
     TensorProto.FLOAT: "float32",
     TensorProto.FLOAT16: "float16",
@@ -30,6 +31,7 @@ DTYPES: Final[Mapping[int, str]] = {
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # RGB, of pixels from 0 to 1
 DEFAULT_SIDE, DEFAULT_STRIDE = 640, 32
 MIN_SIDE, MAX_SIDE = 32, 4096
+SMALL_SIDE = 256
 MAX_METADATA: Final = 1_000_000  # characters of one entry that are parsed
 
 
@@ -61,8 +63,14 @@ class InputFormat:
     @property
     def other_size(self) -> Size:
         """A small size, other than the input size, to test a dynamic one with."""
-        small = (8 * self.stride, 10 * self.stride)
+        steps = -(-SMALL_SIDE // self.stride)
+        small = (steps * self.stride, (steps + 2) * self.stride)
         return small if small != self.size else (small[1], small[0])
+
+    @property
+    def pixels(self) -> tuple[Color, Scaling]:
+        """Color order and range of pixel values."""
+        return self.color, self.scaling
 
     def feeds(self, images: ImageBatch) -> dict[str, NDArray[Any]]:
         """Return the network's inputs for images (B, H, W, 3) RGB."""
@@ -101,38 +109,48 @@ class Network:
         try:
             outputs = self._session.run(names, self.format.feeds(images))
         except Exception as error:  # ONNX Runtime's exceptions share no base class
-            reason = (str(error).strip().splitlines() or [""])[0][:300]
+            hint = "; for another size, give --image-size" if self.format.dynamic_size else ""
             raise LineageError(
-                f"the file cannot be run on {len(images)} images of {format_size(images.shape[1:3])}: {reason}"
+                f"the file cannot be run on {len(images)} images of {format_size(images.shape[1:3])}: "
+                f"{first_line(error)}{hint}"
             ) from error
         return {name: np.asarray(value) for name, value in zip(names, outputs, strict=True)}
 
-    def limit(self, images: ImageBatch) -> list[str]:
+    def run_each(self, images: ImageBatch) -> Runs:
+        """Return each image as a batch of one, with its outputs."""
+        return [(image[None], self.run(image[None])) for image in images]
+
+    def limit(self, runs: Runs) -> list[str]:
         """Reduce what the input declares to what works, and return a note for each change.
 
         Dynamic dimensions are often declared, but not kept by constants inside the graph.
+
+        Args:
+            runs: Single images of the input size, with their outputs.
         """
-        notes, fmt = [], self.format
-        if fmt.dynamic_batch and not self._handles(np.concatenate([images, images]), images):
-            self.format = fmt = replace(fmt, dynamic_batch=False)
-            notes.append("batch 1: the file declares a dynamic batch, but does not run with 2 images")
-        if fmt.dynamic_size and not self._runs(synthetic_images(fmt.other_size, 1)):
-            self.format = replace(fmt, dynamic_size=False)
-            notes.append("fixed size: the file declares a dynamic size, but does not run with another one")
+        notes = []
+        if self.format.dynamic_size:
+            try:
+                runs = self.run_each(synthetic_images(self.format.other_size, 2))
+            except LineageError:
+                self.format = replace(self.format, dynamic_size=False)
+                notes.append("fixed size: the file declares a dynamic size, but does not run with another one")
+        if self.format.dynamic_batch and not self._keeps_batches(runs[:2]):
+            self.format = replace(self.format, dynamic_batch=False)
+            notes.append("batch 1: the file declares a dynamic batch, but does not detect the same in one")
         return notes
 
-    def _handles(self, batch: ImageBatch, images: ImageBatch) -> bool:
-        """Return True if a batch gives each of its images a result."""
-        return self._runs(batch) and all(
-            len(two) == 2 * len(one)
-            for two, one in zip(self.run(batch).values(), self.run(images).values(), strict=True)
-        )
-
-    def _runs(self, images: ImageBatch) -> bool:
+    def _keeps_batches(self, runs: Runs) -> bool:
+        """Return True if images have the same outputs in a batch as alone."""
         try:
-            return bool(self.run(images))
+            together = self.run(np.concatenate([image for image, _ in runs]))
         except LineageError:
             return False
+        alone = {name: np.concatenate([outputs[name] for _, outputs in runs]) for name in together}
+        return all(
+            together[name].shape == alone[name].shape and np.allclose(together[name], alone[name], 1e-2, 1e-2)
+            for name in together
+        )
 
 
 def literal(metadata: Mapping[str, str], key: str) -> Any:
@@ -203,7 +221,7 @@ def _stride(metadata: Mapping[str, str]) -> int:
     value = (
         max(value) if isinstance(value, list | tuple) and value and all(isinstance(v, int) for v in value) else value
     )
-    return value if isinstance(value, int) and 1 <= value <= 256 else DEFAULT_STRIDE
+    return value if type(value) is int and 1 <= value <= 256 else DEFAULT_STRIDE
 
 
 def _size(
@@ -228,7 +246,9 @@ def _size(
         default = (int(known[0]), int(known[1])) if is_size else (DEFAULT_SIDE, DEFAULT_SIDE)
         size = wanted or (height or default[0], width or default[1])
         if any(side % stride for side in size):
-            raise LineageError(f"--image-size: expected multiples of the stride, {stride}; got {format_size(size)}")
+            raise LineageError(
+                f"expected an input in multiples of the stride, {stride}; got {format_size(size)}: give --image-size"
+            )
     if not all(MIN_SIDE <= side <= MAX_SIDE for side in size):
         raise LineageError(f"expected an input of {MIN_SIDE} to {MAX_SIDE} pixels a side; got {format_size(size)}")
     return size, height is None and width is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,11 +16,11 @@ from model_zoo.contract.select import NMSThresholds, above_threshold, select
 from model_zoo.export.errors import ExportError
 from model_zoo.export.synthetic_images import ImageBatch, synthetic_images
 from model_zoo.onnx_import.decoding import Decoding, decode
-from model_zoo.onnx_import.network import Network
+from model_zoo.onnx_import.network import Network, Runs
 from model_zoo.runtime.sessions import make_session
 from model_zoo.runtime.thread_budget import all_cores
 
-QUERIES = ((10, 0.65, 0.0), (1000, 0.3, 0.5))  # rank of the min score, IoU, distance weight
+QUERIES = ((10, 0.65, 0.0), (400, 0.3, 0.5))  # rank of the min score, IoU, distance weight
 ABOVE = 1 + 1e-5  # factor from a score to a threshold that excludes it, however it is rounded
 TOLERANCE = 1e-4  # relative for coordinates and scores, and absolute in pixels
 
@@ -36,30 +37,36 @@ class Proof:
     """Highest score dropped by the candidate limit."""
 
 
-def prove(network: Network, decoding: Decoding, grafted: ModelProto, card: ModelCard) -> Proof:
-    """Compare detections on seeded images with those of the file's outputs, index by index.
+def prove(runs: Runs, decoding: Decoding, grafted: ModelProto, card: ModelCard) -> Proof:
+    """Compare detections of the new graph with those of the file's outputs, index by index.
+
+    Each image is compared with one query, so that different images have different thresholds in a batch.
 
     Raises:
         ExportError: They differ.
     """
     session = make_session(grafted.SerializeToString(), label="the new graph", threads=all_cores(), optimize=False)
-    proof = Proof()
-    for images in batches(network):
-        size = (images.shape[1], images.shape[2])
-        boxes, scores = decode(decoding, network.run(images), size)
-        proof = Proof(proof.images + len(images), proof.detections, max(proof.dropped_score, _dropped(scores, card)))
-        for rank, iou, weight in (*QUERIES, (100, card.thresholds.iou, 1.0)):
-            thresholds = [NMSThresholds(_score(each, rank, card), iou, weight) for each in scores]
-            compared = _compare(session, images, boxes, scores, thresholds, card)
-            proof = Proof(proof.images, proof.detections + compared, proof.dropped_score)
+    proof, queries = Proof(), itertools.cycle((*QUERIES, (100, card.thresholds.iou, 1.0)))
+    for images, outputs in runs:
+        boxes, scores = decode(decoding, outputs, (images.shape[1], images.shape[2]))
+        thresholds = [
+            NMSThresholds(_score(each, rank, card), iou, weight)
+            for each, (rank, iou, weight) in zip(scores, queries, strict=False)
+        ]
+        count = _compare(session, images, boxes, scores, thresholds, card)
+        dropped = max(proof.dropped_score, _dropped(scores, card))
+        proof = Proof(proof.images + len(images), proof.detections + count, dropped)
     return proof
 
 
-def batches(network: Network) -> list[ImageBatch]:
-    """Return one image of the network's size, and more of another size as far as the network accepts them."""
+def other_runs(network: Network) -> Runs:
+    """Return a batch of images of another size, as far as the network accepts either, with their outputs."""
     fmt = network.format
-    other = fmt.other_size if fmt.dynamic_size else fmt.size
-    return [synthetic_images(fmt.size, 1), synthetic_images(other, 3, seed=1)[: 3 if fmt.dynamic_batch else 1]]
+    if not (fmt.dynamic_batch or fmt.dynamic_size):
+        return []
+    size = fmt.other_size if fmt.dynamic_size else fmt.size
+    images = synthetic_images(size, 3, seed=1)[: 3 if fmt.dynamic_batch else 1]
+    return [(images, network.run(images))]
 
 
 def _compare(

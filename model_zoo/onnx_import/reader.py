@@ -52,7 +52,7 @@ def read_model(path: Path) -> ModelProto:
     except LineageError as error:
         raise LineageError(f"{path.name}: {error}") from error
     except (onnx.checker.ValidationError, ValueError, TypeError) as error:
-        raise LineageError(f"{path.name}: expected a valid ONNX graph; {_first_line(error)}") from error
+        raise LineageError(f"{path.name}: expected a valid ONNX graph; {first_line(error)}") from error
     return model
 
 
@@ -94,6 +94,9 @@ def _check_header(model: ModelProto) -> None:
         )
     if model.training_info:
         raise LineageError("expected a graph for inference; got training information")
+    for value in (*model.graph.input, *model.graph.output):
+        if not value.name.isprintable():
+            raise LineageError(f"expected printable names of inputs and outputs; got {value.name[:40]!r}")
 
 
 def _check_nodes(graph: GraphProto) -> None:
@@ -150,7 +153,7 @@ def _load_external(tensor: TensorProto, folder: Path) -> None:
     try:
         load_external_data_for_tensor(tensor, str(folder))
     except (OSError, ValueError, RuntimeError, onnx.checker.ValidationError) as error:
-        raise LineageError(f"{expected}; {location[:100]!r} cannot be read: {_first_line(error)}") from error
+        raise LineageError(f"{expected}; {location[:100]!r} cannot be read: {first_line(error)}") from error
 
 
 def _check_size(tensor: TensorProto) -> None:
@@ -216,5 +219,7 @@ def type_name(kind: int) -> str:
     return TensorProto.DataType.Name(kind) if kind in TensorProto.DataType.values() else str(kind)
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:300] if str(error).strip() else type(error).__name__
+def first_line(error: Exception) -> str:
+    """Return the first line of a library's message, without control characters of names in the file."""
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+    return "".join(c if c.isprintable() else "?" for c in line)

@@ -20,6 +20,7 @@ from model_zoo.onnx_import.options import Layout
 STRIDES: Final = ((8, 16, 32), (8, 16, 32, 64), (4, 8, 16, 32), (16, 32))
 ANCHORS: Final = (3, 2)  # per cell
 NEAR_ONE: Final = 1.5  # largest coordinate of normalized boxes: they may leave the image a little
+COCO: Final = 80  # classes, if nothing else is known
 MAX_VALUES: Final = 100_000_000
 DETECTION_ONLY: Final = "only detectors with boxes and class scores are imported"
 TASKS: Final = {
@@ -47,8 +48,8 @@ def check_task(metadata: Mapping[str, str]) -> None:
     Raises:
         LineageError: It is another one than detection.
     """
-    task = metadata.get("task", "detect").strip().lower()
-    if task != "detect":
+    task = metadata.get("task", "").strip().lower()
+    if task not in ("", "detect"):
         raise _refused(TASKS.get(task, f"a network for the task {task[:40]!r}"), "its metadata has the task")
 
 
@@ -110,7 +111,7 @@ def _triple(boxes: str, scores: str, labels: str, outputs: Outputs) -> tuple[Dec
         raise _unknown(outputs.arrays)
     classes = _class_count(indices, outputs)
     decoding = Decoding("boxes-scores-labels", (boxes, scores, labels), classes, array.shape[1])
-    return decoding, f"{boxes} {_show(array)}, {scores} and whole numbers in {labels}"
+    return decoding, f"{boxes[:40]} {_show(array)}, {scores[:40]} and whole numbers in {labels[:40]}"
 
 
 def _pair(rows: Arrays) -> tuple[Decoding, str] | None:
@@ -119,9 +120,13 @@ def _pair(rows: Arrays) -> tuple[Decoding, str] | None:
     if a.shape[:2] != b.shape[:2] or 4 not in (a.shape[2], b.shape[2]):
         return None
     is_swapped = a.shape[2] != 4 or (b.shape[2] == 4 and "box" in second.lower())
+    if a.shape[2] == b.shape[2] and ("box" in first.lower()) == ("box" in second.lower()):
+        raise LineageError(
+            f"expected one of the outputs {first[:40]!r} and {second[:40]!r} to be named boxes; rename it"
+        )
     boxes, scores = (second, first) if is_swapped else (first, second)
     decoding = Decoding("boxes-scores", (boxes, scores), rows[scores].shape[2], a.shape[1])
-    return decoding, f"{boxes} {_show(rows[boxes])} and {scores} {_show(rows[scores])}"
+    return decoding, f"{boxes[:40]} {_show(rows[boxes])} and {scores[:40]} {_show(rows[scores])}"
 
 
 def _single(name: str, outputs: Outputs, layout: Layout | None) -> tuple[Decoding, str]:
@@ -129,14 +134,14 @@ def _single(name: str, outputs: Outputs, layout: Layout | None) -> tuple[Decodin
     array = outputs.arrays[name]
     layout, reason = (layout, "") if layout else _guess(array, outputs)
     count, columns = (array.shape[2], array.shape[1]) if layout == "v8" else array.shape[1:]
-    shown = f"{name} {_show(array)}"
+    shown = f"{name[:40]} {_show(array)}"
     if layout == "end-to-end":
         if columns != 6:
             raise LineageError(f"--layout end-to-end: expected an output (B, N, 6); got {shown}")
         classes = _class_count(array[..., 5], outputs)
         return Decoding(layout, (name,), classes, count, "xyxy"), f"{shown} {reason}"
     classes = columns - (5 if layout in ("v5", "yolox", "yolox-raw") else 4)
-    if layout in ("boxes-scores", "boxes-scores-labels") or classes < 1:
+    if layout in ("boxes-scores", "boxes-scores-labels") or classes < 1 or not count:
         raise LineageError(f"--layout {layout}: expected other outputs; got {shown}")
     return Decoding(layout, (name,), classes, count), f"{shown} {reason}"
 
@@ -156,9 +161,14 @@ def _class_count(labels: NDArray[np.generic], outputs: Outputs) -> int:
 def _guess(array: NDArray[np.floating], outputs: Outputs) -> tuple[Layout, str]:
     """Return the layout of one output (B, rows, columns), and the reason."""
     rows, columns = array.shape[1:]
-    if rows < columns:
+    if rows < columns and columns > 6:
+        if outputs.classes is None and any(columns in _row_counts(outputs.size, anchors) for anchors in ANCHORS):
+            raise LineageError(
+                f"output (B, {rows}, {columns}): this is --layout v8, or --layout v5 transposed; give --layout v8, or "
+                f"export the file as (B, {columns}, {rows})"
+            )
         return "v8", "has fewer channels than predictions"
-    if columns >= 6 and rows <= MAX_QUERIES and _are_class_indices(array[..., 5], rows, outputs.size):
+    if columns >= 6 and rows <= MAX_QUERIES and _has_class_indices(array, outputs.size):
         if columns > 6:
             kind = "obb" if columns == 7 else "segment" if columns == 38 else "pose"
             raise _refused(TASKS[kind], f"each of its detections has {columns} numbers instead of 6")
@@ -166,17 +176,21 @@ def _guess(array: NDArray[np.floating], outputs: Outputs) -> tuple[Layout, str]:
     if columns >= 6 and any(rows in _row_counts(outputs.size, anchors) for anchors in ANCHORS):
         return "v5", f"has a row for each anchor of each cell at {format_size(outputs.size)}"
     if columns >= 6 and rows in _row_counts(outputs.size, 1) and columns - 4 != outputs.classes:
-        return _guess_anchor_free(array, outputs.size)
+        return _guess_anchor_free(array, outputs)
     if columns >= 5 and _coordinates(array[..., :4]) <= NEAR_ONE:
         return "detr", "has boxes from 0 to 1"
     raise _unknown(outputs.arrays)
 
 
-def _guess_anchor_free(array: NDArray[np.floating], size: Size) -> tuple[Layout, str]:
+def _guess_anchor_free(array: NDArray[np.floating], outputs: Outputs) -> tuple[Layout, str]:
     """Distinguish layouts of one row per cell: decoded centers are close to their cells."""
     if (array[..., 4] == 1).all():
         return "v5", "has a row for each cell, and an objectness of 1"
-    cells, strides = grid_cells(size)
+    if outputs.classes is None and array.shape[2] - 5 != COCO:
+        raise LineageError(
+            f"output {_show(array)}: expected class names, to know if there is an objectness: give --names or --layout"
+        )
+    cells, strides = grid_cells(outputs.size)
     if len(cells) != array.shape[1]:
         return "yolox", "has a row for each cell"
     distance = np.abs(array[..., :2] - cells * strides) / strides
@@ -245,14 +259,16 @@ def _row_counts(size: Size, anchors: int) -> set[int]:
     return {anchors * sum((size[0] // s) * (size[1] // s) for s in strides) for strides in STRIDES}
 
 
-def _are_class_indices(values: NDArray[np.generic], rows: int, size: Size) -> bool:
-    """Return True for whole numbers. Zeros alone may also be scores, if there is a row for each cell."""
-    return _are_integers(values) and (bool(values.any()) or rows not in _row_counts(size, 1))
+def _has_class_indices(array: NDArray[np.generic], size: Size) -> bool:
+    """Return True for whole numbers in the sixth column. If there is a row for each cell, they may also be scores."""
+    rows, columns = array.shape[1:]
+    is_sure = rows not in _row_counts(size, 1) or (columns == 6 and bool(array[..., 5].any()))
+    return is_sure and _are_integers(array[..., 5])
 
 
 def _are_integers(values: NDArray[np.generic]) -> bool:
-    numbers = values.astype(np.float64)
-    return bool(np.equal(numbers, np.round(numbers)).all() and (numbers >= 0).all())
+    numbers = values.astype(np.float64)  # padding may have the class -1
+    return bool(np.equal(numbers, np.round(numbers)).all() and (numbers >= -1).all())
 
 
 def _coordinates(boxes: NDArray[np.floating]) -> float:
@@ -273,6 +289,8 @@ def _unknown(arrays: Arrays) -> LineageError:
     shown = ", ".join(f"{name[:40]} {_show(array)}" for name, array in list(arrays.items())[:8])
     ranks = sorted(array.ndim for array in arrays.values())
     hint = "give --layout, if it is one of docs/importing.md"
+    if len(arrays) > 1:
+        hint = "export the file with the final boxes and scores as its only outputs"
     if ranks and ranks[-1] >= 4:
         hint = "these are maps before decoding: export the file with decoded boxes"
     elif ranks == [2] and next(iter(arrays.values())).shape[1] == 7:

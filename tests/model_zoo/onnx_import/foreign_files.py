@@ -117,7 +117,7 @@ def v5(net: Net | None = None, metadata: Mapping[str, str] | None = None) -> Mod
 def yolox(net: Net | None = None, *, raw: bool = False) -> ModelProto:
     """(B, N, 5 + classes) with one row a cell, in pixels or relative to the cell, for pixels from 0 to 255."""
     net = net or Net(gain=1 / 255)
-    return net.model({"output": rows(net, predictions(net, objectness=True, raw=raw))})
+    return net.model({"output": rows(net, predictions(net, objectness=True, raw=raw))}, {"names": NAMES})
 
 
 def top(net: Net, count: int = 20) -> tuple[str, str, str]:

@@ -68,6 +68,10 @@ def nested(model: ModelProto, depth: int = 12) -> None:
     graph.node.add(op_type="Relu", input=["x"], output=["y"])
 
 
+def control_characters(model: ModelProto) -> None:
+    model.graph.output[0].name = model.graph.node[-1].output[0] = "\x1b[2J"
+
+
 def sparse(model: ModelProto) -> None:
     model.graph.sparse_initializer.add(dims=[10**9])
 
@@ -123,6 +127,7 @@ UNREADABLE: dict[str, tuple[bytes, str]] = {
     "function": (changed(with_function), "graph without functions"),
     "training": (changed(training), "training information"),
     "nested graphs": (changed(nested), "at most 8 graphs inside of one another"),
+    "control characters": (changed(control_characters), "printable names"),
     "sparse": (changed(sparse), "dense tensors"),
     "strings": (changed(strings), "the type STRING"),
     "unknown type": (changed(unknown_type), "got the type"),
@@ -230,6 +235,11 @@ UNSUITABLE: dict[str, tuple[ModelProto, str]] = {
     "classify task": (v8(metadata={"task": "classify"}), "a classification network"),
     "other task": (v8(metadata={"task": "depth"}), "the task 'depth'"),
     "oriented without NMS": (foreign_files.end_to_end(extra=1), "7 numbers instead of 6"),
+    "transposed": (output_of((1, 8, 126 * 3)), "--layout v5 transposed"),
+    "two detectors": (output_of((1, 7, 126), (1, 378, 8)), "final boxes and scores as its only outputs"),
+    "rows of cells": (output_of((1, 126, 7)), "give --names or --layout"),
+    "gaps in names": (v8(metadata={"names": "{0: 'a', 5: 'b', 9: 'c'}"}), "scores of 10 classes"),
+    "odd size": (v8(foreign_files.dynamic(), {"imgsz": "100"}), "give --image-size"),
     "no names": (foreign_files.end_to_end(metadata={}), "give --names"),
     "other names": (v8(metadata={"names": "['a', 'b']"}), "scores of 2 classes"),
     "ambiguous": (output_of((1, 100, 9), scale=60), "give --layout"),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -49,6 +50,12 @@ def test_bad_names_are_refused_before_the_file_is_read(tmp_path: Path) -> None:
         import_onnx(tmp_path / "none.onnx", Repository(tmp_path / "models"), Request("../x"))
 
 
+def test_missing_package_is_named_with_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "onnxscript" else name)
+    with pytest.raises(LineageError, match=r"needs the package onnxscript.*\[cpu,onnx\]"):
+        explain_onnx(tmp_path / "net.onnx", Request("net"))
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits the memory of a process reliably")
 def test_endless_file_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,6 +67,7 @@ def test_endless_file_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         explain_onnx(save(endless(), tmp_path / "net.onnx"), Request("net"))
 
 
+@pytest.mark.slow
 def test_import_needs_no_torch(tmp_path: Path) -> None:
     save(v8(dynamic()), tmp_path / "net.onnx")
     program = f"""

@@ -28,6 +28,9 @@ def layout_of(array: np.ndarray, classes: int | None = None) -> str:
 def test_layouts_are_distinguished_by_shape_and_values() -> None:
     assert layout_of(columns(uniform(84, 7))) == "v8"
     assert layout_of(uniform(84 * 3, 8)) == "v5"
+    assert layout_of(columns(uniform(84 * 3, 8)), 4) == "v8"
+    with pytest.raises(LineageError, match="or --layout v5 transposed"):
+        layout_of(columns(uniform(84 * 3, 8)))
     assert layout_of(uniform(50, 7, scale=1.0)) == "detr"
     ones = uniform(84, 8)
     ones[..., 4] = 1
@@ -36,12 +39,14 @@ def test_layouts_are_distinguished_by_shape_and_values() -> None:
 
 def test_rows_of_cells_are_decoded_if_their_centers_are_close_to_the_cells() -> None:
     raw = uniform(84, 8, scale=1.0)
-    assert layout_of(raw) == "yolox-raw"
+    assert layout_of(raw, 3) == "yolox-raw"
     cells = [(x, y, s) for s in (8, 16, 32) for y in range(64 // s) for x in range(64 // s)]
     x, y, stride = np.asarray(cells, dtype=np.float32).T
     decoded = raw.copy()
     decoded[..., 0], decoded[..., 1] = (raw[..., 0] + x) * stride, (raw[..., 1] + y) * stride
-    assert layout_of(decoded) == "yolox"
+    assert layout_of(decoded, 3) == "yolox"
+    with pytest.raises(LineageError, match="give --names or --layout"):
+        layout_of(decoded)
 
 
 def test_one_class_is_no_class_index() -> None:
@@ -51,7 +56,12 @@ def test_one_class_is_no_class_index() -> None:
     finished[..., 5] = RNG.integers(0, 3, (2, 20))
     assert layout_of(finished, 3) == "end-to-end"
     finished[..., 5] = 0
-    assert layout_of(finished) == "yolox"
+    assert layout_of(finished, 1) == "yolox"
+    scores = uniform(84, 8)
+    scores[..., 5] = 1
+    assert layout_of(scores, 3) == "yolox"
+    finished[..., 5] = -1  # padding
+    assert layout_of(finished[:, :5], 3) == "end-to-end"
 
 
 def test_class_indices_beyond_the_names_are_refused() -> None:
@@ -78,6 +88,14 @@ def test_boxes_have_corners_only_if_all_are_ordered() -> None:
     assert (decoding.boxes, decoding.normalized) == ("cxcywh", True)
 
 
+def test_boxes_are_found_by_name_if_there_are_four_classes() -> None:
+    arrays = {name: RNG.random((2, 50, 4)).astype(np.float32) for name in ("logits", "pred_boxes")}
+    assert recognize(Outputs(arrays, SIZE, None), None)[0].outputs == ("pred_boxes", "logits")
+    arrays["other"] = arrays.pop("pred_boxes")
+    with pytest.raises(LineageError, match="to be named boxes"):
+        recognize(Outputs(arrays, SIZE, None), None)
+
+
 def test_maps_beside_decoded_rows_are_ignored() -> None:
     arrays = {"output": uniform(84 * 3, 8), "map": np.zeros((2, 3, 8, 8, 8), dtype=np.float32)}
     assert recognize(Outputs(arrays, SIZE, None), None)[0].outputs == ("output",)
@@ -86,5 +104,6 @@ def test_maps_beside_decoded_rows_are_ignored() -> None:
 def test_only_detection_is_imported() -> None:
     check_task({})
     check_task({"task": "detect"})
+    check_task({"task": ""})
     with pytest.raises(LineageError, match="pose network, whose keypoints"):
         check_task({"task": "pose"})
