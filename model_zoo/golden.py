@@ -156,11 +156,15 @@ def _robust_cases(model: Path, card: ModelCard, golden: GoldenSet, images: Image
 
 
 def _case(session: Any, card: ModelCard, name: str, image: NDArray[np.uint8], canvas: Size) -> GoldenCase:
-    scores = _detect(session, card, image, canvas, card.thresholds.score_floor).scores
-    if len(scores) <= MANY:
-        scores = _detect(session, card, image, canvas, 0.0).scores  # slow: NMS of all candidates
-    score = _threshold(scores)
-    return GoldenCase(name, canvas, score, round_detections(_detect(session, card, image, canvas, score)))
+    found = _detect(session, card, image, canvas, card.thresholds.score_floor)
+    if len(found) <= MANY:
+        found = _detect(session, card, image, canvas, 0.0)  # slow: NMS of all candidates
+    score = _threshold(found.scores)
+    if 0 < card.thresholds.multi_label_below <= score:  # fewer labels a box; otherwise, the first ones are the same
+        found = _detect(session, card, image, canvas, score)
+    count = int((found.scores > np.float32(score)).sum())
+    best = Detections(found.boxes[:count], found.scores[:count], found.class_ids[:count])
+    return GoldenCase(name, canvas, score, round_detections(best))
 
 
 def _detect(session: Any, card: ModelCard, image: NDArray[np.uint8], canvas: Size, score: float) -> Detections:
