@@ -175,8 +175,9 @@ def _load_timing_cache(config: Any, path: Path) -> None:
 
 
 def _profile(builder: Any, network: Any, card: ModelCard, options: PlanOptions) -> Any:
-    """Return a profile with the min, optimal and max shape of each input."""
-    shapes = list(zip(options.batch, *input_sides(card, options), (3, 3, 3), strict=True))
+    """Return a profile with the min, optimal and max shape of each input. A fixed batch stays as it is."""
+    is_fixed = network.get_input(0).shape[0] == 1
+    shapes = list(zip((1, 1, 1) if is_fixed else options.batch, *input_sides(card, options), (3, 3, 3), strict=True))
     profile = builder.create_optimization_profile()
     for i in range(network.num_inputs):
         tensor = network.get_input(i)

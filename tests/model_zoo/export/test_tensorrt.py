@@ -9,7 +9,10 @@ import pytest
 
 from model_zoo.export.errors import ExportError
 from model_zoo.export.tensorrt import PlanOptions, build_plan
+from model_zoo.onnx_import.convert import convert
+from model_zoo.onnx_import.options import Request
 from tests.exports import ExportedModel
+from tests.model_zoo.onnx_import.foreign_files import save, v8
 
 pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is published for x86-64 Linux only")
 
@@ -46,6 +49,12 @@ def test_fixed_input_size_cannot_be_changed(tiny: ExportedModel) -> None:
     card = replace(tiny.card, dynamic_size=False)
     with pytest.raises(ExportError, match="expected its fixed input size 160 x 128"):
         build_plan(tiny.path, card, PlanOptions(heights=(64, 128, 256)))
+
+
+@pytest.mark.slow
+def test_plan_of_a_fixed_batch_has_batch_1(tmp_path: Path) -> None:
+    converted = convert(save(v8(), tmp_path / "net.onnx"), Request("net"), tmp_path)
+    assert len(build_plan(converted.files["model.onnx"], converted.card, PlanOptions(compute_capabilities=("8.9",))))
 
 
 def test_invalid_onnx_file_is_refused(tiny: ExportedModel, tmp_path: Path) -> None:
