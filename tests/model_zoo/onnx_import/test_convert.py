@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
-from onnx import ModelProto, TensorProto
+from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from model_zoo.contract.card import ModelCard
 from model_zoo.contract.errors import LineageError
@@ -100,6 +100,21 @@ def byte_images() -> ModelProto:
     return foreign.v8(net)
 
 
+def quantized() -> ModelProto:
+    """A file with int8 weights."""
+    model = foreign.v8()
+    for node in [node for node in model.graph.node if node.op_type == "Conv"]:
+        [tensor] = [tensor for tensor in model.graph.initializer if tensor.name == node.input[1]]
+        weights = numpy_helper.to_array(tensor)
+        scale = np.float32(np.abs(weights).max() / 127)
+        parts = {"q": np.round(weights / scale).astype(np.int8), "s": scale, "z": np.int8(0)}
+        names = [tensor.name + suffix for suffix in parts]
+        model.graph.initializer.extend(map(numpy_helper.from_array, map(np.asarray, parts.values()), names))
+        model.graph.node.insert(0, helper.make_node("DequantizeLinear", names, [tensor.name + "f"]))
+        node.input[1] = tensor.name + "f"
+    return model
+
+
 CASES: dict[str, tuple[ModelProto, str, Reference, Callable[[np.ndarray], np.ndarray]]] = {
     "v8": (foreign.v8(), "v8", from_v8, float_input),
     "v8 dynamic": (foreign.v8(dynamic()), "v8", from_v8, float_input),
@@ -108,6 +123,7 @@ CASES: dict[str, tuple[ModelProto, str, Reference, Callable[[np.ndarray], np.nda
     "v8 float16": (foreign.v8(Net(kind=TensorProto.FLOAT16)), "v8", from_v8, half_input),
     "v8 channels last": (channels_last(), "v8", from_v8, lambda images: images.astype(np.float32) / np.float32(255)),
     "v8 uint8": (byte_images(), "v8", from_v8, bytes_input),
+    "v8 quantized": (quantized(), "v8", from_v8, float_input),
     "v5": (foreign.v5(), "v5", from_v5, float_input),
     "v5 dynamic": (foreign.v5(dynamic(12)), "v5", from_v5, float_input),
     "yolox": (foreign.yolox(), "yolox", from_v5, bgr_input),
