@@ -10,21 +10,23 @@ from pathlib import Path
 import pytest
 
 from model_zoo.contract.package import Package
-from model_zoo.contract.repository import Repository
 from service.deploy.uvicorn import create_server, listen
 from service.settings import Settings
+from tests.e2e.server import Server
 from tests.lineage.client.scripted_server import Scripted, scripted_server
 from tests.service.conftest import toy_package
-from tests.service.deploy.wire import listening
 
 __all__ = ["scripted", "toy_package", "url"]
 
 
 @pytest.fixture(scope="session")
 def url(toy_package: Package) -> Iterator[str]:
-    """The address of a server of the toy model. It accepts four files in a request."""
-    with listening(Repository(toy_package.path.parents[1]), max_files=4) as port:
-        yield f"http://127.0.0.1:{port}"
+    """The address of a server of the toy model. It accepts four files in a request.
+
+    It is a process of its own: event loops of gRPC in this process can keep others from ending.
+    """
+    with Server(toy_package.path.parents[1], max_files=4) as server:
+        yield f"http://127.0.0.1:{server.wait_until_ready().port}"
 
 
 @pytest.fixture
