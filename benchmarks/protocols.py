@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import csv
 import os
-import platform
 import socket
 import statistics
 import sys
@@ -27,6 +26,7 @@ import numpy as np
 import tritonclient.grpc.aio as triton
 import tyro
 
+from benchmarks.cpu import describe_cpu
 from benchmarks.open_loop import Load
 from benchmarks.running_server import serving
 from model_zoo.contract.card import ModelCard
@@ -167,18 +167,8 @@ def write(rows: Sequence[Row], model: str, image: Path, connections: int) -> Non
         )
         for row in rows:
             numbers = (f"{row.cpu_ms:.2f}", *(f"{value:.3f}" for value in (row.ratio, row.lowest, row.highest)))
-            out.writerow([row.protocol, row.requests, *numbers, model, image.name, connections, processor()])
+            out.writerow([row.protocol, row.requests, *numbers, model, image.name, connections, describe_cpu()])
             print(f"{row.protocol:18} {row.cpu_ms:8.2f} ms  {row.ratio:.3f}x ({row.lowest:.3f} to {row.highest:.3f})")
-
-
-def processor() -> str:
-    """Return the name of the CPU and the number of cores."""
-    names = [
-        line.partition(":")[2].strip()
-        for line in Path("/proc/cpuinfo").read_text().splitlines()
-        if "model name" in line
-    ]
-    return f"{names[0] if names else platform.machine()}, {os.cpu_count()} cores"
 
 
 def free_port() -> int:

@@ -23,7 +23,8 @@ from typing import Final
 
 import tyro
 
-from benchmarks.protocols import SAMPLE, cpu_seconds, processor
+from benchmarks.cpu import describe_cpu
+from benchmarks.protocols import SAMPLE, cpu_seconds
 from benchmarks.running_server import LISTENING, is_ready, wait_for
 
 ROOT: Final = Path(__file__).resolve().parents[1]
@@ -90,7 +91,7 @@ def write(measured: Mapping[str, list[tuple[float, float]]], rounds: int) -> int
             before, now = (statistics.median(values) for values in zip(*pairs, strict=True))
             ratio = statistics.median(second / first for first, second in pairs)
             worst = max(worst, ratio)
-            out.writerow([name, f"{before:.3f}", f"{now:.3f}", f"{ratio:.3f}", rounds, processor()])
+            out.writerow([name, f"{before:.3f}", f"{now:.3f}", f"{ratio:.3f}", rounds, describe_cpu()])
             print(f"{name:26} {before:9.3f} {now:9.3f}  {ratio:.3f}x")
     return int(worst > LIMIT)
 

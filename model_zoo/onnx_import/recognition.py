@@ -164,8 +164,8 @@ def _guess(array: NDArray[np.floating], outputs: Outputs) -> tuple[Layout, str]:
     if rows < columns and columns > 6:
         if outputs.classes is None and any(columns in _row_counts(outputs.size, anchors) for anchors in ANCHORS):
             raise LineageError(
-                f"output (B, {rows}, {columns}): this is --layout v8, or --layout v5 transposed; give --layout v8, or "
-                f"export the file as (B, {columns}, {rows})"
+                f"output {array.shape}: this is --layout v8, or --layout v5 transposed; give --layout v8, or "
+                "export the file with its last two axes swapped"
             )
         return "v8", "has fewer channels than predictions"
     if columns >= 6 and rows <= MAX_QUERIES and _has_class_indices(array, outputs.size):

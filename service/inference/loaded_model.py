@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from model_zoo.contract.detections import Detections
 from model_zoo.contract.errors import ImageError
+from model_zoo.contract.image_size import format_size
 from model_zoo.contract.letterbox import Geometry
 from model_zoo.contract.package import Package
 from model_zoo.contract.pipeline import ModelInput, Query, choose_canvas, make_feeds, postprocess, preprocess
@@ -107,10 +108,9 @@ class LoadedModel:
             ImageError: the engine keeps no canvas of this size ready.
             ServiceError: as `detect`.
         """
-        size = canvas.shape[:2]
-        if size not in self.engine.canvases:
-            known = " or ".join(f"{height} x {width}" for height, width in self.engine.canvases)
-            raise ImageError(f"images: expected a height x width of {known}; got {size[0]} x {size[1]}")
+        if canvas.shape[:2] not in self.engine.canvases:
+            known = " or ".join(map(format_size, self.engine.canvases))
+            raise ImageError(f"images: expected {known} pixels (width x height); got {format_size(canvas.shape)}")
         return await self._submit((canvas, None, query), context)
 
     async def _submit(self, job: Job, context: RequestContext) -> BatchResult[Inference]:

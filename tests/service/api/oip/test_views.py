@@ -171,7 +171,7 @@ def test_a_suffix_alone_is_no_model(client: TestClient) -> None:
         ((1, 3, 64, 64), {"datatype": "INT32"}, "expected FP32 [N, 3, height, width], RGB divided by 255; got INT32"),
         ((1, 64, 64, 3), {}, "expected FP32 [N, 3, height, width], RGB divided by 255; got FP32 [1, 64, 64, 3]"),
         ((3, 64, 64), {}, "got FP32 [3, 64, 64]"),
-        ((1, 3, 32, 64), {}, "expected a height x width of 64 x 64; got 32 x 64"),
+        ((1, 3, 32, 64), {}, "expected 64 x 64 pixels (width x height); got 64 x 32"),
         ((33, 3, 1, 1), {}, "expected at most 32 images; got 33"),
     ],
 )
