@@ -32,10 +32,12 @@ programs:
 # One worker per core, so one thread per worker: more would wait for each other.
 test test-all: export OMP_NUM_THREADS = 1
 
-# Tests of contract, runtime and service run first without torch, as in production.
+# Tests of contract, runtime and service run first without torch, as in production. These need nothing else:
+RUN_ONCE := $(addprefix --ignore=tests/,model_zoo/contract service/access service/inference service/middleware)
+
 test: programs $(SERVE_TEST)/.ready $(WORK)/.ready
 	$(SERVE_TEST)/bin/python -m pytest $(PYTEST_ARGS) -m "not slow" tests/model_zoo/contract tests/model_zoo/runtime tests/service
-	$(WORK)/bin/python -m pytest $(PYTEST_ARGS) -m "not slow"
+	$(WORK)/bin/python -m pytest $(PYTEST_ARGS) -m "not slow" $(RUN_ONCE)
 
 test-all: programs $(SERVE_TEST)/.ready $(WORK)/.ready
 	$(SERVE_TEST)/bin/python -m pytest $(PYTEST_ARGS) tests/model_zoo/contract tests/model_zoo/runtime tests/service

@@ -42,6 +42,6 @@ def test_overload_is_refused_at_once_and_capacity_is_used(bench: Bench) -> None:
 
 def test_client_keeps_its_answers_beside_one_that_sends_ten_times_as_much(bench: Bench) -> None:
     measured = {row.measure: row.value for row in asyncio.run(two_clients(bench))}
-    assert measured["answers to the small one %"] > 70
+    assert measured["answers to the small one %"] > 50  # about 30 without taking turns
     assert measured["answers to the large one %"] < 60
     assert measured["goodput of capacity %"] > 50

@@ -71,6 +71,7 @@ def test_package_card_describes_the_model(package: Package, model: ort.Inference
     assert card.tools["torch"]
 
 
+@pytest.mark.slow
 def test_fp16_detections_equal_and_plans_build(
     package: Package, shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -152,6 +152,7 @@ def test_int8_without_accurate_layers_is_refused(tiny: ExportedModel, tmp_path: 
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_int8_files_do_not_depend_on_process_threads_or_kernels(tmp_path: Path) -> None:
     """The other process has AVX2 kernels only, if the CPU's other features can be hidden."""
     here, other = tmp_path / "here", tmp_path / "other"

@@ -169,6 +169,7 @@ def test_epochs_cannot_change_on_resume(finished: Path) -> None:
         resume(finished, epochs=9)
 
 
+@pytest.mark.slow
 def test_early_stopped_run_resumes_with_more_patience(data: Path, tmp_path: Path) -> None:
     config = build_config(data, tmp_path, epochs=5, patience=1, lr=1e-12, close_mosaic=5)  # learns nothing
     messages: list[str] = []
