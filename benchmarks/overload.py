@@ -99,10 +99,12 @@ def main(
     with serving(command) as (port, _):
         bench = Bench(port, f"/detect?model={model}", image.read_bytes(), seconds)
         asyncio.run(measure_capacity(bench))  # warms up
-        rows = [row for number in connections for row in asyncio.run(overload(bench, number))]
-        rows += asyncio.run(two_clients(bench))
+        rows: list[Row] = []
+        for number in connections:
+            rows += asyncio.run(overload(asyncio.run(calibrate(bench)), number))
+        rows += asyncio.run(two_clients(asyncio.run(calibrate(bench))))
         if light_model:
-            rows += asyncio.run(two_models(bench, f"/detect?model={light_model}"))
+            rows += asyncio.run(two_models(asyncio.run(calibrate(bench)), f"/detect?model={light_model}"))
     write(rows, output, model)
     draw(rows, output.with_suffix(".png"), f"{model}, {describe_cpu()}")
 
@@ -125,7 +127,6 @@ async def calibrate(bench: Bench) -> Bench:
 async def overload(bench: Bench, connections: int) -> list[Row]:
     """Send three times the capacity, then one request after another until one is as fast as at 80 % load."""
     loop = asyncio.get_running_loop()
-    bench = await calibrate(bench)
     load = bench.load(connections)
     answers = await load.run(FACTOR * bench.capacity, bench.seconds)
     ended = loop.time()
@@ -157,7 +158,6 @@ async def overload(bench: Bench, connections: int) -> list[Row]:
 
 async def two_clients(bench: Bench) -> list[Row]:
     """Send ten times as much from one address as from another."""
-    bench = await calibrate(bench)
     small, large = bench.load(32, address="127.0.0.2"), bench.load(256)
     await run_together(bench, small, large, SMALL, LARGE)
     return _shares("two clients, 1:10", small.answers, large.answers, bench)
@@ -165,7 +165,6 @@ async def two_clients(bench: Bench) -> list[Row]:
 
 async def two_models(bench: Bench, path: str) -> list[Row]:
     """Overload one model, and send a tenth of its capacity to another."""
-    bench = await calibrate(bench)
     small, large = bench.load(32, path=path, address="127.0.0.2"), bench.load(256)
     await run_together(bench, small, large, 0.1, FACTOR)
     return _shares("light model beside an overloaded one", small.answers, large.answers, bench)
