@@ -11,6 +11,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from tests.http_server import running
+
 Action = Callable[[BaseHTTPRequestHandler], None]
 SECONDS = 10.0  # the longest that an action waits
 FOUND = {
@@ -129,13 +131,8 @@ def scripted_server(port: int = 0) -> Iterator[Scripted]:
         def handle_error(self, *_: object) -> None: ...
 
     server = Server(("127.0.0.1", port), Handler)
-    script.url = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield script
-    finally:
-        script.ended.set()
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with running(server) as script.url:
+        try:
+            yield script
+        finally:
+            script.ended.set()
