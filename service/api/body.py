@@ -6,7 +6,8 @@ Bytes are counted as received: a wrong Content-Length is not trusted.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 from starlette.requests import ClientDisconnect, Request
 
@@ -42,16 +43,28 @@ async def receive_into(
     """
     state: AppState = request.state.service
     begin = asyncio.get_running_loop().time()
-    try:
-        async with asyncio.timeout_at(context.deadline):
-            await _receive(request, state.settings.max_body, memory, consume)
-    except TimeoutError as error:
-        raise BodyTooSlow("the body did not arrive in time; send a smaller one, or over a faster connection") from error
-    except ClientDisconnect as error:
-        raise BadRequest("the client disconnected while sending the body") from error
+    async with arrival(context.deadline, "send a smaller one, or over a faster connection"):
+        await _receive(request, state.settings.max_body, memory, consume)
     seconds, record = asyncio.get_running_loop().time() - begin, current_request()
     record.add({"receive": seconds})
     state.metrics.stage_seconds.labels(record.model, "receive").observe(seconds)
+
+
+@asynccontextmanager
+async def arrival(deadline: float, advice: str) -> AsyncIterator[None]:
+    """Limit the time in which the block receives a body. `advice` is for clients that are too slow.
+
+    Raises:
+        BadRequest: the client disconnected.
+        BodyTooSlow: the body did not arrive before the deadline.
+    """
+    try:
+        async with asyncio.timeout_at(deadline):
+            yield
+    except TimeoutError as error:
+        raise BodyTooSlow(f"the body did not arrive in time; {advice}") from error
+    except ClientDisconnect as error:
+        raise BadRequest("the client disconnected while sending the body") from error
 
 
 async def _receive(request: Request, max_bytes: int, memory: Reservation, consume: Callable[[bytes], object]) -> None:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic.json_schema import models_json_schema
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
 from model_zoo.contract import typed_json
 from model_zoo.contract.expectation import expectation
-from service.api.body import receive
-from service.api.errors import BadRequest, BodyTooLarge, BodyTooSlow, UnsupportedBody
+from service.api.body import arrival, receive
+from service.api.errors import BadRequest, BodyTooLarge, UnsupportedBody
 from service.api.offload import offload
 from service.api.protocols import JSON
 from service.inference.memory import Reservation
@@ -56,14 +55,10 @@ async def read_json(request: Request, deadline: float) -> object:
     content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if content_type != JSON:
         raise UnsupportedBody(f"Content-Type: expected {JSON}; got {content_type[:100] or 'none'!r}")
+    async with arrival(deadline, "send it again"):
+        body = await _read(request)
     try:
-        async with asyncio.timeout_at(deadline):
-            body = await _read(request)
         return typed_json.parse(body.decode())
-    except TimeoutError as error:
-        raise BodyTooSlow("the body did not arrive in time; send it again") from error
-    except ClientDisconnect as error:
-        raise BadRequest("the client disconnected while sending the body") from error
     except ValueError as error:  # UnicodeDecodeError and LineageError
         raise BadRequest(f"the body: {error}") from error
 
