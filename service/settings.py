@@ -19,7 +19,7 @@ from model_zoo.contract.errors import LineageError
 from model_zoo.contract.expectation import expectation
 from model_zoo.contract.images import ImageLimits
 from model_zoo.contract.suggest import did_you_mean
-from model_zoo.runtime.base import EngineOptions, Provider, Runtime, Shapes
+from model_zoo.runtime.base import Compute, EngineOptions, Provider, Runtime, Shapes
 from service.telemetry.tracing import is_available
 
 PREFIX = "LINEAGE_"
@@ -90,8 +90,10 @@ class Settings(BaseSettings):
     """Max images per inference. Default: 1 on CPU, 8 on GPU."""
     max_delay_ms: Annotated[float, Field(ge=0, le=1000)] = 2.0
     """Max milliseconds an image waits for its batch to fill."""
-    shapes: Shapes = "square"
-    """square: the model's own input size. buckets: smaller canvases for wide and tall images."""
+    shapes: Shapes = "auto"
+    """square: the model's own input size. buckets: smaller canvases for wide and tall images. auto: as the card says."""
+    compute: Compute = "auto"
+    """Precision of float32 models on OpenVINO."""
     queue_size: PositiveInt = 64
     """Max images waiting for one model, and for decoding. More are refused with 503."""
     decoders: PositiveInt = cpu_count()
@@ -270,6 +272,7 @@ class Settings(BaseSettings):
             workers=self.workers,
             max_batch=self.max_batch,
             shapes=self.shapes,
+            compute=self.compute,
         )
 
     @property

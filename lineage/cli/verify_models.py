@@ -23,7 +23,7 @@ def verify(
     repository: Annotated[Path | None, option("FOLDER", hint=REPOSITORY_HELP)] = None,
     engine: Runtime = "onnxruntime",
     provider: Provider = "auto",
-    shapes: Shapes = "square",
+    shapes: Shapes = "auto",
 ) -> int:
     """Check models as a server does when it loads them.
 
@@ -35,7 +35,7 @@ def verify(
         repository: Folder of the repository.
         engine: Runtime of the models.
         provider: Execution provider of ONNX Runtime.
-        shapes: square or buckets, as for lineage serve.
+        shapes: auto, square or buckets, as for lineage serve.
     """
     models = repository_of(repository)
     packages, problems = ([models.resolve(reference)], []) if reference else models.scan()

@@ -104,6 +104,8 @@ class ModelCard:
     """Largest stride. Input sizes are multiples of it."""
     dynamic_size: bool = True
     """Whether the graph accepts other input sizes than `input_size`."""
+    shapes: Literal["square", "buckets"] = "square"
+    """Canvases of images by default. buckets: smaller ones for wide and tall images, as the original program has."""
     letterbox: LetterboxPolicy = field(default_factory=LetterboxPolicy)
     """Resize policy of input images."""
     thresholds: Thresholds = Thresholds()

@@ -23,7 +23,8 @@ from model_zoo.contract.pipeline import Feeds
 Outputs = tuple[NDArray[np.float32], NDArray[np.int32]]
 Runtime = Literal["onnxruntime", "tensorrt"]
 Provider = Literal["auto", "cpu", "cuda", "tensorrt", "openvino"]
-Shapes = Literal["square", "buckets"]
+Shapes = Literal["auto", "square", "buckets"]
+Compute = Literal["auto", "fp32", "bf16"]
 
 
 class EngineUnavailable(LineageError):
@@ -42,8 +43,11 @@ class EngineOptions:
     """Number of batches that run at the same time."""
     max_batch: int | None = None
     """Max number of images in a batch."""
-    shapes: Shapes = "square"
-    """square: run all images at the card's input size. buckets: run wide and tall images on smaller canvases."""
+    shapes: Shapes = "auto"
+    """square: run all images at the card's input size. buckets: run wide and tall images on smaller canvases. auto: as
+    the card says."""
+    compute: Compute = "auto"
+    """Precision of float32 files on providers with a choice. auto: float32 where the provider is given."""
     threads: int | None = None
     """CPU threads of each run. None: all cores while nothing else runs, one thread otherwise."""
     image_size: Size | None = None
@@ -64,7 +68,8 @@ class EngineOptions:
 
     def canvases(self, card: ModelCard) -> list[Size]:
         """List the canvas sizes to keep ready for this model."""
-        return pipeline.canvases(card) if self.shapes == "buckets" else [card.input_size]
+        shapes = card.shapes if self.shapes == "auto" else self.shapes
+        return pipeline.canvases(card) if shapes == "buckets" else [card.input_size]
 
 
 class Engine(Protocol):

@@ -54,6 +54,7 @@ class OnnxRuntimeEngine:
                 size=size,
                 max_batch=self.max_batch,
                 precision=package.card.precision,
+                compute=options.compute,
             )
             for size in self.canvases
             for threads in {self._shared_threads, self.threads}

@@ -17,7 +17,7 @@ from model_zoo.contract.errors import LineageError
 from model_zoo.contract.files import read_text
 from model_zoo.contract.package import Package
 from model_zoo.contract.repository import Problem
-from model_zoo.runtime.base import EngineOptions, Provider, Shapes
+from model_zoo.runtime.base import Compute, EngineOptions, Provider, Shapes
 from service.inference.batcher import BatchingOptions
 
 FILE_NAME: Final = "service.json"
@@ -37,7 +37,9 @@ class ModelSettings:
     queue_size: int | None = None
     """Max images waiting for the model."""
     shapes: Shapes | None = None
-    """square: the model's own input size. buckets: smaller canvases for wide and tall images."""
+    """square: the model's own input size. buckets: smaller canvases for wide and tall images. auto: as the card says."""
+    compute: Compute | None = None
+    """Precision of float32 models on OpenVINO."""
     provider: Provider | None = None
     """Execution provider of ONNX Runtime."""
     score: float | None = None
@@ -61,7 +63,7 @@ class ModelSettings:
 
     def engine_options(self, options: EngineOptions) -> EngineOptions:
         """Return the options of the model's engine. `options` are those of the server."""
-        return replace(options, **self._given("workers", "max_batch", "shapes", "provider"))
+        return replace(options, **self._given("workers", "max_batch", "shapes", "compute", "provider"))
 
     def batching(self, options: BatchingOptions) -> BatchingOptions:
         """Return the limits of the model's queue. `options` are those of the server."""

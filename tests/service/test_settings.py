@@ -21,7 +21,7 @@ def test_flags_override_the_environment(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("LINEAGE_MAX_BATCH", "4")
     settings = Settings(port=9001, repository=Path("elsewhere"))
     assert (settings.port, settings.max_batch, settings.repository) == (9001, 4, Path("elsewhere"))
-    assert settings.engine_options == EngineOptions("onnxruntime", "auto", None, 4, "square")
+    assert settings.engine_options == EngineOptions("onnxruntime", "auto", None, 4, "auto")
 
 
 @pytest.mark.parametrize("name", ["timeout", "header_timeout", "keep_alive_timeout", "poll"])

@@ -41,9 +41,9 @@ def test_fields_of_a_version_replace_those_of_its_model(publish: Publish) -> Non
 
 
 def test_settings_replace_those_of_the_server_and_the_card(publish: Publish) -> None:
-    settings = ModelSettings(4, 16, 5, 8, "buckets", "cpu", 0.5, 0.6, 2)
+    settings = ModelSettings(4, 16, 5, 8, "buckets", "bf16", "cpu", 0.5, 0.6, 2)
     server = EngineOptions(runtime="tensorrt", workers=1, threads=3)
-    expected = EngineOptions("tensorrt", "cpu", workers=4, max_batch=16, shapes="buckets", threads=3)
+    expected = EngineOptions("tensorrt", "cpu", workers=4, max_batch=16, shapes="buckets", compute="bf16", threads=3)
     assert settings.engine_options(server) == expected
     assert settings.batching(BatchingOptions()) == BatchingOptions(max_delay=0.005, queue_size=8)
     card = settings.card(publish().card)
@@ -61,7 +61,7 @@ def test_settings_replace_those_of_the_server_and_the_card(publish: Publish) -> 
         ('{"workers": "2"}', "toy/service.json: workers: expected an integer; got '2'"),
         ('{"workers": 0}', "toy/service.json: workers: expected an integer of at least 1; got 0"),
         ('{"max_delay_ms": -1}', "toy/service.json: max_delay_ms: expected 0 to 1000; got -1.0"),
-        ('{"shapes": "round"}', "toy/service.json: shapes: expected one of 'square', 'buckets'; got 'round'"),
+        ('{"shapes": "round"}', "toy/service.json: shapes: expected one of 'auto', 'square', 'buckets'; got 'round'"),
         ('{"score": 0}', "toy/service.json: score: expected "),
         ('{"max_detections": 100000}', "toy/service.json: max_detections: expected "),
     ],
