@@ -44,15 +44,9 @@ def test_control_characters_are_escaped() -> None:
 
 
 def test_logs_go_to_stderr_at_the_configured_level(capsys: pytest.CaptureFixture[str]) -> None:
-    root = logging.getLogger()
-    before, level = root.handlers[:], root.level
-    try:
-        configure_logging("warning")
-        logging.getLogger("service.x").info("hidden")
-        logging.getLogger("service.x").warning("shown")
-    finally:
-        root.handlers[:] = before
-        root.setLevel(level)
+    configure_logging("warning")
+    logging.getLogger("service.x").info("hidden")
+    logging.getLogger("service.x").warning("shown")
     (line,) = capsys.readouterr().err.splitlines()
     assert line.endswith("WARNING service.x request=- shown")
 
