@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 
 from model_zoo.contract.errors import LineageError
 from model_zoo.contract.plural import plural
-from training.config import Precision
+
+if TYPE_CHECKING:  # the loop needs no pydantic
+    from training.config import Precision
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
