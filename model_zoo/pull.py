@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from model_zoo.cache_folder import cache_folder
+from model_zoo.contract.cache_folder import cache_folder
 from model_zoo.contract.errors import LineageError
 from model_zoo.contract.package import Package
 from model_zoo.contract.repository import Repository

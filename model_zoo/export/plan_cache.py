@@ -13,7 +13,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from model_zoo.cache_folder import cache_folder
+from model_zoo.contract.cache_folder import cache_folder
 from model_zoo.contract.card import ModelCard
 from model_zoo.contract.files import file_sha256
 from model_zoo.export.errors import ExportError

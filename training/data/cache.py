@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from model_zoo.cache_folder import cache_folder
+from model_zoo.contract.cache_folder import cache_folder
 from model_zoo.contract.files import write_atomic
 from model_zoo.progress import track
 
