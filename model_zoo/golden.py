@@ -133,14 +133,14 @@ def _draw(size: Size, seed: int) -> NDArray[np.uint8]:
 
 
 def _cases(model: Path, card: ModelCard, images: Images) -> tuple[GoldenCase, ...]:
-    """Run the file on each image, on its square canvas and on the smaller one that fits it."""
+    """Run the file on each image, on its square canvas and on the smaller ones that fit it."""
     session = sessions.make_session(model, threads=all_cores(), optimize=False)
     return tuple(
         _case(session, card, name, image, canvas)
         for name, image in images.items()
         for canvas in dict.fromkeys(
             choose_canvas(card, (image.shape[0], image.shape[1]), sizes)
-            for sizes in ([card.input_size], canvases(card))
+            for sizes in ([card.input_size], canvases(card), canvases(card, few=False))
         )
     )
 

@@ -140,14 +140,20 @@ def detect(card: ModelCard, run: Run, images: Sequence[NDArray[np.uint8]], query
     return [postprocess(r, int(n), item.geometry, query) for r, n, item in zip(rows, counts, items, strict=True)]
 
 
-def canvases(card: ModelCard) -> list[Size]:
-    """List the canvas sizes worth a static session: the card's own, then 4:3 and 16:9, wide and tall.
+def canvases(card: ModelCard, *, few: bool = True) -> list[Size]:
+    """List the canvas sizes of wide and tall images, the card's own first.
 
-    Wide and tall images cost up to 40 % less on them, with scores slightly different from the card's own size.
+    Args:
+        few: Only sizes worth a static session: 4:3 and 16:9, wide and tall. Otherwise every multiple of the stride that
+            removing the border of an image can leave, as in the original programs.
     """
     if not card.dynamic_size or card.letterbox.align == "stretch":
         return [card.input_size]
-    long_side, step = max(card.input_size), card.stride
+    (height, width), step = card.input_size, card.stride
+    if not few:
+        lower = [(side, width) for side in range(height - step, 0, -step)]
+        return [card.input_size, *lower, *((height, side) for side in range(width - step, 0, -step))]
+    long_side = max(card.input_size)
     short_sides = [-(-long_side * num // den // step) * step for num, den in ((3, 4), (9, 16))]
     wide = [(short, long_side) for short in short_sides]
     return list(dict.fromkeys([card.input_size, *wide, *((w, h) for h, w in wide)]))

@@ -49,7 +49,7 @@ class EngineOptions:
     compute: Compute = "auto"
     """Precision of float32 files on providers with a choice. auto: float32 where the provider is given."""
     threads: int | None = None
-    """CPU threads of each run. None: all cores while nothing else runs, one thread otherwise."""
+    """CPU threads of each run. None: all cores while nothing else runs and that is faster, one thread otherwise."""
     image_size: Size | None = None
     """Input size (height, width) to use instead of the card's."""
 
@@ -66,10 +66,10 @@ class EngineOptions:
             raise LineageError(f"{card.name}: expected {expected}; got {format_size(self.image_size)}")
         return replace(card, input_size=self.image_size)
 
-    def canvases(self, card: ModelCard) -> list[Size]:
-        """List the canvas sizes to keep ready for this model."""
+    def canvases(self, card: ModelCard, *, few: bool = True) -> list[Size]:
+        """List the canvas sizes to keep ready for this model: `few`, or all that `pipeline.canvases` has."""
         shapes = card.shapes if self.shapes == "auto" else self.shapes
-        return pipeline.canvases(card) if shapes == "buckets" else [card.input_size]
+        return pipeline.canvases(card, few=few) if shapes == "buckets" else [card.input_size]
 
 
 class Engine(Protocol):

@@ -1,14 +1,16 @@
 """ONNX Runtime engine: CPU, CUDA, TensorRT and OpenVINO behind one code path with IO binding.
 
-On CPU, a single in-flight run uses all cores; concurrent runs use one thread each (docs/adr/0006-cores.md). Engines
-with a given number of threads do not count as concurrent. A session has a fixed number of threads, so the engine keeps
-two per canvas. Spatial shapes are fixed; the batch is dynamic where batching pays, on GPUs. Workers share a session and
-its weights; all sessions share one arena for activations.
+On CPU, a single in-flight run uses all cores where that is faster; concurrent runs use one thread each
+(docs/adr/0006-cores.md). Engines with a given number of threads do not count as concurrent. A session has a fixed
+number of threads, so the engine keeps two. They run all canvases (docs/adr/0009-canvases.md); other providers have a
+session per canvas. The batch is dynamic where batching pays, on GPUs. Workers share a session and its weights; all
+sessions share one arena for activations.
 """
 
 from __future__ import annotations
 
 import logging
+import time
 from contextlib import nullcontext
 from typing import Any, Final
 
@@ -27,7 +29,7 @@ from model_zoo.runtime.base import (
     check_batch,
     check_card,
 )
-from model_zoo.runtime.thread_budget import ThreadBudget, all_cores
+from model_zoo.runtime.thread_budget import ThreadBudget, ThreadChoice, all_cores
 
 GPU_BATCH: Final = 8
 LOG = logging.getLogger(__name__)
@@ -35,16 +37,18 @@ THREAD_BUDGET: Final = ThreadBudget()  # all models share the cores
 
 
 class OnnxRuntimeEngine:
-    """One model on one device, with two sessions per canvas: one thread, or `threads` for runs without overlap."""
+    """One model on one device. On the CPU, two sessions: one thread, or `threads` for runs without overlap."""
 
     def __init__(self, package: Package, options: EngineOptions, provider: Provider) -> None:
         on_cpu = provider in ("cpu", "openvino")
         self.card, self.device = options.resize(package.card), str(provider)
         self.workers = options.workers or (cpu_count() if on_cpu else 1)
         self.max_batch = options.max_batch or (1 if on_cpu else GPU_BATCH)
-        self.canvases = options.canvases(self.card)
+        self.canvases = options.canvases(self.card, few=provider != "cpu")
+        self._any_size = provider == "cpu" and len(self.canvases) > 1
         self.threads = options.threads or (all_cores() if provider == "cpu" else 1)
         self._shared_threads, self._fixed_threads = options.threads or 1, options.threads is not None
+        self._choice = ThreadChoice()
         self._sessions = {
             (size, threads): sessions.make_session(
                 package.model_path,
@@ -56,7 +60,7 @@ class OnnxRuntimeEngine:
                 precision=package.card.precision,
                 compute=options.compute,
             )
-            for size in self.canvases
+            for size in ([None] if self._any_size else self.canvases)
             for threads in {self._shared_threads, self.threads}
         }
         for session in self._sessions.values():
@@ -71,19 +75,27 @@ class OnnxRuntimeEngine:
             LineageError: The batch is larger than `max_batch`.
         """
         check_batch(feeds, self.max_batch)
-        height, width = feeds["images"].shape[1:3]
         with nullcontext(False) if self._fixed_threads else THREAD_BUDGET.run() as may_use_all:
-            return _run(self._sessions[(height, width), self.threads if may_use_all else self._shared_threads], feeds)
+            if not may_use_all or self.threads == self._shared_threads:
+                return _run(self._session(feeds, self._shared_threads), feeds)
+            use_all, started = self._choice.choose(), time.perf_counter()
+            outputs = _run(self._session(feeds, self.threads if use_all else self._shared_threads), feeds)
+            self._choice.record(use_all, (time.perf_counter() - started) / feeds["images"].size)
+            return outputs
 
     def warm_up(self) -> None:
         """Run every session with the smallest and the largest batch."""
         for (size, _), session in self._sessions.items():
             for batch in sorted({1, self.max_batch}):
-                _run(session, blank_feeds(size, batch))
+                _run(session, blank_feeds(size or self.card.input_size, batch))
 
     def close(self) -> None:
         """Release the sessions."""
         self._sessions.clear()
+
+    def _session(self, feeds: Feeds, threads: int) -> Any:
+        height, width = feeds["images"].shape[1:3]
+        return self._sessions[None if self._any_size else (height, width), threads]
 
 
 def load(package: Package, options: EngineOptions) -> Engine:

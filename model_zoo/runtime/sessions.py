@@ -25,11 +25,12 @@ PROVIDER_NAMES: Final = {
     "tensorrt": "TensorrtExecutionProvider",
     "openvino": "OpenVINOExecutionProvider",
 }
-CPU_OPTIONS: Final = (
-    "session.force_spinning_stop",  # threads do not spin between runs
-    "session.use_env_allocators",  # all sessions share one arena for activations
-    "session.use_device_allocator_for_initializers",  # weights stay outside the arena, which never shrinks
-)
+CPU_OPTIONS: Final = {
+    "session.force_spinning_stop": "1",  # threads do not spin between runs
+    "session.intra_op.spin_duration_us": "20",  # nor for long within one, while others may need the core
+    "session.use_env_allocators": "1",  # all sessions share one arena for activations
+    "session.use_device_allocator_for_initializers": "1",  # weights stay outside the arena, which never shrinks
+}
 OPENVINO_HINTS: Final[Mapping[Compute, str]] = {"auto": "f32", "fp32": "f32", "bf16": "bf16"}
 
 
@@ -52,7 +53,8 @@ def make_session(
         label: Name of the model in error messages.
         provider: Execution provider, not "auto".
         threads: Threads of one run on the CPU.
-        size: Canvas (height, width) to fix; by default the size stays dynamic. Fixed shapes run 15-20 % faster.
+        size: Canvas (height, width) to fix; by default the size stays dynamic. Fixed shapes are as fast on ONNX
+            Runtime's CPU provider, and 30 % faster on OpenVINO.
         max_batch: Max batch size; 1 fixes the batch. By default it stays dynamic.
         precision: Precision of the file; activations of int8 files are adapted to the provider.
         compute: Precision of float32 layers on OpenVINO. Its own default is bfloat16 on CPUs with AMX.
@@ -115,8 +117,8 @@ def _session_options(provider: Provider, threads: int, compute: Compute) -> ort.
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     if provider == "cpu":
         _share_arena()
-        for option in CPU_OPTIONS:
-            options.add_session_config_entry(option, "1")
+        for option, value in CPU_OPTIONS.items():
+            options.add_session_config_entry(option, value)
     if provider == "openvino":
         config = {"CPU": {"INFERENCE_NUM_THREADS": "1", "INFERENCE_PRECISION_HINT": OPENVINO_HINTS[compute]}}
         options.add_provider_for_devices(_openvino_cpus(), {"load_config": json.dumps(config)})

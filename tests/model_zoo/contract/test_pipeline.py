@@ -130,10 +130,16 @@ def test_canvases_are_square_wide_and_tall() -> None:
     assert pipeline.canvases(SQUARE) == [(640, 640), (480, 640), (384, 640), (640, 480), (640, 384)]
 
 
+def test_all_canvases_are_what_removing_the_border_can_leave() -> None:
+    small = replace(SQUARE, input_size=(64, 96))
+    assert pipeline.canvases(small, few=False) == [(64, 96), (32, 96), (64, 64), (64, 32)]
+    assert len(pipeline.canvases(SQUARE, few=False)) == 39
+
+
 @pytest.mark.parametrize("change", [{"dynamic_size": False}, {"letterbox": LetterboxPolicy(align="stretch")}])
 def test_fixed_or_stretched_model_has_one_canvas(change: dict[str, object]) -> None:
     fixed = replace(SQUARE, **change)
-    assert pipeline.canvases(fixed) == [(640, 640)]
+    assert pipeline.canvases(fixed) == pipeline.canvases(fixed, few=False) == [(640, 640)]
     assert pipeline.choose_canvas(fixed, (1080, 1920), pipeline.canvases(fixed)) == (640, 640)
 
 
@@ -172,10 +178,17 @@ cards = st.builds(
 )
 
 
-@given(cards, sizes)
-def test_image_size_does_not_depend_on_the_canvas(card: ModelCard, image: Size) -> None:
-    canvas = pipeline.choose_canvas(card, image, pipeline.canvases(card))
+@given(cards, sizes, st.booleans())
+def test_image_size_does_not_depend_on_the_canvas(card: ModelCard, image: Size, few: bool) -> None:
+    canvas = pipeline.choose_canvas(card, image, pipeline.canvases(card, few=few))
     chosen, default = (letterbox.plan(card.letterbox, image, c, card.input_size) for c in (canvas, card.input_size))
     assert (chosen.resized, chosen.scale) == (default.resized, default.scale)
     assert canvas[0] * canvas[1] <= card.input_size[0] * card.input_size[1]
     assert canvas[0] % card.stride == canvas[1] % card.stride == 0
+
+
+@given(cards, sizes)
+def test_canvas_is_that_of_the_original_programs(card: ModelCard, image: Size) -> None:
+    card = replace(card, letterbox=replace(card.letterbox, scale_up=True))
+    canvas = pipeline.choose_canvas(card, image, pipeline.canvases(card, few=False))
+    assert canvas == letterbox.smallest_canvas(card.letterbox, image, card.input_size, card.stride)

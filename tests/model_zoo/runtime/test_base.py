@@ -34,6 +34,13 @@ def test_buckets_add_canvases() -> None:
     card = toy_card(size=(256, 256))
     assert EngineOptions().canvases(card) == [(256, 256)]
     assert (192, 256) in EngineOptions(shapes="buckets").canvases(card)
+    assert (224, 256) in EngineOptions(shapes="buckets").canvases(card, few=False)
+
+
+def test_card_decides_on_buckets_unless_options_do() -> None:
+    card = toy_card(size=(256, 256), shapes="buckets")
+    assert len(EngineOptions().canvases(card)) > 1
+    assert EngineOptions(shapes="square").canvases(card) == [(256, 256)]
 
 
 def test_check_card_compares_with_the_package(toy: Package) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import onnxruntime as ort
@@ -15,13 +16,15 @@ from model_zoo.contract.errors import CardError, LineageError, PackageError
 from model_zoo.contract.images import decode_image
 from model_zoo.contract.package import Package
 from model_zoo.runtime import int8, onnxruntime, thread_budget
-from model_zoo.runtime.base import EngineOptions, Outputs, blank_feeds
+from model_zoo.runtime.base import Engine, EngineOptions, Outputs, Shapes, blank_feeds
 from model_zoo.runtime.onnxruntime import OnnxRuntimeEngine, load
-from model_zoo.runtime.thread_budget import ThreadBudget
+from model_zoo.runtime.thread_budget import ThreadBudget, ThreadChoice
 from service.inference.bundled import BUNDLED_REPOSITORY
 from tests.model_zoo.runtime.conftest import PublishFile
 from tests.service.conftest import SAMPLES, flat
 from tests.tiny_onnx import toy_card, toy_onnx
+
+SHAPES: tuple[Shapes, ...] = ("square", "buckets")
 
 
 def test_batch_gives_the_results_of_single_images(toy: Package) -> None:
@@ -77,6 +80,7 @@ def test_single_run_uses_all_cores(toy: Package, monkeypatch: pytest.MonkeyPatch
     real_run = onnxruntime._run
     monkeypatch.setattr(onnxruntime, "_run", run)
     monkeypatch.setattr(onnxruntime, "THREAD_BUDGET", ThreadBudget())
+    monkeypatch.setattr(ThreadChoice, "choose", lambda self: True)
     one, other = (load(toy, EngineOptions(provider="cpu")) for _ in range(2))
     feeds = blank_feeds((64, 64), 1)
     with ThreadPoolExecutor(1) as pool:
@@ -91,30 +95,76 @@ def test_single_run_uses_all_cores(toy: Package, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.usefixtures("two_cores")
+@pytest.mark.parametrize(("all_cores", "faster"), [(6.0, 2), (12.0, 1)])
+def test_single_run_uses_the_faster_number_of_threads(
+    toy: Package, monkeypatch: pytest.MonkeyPatch, all_cores: float, faster: int
+) -> None:
+    """Runs take `all_cores` seconds of a simulated clock on all cores, and 10 on one thread."""
+    clock, threads = [0.0], []
+
+    def run(session: ort.InferenceSession, feeds: pipeline.Feeds) -> None:
+        threads.append(session.get_session_options().intra_op_num_threads)
+        clock[0] += all_cores if threads[-1] == 2 else 10.0
+
+    monkeypatch.setattr(onnxruntime, "_run", run)
+    monkeypatch.setattr(onnxruntime, "THREAD_BUDGET", ThreadBudget())
+    monkeypatch.setattr("time.perf_counter", lambda: clock[0])
+    engine = load(toy, EngineOptions(provider="cpu"))
+    for _ in range(8):
+        engine.run(blank_feeds((64, 64), 1))
+    assert threads[:2] == [2, 1]
+    assert threads[2:] == [faster] * 6
+
+
+def on_canvas(engine: Engine, file: Path) -> pipeline.ModelInput:
+    image = decode_image(file.read_bytes())
+    return pipeline.preprocess(
+        engine.card, image, pipeline.choose_canvas(engine.card, (image.shape[0], image.shape[1]), engine.canvases)
+    )
+
+
+@pytest.mark.usefixtures("two_cores")
 def test_results_do_not_depend_on_the_number_of_threads() -> None:
     """The bundled model on the sample screenshots is bit-identical, so results are the same under load."""
-    engine = load(BUNDLED_REPOSITORY.resolve("ui-elements"), EngineOptions(provider="cpu"))
+    engine = load(BUNDLED_REPOSITORY.resolve("ui-elements"), EngineOptions(provider="cpu", shapes="buckets"))
     assert isinstance(engine, OnnxRuntimeEngine)
-    (size,) = engine.canvases
     for sample in sorted(SAMPLES.glob("*.jpg")):
-        item = pipeline.preprocess(engine.card, decode_image(sample.read_bytes()))
+        item = on_canvas(engine, sample)
         feeds = pipeline.collate([item], [pipeline.make_query(engine.card, score=0.01)])
-        (one, count), (two, same) = (onnxruntime._run(engine._sessions[size, threads], feeds) for threads in (1, 2))
+        (one, count), (two, same) = (onnxruntime._run(engine._sessions[None, threads], feeds) for threads in (1, 2))
         assert count == same > 10
         np.testing.assert_array_equal(one, two)
+
+
+def test_sessions_for_all_canvases_answer_as_those_for_one() -> None:
+    package = BUNDLED_REPOSITORY.resolve("ui-elements")
+    engine = load(package, EngineOptions(provider="cpu", shapes="buckets", threads=1))
+    item = on_canvas(engine, SAMPLES / "file-manager.jpg")
+    feeds = pipeline.collate([item], [pipeline.make_query(engine.card)])
+    size = (item.pixels.shape[0], item.pixels.shape[1])
+    fixed = load(package, EngineOptions(provider="cpu", shapes="square", threads=1, image_size=size))
+    assert size != engine.card.input_size
+    for one, other in zip(engine.run(feeds), fixed.run(feeds), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_all_canvases_are_ready_to_run(publish_file: PublishFile) -> None:
     card = toy_card(size=(256, 256))
     engine = load(publish_file(card, toy_onnx(card)), EngineOptions(shapes="buckets", max_batch=3))
-    assert list(engine.canvases) == pipeline.canvases(card)
-    assert len(engine.canvases) > 1
+    assert list(engine.canvases) == pipeline.canvases(card, few=False)
     engine.warm_up()
     for size in engine.canvases:
         rows, counts = engine.run(blank_feeds(size, 2))
         assert (rows.shape, counts.shape) == ((2, 3, 6), (2,))
     square = load(publish_file(card, toy_onnx(card)), EngineOptions())
     assert list(square.canvases) == [(256, 256)]
+
+
+@pytest.mark.usefixtures("two_cores")
+def test_canvases_cost_no_sessions(publish_file: PublishFile) -> None:
+    card = toy_card(size=(256, 256))
+    engines = [load(publish_file(card, toy_onnx(card)), EngineOptions(shapes=shapes)) for shapes in SHAPES]
+    assert [len(engine._sessions) for engine in engines if isinstance(engine, OnnxRuntimeEngine)] == [2, 2]
 
 
 def test_card_that_differs_from_the_file_is_refused(publish_file: PublishFile) -> None:
