@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ Runtime = Literal["onnxruntime", "tensorrt"]
 Provider = Literal["auto", "cpu", "cuda", "tensorrt", "openvino"]
 Shapes = Literal["auto", "square", "buckets"]
 Compute = Literal["auto", "fp32", "bf16"]
+GPU_WORKERS: Final = 2  # one copies while the other computes
 
 
 class EngineUnavailable(LineageError):
@@ -52,6 +53,8 @@ class EngineOptions:
     """CPU threads of each run. None: all cores while nothing else runs and that is faster, one thread otherwise."""
     image_size: Size | None = None
     """Input size (height, width) to use instead of the card's."""
+    cuda_graphs: bool = True
+    """Whether the runtime tensorrt records runs as CUDA graphs, where the plan allows it."""
 
     def resize(self, card: ModelCard) -> ModelCard:
         """Return the card at `image_size`.
