@@ -8,6 +8,7 @@ publish_plan(Repository(Path("models")), "yolov5n", PlanOptions())
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
@@ -92,7 +93,7 @@ def load_weights(
     model = load_checkpoint(source, variant, cfg, names, license)
     for note in model.notes:
         log(note)
-    _resize(model.detector, options)
+    _configure(model.detector, options)
     return model.detector
 
 
@@ -130,7 +131,7 @@ def export_random(
     check_export_options(options)
     check_file_target(target)
     detector = build(variant)
-    _resize(detector, options)
+    _configure(detector, options)
     return _export(detector, Path(target), options, raw, log)
 
 
@@ -167,9 +168,12 @@ def _check_export(source: str | Path, target: str | Path, options: ExportOptions
         raise ExportError(f"{target}: expected another file to write than the one to export")
 
 
-def _resize(detector: Detector, options: ExportOptions) -> None:
+def _configure(detector: Detector, options: ExportOptions) -> None:
+    """Set the input size and the canvases."""
     if size := parse_size(options.image_size):
         detector.resize(size)
+    if options.shapes != "auto":
+        detector.input_spec = replace(detector.input_spec, shapes=options.shapes)
 
 
 def _card(detector: Detector, name: str, options: ExportOptions, output: Output = "detections") -> ModelCard:

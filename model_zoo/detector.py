@@ -10,7 +10,7 @@ from typing import Literal, Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
-from model_zoo.contract.card import WeightsOrigin
+from model_zoo.contract.card import Shapes, WeightsOrigin
 from model_zoo.contract.errors import LineageError
 from model_zoo.contract.image_size import format_size
 from model_zoo.contract.letterbox import LetterboxPolicy, Size
@@ -31,6 +31,8 @@ class InputSpec:
     """Rule that fits an image into the input size."""
     dynamic: bool = True
     """Whether the network accepts any multiple of the largest stride."""
+    shapes: Shapes = "square"
+    """Canvases of images. buckets: smaller ones for wide and tall images, as the original program has."""
 
 
 def to_network(images: Tensor, spec: InputSpec) -> Tensor:

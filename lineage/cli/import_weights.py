@@ -18,7 +18,7 @@ from model_zoo.contract.targets import name_from
 from model_zoo.export.options import DEFAULT_EXPORT, ExportOptions
 from model_zoo.onnx_import.options import DEFAULT_ONNX, OnnxOptions, Request
 
-ONNX_EXPORT = ("image_size", "candidates", "golden")  # options of an export that an ONNX file has, too
+ONNX_EXPORT = ("image_size", "shapes", "candidates", "golden")  # options of an export that an ONNX file has, too
 
 
 def import_(
@@ -55,7 +55,14 @@ def import_(
     if _is_onnx(source):
         _reject({"--variant": variant, "--cfg": cfg} | _changed(options), "an ONNX file has its network and precision")
         request = Request(
-            name or name_from(source), onnx, options.image_size, options.candidates, names, license, options.golden
+            name or name_from(source),
+            onnx,
+            options.image_size,
+            options.candidates,
+            names,
+            license,
+            options.golden,
+            options.shapes,
         )
         _import_onnx(source, repository, request, explain)
         return

@@ -24,6 +24,7 @@ METADATA_KEY = "lineage.card"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")  # a safe file name
 Precision = Literal["fp32", "fp16", "bf16", "int8"]
 Output = Literal["detections", "raw"]
+Shapes = Literal["square", "buckets"]
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ class ModelCard:
     """Largest stride. Input sizes are multiples of it."""
     dynamic_size: bool = True
     """Whether the graph accepts other input sizes than `input_size`."""
-    shapes: Literal["square", "buckets"] = "square"
+    shapes: Shapes = "square"
     """Canvases of images by default. buckets: smaller ones for wide and tall images, as the original program has."""
     letterbox: LetterboxPolicy = field(default_factory=LetterboxPolicy)
     """Resize policy of input images."""
@@ -147,12 +148,14 @@ class ModelCard:
         height, width = self.input_size
         bounds = self.thresholds
         in_unit_range = all(0 <= value <= 1 for value in vars(bounds).values())
+        has_borders = self.dynamic_size and self.letterbox.align != "stretch"
         on_grid = self.stride > 0 and height > 0 and width > 0 and height % self.stride == width % self.stride == 0
         return [
             (self.schema_version == SCHEMA_VERSION, f"schema_version {SCHEMA_VERSION}", self.schema_version),
             (NAME.fullmatch(self.name) is not None, f"a name that matches {NAME.pattern}", self.name),
             (bool(self.class_names), "at least one class name", self.class_names),
             (on_grid, f"an input_size in multiples of the stride, {self.stride}", format_size(self.input_size)),
+            (self.shapes == "square" or has_borders, "shapes square, as images fill a fixed canvas", self.shapes),
             (0 <= self.letterbox.fill <= 255, "a letterbox.fill from 0 to 255", self.letterbox.fill),
             (self.candidates > 0, "at least one candidate", self.candidates),
             (self.max_detections > 0, "max_detections of at least 1", self.max_detections),

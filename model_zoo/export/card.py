@@ -32,6 +32,7 @@ def build_card(
         input_size=spec.size,
         stride=detector.stride,
         dynamic_size=spec.dynamic,
+        shapes=spec.shapes,
         letterbox=spec.letterbox,
         thresholds=Thresholds(multi_label_below=detector.head.multi_label_below),
         output=output,

@@ -25,6 +25,9 @@ class ExportOptions:
     """Input size in pixels: one number for a square, or height and width. If omitted, the network's own."""
     precision: ExportPrecision = "fp32"
     """Precision of the network inside the file. int8 needs --calibration."""
+    shapes: Literal["auto", "square", "buckets"] = "auto"
+    """Canvases recorded in the model card. buckets: smaller ones for wide and tall images, square: one for all images.
+    auto: as the original program."""
     candidates: int = MAX_CANDIDATES
     """Max predictions per image that enter NMS, a multiple of 128."""
     calibration: Path | None = None

@@ -182,7 +182,7 @@ def yolov5(variant: str, class_names: Sequence[str]) -> Detector:
     head = AnchorHead(channels, len(class_names), config.anchors, strides=(8, 16, 32, 64)[: config.levels])
     backbone, neck = _body(config, channels)
     size = (1280, 1280) if config.levels == 4 else (640, 640)
-    return Detector(FAMILY.name, variant, backbone, neck, head, InputSpec(size), class_names)
+    return Detector(FAMILY.name, variant, backbone, neck, head, InputSpec(size, shapes="buckets"), class_names)
 
 
 def _body(config: YOLOv5Config, channels: Sequence[int]) -> tuple[nn.Module, nn.Module]:

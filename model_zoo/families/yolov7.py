@@ -201,4 +201,5 @@ def yolov7(variant: str, class_names: Sequence[str]) -> Detector:
     channels = [2 * p for _, p in config.neck]
     head = ImplicitHead(channels, len(class_names), config.anchors, strides=(8, 16, 32))
     backbone, neck = YOLOv7Backbone(config), YOLOv7Neck(config)
-    return Detector(FAMILY.name, variant, backbone, neck, head, InputSpec((640, 640)), class_names)
+    spec = InputSpec((640, 640), shapes="buckets")
+    return Detector(FAMILY.name, variant, backbone, neck, head, spec, class_names)

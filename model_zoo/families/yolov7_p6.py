@@ -164,4 +164,5 @@ def yolov7_p6(variant: str, class_names: Sequence[str], auxiliary: int = 1) -> D
     branches = [(p, config.width * config.auxiliary * k) for k, p in enumerate(config.neck, 1) if auxiliary]
     head = AuxiliaryHead([2 * p for p in config.neck], len(class_names), ANCHORS, STRIDES, branches)
     backbone, neck = YOLOv7P6Backbone(config), YOLOv7P6Neck(config)
-    return Detector(FAMILY.name, variant, backbone, neck, head, InputSpec((1280, 1280)), class_names)
+    spec = InputSpec((1280, 1280), shapes="buckets")
+    return Detector(FAMILY.name, variant, backbone, neck, head, spec, class_names)

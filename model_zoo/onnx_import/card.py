@@ -13,7 +13,7 @@ from typing import Final
 from onnx import ModelProto, TensorProto
 
 from model_zoo.class_names import COCO_NAMES
-from model_zoo.contract.card import ModelCard, Precision, Thresholds, WeightsOrigin
+from model_zoo.contract.card import ModelCard, Precision, Shapes, Thresholds, WeightsOrigin
 from model_zoo.contract.files import file_sha256
 from model_zoo.contract.letterbox import LetterboxPolicy
 from model_zoo.contract.licenses import UNKNOWN, checked_license
@@ -74,6 +74,7 @@ def build_card(
     layout, fmt = decoding.layout, network.format
     usual: Placement = "top_left" if layout in YOLOX else "stretch" if layout in SETS else "center"
     placement = request.onnx.letterbox or usual
+    shapes, shapes_note = _shapes(request, fmt.dynamic_size and placement == "center" and layout not in SETS)
     license, license_note = _license(network, request.license)
     rows = decoding.predictions * (decoding.classes if decoding.needs_nms else 1)  # pairs of box and class
     candidates = min(request.candidates, BLOCK * math.ceil(rows / BLOCK))
@@ -86,6 +87,7 @@ def build_card(
         input_size=fmt.size,
         stride=fmt.stride,
         dynamic_size=fmt.dynamic_size,
+        shapes=shapes,
         letterbox=POLICIES[placement],
         thresholds=nms if decoding.needs_nms else Thresholds(iou=1.0),
         candidates=candidates,
@@ -95,11 +97,20 @@ def build_card(
         weights=WeightsOrigin(license, source.name, file_sha256(source)),
         tools={tool: _version(tool) for tool in TOOLS},
     )
-    return card, [f"letterbox {placement}, {_source(request.onnx.letterbox, layout, '--letterbox')}", license_note]
+    letterbox_note = f"letterbox {placement}, {_source(request.onnx.letterbox, layout, '--letterbox')}"
+    return card, [letterbox_note, shapes_note, license_note]
 
 
 def _source(given: str | None, layout: Layout, flag: str) -> str:
     return "as given" if given else f"assumed for the layout {layout}, unless {flag} is given"
+
+
+def _shapes(request: Request, has_borders: bool) -> tuple[Shapes, str]:
+    """Return the canvases, and where they come from. YOLOv5 and later remove the borders of images, YOLOX does not."""
+    if request.shapes != "auto":
+        return request.shapes, f"canvases {request.shapes}, as given"
+    shapes: Shapes = "buckets" if has_borders else "square"
+    return shapes, f"canvases {shapes}, assumed from size and letterbox, unless --shapes is given"
 
 
 def _license(network: Network, given: str | None) -> tuple[str, str]:

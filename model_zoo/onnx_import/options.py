@@ -54,6 +54,8 @@ class Request:
     """License of the weights (SPDX)."""
     golden: Path | None = None
     """Folder of images for the golden images of the package."""
+    shapes: Literal["auto", "square", "buckets"] = "auto"
+    """Canvases, as of --shapes."""
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from model_zoo.contract.errors import CardError, LineageError
 from model_zoo.contract.package import Package
 from model_zoo.contract.repository import Repository
-from model_zoo.convert import export_plan, export_random, import_weights, publish_plan
+from model_zoo.convert import export_plan, export_random, import_weights, load_weights, publish_plan
+from model_zoo.export.card import build_card
 from model_zoo.export.errors import ExportError
 from model_zoo.export.options import ExportOptions
 from model_zoo.export.tensorrt import PlanOptions
+from model_zoo.registry import build
+from model_zoo.weights import store
 from tests.exports import ExportedModel, tiny_export
 from tests.model_zoo.export.fake_tensorrt10 import FakeTensorRT10
 
@@ -92,6 +96,21 @@ def test_unreadable_onnx_files_are_refused(tmp_path: Path) -> None:
 def test_invalid_image_sizes_are_refused(size: tuple[int, ...], message: str, tmp_path: Path) -> None:
     with pytest.raises(LineageError, match=message):
         export_random("yolov5-test", tmp_path / "a.onnx", ExportOptions(image_size=size))
+
+
+@pytest.mark.parametrize(("shapes", "expected"), [("auto", "buckets"), ("square", "square")])
+def test_canvases_are_those_of_the_original_unless_given(
+    shapes: Literal["auto", "square"], expected: str, tmp_path: Path
+) -> None:
+    store.save(build("yolov5-test"), tmp_path / "a.safetensors")
+    detector = load_weights(tmp_path / "a.safetensors", ExportOptions(shapes=shapes))
+    assert build_card(detector).shapes == expected
+
+
+def test_smaller_canvases_of_stretched_images_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(LineageError, match="expected shapes square, as images fill a fixed canvas; got 'buckets'"):
+        export_random("yolov2-test", tmp_path / "a.onnx", ExportOptions(shapes="buckets"))
+    assert not list(tmp_path.iterdir())
 
 
 def test_missing_checkpoint_is_refused(tmp_path: Path) -> None:

@@ -41,6 +41,8 @@ def test_weights_are_published_with_options(
         "mine",
         "--image-size",
         "64",
+        "--shapes",
+        "square",
         "--license",
         "MIT",
         "--variant",
@@ -48,7 +50,7 @@ def test_weights_are_published_with_options(
     ]
     assert main(["import", "a.pt", *flags, "--precision", "int8", "--calibration", "images"]) == 0
     [(arguments, options)] = calls
-    export_options = ExportOptions(image_size=(64,), precision="int8", calibration=Path("images"))
+    export_options = ExportOptions(image_size=(64,), shapes="square", precision="int8", calibration=Path("images"))
     assert arguments == (Path("a.pt"), Repository(Path("other")), "mine", export_options)
     assert options == {"variant": "yolov5n", "cfg": None, "names": None, "license": "MIT", "log": print}
     out = capsys.readouterr().out

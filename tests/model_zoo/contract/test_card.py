@@ -73,6 +73,14 @@ WRONG: dict[str, tuple[Change, str]] = {
     ),
     "no stride": (lambda d: d.update(stride=0), "input_size in multiples of the stride, 0"),
     "no size": (lambda d: d.update(input_size=[0, 0]), "input_size in multiples"),
+    "small canvases of a fixed size": (
+        lambda d: d.update(shapes="buckets", dynamic_size=False),
+        "expected shapes square, as images fill a fixed canvas; got 'buckets'",
+    ),
+    "small canvases of stretched images": (
+        lambda d: d.update(shapes="buckets", letterbox={**d["letterbox"], "align": "stretch"}),
+        "expected shapes square",
+    ),
     "fill above white": (lambda d: d["letterbox"].update(fill=256), "letterbox.fill from 0 to 255; got 256"),
     "no candidates": (lambda d: d.update(candidates=0), "at least one candidate"),
     "no detections": (lambda d: d.update(max_detections=0), "max_detections of at least 1"),

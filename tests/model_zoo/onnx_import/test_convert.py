@@ -216,6 +216,25 @@ def test_package_has_card_golden_images_and_proof(tmp_path: Path) -> None:
     assert any("detections on 6 images equal those of its outputs" in note for note in converted.notes)
 
 
+@pytest.mark.parametrize(
+    ("net", "size", "facts", "shapes"),
+    [
+        (foreign.v8(dynamic()), (64,), OnnxOptions(), "buckets"),
+        (foreign.v8(), (), OnnxOptions(), "square"),
+        (foreign.v8(dynamic()), (64,), OnnxOptions(letterbox="top_left"), "square"),
+        (foreign.v8(dynamic()), (64,), OnnxOptions(letterbox="stretch"), "square"),
+    ],
+)
+def test_canvases_follow_from_size_and_letterbox(
+    net: onnx.ModelProto, size: tuple[int, ...], facts: OnnxOptions, shapes: str, tmp_path: Path
+) -> None:
+    file = save(net, tmp_path / "net.onnx")
+    converted = convert(file, Request("net", facts, size), None)
+    assert converted.card.shapes == shapes
+    assert f"canvases {shapes}, assumed" in "\n".join(converted.notes)
+    assert convert(file, Request("net", facts, size, shapes="square"), None).card.shapes == "square"
+
+
 def every_node(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
     for node in graph.node:
         yield node
