@@ -198,7 +198,7 @@ def yolov6(variant: str, class_names: Sequence[str], bins: int = 0) -> Detector:
     config = VARIANTS[variant]
     config = replace(config, bins=bins or config.bins)
     backbone, neck, head = EfficientRep(config), RepPAN(config), _head(config, len(class_names))
-    return Detector(FAMILY.name, variant, backbone, neck, head, InputSpec(shapes="buckets"), class_names)
+    return Detector(FAMILY.name, variant, backbone, neck, head, InputSpec(), class_names)
 
 
 def _head(config: YOLOv6Config, num_classes: int) -> Head:

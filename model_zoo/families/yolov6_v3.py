@@ -158,7 +158,7 @@ def yolov6_v3(variant: str, class_names: Sequence[str], bins: int = 0, taught_bi
     backbone, neck = _body(config)
     size = (1280, 1280) if config.levels == 4 else (640, 640)
     head = _head(config, len(class_names))
-    return Detector(FAMILY.name, variant, backbone, neck, head, InputSpec(size, shapes="buckets"), class_names)
+    return Detector(FAMILY.name, variant, backbone, neck, head, InputSpec(size), class_names)
 
 
 def _body(config: YOLOv6V3Config) -> tuple[nn.Module, nn.Module]:

@@ -1,9 +1,9 @@
 """Keep the loaded models within a memory budget.
 
 The least recently used models that no request uses are unloaded first. A model counts as 2.5 times the size of its file
-plus 16 MiB, for each canvas. That is an upper bound of measured growth: ONNX Runtime keeps weights, repacked ones and
-buffers in two sessions per canvas. The same models therefore always fit. The growth of the process itself would depend
-on the requests and loads that run at the same time.
+plus 16 MiB, for each canvas on a provider with a session per canvas. That is an upper bound of measured growth: on the
+CPU, ONNX Runtime keeps weights, repacked ones and buffers in two sessions for all canvases. The same models therefore
+always fit. The growth of the process itself would depend on the requests and loads that run at the same time.
 """
 
 from __future__ import annotations
@@ -93,7 +93,8 @@ class Residency:
 def model_bytes(package: Package, options: EngineOptions) -> int:
     """Estimate the memory of a loaded package."""
     largest = max(file.size for file in package.files)
-    return len(options.canvases(package.card)) * int(FACTOR * largest + FIXED)
+    sessions = 1 if options.provider in ("auto", "cpu") else len(options.canvases(package.card))
+    return sessions * int(FACTOR * largest + FIXED)
 
 
 def _mebibytes(size: int) -> str:

@@ -40,9 +40,15 @@ def loaded(store: ModelStore) -> list[str]:
     return sorted(package.reference for package in store.loaded)
 
 
-def test_size_depends_on_the_largest_file_and_the_canvases(publish: Publish) -> None:
+def test_size_depends_on_the_largest_file(publish: Publish) -> None:
     package = publish(contents=bytes(2_000_000))
-    square, buckets = EngineOptions(), EngineOptions(shapes="buckets")
+    assert model_bytes(package, EngineOptions()) == 5_000_000 + FIXED
+    assert model_bytes(package, EngineOptions(shapes="buckets")) == 5_000_000 + FIXED
+
+
+def test_every_canvas_takes_memory_on_other_providers_than_the_cpu(publish: Publish) -> None:
+    package = publish(contents=bytes(2_000_000))
+    square, buckets = (EngineOptions(provider="openvino", shapes=shapes) for shapes in ("square", "buckets"))
     assert model_bytes(package, square) == 5_000_000 + FIXED
     assert model_bytes(package, buckets) == len(buckets.canvases(package.card)) * (5_000_000 + FIXED)
 
