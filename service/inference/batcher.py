@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable, Hashable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Generic, TypeVar
@@ -23,13 +22,11 @@ from service.inference.errors import DeadlineExceeded, QueueFull, ShuttingDown
 from service.inference.estimate import Estimate
 from service.inference.fair_queue import FairQueue, flow_of
 from service.inference.request import RequestContext
+from service.inference.worker_threads import WorkerThreads
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 _NUMBERS = itertools.count(1)
-
-
-Outcomes = asyncio.Future[list[Result | Exception]]
 
 
 @dataclass(frozen=True)
@@ -94,9 +91,10 @@ class Batcher(Generic[Item, Result]):
         self._run = run
         self._workers, self._max_batch, self._max_delay = workers, max_batch, max_delay
         self._stage, self._queue_full = stage, queue_full
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="batch")
+        self._threads = WorkerThreads(workers, "batch")
         self._queue: FairQueue[_Ticket[Item, Result]] = FairQueue(queue_size)
-        self._running: set[Outcomes[Result]] = set()
+        self._running = 0
+        self._finished = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self._closing = False
         self._run_seconds = Estimate()
@@ -138,8 +136,9 @@ class Batcher(Generic[Item, Result]):
         self._closing = True
         self._dispatch()
         while self._running:  # a finished batch starts the next one before this wakes up
-            await asyncio.wait(self._running)
-        self._pool.shutdown(wait=False)
+            self._finished.clear()
+            await self._finished.wait()
+        self._threads.end()
 
     def _dispatch(self) -> None:
         """Start the batches that are due on idle workers, and set the timer for the next one."""
@@ -147,7 +146,7 @@ class Batcher(Generic[Item, Result]):
             self._timer.cancel()
             self._timer = None
         loop = asyncio.get_running_loop()
-        while self._queue and len(self._running) < self._workers:
+        while self._queue and self._running < self._workers:
             due = {group: self._due(group) for group in self._queue.groups}
             ready = [group for group, when in due.items() if when <= loop.time()]
             if not ready:
@@ -179,10 +178,9 @@ class Batcher(Generic[Item, Result]):
     def _start(self, batch: list[_Ticket[Item, Result]]) -> None:
         if not batch:
             return
-        loop = asyncio.get_running_loop()
-        future = loop.run_in_executor(self._pool, self._attempt, [ticket.item for ticket in batch])
-        self._running.add(future)
-        future.add_done_callback(partial(self._finish, batch, next(_NUMBERS), loop.time()))
+        self._running += 1
+        finish = partial(self._finish, batch, next(_NUMBERS), asyncio.get_running_loop().time())
+        self._threads.submit(partial(self._attempt, [ticket.item for ticket in batch]), finish)
 
     def _attempt(self, items: Sequence[Item]) -> list[Result | Exception]:
         """Run a batch. If it fails, run its items one by one so that only the faulty ones fail."""
@@ -196,12 +194,14 @@ class Batcher(Generic[Item, Result]):
                 return [error]
             return [outcome for item in items for outcome in self._attempt([item])]
 
-    def _finish(self, batch: list[_Ticket[Item, Result]], number: int, started: float, done: Outcomes[Result]) -> None:
+    def _finish(
+        self, batch: list[_Ticket[Item, Result]], number: int, started: float, outcomes: list[Result | Exception]
+    ) -> None:
         """Set the outcome of every item of a finished batch and start the next batch."""
-        self._running.remove(done)
+        self._running -= 1
         run_seconds = asyncio.get_running_loop().time() - started
         self._run_seconds.add(run_seconds)
-        for position, (ticket, outcome) in enumerate(zip(batch, done.result(), strict=True)):
+        for position, (ticket, outcome) in enumerate(zip(batch, outcomes, strict=True)):
             if ticket.future.done():
                 continue
             if isinstance(outcome, Exception):
@@ -210,6 +210,7 @@ class Batcher(Generic[Item, Result]):
                 waited = started - ticket.arrived
                 ticket.future.set_result(BatchResult(outcome, waited, run_seconds, len(batch), number, position))
         self._dispatch()
+        self._finished.set()
 
     def _refuse(self, ticket: _Ticket[Item, Result]) -> None:
         if not ticket.future.done():

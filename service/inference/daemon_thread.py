@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from queue import SimpleQueue
 from threading import Thread
-from typing import Any, TypeVar
+from typing import TypeVar
 
 T = TypeVar("T")
 
@@ -15,14 +16,18 @@ class DaemonThread:
     """Makes the submitted calls in their order."""
 
     def __init__(self, name: str) -> None:
-        self._calls: SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = SimpleQueue()
+        self._calls: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
         Thread(target=self._work, name=name, daemon=True).start()
 
     def submit(self, function: Callable[[], T]) -> Future[T]:
         """Make a call after those before it."""
         future: Future[T] = Future()
-        self._calls.put((function, future))
+        self.post(partial(_make, function, future))
         return future
+
+    def post(self, function: Callable[[], object]) -> None:
+        """Make a call, which raises nothing, without a future for its result."""
+        self._calls.put(function)
 
     def end(self) -> None:
         """End the thread after the submitted calls."""
@@ -30,7 +35,7 @@ class DaemonThread:
 
     def _work(self) -> None:
         while call := self._calls.get():
-            _make(*call)
+            call()
             del call  # its inputs must not stay in memory until the next one
 
 

@@ -13,9 +13,10 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, wait
+from concurrent.futures import Future
 from functools import partial
-from typing import Any, Final, TypeVar
+from threading import Lock
+from typing import Any, Final, Generic, TypeVar
 
 from service.inference.daemon_thread import DaemonThread
 
@@ -27,18 +28,45 @@ class CallTimeout(Exception):
     """A call has not returned within its time limit."""
 
 
+class _Call(Generic[T]):
+    """One call in another thread. Waiting for its lock takes a fraction of the time that a future takes."""
+
+    def __init__(self, function: Callable[[], T]) -> None:
+        self._function = function
+        self._error: BaseException | None = None
+        self.returned = Lock()
+        self.returned.acquire()
+
+    def make(self) -> None:
+        try:
+            self._value = self._function()
+        except BaseException as error:
+            self._error = error
+        self.returned.release()
+
+    def result(self) -> T:
+        """Return or raise what the call did, without a reference cycle that keeps its inputs in memory."""
+        error, self._error = self._error, None
+        if error is None:
+            return self._value
+        try:
+            raise error
+        finally:
+            del error
+
+
 class TimedCalls:
     """Runs calls from many threads, each in a daemon thread that is reused. None of them delays the exit."""
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._idle: deque[DaemonThread] = deque()
-        self._abandoned: list[Future[Any]] = []
+        self._abandoned: list[_Call[Any]] = []
 
     @property
     def stuck(self) -> int:
         """Number of abandoned calls that have not returned."""
-        self._abandoned = [call for call in self._abandoned if not call.done()]
+        self._abandoned = [call for call in self._abandoned if call.returned.locked()]
         return len(self._abandoned)
 
     def run(self, function: Callable[[], T], timeout: float) -> T:
@@ -47,14 +75,14 @@ class TimedCalls:
         Raises:
             CallTimeout: it has not returned after `timeout` seconds.
         """
-        worker = self._take()
-        future = worker.submit(function)
-        if wait((future,), timeout).not_done:
+        worker, call = self._take(), _Call(function)
+        worker.post(call.make)
+        if not call.returned.acquire(timeout=timeout):
             worker.end()
-            self._abandoned.append(future)
+            self._abandoned.append(call)
             raise CallTimeout(f"no result within {timeout:g} s")
         self._idle.append(worker)
-        return future.result()
+        return call.result()
 
     async def wait_for(self, function: Callable[[], T], timeout: float, drop: Callable[[T], object]) -> T:
         """Return the result of a call in an event loop. `drop` gets a result that nobody waits for any more.
