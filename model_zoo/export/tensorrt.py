@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from model_zoo.contract import pipeline
 from model_zoo.contract.card import ModelCard
 from model_zoo.contract.files import write_atomic
 from model_zoo.contract.image_size import format_size
@@ -30,9 +31,9 @@ class PlanOptions:
     batch: Range = (1, 4, 8)
     """Min, optimal and max batch size."""
     heights: Range | None = None
-    """Min, optimal and max input height. If omitted, the card's height."""
+    """Min, optimal and max input height. If omitted, those of the card's canvases."""
     widths: Range | None = None
-    """Min, optimal and max input width. If omitted, the card's width."""
+    """Min, optimal and max input width. If omitted, those of the card's canvases."""
     compute_capabilities: tuple[str, ...] = ()
     """Compute capabilities to build for without a GPU, such as 8.9. TensorRT-RTX only."""
     workspace_mib: int | None = None
@@ -191,8 +192,9 @@ def input_sides(card: ModelCard, options: PlanOptions) -> tuple[Range, Range]:
     Raises:
         ExportError: The model does not support these sizes.
     """
-    height, width = card.input_size
-    heights, widths = options.heights or (height, height, height), options.widths or (width, width, width)
+    canvases = pipeline.canvases(card) if card.shapes == "buckets" else [card.input_size]
+    ranges = [(min(lengths), lengths[0], max(lengths)) for lengths in zip(*canvases, strict=True)]  # the card's first
+    heights, widths = options.heights or ranges[0], options.widths or ranges[1]
     fixed = {*zip(heights, widths, strict=True)} == {card.input_size}
     sides = f"widths {widths} and heights {heights}"
     if not fixed and not card.dynamic_size:

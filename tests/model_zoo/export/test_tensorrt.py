@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from model_zoo.export.errors import ExportError
-from model_zoo.export.tensorrt import PlanOptions, build_plan
+from model_zoo.export.tensorrt import PlanOptions, build_plan, input_sides
 from model_zoo.onnx_import.convert import convert
 from model_zoo.onnx_import.options import Request
 from tests.exports import ExportedModel
 from tests.model_zoo.onnx_import.foreign_files import save, v8
+from tests.tiny_onnx import toy_card
 
 pytest.importorskip("tensorrt_rtx", reason="TensorRT-RTX is published for x86-64 Linux only")
 
@@ -43,6 +44,14 @@ def test_plan_is_built_without_a_gpu(tiny: ExportedModel, capabilities: tuple[st
 def test_invalid_options_are_refused(tiny: ExportedModel, options: PlanOptions, message: str) -> None:
     with pytest.raises(ExportError, match=message):
         build_plan(tiny.path, tiny.card, options)
+
+
+def test_plan_has_the_canvases_of_the_card() -> None:
+    card = toy_card(size=(640, 640))
+    assert input_sides(card, PlanOptions()) == ((640, 640, 640), (640, 640, 640))
+    buckets = replace(card, shapes="buckets")
+    assert input_sides(buckets, PlanOptions()) == ((384, 640, 640), (384, 640, 640))
+    assert input_sides(buckets, PlanOptions(heights=(64, 64, 64))) == ((64, 64, 64), (384, 640, 640))
 
 
 def test_fixed_input_size_cannot_be_changed(tiny: ExportedModel) -> None:
