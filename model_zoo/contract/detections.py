@@ -41,14 +41,11 @@ class Detections:
 
     def to_dict(self, class_names: Sequence[str] | Mapping[int, str]) -> list[dict[str, Any]]:
         """Return the detections as JSON-ready objects: box, score, class_id, label."""
+        boxes = np.round(self.boxes.astype(np.float64), BOX_DECIMALS).tolist()
+        scores = np.round(self.scores.astype(np.float64), SCORE_DECIMALS).tolist()
         return [
-            {
-                "box": [round(float(v), BOX_DECIMALS) for v in box],
-                "score": round(float(score), SCORE_DECIMALS),
-                "class_id": int(class_id),
-                "label": class_names[class_id],
-            }
-            for box, score, class_id in zip(self.boxes, self.scores, self.class_ids, strict=True)
+            {"box": box, "score": score, "class_id": class_id, "label": class_names[class_id]}
+            for box, score, class_id in zip(boxes, scores, self.class_ids.tolist(), strict=True)
         ]
 
     def to_coco(self, image_id: int, category_ids: Mapping[int, int]) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from starlette.requests import Request
 
@@ -67,13 +67,22 @@ async def cancel_on_disconnect(request: Request, work: Coroutine[Any, Any, T]) -
     Raises:
         BadRequest: the client disconnected. The work is cancelled.
     """
-    working = asyncio.ensure_future(work)
     disconnect = asyncio.ensure_future(request.receive())  # the body has been read: only the disconnect is left
+    task = cast(asyncio.Task[Any], asyncio.current_task())
+    is_working, is_cancelled = True, False
+
+    def cancel(_: object) -> None:
+        nonlocal is_cancelled
+        if is_working:
+            is_cancelled = task.cancel()
+
+    disconnect.add_done_callback(cancel)
     try:
-        await asyncio.wait((working, disconnect), return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            raise BadRequest("the client disconnected")
-        return working.result()
+        return await work
+    except asyncio.CancelledError:
+        if is_cancelled and not task.uncancel():  # by nobody else
+            raise BadRequest("the client disconnected") from None
+        raise
     finally:
-        working.cancel()
+        is_working = False
         disconnect.cancel()

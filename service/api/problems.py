@@ -6,7 +6,6 @@ exception is logged under the request id, and the client learns only that it hap
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 from collections.abc import Mapping
@@ -22,6 +21,7 @@ from starlette.responses import Response
 from model_zoo.contract import errors as contract
 from service.api import errors as http
 from service.api.addresses import explain
+from service.api.json_text import write_json
 from service.api.protocols import BY_NAME, PROBLEM
 from service.inference import errors as inference
 from service.telemetry.logs import request_id
@@ -118,7 +118,7 @@ def respond(error: Exception, members: Mapping[str, object] = MappingProxyType({
     headers = retry_after(error) if described.status in (429, 503) else getattr(error, "headers", None)
     protocol = BY_NAME[current_request().protocol]
     body = described.to_dict() | dict(protocol.error_members(described.detail)) | dict(members)
-    return Response(json.dumps(body), described.status, headers, protocol.media_type)
+    return Response(write_json(body), described.status, headers, protocol.media_type)
 
 
 def retry_after(error: Exception) -> dict[str, str]:

@@ -27,6 +27,16 @@ class StrictConnection(h11.Connection):
         self.fault = ""
         """Why the request is malformed. Parts that the client sent follow a colon."""
         self._last = b""  # byte that h11 has read
+        self._head = b""  # of an answer, which leaves together with the first part of its body
+
+    def send(self, event: Any) -> bytes:
+        """Return the bytes of an event. The head of an answer leaves with what follows it."""
+        data = super().send(event) or b""
+        if isinstance(event, h11.Response):
+            self._head = data
+            return b""
+        head, self._head = self._head, b""
+        return head + data if head else data
 
     def next_event(self) -> Any:
         """Return the next event."""

@@ -159,6 +159,8 @@ class DetectionService:
         try:
             observed = self.shadow.primary() if self.shadow else nullcontext()
             with model.admission.admit(len(work), context) as slots, observed:
+                if len(work) == 1:
+                    return [await _release(slots, work[0]())]
                 async with asyncio.TaskGroup() as group:
                     tasks = [group.create_task(_release(slots, detect_one())) for detect_one in work]
         except ExceptionGroup as errors:

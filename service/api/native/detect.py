@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Sequence
 from typing import Annotated, Any, Final
 
@@ -14,9 +13,11 @@ from model_zoo.contract.errors import ImageError
 from service.api.context import read_context
 from service.api.detection import detect_images
 from service.api.errors import BadRequest
+from service.api.json_text import write_json
 from service.api.native.body import Upload, read_uploads
 from service.api.native.negotiation import negotiate
-from service.api.native.schemas import DetectAnswer, Detection, DetectQuery, ImageSize, ModelName, Result, Timing
+from service.api.native.query_route import QueryRoute
+from service.api.native.schemas import DetectAnswer, DetectQuery
 from service.api.problems import documented, problem
 from service.api.protocols import JSON
 from service.inference.results import DetectResult, ImageResult
@@ -24,7 +25,7 @@ from service.state import AppState
 
 JPEG: Final = "image/jpeg"
 
-router = APIRouter(tags=["native"])
+router = APIRouter(tags=["native"], route_class=QueryRoute)
 
 REQUEST_BODY: Final = {
     "requestBody": {
@@ -78,34 +79,32 @@ async def detect(request: Request, query: Annotated[DetectQuery, Query()]) -> Re
             names = result.package.card.class_names
             return Response(await state.detection.draw(images[0], first.detections, names, context), media_type=JPEG)
     answer = _answer(uploads, result, asyncio.get_running_loop().time() - started)
-    return Response(json.dumps(answer.model_dump(exclude_unset=True)), media_type=JSON)
+    return Response(write_json(answer), media_type=JSON)
 
 
-def _answer(uploads: Sequence[Upload], result: DetectResult, total_seconds: float) -> DetectAnswer:
+def _answer(uploads: Sequence[Upload], result: DetectResult, total_seconds: float) -> dict[str, Any]:
+    """Return a `DetectAnswer`, built without pydantic: validation costs more than all else here."""
     package = result.package
     images = [image for image in result.images if isinstance(image, ImageResult)]
     names = package.card.class_names
-    return DetectAnswer(
-        model=ModelName(name=package.name, version=package.version),
-        results=[_result(u.file, image, names) for u, image in zip(uploads, result.images, strict=True)],
-        timing_ms=Timing(
-            decode=_milliseconds(max((image.decode_seconds for image in images), default=0.0)),
-            queue=_milliseconds(max((image.queue_seconds for image in images), default=0.0)),
-            infer=_milliseconds(max((image.infer_seconds for image in images), default=0.0)),
-            total=_milliseconds(total_seconds),
-        ),
-    )
+    return {
+        "model": {"name": package.name, "version": package.version},
+        "results": [_result(u.file, image, names) for u, image in zip(uploads, result.images, strict=True)],
+        "timing_ms": {
+            "decode": _milliseconds(max((image.decode_seconds for image in images), default=0.0)),
+            "queue": _milliseconds(max((image.queue_seconds for image in images), default=0.0)),
+            "infer": _milliseconds(max((image.infer_seconds for image in images), default=0.0)),
+            "total": _milliseconds(total_seconds),
+        },
+    }
 
 
-def _result(file: str | None, image: ImageResult | ImageError, class_names: Sequence[str]) -> Result:
+def _result(file: str | None, image: ImageResult | ImageError, class_names: Sequence[str]) -> dict[str, Any]:
     if isinstance(image, ImageError):
-        return Result(file=file, error=problem(image))
+        return {"file": file, "error": problem(image).to_dict()}
     height, width = image.size
-    return Result(
-        file=file,
-        image=ImageSize(width=width, height=height),
-        detections=[Detection(**detection) for detection in image.detections.to_dict(class_names)],
-    )
+    size = {"width": width, "height": height}
+    return {"file": file, "image": size, "detections": image.detections.to_dict(class_names)}
 
 
 def _milliseconds(seconds: float) -> float:

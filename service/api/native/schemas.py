@@ -21,7 +21,7 @@ _CLASSES: Final = (
 class DetectQuery(BaseModel):
     """Query parameters of a detection request. The defaults are those of the model's card."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: Annotated[
         Annotated[str, Field(min_length=1, max_length=256)] | None,

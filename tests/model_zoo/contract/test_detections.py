@@ -55,3 +55,12 @@ def test_to_dict_and_to_coco_round_alike() -> None:
         left, top, right, bottom = entry["box"]
         assert record["bbox"] == [left, top, right - left, bottom - top]
         assert record["score"] == entry["score"]
+
+
+def test_numbers_are_rounded_as_python_rounds() -> None:
+    rng = np.random.default_rng(0)
+    boxes = np.concatenate([rng.uniform(-10, 70_000, (999, 4)), [[0.0005, 0.0015, 2.0625, 1.0005]]]).astype(np.float32)
+    scores = rng.uniform(0, 1, 1000).astype(np.float32)
+    found = Detections(boxes, scores, np.zeros(1000, np.int64)).to_dict(["object"])
+    assert [d["box"] for d in found] == [[round(float(value), 3) for value in box] for box in boxes]
+    assert [d["score"] for d in found] == [round(float(score), 6) for score in scores]
