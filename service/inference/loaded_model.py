@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,7 @@ from service.inference.errors import InferenceQueueFull
 from service.inference.request import RequestContext
 from service.telemetry.metrics import Metrics
 
+MAX_LISTED: Final = 5  # canvases in an error
 # Canvas (H, W, 3), placement of the image on it or None, and query.
 Job = tuple[NDArray[np.uint8], Geometry | None, Query]
 
@@ -109,7 +111,9 @@ class LoadedModel:
             ServiceError: as `detect`.
         """
         if canvas.shape[:2] not in self.engine.canvases:
-            known = " or ".join(map(format_size, self.engine.canvases))
+            sizes = [format_size(size) for size in self.engine.canvases]
+            shorter = [sizes[0], f"one side shorter in steps of {self.card.stride}"]
+            known = " or ".join(sizes if len(sizes) <= MAX_LISTED else shorter)
             raise ImageError(f"images: expected {known} pixels (width x height); got {format_size(canvas.shape)}")
         return await self._submit((canvas, None, query), context)
 

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model_zoo.contract.errors import PackageError
+from model_zoo.contract.errors import ImageError, PackageError
 from model_zoo.contract.golden import GoldenCase, GoldenSet, Tolerance
 from model_zoo.contract.images.files import write_image
+from model_zoo.contract.letterbox import Size
 from model_zoo.contract.package import Package
 from model_zoo.contract.pipeline import make_query
 from model_zoo.contract.repository import Repository
@@ -60,6 +61,33 @@ def test_engine_is_closed_if_its_warm_up_fails(publish: Publish) -> None:
     with pytest.raises(RuntimeError, match="broken"):
         load_verified(open_broken, EngineOptions(), publish())
     assert opened[0].closed
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [
+        ([(64, 64)], "expected 64 x 64 pixels"),
+        ([(64, 64), (64, 32)], "expected 64 x 64 or 32 x 64 pixels"),
+        ([(192 - 32 * n, 192) for n in range(6)], "expected 192 x 192 or one side shorter in steps of 32 pixels"),
+    ],
+)
+def test_canvas_of_another_size_is_refused(
+    publish: Publish, monkeypatch: pytest.MonkeyPatch, sizes: list[Size], expected: str
+) -> None:
+    monkeypatch.setattr(FakeEngine, "canvases", sizes)
+    package = publish()
+    query = make_query(package.card)
+
+    async def detect_canvas() -> None:
+        model = LoadedModel(package, FakeEngine(package.card), BatchingOptions())
+        try:
+            await model.detect_canvas(flat(1)[:48], query, RequestContext(PATIENCE))
+        finally:
+            await model.unload()
+
+    with pytest.raises(ImageError) as caught:
+        asyncio.run(detect_canvas())
+    assert expected in str(caught.value)
 
 
 def test_unload_waits_for_users(publish: Publish) -> None:
