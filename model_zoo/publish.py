@@ -21,7 +21,7 @@ from model_zoo.contract.targets import check_name
 from model_zoo.export.options import check_golden_folder
 from model_zoo.golden import write_golden
 from model_zoo.runtime import sessions
-from model_zoo.runtime.base import EngineOptions, Runtime, blank_feeds, check_card
+from model_zoo.runtime.base import EngineOptions, Runtime, Shapes, blank_feeds, check_card
 from model_zoo.runtime.golden import check_golden
 from model_zoo.runtime.model_file import open_model_file
 from model_zoo.runtime.open import open_engine
@@ -42,7 +42,12 @@ OUTPUTS: Final = {"detections": ("tensor(float)", 3), "count": ("tensor(int32)",
 
 
 def publish_model(
-    source: str | Path, repository: Repository, name: str | None = None, *, golden: Path | None = None
+    source: str | Path,
+    repository: Repository,
+    name: str | None = None,
+    *,
+    shapes: Shapes = "auto",
+    golden: Path | None = None,
 ) -> Package:
     """Publish an ONNX file of this project, or the folder of a package, as the next version of `name`.
 
@@ -50,6 +55,7 @@ def publish_model(
         source: File written by an export, or folder with manifest.json.
         repository: Repository to publish in. Its folder is created if needed.
         name: Name of the model. If omitted, the name in the card.
+        shapes: Canvases to record in the card. auto: as it is.
         golden: Folder of images for the golden images. If omitted, those of the package, or synthetic ones.
 
     Raises:
@@ -61,7 +67,9 @@ def publish_model(
     check_golden_folder(golden)
     package = _open(Path(source))
     card = replace(package.card, name=package.card.name if name is None else name)
-    _check_runs(package, str(source))
+    if shapes != "auto":
+        card = replace(card, shapes=shapes)
+    _check_runs(package, str(source), card.shapes)
     files = _files(package)
     with tempfile.TemporaryDirectory() as folder:
         if card != package.card:
@@ -122,7 +130,7 @@ def _packages_below(folder: Path) -> str:
     return f"; did you mean {' or '.join(map(str, newest))}?" if newest else ""
 
 
-def _check_runs(package: Package, label: str) -> None:
+def _check_runs(package: Package, label: str, shapes: Shapes) -> None:
     """Check inputs and outputs of the graph, and run it on a black image.
 
     The file is loaded from memory, so that one that keeps its weights in other files is refused.
@@ -144,14 +152,14 @@ def _check_runs(package: Package, label: str) -> None:
         raise PackageError(f"{label}: expected detections (1, K, 6) and count (1,); got {rows.shape} and {count.shape}")
     names = {file.name for file in package.files}
     if manifest.EXPECTED in names:
-        _check_engine(package, "onnxruntime")
+        _check_engine(package, "onnxruntime", shapes)
     if manifest.PLAN in names:
         _check_plan(package)
 
 
-def _check_engine(package: Package, runtime: Runtime) -> None:
+def _check_engine(package: Package, runtime: Runtime, shapes: Shapes = "auto") -> None:
     """Open a package as the server does, and run its golden images."""
-    engine = open_engine(package, EngineOptions(runtime=runtime))
+    engine = open_engine(package, EngineOptions(runtime=runtime, shapes=shapes))
     try:
         check_golden(package, engine)
     finally:
@@ -171,7 +179,7 @@ def _check_plan(package: Package) -> None:
 
 def write_card(source: Path, card: ModelCard, target: Path) -> None:
     """Copy an ONNX file with another card inside."""
-    import onnx  # needed only for another name
+    import onnx  # needed only for another card
 
     model = onnx.load(source, load_external_data=False)
     others = {entry.key: entry.value for entry in model.metadata_props}

@@ -15,6 +15,8 @@ from model_zoo.contract.card import ModelCard
 from model_zoo.contract.errors import LineageError, PackageError
 from model_zoo.contract.repository import Repository
 from model_zoo.publish import publish_model
+from model_zoo.runtime import sessions
+from model_zoo.runtime.base import check_card
 from model_zoo.runtime.open import open_engine
 from tests.tiny_onnx import toy_card, toy_onnx
 
@@ -142,6 +144,14 @@ def test_unsuitable_sources_are_named(tmp_path: Path, models: Repository, name: 
         (path / "config.json").write_text("{}")
     with pytest.raises(PackageError, match=message):
         publish_model(path, models)
+
+
+def test_canvases_can_be_changed_in_a_new_version(exported: Path, models: Repository) -> None:
+    original = publish_model(exported, models, "cars")
+    changed = publish_model(original.path, models, shapes="buckets")
+    assert (original.card.shapes, changed.card.shapes, changed.version) == ("square", "buckets", 2)
+    check_card(changed, sessions.read_card(changed.model_path))
+    assert publish_model(changed.path, models).card.shapes == "buckets"
 
 
 def test_package_inside_the_folder_is_suggested(exported: Path, models: Repository) -> None:

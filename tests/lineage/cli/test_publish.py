@@ -15,8 +15,9 @@ def test_file_is_published(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     (tmp_path / "toy.onnx").write_bytes(toy_onnx(toy_card()))
     flags = ["--repository", str(tmp_path / "models")]
     assert main(["publish", str(tmp_path / "toy.onnx"), "--name", "cars", *flags]) == 0
-    assert main(["publish", str(tmp_path / "models" / "cars" / "1"), *flags]) == 0
+    assert main(["publish", str(tmp_path / "models" / "cars" / "1"), "--shapes", "buckets", *flags]) == 0
     assert Repository(tmp_path / "models").versions("cars") == [1, 2]
+    assert Repository(tmp_path / "models").resolve("cars").card.shapes == "buckets"
     assert capsys.readouterr().out.splitlines()[:2] == [
         f"published cars@1 in {tmp_path / 'models' / 'cars' / '1'}",
         f"serve it: lineage serve --repository {tmp_path / 'models'}",
