@@ -20,6 +20,7 @@ from model_zoo.contract.package import Package
 from model_zoo.contract.pipeline import Feeds
 from model_zoo.runtime import sessions
 from model_zoo.runtime.base import (
+    GPU_WORKERS,
     Engine,
     EngineOptions,
     EngineUnavailable,
@@ -42,7 +43,7 @@ class OnnxRuntimeEngine:
     def __init__(self, package: Package, options: EngineOptions, provider: Provider) -> None:
         on_cpu = provider in ("cpu", "openvino")
         self.card, self.device = options.resize(package.card), str(provider)
-        self.workers = options.workers or (cpu_count() if on_cpu else 1)
+        self.workers = options.workers or (cpu_count() if on_cpu else GPU_WORKERS)
         self.max_batch = options.max_batch or (1 if on_cpu else GPU_BATCH)
         self.canvases = options.canvases(self.card, few=provider != "cpu")
         self._any_size = provider == "cpu" and len(self.canvases) > 1

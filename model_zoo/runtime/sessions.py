@@ -18,6 +18,7 @@ from model_zoo.contract.errors import PackageError
 from model_zoo.contract.letterbox import Size
 from model_zoo.runtime.base import Compute, EngineUnavailable, Provider
 from model_zoo.runtime.int8 import adapt_int8
+from model_zoo.runtime.tensorrt_cache import cache_options
 
 PROVIDER_NAMES: Final = {
     "cpu": "CPUExecutionProvider",
@@ -71,8 +72,8 @@ def make_session(
     fixed = {"height": size[0], "width": size[1]} if size else {}
     for name, value in (fixed | ({"batch": 1} if max_batch == 1 else {})).items():
         options.add_free_dimension_override_by_name(name, value)
-    providers = _providers(provider, size, max_batch)
     contents = adapt_int8(model, provider) if precision == "int8" else model
+    providers = _providers(provider, contents, size, max_batch)
     try:
         session = ort.InferenceSession(contents, options, **providers)
     except Exception as error:  # ONNX Runtime's exceptions share no base class
@@ -141,17 +142,18 @@ def _load_libraries(provider: Provider) -> None:
             importlib.import_module("tensorrt")  # which loads its libraries
 
 
-def _providers(provider: Provider, size: Size | None, max_batch: int | None) -> dict[str, Any]:
+def _providers(provider: Provider, model: Path | bytes, size: Size | None, max_batch: int | None) -> dict[str, Any]:
     """Return the arguments that select the provider. Each provider leaves unsupported nodes to the next one."""
     cuda = (PROVIDER_NAMES["cuda"], {"cudnn_conv_algo_search": "HEURISTIC"})  # a search would stall every new batch
     cpu: tuple[str, dict[str, str]] = (PROVIDER_NAMES["cpu"], {})
-    profile = _tensorrt_profile(size, max_batch) if size and max_batch else {}
-    tensorrt = (PROVIDER_NAMES["tensorrt"], profile | {"trt_engine_cache_enable": "1"})
-    chains = {"cpu": [cpu], "cuda": [cuda, cpu], "tensorrt": [tensorrt, cuda, cpu]}
+    chains: dict[str, list[tuple[str, dict[str, str]]]] = {"cpu": [cpu], "cuda": [cuda, cpu], "tensorrt": [cuda, cpu]}
     if provider not in chains:
         return {}  # a plugin, selected by the session options
     if not is_available(provider):
         raise _unavailable(provider)
+    if provider == "tensorrt":
+        profile = _tensorrt_profile(size, max_batch) if size and max_batch else {}
+        chains[provider].insert(0, (PROVIDER_NAMES[provider], profile | cache_options(model, profile)))
     return {"providers": chains[provider]}
 
 

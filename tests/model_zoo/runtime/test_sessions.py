@@ -82,3 +82,13 @@ def test_only_int8_files_are_adapted(
     package = publish_file(card, toy_onnx(card))
     make_session(package.model_path, precision=precision)
     assert calls == (["cpu"] if adapted else [])
+
+
+def test_tensorrt_is_followed_by_providers_for_other_nodes(toy: Package, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "is_available", lambda _: True)
+    monkeypatch.setattr(sessions, "cache_options", lambda model, profile: {"cache": f"{model}"})
+    tensorrt, cuda, cpu = sessions._providers("tensorrt", toy.model_path, (64, 96), 8)["providers"]
+    assert [name for name, _ in (tensorrt, cuda, cpu)] == [PROVIDER_NAMES[p] for p in ("tensorrt", "cuda", "cpu")]
+    vectors = ",".join(f"{name}:8" for name in ("score_threshold", "iou_threshold", "distance_weight"))
+    assert tensorrt[1]["trt_profile_max_shapes"] == f"images:8x64x96x3,{vectors}"
+    assert tensorrt[1]["cache"] == str(toy.model_path)
