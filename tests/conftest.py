@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+os.environ["LINEAGE_MEASURE"] = "0"  # detections must not depend on what is fastest on a machine
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("LINEAGE_SHARED", ROOT.parent / "shared"))
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Literal, Protocol
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,9 @@ from model_zoo.contract.image_size import format_size
 from model_zoo.contract.letterbox import Size
 from model_zoo.contract.package import Package
 from model_zoo.contract.pipeline import Feeds
+
+if TYPE_CHECKING:
+    from model_zoo.runtime.choice import Choice
 
 Outputs = tuple[NDArray[np.float32], NDArray[np.int32]]
 Runtime = Literal["onnxruntime", "tensorrt"]
@@ -39,7 +42,7 @@ class EngineOptions:
     runtime: Runtime = "onnxruntime"
     """Library that runs the model. tensorrt runs a serialized plan."""
     provider: Provider = "auto"
-    """Execution provider of ONNX Runtime. auto uses CUDA where it works and the CPU otherwise."""
+    """Execution provider of ONNX Runtime. auto uses CUDA where it works, and otherwise what is fastest on this CPU."""
     workers: int | None = None
     """Number of batches that run at the same time."""
     max_batch: int | None = None
@@ -48,7 +51,7 @@ class EngineOptions:
     """square: run all images at the card's input size. buckets: run wide and tall images on smaller canvases. auto: as
     the card says."""
     compute: Compute = "auto"
-    """Precision of float32 files on providers with a choice. auto: float32 where the provider is given."""
+    """Precision of float32 files. bf16 needs OpenVINO. auto: the fastest, or fp32 where the provider is given."""
     threads: int | None = None
     """CPU threads of each run. None: all cores while nothing else runs and that is faster, one thread otherwise."""
     image_size: Size | None = None
@@ -85,6 +88,8 @@ class Engine(Protocol):
     device: str
     workers: int
     max_batch: int
+    choice: Choice
+    """Provider and precision, and the measurements that chose them. `open_engine` sets it."""
 
     @property
     def canvases(self) -> Sequence[Size]:

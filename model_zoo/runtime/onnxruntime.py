@@ -12,10 +12,12 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import nullcontext
+from threading import Lock
 from typing import Any, Final
 
 from loky import cpu_count
 
+from model_zoo.contract.letterbox import Size
 from model_zoo.contract.package import Package
 from model_zoo.contract.pipeline import Feeds
 from model_zoo.runtime import sessions
@@ -30,6 +32,7 @@ from model_zoo.runtime.base import (
     check_batch,
     check_card,
 )
+from model_zoo.runtime.choice import Choice
 from model_zoo.runtime.thread_budget import ThreadBudget, ThreadChoice, all_cores
 
 GPU_BATCH: Final = 8
@@ -42,32 +45,21 @@ class OnnxRuntimeEngine:
 
     def __init__(self, package: Package, options: EngineOptions, provider: Provider) -> None:
         on_cpu = provider in ("cpu", "openvino")
-        self.card, self.device = options.resize(package.card), str(provider)
+        self.card = options.resize(package.card)
+        self.choice = Choice(provider, "bf16" if options.compute == "bf16" else "fp32")
+        self.device = f"{provider} bf16" if self.choice.compute == "bf16" else str(provider)
         self.workers = options.workers or (cpu_count() if on_cpu else GPU_WORKERS)
         self.max_batch = options.max_batch or (1 if on_cpu else GPU_BATCH)
         self.canvases = options.canvases(self.card, few=provider != "cpu")
         self._any_size = provider == "cpu" and len(self.canvases) > 1
         self.threads = options.threads or (all_cores() if provider == "cpu" else 1)
         self._shared_threads, self._fixed_threads = options.threads or 1, options.threads is not None
-        self._choice = ThreadChoice()
-        self._sessions = {
-            (size, threads): sessions.make_session(
-                package.model_path,
-                label=package.reference,
-                provider=provider,
-                threads=threads,
-                size=size,
-                max_batch=self.max_batch,
-                precision=package.card.precision,
-                compute=options.compute,
-            )
-            for size in ([None] if self._any_size else self.canvases)
-            for threads in {self._shared_threads, self.threads}
-        }
-        for session in self._sessions.values():
-            check_card(package, sessions.session_card(session))
-            if session.get_inputs()[0].shape[0] == 1:  # a network that was exported with a fixed batch
-                self.max_batch = 1
+        self._thread_choice = ThreadChoice()
+        self._package = package
+        self._sessions: dict[tuple[Size | None, int], Any] = {}
+        self._making = Lock()
+        for threads in {self._shared_threads, self.threads}:
+            self._session(self.card.input_size, threads)
 
     def run(self, feeds: Feeds) -> Outputs:
         """Run one batch of a known canvas size.
@@ -76,27 +68,51 @@ class OnnxRuntimeEngine:
             LineageError: The batch is larger than `max_batch`.
         """
         check_batch(feeds, self.max_batch)
+        size = (feeds["images"].shape[1], feeds["images"].shape[2])
         with nullcontext(False) if self._fixed_threads else THREAD_BUDGET.run() as may_use_all:
             if not may_use_all or self.threads == self._shared_threads:
-                return _run(self._session(feeds, self._shared_threads), feeds)
-            use_all, started = self._choice.choose(), time.perf_counter()
-            outputs = _run(self._session(feeds, self.threads if use_all else self._shared_threads), feeds)
-            self._choice.record(use_all, (time.perf_counter() - started) / feeds["images"].size)
+                return _run(self._session(size, self._shared_threads), feeds)
+            use_all, started = self._thread_choice.choose(), time.perf_counter()
+            outputs = _run(self._session(size, self.threads if use_all else self._shared_threads), feeds)
+            self._thread_choice.record(use_all, (time.perf_counter() - started) / feeds["images"].size)
             return outputs
 
     def warm_up(self) -> None:
-        """Run every session with the smallest and the largest batch."""
-        for (size, _), session in self._sessions.items():
-            for batch in sorted({1, self.max_batch}):
-                _run(session, blank_feeds(size or self.card.input_size, batch))
+        """Run every canvas and number of threads with the smallest and the largest batch."""
+        for size in [self.card.input_size] if self._any_size else self.canvases:
+            for threads in {self._shared_threads, self.threads}:
+                for batch in sorted({1, self.max_batch}):
+                    _run(self._session(size, threads), blank_feeds(size, batch))
 
     def close(self) -> None:
         """Release the sessions."""
         self._sessions.clear()
 
-    def _session(self, feeds: Feeds, threads: int) -> Any:
-        height, width = feeds["images"].shape[1:3]
-        return self._sessions[None if self._any_size else (height, width), threads]
+    def _session(self, size: Size, threads: int) -> Any:
+        """Return the session for a canvas. It is made at its first use, unless the engine was warmed up."""
+        key = (None if self._any_size else size, threads)
+        if key not in self._sessions:
+            with self._making:
+                if key not in self._sessions:
+                    self._sessions[key] = self._make_session(*key)
+        return self._sessions[key]
+
+    def _make_session(self, size: Size | None, threads: int) -> Any:
+        session = sessions.make_session(
+            self._package.model_path,
+            label=self._package.reference,
+            provider=self.choice.provider,
+            threads=threads,
+            streams=self.workers,
+            size=size,
+            max_batch=self.max_batch,
+            precision=self._package.card.precision,
+            compute=self.choice.compute,
+        )
+        check_card(self._package, sessions.session_card(session))
+        if session.get_inputs()[0].shape[0] == 1:  # a network that was exported with a fixed batch
+            self.max_batch = 1
+        return session
 
 
 def load(package: Package, options: EngineOptions) -> Engine:

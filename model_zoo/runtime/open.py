@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import importlib
+from dataclasses import replace
 from typing import Any, Final
 
 from model_zoo.contract.package import Package
 from model_zoo.runtime.base import Engine, EngineOptions, Runtime
+from model_zoo.runtime.select import choose
 
 DEFAULT_OPTIONS: Final = EngineOptions()
 
 
 def open_engine(package: Package, options: EngineOptions = DEFAULT_OPTIONS) -> Engine:
-    """Load a package into an engine.
+    """Load a package into an engine, in the configuration that `select.choose` returns.
 
     File contents are not hashed here: call `package.verify()` first where they must be.
 
@@ -20,7 +22,10 @@ def open_engine(package: Package, options: EngineOptions = DEFAULT_OPTIONS) -> E
         EngineUnavailable: the runtime or the provider does not work on this machine.
         PackageError: the model file cannot be loaded, or does not belong to the package's card.
     """
-    engine: Engine = require_runtime(options.runtime).load(package, options)
+    runtime = require_runtime(options.runtime)
+    choice = choose(package, options)
+    engine: Engine = runtime.load(package, replace(options, provider=choice.provider, compute=choice.compute))
+    engine.choice = choice if choice.trials else engine.choice
     return engine
 
 

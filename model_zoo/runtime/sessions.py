@@ -41,6 +41,7 @@ def make_session(
     label: str = "model",
     provider: Provider = "cpu",
     threads: int = 1,
+    streams: int = 1,
     size: Size | None = None,
     max_batch: int | None = None,
     precision: Precision = "fp32",
@@ -54,6 +55,7 @@ def make_session(
         label: Name of the model in error messages.
         provider: Execution provider, not "auto".
         threads: Threads of one run on the CPU.
+        streams: Runs at the same time on OpenVINO, which otherwise runs one after the other.
         size: Canvas (height, width) to fix; by default the size stays dynamic. Fixed shapes are as fast on ONNX
             Runtime's CPU provider, and 30 % faster on OpenVINO.
         max_batch: Max batch size; 1 fixes the batch. By default it stays dynamic.
@@ -66,7 +68,7 @@ def make_session(
         PackageError: ONNX Runtime cannot load the model.
     """
     _load_libraries(provider)
-    options = _session_options(provider, threads, compute)
+    options = _session_options(provider, threads, streams, compute)
     if not optimize:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     fixed = {"height": size[0], "width": size[1]} if size else {}
@@ -113,7 +115,7 @@ def is_available(provider: Provider) -> bool:
     return PROVIDER_NAMES[provider] in ort.get_available_providers()
 
 
-def _session_options(provider: Provider, threads: int, compute: Compute) -> ort.SessionOptions:
+def _session_options(provider: Provider, threads: int, streams: int, compute: Compute) -> ort.SessionOptions:
     options = ort.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     if provider == "cpu":
@@ -121,8 +123,12 @@ def _session_options(provider: Provider, threads: int, compute: Compute) -> ort.
         for option, value in CPU_OPTIONS.items():
             options.add_session_config_entry(option, value)
     if provider == "openvino":
-        config = {"CPU": {"INFERENCE_NUM_THREADS": "1", "INFERENCE_PRECISION_HINT": OPENVINO_HINTS[compute]}}
-        options.add_provider_for_devices(_openvino_cpus(), {"load_config": json.dumps(config)})
+        config = {
+            "INFERENCE_NUM_THREADS": str(threads * streams),
+            "NUM_STREAMS": str(streams),
+            "INFERENCE_PRECISION_HINT": OPENVINO_HINTS[compute],
+        }
+        options.add_provider_for_devices(_openvino_cpus(), {"load_config": json.dumps({"CPU": config})})
     return options
 
 

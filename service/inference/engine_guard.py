@@ -65,7 +65,7 @@ class EngineGuard:
         engine = self._current.engine
         self.card, self.device = engine.card, engine.device
         self.workers, self.max_batch = engine.workers, engine.max_batch
-        self._canvases = engine.canvases
+        self._canvases, self.choice = engine.canvases, engine.choice
 
     @property
     def canvases(self) -> Sequence[Size]:

@@ -13,6 +13,7 @@ from model_zoo.contract.letterbox import Size
 from model_zoo.contract.package import Package
 from model_zoo.contract.pipeline import Feeds
 from model_zoo.runtime.base import EngineOptions, Outputs
+from model_zoo.runtime.choice import Choice
 
 POISON = 13  # a run fails if the first pixel of an image has this red value
 
@@ -40,6 +41,7 @@ class FakeEngine:
     batches: list[int] = field(default_factory=list)
     warm_ups: int = 0
     closed: bool = False
+    choice: Choice = Choice("cpu")
 
     @property
     def canvases(self) -> Sequence[Size]:

@@ -35,6 +35,7 @@ class Faulty:
 
     def __init__(self, engine: Engine, feeds: Callable[[Feeds], Feeds], outputs: Callable[..., Outputs]) -> None:
         self.card, self.device, self.canvases = engine.card, "faulty", engine.canvases
+        self.choice = engine.choice
         self.max_batch, self.workers, self.batches = engine.max_batch, engine.workers, []
         self._engine, self._feeds, self._outputs = engine, feeds, outputs
 
