@@ -87,13 +87,16 @@ def smallest_canvas(policy: LetterboxPolicy, image: Size, limit: Size, stride: i
 def apply(image: NDArray[np.uint8], geometry: Geometry, fill: int) -> NDArray[np.uint8]:
     """Resize `image` (H, W, 3) bilinearly and place it on its canvas with a border of `fill`."""
     height, width = geometry.resized
-    if image.shape[:2] != geometry.resized:
-        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)  # type: ignore[assignment]  # OpenCV forgets the dtype
-    if geometry.resized == geometry.canvas:
-        return np.ascontiguousarray(image)
-    canvas = np.full((*geometry.canvas, 3), fill, dtype=np.uint8)
     top, left = geometry.corner
-    canvas[top : top + height, left : left + width] = image
+    bottom, right = top + height, left + width
+    canvas = np.empty((*geometry.canvas, 3), dtype=np.uint8)
+    canvas[:top] = canvas[bottom:] = fill
+    canvas[top:bottom, :left] = canvas[top:bottom, right:] = fill
+    inside = canvas[top:bottom, left:right]
+    if image.shape == inside.shape:
+        inside[:] = image
+    else:
+        cv2.resize(image, (width, height), dst=inside, interpolation=cv2.INTER_LINEAR)
     return canvas
 
 

@@ -3,7 +3,8 @@
 Usage:
 
     query = make_query(card, score=0.3)                   # checked against the card
-    item = preprocess(card, image)                        # letterbox: image pixels -> canvas pixels
+    item = read_input(card, data, engine.canvases)        # decode a file and letterbox it: image -> canvas pixels
+    item = preprocess(card, image)                        # the same for an image that is already decoded
     rows, counts = run(collate([item, ...], [query, ...]))
     detections = postprocess(rows[0], counts[0], item.geometry, query)
 """
@@ -22,6 +23,7 @@ from model_zoo.contract.card import ModelCard
 from model_zoo.contract.class_filter import class_ids
 from model_zoo.contract.detections import Detections
 from model_zoo.contract.errors import ImageError, QueryError
+from model_zoo.contract.images import DEFAULT_LIMITS, ImageLimits, Warn, decode_parsed, parse_image
 from model_zoo.contract.letterbox import Geometry, Size
 
 Feeds = Mapping[str, NDArray[np.generic]]
@@ -81,6 +83,36 @@ def make_query(
     )
 
 
+def read_input(
+    card: ModelCard,
+    data: bytes | bytearray | memoryview,
+    sizes: Sequence[Size] = (),
+    *,
+    exact: bool = False,
+    limits: ImageLimits = DEFAULT_LIMITS,
+    warn: Warn | None = None,
+) -> ModelInput:
+    """Decode an image file and letterbox it onto the canvas of `sizes` that it needs.
+
+    Args:
+        card: Card of the model.
+        data: Contents of the file.
+        sizes: Canvas sizes that the engine keeps ready, by default only the card's input size.
+        exact: Decode all images at full size. By default, a JPEG is decoded at 1/2, 1/4 or 1/8 of its size if that is
+            at least its size on the canvas. The placement of the image does not depend on it.
+        limits: Max size of the file and the image.
+        warn: Called with a description if the file is damaged but can be decoded, at least in part.
+
+    Raises:
+        ImageError: as `decode_image`.
+    """
+    encoded = parse_image(data, limits)
+    size = encoded.header.displayed_size
+    geometry = letterbox.plan(card.letterbox, size, choose_canvas(card, size, sizes), limit=card.input_size)
+    pixels = decode_parsed(encoded, warn, None if exact else geometry.resized)
+    return ModelInput(letterbox.apply(pixels, geometry, card.letterbox.fill), geometry)
+
+
 def preprocess(card: ModelCard, image: NDArray[np.uint8], canvas: Size | None = None) -> ModelInput:
     """Letterbox an RGB image (H, W, 3) onto a canvas of `choose_canvas`, by default of the card's input size.
 
@@ -134,8 +166,12 @@ def postprocess(rows: NDArray[np.float32], count: int, geometry: Geometry | None
 
 
 def detect(card: ModelCard, run: Run, images: Sequence[NDArray[np.uint8]], query: Query) -> list[Detections]:
-    """Detect on a batch of RGB images with one query."""
-    items = [preprocess(card, image) for image in images]
+    """Detect on a batch of RGB images with one query, on canvases of the card's input size."""
+    return detect_inputs(run, [preprocess(card, image) for image in images], query)
+
+
+def detect_inputs(run: Run, items: Sequence[ModelInput], query: Query) -> list[Detections]:
+    """Detect on a batch of preprocessed images of one canvas size with one query."""
     rows, counts = run(collate(items, [query] * len(items)))
     return [postprocess(r, int(n), item.geometry, query) for r, n, item in zip(rows, counts, items, strict=True)]
 

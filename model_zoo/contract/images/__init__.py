@@ -1,6 +1,24 @@
 """Decode image files to RGB arrays, with limits, EXIF orientation and strict checks."""
 
-from model_zoo.contract.images.decode import DEFAULT_LIMITS, ImageLimits, decode_image, probe
-from model_zoo.contract.images.types import ImageHeader
+from model_zoo.contract.images.decode import (
+    DEFAULT_LIMITS,
+    ImageLimits,
+    Warn,
+    decode_image,
+    decode_parsed,
+    parse_image,
+    probe,
+)
+from model_zoo.contract.images.types import EncodedImage, ImageHeader
 
-__all__ = ["DEFAULT_LIMITS", "ImageHeader", "ImageLimits", "decode_image", "probe"]
+__all__ = [
+    "DEFAULT_LIMITS",
+    "EncodedImage",
+    "ImageHeader",
+    "ImageLimits",
+    "Warn",
+    "decode_image",
+    "decode_parsed",
+    "parse_image",
+    "probe",
+]

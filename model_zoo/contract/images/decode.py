@@ -1,5 +1,9 @@
 """Decode the bytes of an image file to upright RGB uint8 (H, W, 3).
 
+    image = decode_image(data)                                       # at full size
+    encoded = parse_image(data)                                      # header and limits, nothing decoded
+    image = decode_parsed(encoded, min_size=(360, 640))              # a large JPEG at 1/2, 1/4 or 1/8 of its size
+
 JPEG, PNG, WebP, TIFF and BMP are identified by their first bytes, never by the file name. Errors name the type of
 other files, such as "a GIF". The header is parsed here and checked against the limits before anything is decoded. Only
 the parts that the pixels need reach the decoder (see `headers`). Damaged files raise errors instead of decoding in
@@ -27,8 +31,9 @@ from model_zoo.contract.images.jpeg import read_jpeg
 from model_zoo.contract.images.kinds import describe
 from model_zoo.contract.images.tiff import read_tiff
 from model_zoo.contract.images.types import EncodedImage, ImageHeader, damaged, error_text
+from model_zoo.contract.letterbox import Size
 
-__all__ = ["ImageHeader", "ImageLimits", "decode_image", "probe"]
+__all__ = ["EncodedImage", "ImageHeader", "ImageLimits", "decode_image", "decode_parsed", "parse_image", "probe"]
 
 Warn = Callable[[str], object]
 
@@ -46,6 +51,14 @@ _FORMATS: tuple[tuple[re.Pattern[bytes], Callable[[bytes], EncodedImage]], ...] 
     (re.compile(rb"BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0", re.DOTALL), read_bmp),
 )
 _C_STDERR = c_stderr.create()
+# libjpeg computes fewer samples of each block of 8 x 8, which averages the pixels. The color bit of REDUCED_COLOR is
+# missing, because it excludes RGB.
+_REDUCED = {
+    8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
+    4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
+    2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
+}
+_JPEG_FLAGS = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
 _DAMAGE = ("Corrupt JPEG data", "Premature end of JPEG", "Inconsistent progression")  # of libjpeg's messages
 _UPRIGHT: dict[int, Callable[[NDArray[np.uint8]], cv2.typing.MatLike]] = {
     2: lambda image: cv2.flip(image, 1),
@@ -82,11 +95,9 @@ def probe(data: bytes | bytearray | memoryview, limits: ImageLimits = DEFAULT_LI
     """Read the header of an image and check it against the limits, without decoding.
 
     Raises:
-        UnsupportedImage: another file type, or several images in one file.
-        ImageTooLarge: a limit is exceeded.
-        ImageError: the file is damaged.
+        ImageError: as `parse_image`.
     """
-    return _read(data, limits).header
+    return parse_image(data, limits).header
 
 
 def decode_image(
@@ -106,16 +117,17 @@ def decode_image(
         ImageTooLarge: a limit is exceeded.
         ImageError: the file is damaged or truncated.
     """
-    encoded = _read(data, limits)
-    if encoded.header.format == "JPEG":  # the common case: always 8 bits, never transparent
-        image: NDArray[np.uint8] = _decode(encoded, cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION, warn)
-    else:
-        image = _to_rgb(_decode(encoded, cv2.IMREAD_UNCHANGED, warn), encoded)
-    rotate = _UPRIGHT.get(encoded.header.orientation)
-    return image if rotate is None else np.asarray(rotate(image), dtype=np.uint8)
+    return decode_parsed(parse_image(data, limits), warn)
 
 
-def _read(data: bytes | bytearray | memoryview, limits: ImageLimits) -> EncodedImage:
+def parse_image(data: bytes | bytearray | memoryview, limits: ImageLimits = DEFAULT_LIMITS) -> EncodedImage:
+    """Read the structure of an image file and check it against the limits, without decoding.
+
+    Raises:
+        UnsupportedImage: another file type, or several images in one file.
+        ImageTooLarge: a limit is exceeded.
+        ImageError: the file is damaged.
+    """
     length = memoryview(data).nbytes
     if length > limits.max_bytes:
         expected = f"at most {limits.max_bytes:,} bytes"
@@ -136,6 +148,25 @@ def _read(data: bytes | bytearray | memoryview, limits: ImageLimits) -> EncodedI
     return encoded
 
 
+def decode_parsed(encoded: EncodedImage, warn: Warn | None = None, min_size: Size | None = None) -> NDArray[np.uint8]:
+    """Decode a parsed file as `decode_image`, or a JPEG at 1/2, 1/4 or 1/8 of its size if that is still large enough.
+
+    Args:
+        encoded: The parsed file.
+        warn: As in `decode_image`.
+        min_size: Size (height, width) of the upright image that is large enough. By default only the full size is.
+
+    Raises:
+        ImageError: the file is damaged or truncated.
+    """
+    if encoded.header.format == "JPEG":  # the common case: always 8 bits, never transparent
+        image = _decode_jpeg(encoded, warn, min_size)
+    else:
+        image = _to_rgb(_decode(encoded, cv2.IMREAD_UNCHANGED, encoded.header.size, warn), encoded)
+    rotate = _UPRIGHT.get(encoded.header.orientation)
+    return image if rotate is None else np.asarray(rotate(image), dtype=np.uint8)
+
+
 def _check(header: ImageHeader, limits: ImageLimits) -> None:
     height, width = header.size
     if header.frames != 1:
@@ -151,20 +182,37 @@ def _check(header: ImageHeader, limits: ImageLimits) -> None:
         raise ImageTooLarge(error_text(header.format, expected, actual, fix))
 
 
-def _decode(encoded: EncodedImage, flags: int, warn: Warn | None) -> Stored:
-    """Decode the stream and check that the size is that of the header."""
-    header = encoded.header
-    expected = f"{format_size(header.size)} pixels, as in the header"
+def _decode_jpeg(encoded: EncodedImage, warn: Warn | None, min_size: Size | None) -> NDArray[np.uint8]:
+    """Decode a JPEG, not yet upright, at the smallest size that is large enough.
+
+    libjpeg rounds sizes up. A last row or column of less than half a pixel is cut off, so that the scale stays true.
+    """
+    (height, width), factor = encoded.header.size, _reduction(encoded.header, min_size)
+    flags, size = _JPEG_FLAGS | _REDUCED.get(factor, 0), (-(-height // factor), -(-width // factor))
+    stored: NDArray[np.uint8] = _decode(encoded, flags, size, warn)
+    return stored[: round(height / factor), : round(width / factor)]
+
+
+def _reduction(header: ImageHeader, min_size: Size | None) -> int:
+    height, width = header.orient(min_size) if min_size else header.size
+    enough = (n for n in _REDUCED if round(header.size[0] / n) >= height and round(header.size[1] / n) >= width)
+    return next(enough, 1)
+
+
+def _decode(encoded: EncodedImage, flags: int, size: Size, warn: Warn | None) -> Stored:
+    """Decode the stream and check that the result has the size that the header calls for."""
+    format = encoded.header.format
+    expected = f"{format_size(encoded.header.size)} pixels, as in the header"
     try:
         stored, damage = _imdecode(encoded.stream, flags)
         if damage and warn:  # it may be another thread's, so it must show again
             stored, damage = _imdecode(encoded.stream, flags)
     except cv2.error as error:
-        raise damaged(header.format, expected, "invalid data") from error
-    if stored is None or stored.shape[:2] != header.size or stored.dtype not in (np.uint8, np.uint16):
-        raise damaged(header.format, expected, "data that is invalid, truncated or coded in a rare way")
+        raise damaged(format, expected, "invalid data") from error
+    if stored is None or stored.shape[:2] != size or stored.dtype not in (np.uint8, np.uint16):
+        raise damaged(format, expected, "data that is invalid, truncated or coded in a rare way")
     if damage and warn:
-        warn(f"the {header.format} is damaged, parts of the image may be missing ({damage})")
+        warn(f"the {format} is damaged, parts of the image may be missing ({damage})")
     return stored
 
 

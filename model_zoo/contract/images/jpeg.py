@@ -37,7 +37,7 @@ class Segment(NamedTuple):
     """Second byte of the marker."""
     body: bytes
     """Contents without the length."""
-    raw: bytes
+    raw: bytes | memoryview
     """All bytes, including marker and coded data."""
 
 
@@ -81,7 +81,7 @@ def read_jpeg(data: bytes) -> EncodedImage:
 
 def _segments(data: bytes) -> Iterator[Segment]:
     """Iterate over the segments of the first image, including its EOI if there is one."""
-    position = 2
+    position, view = 2, memoryview(data)  # coded data is long, and is copied only once, by `_stream`
     while match := _MARKER.search(data, position):
         marker, start = data[match.end() - 1], match.end()
         if marker == EOI:
@@ -94,7 +94,7 @@ def _segments(data: bytes) -> Iterator[Segment]:
         if marker == SOS:
             stop = _END_OF_SCAN.search(data, body_end)
             end = stop.start() if stop else len(data)
-        yield Segment(marker, data[start + 2 : body_end], data[match.start() : end])
+        yield Segment(marker, data[start + 2 : body_end], view[match.start() : end])
         position = end
 
 

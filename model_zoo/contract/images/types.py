@@ -36,8 +36,11 @@ class ImageHeader:
     @property
     def displayed_size(self) -> Size:
         """Size (height, width) in pixels after applying the orientation."""
-        height, width = self.size
-        return (width, height) if self.orientation >= 5 else (height, width)
+        return self.orient(self.size)
+
+    def orient(self, size: Size) -> Size:
+        """Turn a size as stored into one as displayed, or back."""
+        return size[::-1] if self.orientation >= 5 else size
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model_zoo.contract.errors import ImageError, ImageTooLarge
-from model_zoo.contract.images import ImageLimits, decode_image, probe
+from model_zoo.contract.images import ImageLimits, decode_image, decode_parsed, parse_image, probe
 from tests.images import repaired_png
 from tests.malformed_images import MalformedFile, malformed_files, ordinary_files
 
@@ -31,8 +31,11 @@ def test_malformed_files_are_refused_and_unusual_ones_accepted(file: MalformedFi
     if file.refused:
         with pytest.raises(ImageError, match=r"expected .*; got .*; "):
             decode_image(file.data)
+        with pytest.raises(ImageError, match=r"expected .*; got .*; "):
+            decode_parsed(parse_image(file.data), min_size=(1, 1))
     else:
         assert decode_image(file.data).shape == (*probe(file.data).displayed_size, 3)
+        assert decode_parsed(parse_image(file.data), min_size=(1, 1)).size
 
 
 def test_memory_is_freed() -> None:
@@ -63,6 +66,8 @@ def test_truncated_file_is_an_error(name: str) -> None:
         try:
             truncated = decode_image(data[:length])
         except ImageError:
+            with pytest.raises(ImageError):
+                decode_parsed(parse_image(data[:length]), min_size=(1, 1))
             continue
         assert length >= len(data) - 20
         assert (np.abs(truncated - complete).max(axis=-1) > 8).mean() < 0.15
@@ -98,10 +103,13 @@ def test_opencv_logs_nothing() -> None:
 
 
 def check(data: bytes) -> None:
-    """Decode a file, which must give an image or an ImageError."""
+    """Decode a file, which must give an image or an ImageError, at full and at reduced size alike."""
     try:
         image = decode_image(data, SMALL)
     except ImageError:
+        with pytest.raises(ImageError):
+            decode_parsed(parse_image(data, SMALL), min_size=(1, 1))
         return
+    assert decode_parsed(parse_image(data, SMALL), min_size=(1, 1)).size
     assert image.dtype == np.uint8
     assert image.shape == (*probe(data, SMALL).displayed_size, 3)

@@ -177,6 +177,21 @@ def test_apply_fills_the_border_and_keeps_the_pixels() -> None:
     np.testing.assert_array_equal(image, before)
 
 
+@given(policies, sizes, canvases, st.booleans())
+def test_apply_equals_a_plain_resize_on_a_filled_canvas(
+    policy: LetterboxPolicy, image: Size, canvas: Size, is_view: bool
+) -> None:
+    (height, width), geometry = image, letterbox.plan(policy, image, canvas)
+    pixels = np.random.default_rng(0).integers(0, 256, (height, width + is_view, 3), dtype=np.uint8)[:, :width]
+    (top, left), (rows, columns) = geometry.corner, geometry.resized
+    expected = np.full((*canvas, 3), 114, np.uint8)
+    inside = cv2.resize(pixels, (columns, rows), interpolation=cv2.INTER_LINEAR)
+    expected[top : top + rows, left : left + columns] = inside
+    actual = letterbox.apply(pixels, geometry, 114)
+    np.testing.assert_array_equal(actual, expected)
+    assert actual.flags.c_contiguous
+
+
 def _reference(shared: Path, case: str) -> dict[str, np.ndarray]:
     with np.load(shared / f"parity/training/augment_geometry/{case}.npz") as file:
         return {key: file[key] for key in file.files if key.startswith(("letterbox_", "scale_boxes_", "yolox_preproc"))}

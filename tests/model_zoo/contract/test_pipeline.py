@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from dataclasses import replace
 
 import numpy as np
@@ -11,8 +12,10 @@ from hypothesis import strategies as st
 
 from model_zoo.contract import letterbox, pipeline
 from model_zoo.contract.card import ModelCard
-from model_zoo.contract.errors import QueryError
+from model_zoo.contract.errors import ImageTooLarge, QueryError
+from model_zoo.contract.images import ImageLimits, decode_image, decode_parsed
 from model_zoo.contract.letterbox import LetterboxPolicy, Size
+from tests.images import damaged_jpeg, encode, exif, gradient_image, with_exif
 
 SQUARE = ModelCard("square", "yolov5", "yolov5n", tuple("abcdefghij"), (640, 640), 32, candidates=400)
 
@@ -80,6 +83,52 @@ def test_class_filter_applies_before_max_detections() -> None:
     (found,) = pipeline.detect(SQUARE, run, [random_image(64, 64)], query)
     assert found.class_ids.tolist() == [1, 2, 1]
     assert found.scores.tolist() == pytest.approx([0.8, 0.7, 0.5])
+
+
+@pytest.mark.parametrize("exact", [False, True])
+@pytest.mark.parametrize(("size", "kind"), [((480, 1278), "JPEG"), ((480, 640), "JPEG"), ((720, 1280), "PNG")])
+def test_files_that_need_no_reduction_are_read_as_decoded_images(size: Size, kind: str, exact: bool) -> None:
+    data = encode(gradient_image(*size), kind)
+    expected = pipeline.preprocess(SQUARE, decode_image(data), (480, 640))
+    actual = pipeline.read_input(SQUARE, data, [(640, 640), (480, 640)], exact=exact)
+    assert actual.geometry == expected.geometry
+    np.testing.assert_array_equal(actual.pixels, expected.pixels)
+
+
+@pytest.mark.parametrize("orientation", [1, 6, 8])
+@pytest.mark.parametrize("policy", [LetterboxPolicy(), LetterboxPolicy(align="stretch")], ids=["center", "stretch"])
+def test_large_jpeg_is_placed_at_its_true_size_but_decoded_reduced(orientation: int, policy: LetterboxPolicy) -> None:
+    card, image = replace(SQUARE, input_size=(160, 160), letterbox=policy), gradient_image(12, 16)
+    data = with_exif(encode(image.resize((1003, 751)), "JPEG"), exif(orientation))
+    reduced, exact = (pipeline.read_input(card, data, exact=exact) for exact in (False, True))
+    assert reduced.geometry == exact.geometry
+    assert exact.geometry.image == ((751, 1003) if orientation == 1 else (1003, 751))
+    np.testing.assert_array_equal(exact.pixels, pipeline.preprocess(card, decode_image(data)).pixels)
+    assert not np.array_equal(reduced.pixels, exact.pixels)
+    difference = np.abs(reduced.pixels.astype(int) - exact.pixels)
+    assert difference.mean() < 1  # the slope is about 2 per pixel
+    assert difference.max() <= 8
+
+
+def test_only_what_the_canvas_needs_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[Size | None] = []
+    monkeypatch.setattr(
+        pipeline,
+        "decode_parsed",
+        lambda encoded, warn, min_size: decoded.append(min_size) or decode_parsed(encoded, warn, min_size),
+    )
+    data = with_exif(encode(gradient_image(720, 1280), "JPEG"), exif(6))
+    for exact in (False, True):
+        pipeline.read_input(SQUARE, data, exact=exact)
+    assert decoded == [(640, 360), None]
+
+
+def test_reading_passes_limits_and_warnings_on() -> None:
+    with pytest.raises(ImageTooLarge):
+        pipeline.read_input(SQUARE, encode(gradient_image(), "JPEG"), limits=ImageLimits(max_pixels=99))
+    warnings: list[str] = []
+    pipeline.read_input(SQUARE, damaged_jpeg(), warn=warnings.append)
+    assert bool(warnings) == (platform.libc_ver()[0] == "glibc")
 
 
 def test_results_are_copies_of_the_engine_buffers() -> None:

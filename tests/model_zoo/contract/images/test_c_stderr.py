@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from model_zoo.contract.errors import ImageError
-from model_zoo.contract.images import c_stderr, decode_image
+from model_zoo.contract.images import c_stderr, decode_image, decode_parsed, parse_image
 from tests.conftest import ROOT
 from tests.images import damaged_jpeg, encode, gradient_image
 
@@ -73,10 +73,11 @@ def test_decoding_prints_nothing(name: str, capfd: pytest.CaptureFixture[str]) -
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.parametrize("min_size", [None, (8, 8)])
 @pytest.mark.parametrize("name", ["truncated progressive", "overwritten progressive", "lost restart marker"])
-def test_damage_is_reported_to_the_caller(name: str) -> None:
+def test_damage_is_reported_to_the_caller(name: str, min_size: tuple[int, int] | None) -> None:
     warnings: list[str] = []
-    decode_image(NOISY[name](), warn=warnings.append)
+    decode_parsed(parse_image(NOISY[name]()), warnings.append, min_size)
     [warning] = warnings
     assert warning.startswith("the JPEG is damaged, parts of the image may be missing (")
 

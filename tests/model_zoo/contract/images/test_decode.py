@@ -11,7 +11,16 @@ import pytest
 from PIL import Image
 
 from model_zoo.contract.errors import ImageError, ImageTooLarge, UnsupportedImage
-from model_zoo.contract.images import ImageHeader, ImageLimits, decode, decode_image, probe
+from model_zoo.contract.images import (
+    ImageHeader,
+    ImageLimits,
+    decode,
+    decode_image,
+    decode_parsed,
+    parse_image,
+    probe,
+)
+from model_zoo.contract.letterbox import Size
 from tests.images import (
     chunk,
     encode,
@@ -33,6 +42,7 @@ from tests.malformed_images import ordinary_files
 from tests.model_zoo.contract.images.pixels import Pixels, assert_close, decode_with_pillow
 
 ALPHA = Image.fromarray((np.mgrid[0:37, 0:53][1] * 5 % 256).astype(np.uint8))
+JPEG_OPTIONS = ({}, {"subsampling": 0}, {"progressive": True}, {"restart_marker_blocks": 2})
 UPRIGHT: dict[int, Callable[[Pixels], Pixels]] = {
     1: lambda a: a,
     2: lambda a: a[:, ::-1],
@@ -211,6 +221,73 @@ def test_decoded_size_must_match_the_header(monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setattr(decode.cv2, "imdecode", lambda *_, wrong=wrong: wrong)
         with pytest.raises(ImageError, match="53 x 37 pixels, as in the header"):
             decode_image(ordinary_files()["png"])
+
+
+class TestReducedSize:
+    @pytest.mark.parametrize(
+        ("min_size", "expected"),
+        [
+            ((96, 128), (96, 128)),
+            ((49, 64), (96, 128)),
+            ((48, 65), (96, 128)),
+            ((48, 64), (48, 64)),
+            ((25, 1), (48, 64)),
+            ((24, 32), (24, 32)),
+            ((12, 16), (12, 16)),
+            ((1, 1), (12, 16)),
+            ((300, 400), (96, 128)),
+        ],
+    )
+    def test_smallest_sufficient_one_is_chosen(self, min_size: Size, expected: Size) -> None:
+        data = encode(gradient_image(96, 128), "JPEG")
+        assert reduced(data, min_size).shape == (*expected, 3)
+
+    @pytest.mark.parametrize("options", JPEG_OPTIONS, ids=str)
+    @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+    def test_pixels_are_averages(self, mode: str, options: dict[str, object]) -> None:
+        data = encode(smooth_image(96, 128).convert(mode), "JPEG", quality=95, **options)
+        full = decode_image(data)
+        for factor in (2, 4, 8):
+            small = reduced(data, (96 // factor, 128 // factor))
+            average = cv2.resize(full, small.shape[1::-1], interpolation=cv2.INTER_AREA)
+            assert np.abs(small.astype(int) - average).mean() < 2
+            assert_close(small, average, 24)
+
+    @pytest.mark.parametrize("orientation", range(1, 9))
+    def test_orientation_is_applied(self, orientation: int) -> None:
+        image = encode(smooth_image(96, 128), "JPEG")
+        expected = UPRIGHT[orientation](reduced(image, (24, 32)))
+        actual = reduced(with_exif(image, exif(orientation)), (expected.shape[0], expected.shape[1]))
+        assert_close(actual, expected, 0)
+
+    @pytest.mark.parametrize("width", range(120, 137))
+    def test_scale_is_true_up_to_half_a_pixel(self, width: int) -> None:
+        """libjpeg rounds 129 / 8 up to 17 pixels, of which the last one is mostly beyond the image."""
+        for factor in (2, 4, 8):
+            small = reduced(encode(smooth_image(96, width), "JPEG"), (1, width // factor))
+            assert abs(small.shape[1] - width / factor) <= 0.5
+            assert small.shape[0] == 96 // factor
+
+    @pytest.mark.parametrize("name", [name for name in pillow_files() if not name.startswith("jpeg")])
+    def test_other_formats_are_decoded_at_full_size(self, name: str) -> None:
+        data = pillow_files()[name]
+        assert_close(reduced(data, (1, 1)), decode_image(data), 0)
+
+    def test_size_of_the_decoder_is_checked(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        data = encode(gradient_image(96, 128), "JPEG")
+        monkeypatch.setattr(decode.cv2, "imdecode", lambda *_: np.zeros((96, 128, 3), np.uint8))
+        with pytest.raises(ImageError, match="128 x 96 pixels, as in the header"):
+            reduced(data, (12, 16))
+
+
+def reduced(data: bytes, min_size: Size) -> Pixels:
+    return decode_parsed(parse_image(data), min_size=min_size)
+
+
+def smooth_image(height: int, width: int) -> Image.Image:
+    """An image of large colored areas without edges, as JPEG keeps them."""
+    colors = np.random.default_rng(0).integers(0, 256, (4, 5, 3), np.uint8)
+    return Image.fromarray(cv2.resize(colors, (width, height), interpolation=cv2.INTER_CUBIC))
 
 
 @pytest.mark.parametrize("extra", [{}, {"loop": 0}])
