@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import importlib.metadata
 import platform
 from pathlib import Path
@@ -15,7 +14,6 @@ NATIVE_BF16: Final = frozenset({"amx_bf16", "avx512_bf16"})
 RUNTIMES: Final = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-ep-openvino")
 
 
-@functools.cache
 def cpu_flags() -> frozenset[str]:
     """Return the features of the CPU by their names in Linux. Empty where there is no /proc/cpuinfo."""
     return frozenset(_cpu_info("flags").split())

@@ -130,12 +130,15 @@ def _path(key: str) -> Path:
 def _read(key: str) -> Choice | None:
     """Return the remembered choice. A damaged file counts as none."""
     try:
-        return Choice(**typed_json.read_fields(Choice, typed_json.parse(read_text(_path(key)))))
+        choice = Choice(**typed_json.read_fields(Choice, typed_json.parse(read_text(_path(key)))))
+        if not choice.measured:
+            raise LineageError("expected measurements of the chosen configuration")
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError, LineageError) as error:
         LOG.info("ignored %s, which remembers a choice: %s", _path(key), error)
         return None
+    return choice
 
 
 def _write(key: str, choice: Choice) -> None:

@@ -10,7 +10,9 @@ import pytest
 from model_zoo.contract.card import ModelCard
 from model_zoo.contract.package import Package
 from model_zoo.contract.repository import Repository
+from model_zoo.golden import write_golden
 from tests.repositories import publish, repository, toy
+from tests.tiny_onnx import toy_card, toy_onnx
 
 __all__ = ["PublishFile", "publish", "repository", "toy"]
 
@@ -27,3 +29,12 @@ def publish_file(repository: Repository, tmp_path: Path) -> PublishFile:
         return repository.publish(card, {"model.onnx": source})
 
     return publish_file
+
+
+@pytest.fixture
+def golden_toy(tmp_path: Path) -> Package:
+    """Publish a package of a small ONNX file with golden images."""
+    model = tmp_path / "toy.onnx"
+    model.write_bytes(toy_onnx(toy_card()))
+    files = write_golden(model, toy_card(), tmp_path)
+    return Repository(tmp_path / "models").publish(toy_card(), {"model.onnx": model, **files})

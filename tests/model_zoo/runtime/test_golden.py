@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,23 +10,11 @@ import pytest
 from model_zoo.contract.errors import PackageError
 from model_zoo.contract.package import Package
 from model_zoo.contract.pipeline import Feeds
-from model_zoo.contract.repository import Repository
-from model_zoo.golden import write_golden
 from model_zoo.runtime.base import Engine, EngineOptions, Outputs
 from model_zoo.runtime.golden import check_golden
 from model_zoo.runtime.open import open_engine
-from tests.tiny_onnx import toy_card, toy_onnx
 
 pytest.importorskip("onnx")
-
-
-@pytest.fixture
-def golden_toy(tmp_path: Path) -> Package:
-    """A package of a small ONNX file with golden images."""
-    model = tmp_path / "toy.onnx"
-    model.write_bytes(toy_onnx(toy_card()))
-    files = write_golden(model, toy_card(), tmp_path)
-    return Repository(tmp_path / "models").publish(toy_card(), {"model.onnx": model, **files})
 
 
 class Faulty:
