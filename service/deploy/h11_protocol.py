@@ -220,9 +220,10 @@ class ProblemProtocol(H11Protocol):
 
 def _encode_target(data: bytes) -> bytes:
     """Percent-encode UTF-8 beyond ASCII in a request line. curl sends it as it was typed."""
-    line, end, rest = data.partition(b"\n")
+    end = data.find(b"\n")
+    line = data[:end] if end >= 0 else data
     if line.isascii():
         return data
     with suppress(UnicodeDecodeError):
-        return quote(line.decode(), safe=_ASCII).encode() + end + rest
+        return quote(line.decode(), safe=_ASCII).encode() + data[len(line) :]
     return data

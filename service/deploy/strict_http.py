@@ -26,7 +26,8 @@ class StrictConnection(h11.Connection):
         """Whether the head has too many bytes."""
         self.fault = ""
         """Why the request is malformed. Parts that the client sent follow a colon."""
-        self._last = b""  # byte that h11 has read
+        self._is_chunked = False
+        self._last = b""  # byte of a body in chunks that h11 has read
         self._head = b""  # of an answer, which leaves together with the first part of its body
 
     def send(self, event: Any) -> bytes:
@@ -43,14 +44,16 @@ class StrictConnection(h11.Connection):
         try:
             if self.their_state is h11.IDLE:
                 _check_head(self.trailing_data[0])
-            before = self.trailing_data[0]
+            before = self.trailing_data[0] if self._is_chunked else b""  # a copy
             event = super().next_event()
-            read = before[: len(before) - len(self.trailing_data[0])]
             if isinstance(event, h11.Request):
                 _check_request(event)
-            elif isinstance(event, h11.EndOfMessage):
-                _check_end(self._last, read)
-            self._last = read[-1:] or self._last
+                self._is_chunked, self._last = _is_chunked(event), b"\n"
+            elif self._is_chunked:
+                read = before[: len(before) - len(self.trailing_data[0])]
+                if isinstance(event, h11.EndOfMessage):
+                    _check_end(self._last, read)
+                self._last = read[-1:] or self._last
         except h11.RemoteProtocolError as error:
             self.is_too_large = error.error_status_hint == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
             self.fault = _BYTES.sub(r"\1", str(error))[:_MAX_FAULT]
@@ -62,7 +65,10 @@ class StrictConnection(h11.Connection):
 
 def _check_head(received: bytes) -> None:
     """Check the bytes of a head, which may be incomplete, before h11 reads over what is wrong with them."""
-    ends = [end for end in (received.find(b"\n\r\n") + 3, received.find(b"\n\n") + 2) if end > 2]
+    end = received.find(b"\n\r\n")
+    ends = [end + 3] if end >= 0 else []
+    bare = received.find(b"\n\n", 0, *ends)  # what follows may be a long body
+    ends += [bare + 2] if bare >= 0 else []
     head = received[: min(ends, default=None)]
     if len(head) > MAX_HEAD:
         text = f"expected a head of at most {MAX_HEAD} bytes"
@@ -79,6 +85,10 @@ def _check_end(last: bytes, read: bytes) -> None:
     """Check the end of a body in chunks. h11 lets its trailers end with LF alone, proxies may go on to read."""
     if _BARE_LF.search(last + read, len(last)):
         raise h11.RemoteProtocolError("expected trailers that end with CR LF; got LF alone")
+
+
+def _is_chunked(request: h11.Request) -> bool:
+    return any(name == b"transfer-encoding" for name, _ in request.headers)
 
 
 def _check_request(request: h11.Request) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from logging.handlers import QueueHandler
@@ -12,6 +13,8 @@ from typing import Final
 
 # Lines that may wait. More are dropped and counted.
 MAX_LINES: Final = 10_000
+# Seconds until the next line after all are written: to wake this thread for each one costs more than to format it.
+PAUSE: Final = 0.02
 # Seconds to write the waiting lines at the end.
 FLUSH_SECONDS: Final = 2.0
 LOG = logging.getLogger(__name__)
@@ -62,3 +65,5 @@ class _WaitingLines(QueueHandler):
             if self._dropped and self.lines.qsize() < MAX_LINES // 2:
                 dropped, self._dropped = self._dropped, 0
                 LOG.warning("%d log lines were dropped: stderr is read too slowly", dropped)
+            if not self.lines.qsize():
+                time.sleep(PAUSE)

@@ -7,9 +7,9 @@ current_request().add({"decode": 0.01, "queue": 0.002})     # anywhere below, al
 
 from __future__ import annotations
 
+import os
 import re
 import time
-import uuid
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -87,4 +87,4 @@ def current_request() -> RequestRecord:
 
 def valid_or_new_id(sent: str) -> str:
     """Return the id that a client sent for its request if it is valid, else a new one."""
-    return sent if _VALID_ID.fullmatch(sent) else uuid.uuid4().hex
+    return sent if _VALID_ID.fullmatch(sent) else os.urandom(16).hex()
