@@ -85,15 +85,17 @@ class Settings(BaseSettings):
     provider: Provider = "auto"
     """Execution provider of ONNX Runtime. auto uses CUDA where it works, else the CPU."""
     workers: PositiveInt | None = None
-    """Concurrent inferences per model. Default: one per core on CPU, one on GPU."""
+    """Concurrent inferences per model. Default: one per core on CPU, two on GPU."""
     max_batch: PositiveInt | None = None
     """Max images per inference. Default: 1 on CPU, 8 on GPU."""
     max_delay_ms: Annotated[float, Field(ge=0, le=1000)] = 2.0
     """Max milliseconds an image waits for its batch to fill."""
     shapes: Shapes = "auto"
-    """square: the model's own input size. buckets: smaller canvases for wide and tall images. auto: as the card says."""
+    """square: the model's input size. buckets: smaller canvases for wide and tall images. auto: as the card says."""
     compute: Compute = "auto"
     """Precision of float32 models on OpenVINO."""
+    cuda_graphs: bool = True
+    """Record inferences of engine tensorrt as CUDA graphs, where the plan allows it."""
     queue_size: PositiveInt = 64
     """Max images waiting for one model, and for decoding. More are refused with 503."""
     decoders: PositiveInt = cpu_count()
@@ -273,6 +275,7 @@ class Settings(BaseSettings):
             max_batch=self.max_batch,
             shapes=self.shapes,
             compute=self.compute,
+            cuda_graphs=self.cuda_graphs,
         )
 
     @property

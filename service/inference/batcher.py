@@ -5,19 +5,22 @@
     await batcher.close()  # finishes accepted items
 
 Items of one group may run in one batch. A batch starts when a worker is idle and the batch is full, or its oldest item
-has waited `max_delay`. Waiting clients take turns (see `fair_queue`). Nothing polls: arrivals, finished batches and one
-timer drive the batcher. All state belongs to the event loop; only `run` is called in worker threads.
+has waited `max_delay`. While few items arrive together, it starts at once (see `batch_wait`). Waiting clients take
+turns (see `fair_queue`). Nothing polls: arrivals, finished batches and one timer drive the batcher. All state belongs
+to the event loop; only `run` is called in worker threads.
 """
 
 from __future__ import annotations
 
 import asyncio
 import itertools
+from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Generic, TypeVar
 
+from service.inference.batch_wait import BatchWait
 from service.inference.errors import DeadlineExceeded, QueueFull, ShuttingDown
 from service.inference.estimate import Estimate
 from service.inference.fair_queue import FairQueue, flow_of
@@ -89,7 +92,7 @@ class Batcher(Generic[Item, Result]):
         queue_full: type[QueueFull] = QueueFull,
     ) -> None:
         self._run = run
-        self._workers, self._max_batch, self._max_delay = workers, max_batch, max_delay
+        self._workers, self._max_batch = workers, max_batch
         self._stage, self._queue_full = stage, queue_full
         self._threads = WorkerThreads(workers, "batch")
         self._queue: FairQueue[_Ticket[Item, Result]] = FairQueue(queue_size)
@@ -98,6 +101,7 @@ class Batcher(Generic[Item, Result]):
         self._timer: asyncio.TimerHandle | None = None
         self._closing = False
         self._run_seconds = Estimate()
+        self._waits: defaultdict[Hashable, BatchWait] = defaultdict(partial(BatchWait, max_batch, max_delay))
 
     @property
     def waiting(self) -> int:
@@ -123,6 +127,8 @@ class Batcher(Generic[Item, Result]):
         ticket = _Ticket[Item, Result](item, group, loop.create_future(), loop.time(), context.deadline)
         if refused := self._queue.add(ticket, flow_of(context, share), group):
             self._refuse(refused)
+        if self._max_batch > 1:
+            self._waits[group].arrived(ticket.arrived)
         expiry = loop.call_at(context.deadline, ticket.expire)
         self._dispatch()
         try:
@@ -155,9 +161,9 @@ class Batcher(Generic[Item, Result]):
             self._start(self._pop_batch(min(ready, key=self._queue.first)))
 
     def _due(self, group: Hashable) -> float:
-        """Return the time from which the group's next batch may run: a full batch at once, others after `max_delay`."""
+        """Return the time from which the group's next batch may run: a full batch at once, others after the wait."""
         full = self._closing or self._queue.count(group) >= self._max_batch
-        return self._queue.oldest(group).arrived + (0.0 if full else self._max_delay)
+        return self._queue.oldest(group).arrived + (0.0 if full else self._waits[group].delay)
 
     def _pop_batch(self, group: Hashable) -> list[_Ticket[Item, Result]]:
         """Remove up to `max_batch` items from the group, dropping cancelled ones and those that cannot finish in time.

@@ -37,7 +37,7 @@ class ModelSettings:
     queue_size: int | None = None
     """Max images waiting for the model."""
     shapes: Shapes | None = None
-    """square: the model's own input size. buckets: smaller canvases for wide and tall images. auto: as the card says."""
+    """square: the model's input size. buckets: smaller canvases for wide and tall images. auto: as the card says."""
     compute: Compute | None = None
     """Precision of float32 models on OpenVINO."""
     provider: Provider | None = None
@@ -116,7 +116,7 @@ def _read(package: Package) -> ModelSettings:
     for folder in (package.path.parent, package.path):
         path = folder / FILE_NAME
         try:
-            fields |= _read_file(path)
+            fields |= read_file(path)
             settings = ModelSettings(**fields)
             settings.card(package.card)
         except LineageError as error:
@@ -125,7 +125,12 @@ def _read(package: Package) -> ModelSettings:
     return settings
 
 
-def _read_file(path: Path) -> dict[str, Any]:
+def read_file(path: Path) -> dict[str, Any]:
+    """Return the fields of a settings file, or none without a file.
+
+    Raises:
+        LineageError: it is damaged or cannot be read.
+    """
     try:
         return typed_json.read_fields(ModelSettings, typed_json.parse(read_text(path)))
     except FileNotFoundError:
