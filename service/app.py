@@ -158,8 +158,10 @@ def _create_state(settings: Settings, open_engine: OpenEngine, metrics: Metrics,
         partial(verified, settings.shadow_options),
         metrics,
         limits=limits,
+        exact=settings.exact_decode,
         max_examples=settings.shadow_images,
     )
-    detection = DetectionService(store, ImagePool(settings.decoders, settings.queue_size, limits), metrics, comparing)
+    images = ImagePool(settings.decoders, settings.queue_size, limits, exact=settings.exact_decode)
+    detection = DetectionService(store, images, metrics, comparing)
     tracer = Tracer() if settings.tracing else None
     return AppState(settings, store, detection, MemoryBudget(settings.max_pending), metrics, access, tracer)

@@ -25,7 +25,7 @@ from service.telemetry.tracing import is_available
 PREFIX = "LINEAGE_"
 MEBIBYTE = 1 << 20
 # Variables of the CLI, of downloads and plan builds, and of the tests.
-NON_SERVICE_VARIABLES = ("debug", "cache", "shared")
+NON_SERVICE_VARIABLES = ("debug", "cache", "measure", "shared")
 _DEFAULT_PORT = re.compile(r"(^http://.*):80$|(^https://.*):443$")
 _ORIGIN = re.compile(r"\*|null|[a-z][a-z0-9+.-]*://[^/\s,?#*@]+")
 _HEADER = re.compile(r"[\w!#$%&'*+.^`|~-]+", re.ASCII)
@@ -100,6 +100,8 @@ class Settings(BaseSettings):
     """Max images waiting for one model, and for decoding. More are refused with 503."""
     decoders: PositiveInt = cpu_count()
     """Threads that decode images."""
+    exact_decode: bool = False
+    """Decode large JPEGs at full size. Default: at 1/2, 1/4 or 1/8 of it, where the model's input needs no more."""
     timeout: Seconds = 30.0
     """Seconds to receive and answer a request. X-Request-Timeout can shorten it."""
     run_timeout: Seconds = 10.0

@@ -117,6 +117,14 @@ def flat_jpeg(height: int, width: int) -> bytes:
     return scan_bomb(height, width, 0)
 
 
+def striped_jpeg(side: int, red: int = 56) -> bytes:
+    """A square JPEG with lines: two of every eight columns are red. At an eighth of its size it has a quarter of it."""
+    columns = np.tile([0, 0, 0, red, red, 0, 0, 0], side // 8)
+    pixels = np.zeros((side, side, 3), np.uint8)
+    pixels[..., 0] = columns
+    return encode(Image.fromarray(pixels), "JPEG", quality=100, subsampling=0)
+
+
 def damaged_jpeg(height: int = 48, width: int = 64) -> bytes:
     """A progressive JPEG of noise whose last scan is cut short. libjpeg decodes it and prints a message."""
     pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)

@@ -34,6 +34,7 @@ def detect(
     nms: Annotated[Literal["diou", "iou"] | None, option(hint=CARD_DEFAULT)] = None,
     classes: Annotated[str | None, option("NAMES", hint="(default: all)")] = None,
     max_detections: Annotated[int | None, option("NUMBER", hint=CARD_DEFAULT)] = None,
+    exact_decode: bool = False,
     save: Annotated[Path | None, option("FOLDER")] = None,
     as_json: Annotated[bool, option(name="json")] = False,
     label_format: Annotated[Literal["coco", "yolo", "label-studio"] | None, option(name="format")] = None,
@@ -55,6 +56,7 @@ def detect(
         classes: Only these classes, by name or index, separated by commas, such as person,car. A name with a comma is
             quoted: '"cup, glass",fork'.
         max_detections: Max detections per image.
+        exact_decode: Decode large JPEGs at full size. Default: reduced, where the model's input needs no more.
         save: Folder for copies of the images with boxes drawn.
         as_json: Print JSON instead of a table.
         label_format: Write the detections to --output in this format instead of printing them.
@@ -87,7 +89,7 @@ def detect(
         max_detections=max_detections,
     )
     engine = open_engine(package)
-    results = detect_files(engine, query, files, copies)
+    results = detect_files(engine, query, files, copies, exact=exact_decode)
     if label_format and output:
         results = write_labels(results, package, names, output, label_format, image_url)
     class_names = None if as_json or label_format else package.card.class_names

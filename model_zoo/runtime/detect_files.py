@@ -38,9 +38,9 @@ class FileResult:
     detections: Detections
     """Detections in pixels of the image."""
     decode_seconds: float
-    """Time to read and decode the file."""
+    """Time to read the file and decode it onto a canvas."""
     infer_seconds: float
-    """Time from the decoded image to detections."""
+    """Time from the canvas to detections."""
     warning: str = ""
     """Description of damage that the decoder skips, empty if there is none."""
 
@@ -56,7 +56,12 @@ class FileError:
 
 
 def detect_files(
-    engine: Engine, query: Query, paths: Iterable[str | Path], copies: Mapping[Path, Path] = NO_COPIES
+    engine: Engine,
+    query: Query,
+    paths: Iterable[str | Path],
+    copies: Mapping[Path, Path] = NO_COPIES,
+    *,
+    exact: bool = False,
 ) -> Iterator[FileResult | FileError]:
     """Yield the result of every file, in order. As many files run in parallel as the engine has workers.
 
@@ -65,11 +70,12 @@ def detect_files(
         query: Thresholds, classes and limits.
         paths: Image files.
         copies: Files to write copies with boxes to, by image file.
+        exact: Decode large JPEGs at full size, as in `read_input`.
     """
 
     def run(path: Path) -> FileResult | FileError:
         try:
-            return _detect_file(engine, query, path, copies.get(path))
+            return _detect_file(engine, query, path, copies.get(path), exact)
         except ImageError as error:
             return FileError(path, str(error))
 
@@ -115,17 +121,17 @@ def results_document(
     }
 
 
-def _detect_file(engine: Engine, query: Query, path: Path, copy: Path | None) -> FileResult:
+def _detect_file(engine: Engine, query: Query, path: Path, copy: Path | None, exact: bool) -> FileResult:
     warnings: list[str] = []
     start = time.perf_counter()
-    image = decode_image(read_image_file(path), warn=warnings.append)
+    data = read_image_file(path)
+    item = pipeline.read_input(engine.card, data, engine.canvases, exact=exact, warn=warnings.append)
     decoded = time.perf_counter()
-    detections = pipeline.detect(engine.card, engine.run, [image], query)[0]
+    [detections] = pipeline.detect_inputs(engine.run, [item], query)
     done = time.perf_counter()
     if copy:
-        write_image(copy, drawing.draw(image, detections, engine.card.class_names))
-    size = (image.shape[0], image.shape[1])
-    return FileResult(path, size, detections, decoded - start, done - decoded, "".join(warnings))
+        write_image(copy, drawing.draw(decode_image(data), detections, engine.card.class_names))
+    return FileResult(path, item.geometry.image, detections, decoded - start, done - decoded, "".join(warnings))
 
 
 def _result_entry(result: FileResult | FileError, names: Sequence[str]) -> dict[str, Any]:

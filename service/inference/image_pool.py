@@ -10,10 +10,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from model_zoo.contract.card import ModelCard
 from model_zoo.contract.detections import Detections
 from model_zoo.contract.drawing import draw
 from model_zoo.contract.errors import ImageTooLarge
 from model_zoo.contract.images import DEFAULT_LIMITS, ImageLimits, decode_image
+from model_zoo.contract.letterbox import Size
+from model_zoo.contract.pipeline import ModelInput, read_input
 from service.inference.batcher import Batcher, BatchResult
 from service.inference.errors import DecodeQueueFull
 from service.inference.request import RequestContext
@@ -30,8 +33,11 @@ class ImagePool:
     All methods raise DecodeQueueFull, DeadlineExceeded or ShuttingDown, and ImageError for a bad file.
     """
 
-    def __init__(self, threads: int, queue_size: int, limits: ImageLimits = DEFAULT_LIMITS) -> None:
-        self.threads, self._limits = threads, limits
+    def __init__(
+        self, threads: int, queue_size: int, limits: ImageLimits = DEFAULT_LIMITS, *, exact: bool = False
+    ) -> None:
+        """Decode JPEGs at full size if `exact`, otherwise large ones at the size that the model needs."""
+        self.threads, self._limits, self._exact = threads, limits, exact
         self._jobs: Batcher[Job, Any] = Batcher(
             _run, workers=threads, queue_size=queue_size, stage="decoding", queue_full=DecodeQueueFull
         )
@@ -42,13 +48,14 @@ class ImagePool:
         return self._jobs.waiting
 
     async def decode(
-        self, data: bytes, transform: Callable[[NDArray[np.uint8]], T], context: RequestContext, model: str = ""
-    ) -> BatchResult[T]:
-        """Decode an image file and return `transform(image)`, computed in the same thread.
+        self, data: bytes, card: ModelCard, canvases: Sequence[Size], context: RequestContext, model: str = ""
+    ) -> BatchResult[ModelInput]:
+        """Decode an image file onto the canvas that it needs.
 
         The images of a client for one `model` take turns with all others.
         """
-        return await self.prepare(partial(decode_image, data, self._limits), transform, context, model)
+        job = partial(read_input, card, data, canvases, exact=self._exact, limits=self._limits)
+        return await self._jobs.submit(job, context, share=model)
 
     async def prepare(
         self, read: ReadPixels, transform: Callable[[NDArray[np.uint8]], T], context: RequestContext, model: str = ""

@@ -204,7 +204,7 @@ class DetectionService:
     async def _detect_file(
         self, model: LoadedModel, data: bytes, query: pipeline.Query, context: RequestContext
     ) -> ImageResult:
-        decoding = self._images.decode(data, model.preprocess, context, model.package.name)
+        decoding = self._images.decode(data, model.card, model.engine.canvases, context, model.package.name)
         return await self._detect_decoded(model, decoding, query, context)
 
     async def _detect_array(

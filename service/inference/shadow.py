@@ -18,8 +18,6 @@ from functools import partial
 from typing import Final
 
 import cv2
-import numpy as np
-from numpy.typing import NDArray
 
 from model_zoo.contract.card import ModelCard
 from model_zoo.contract.detection_diff import DetectionPair, Difference, pair_detections
@@ -28,7 +26,7 @@ from model_zoo.contract.diff_drawing import draw_differences
 from model_zoo.contract.errors import LineageError
 from model_zoo.contract.images import DEFAULT_LIMITS, ImageLimits, decode_image
 from model_zoo.contract.package import Package
-from model_zoo.contract.pipeline import ModelInput, Query, choose_canvas, collate, postprocess, preprocess
+from model_zoo.contract.pipeline import ModelInput, Query, collate, postprocess, read_input
 from model_zoo.runtime.base import Engine, Outputs
 from service.inference.failures import fingerprint
 from service.inference.idle_thread import IdleThread
@@ -61,7 +59,6 @@ class ShadowJob:
 
 @dataclass(frozen=True, eq=False)
 class _Prepared:
-    pixels: NDArray[np.uint8]
     item: ModelInput
     query: Query
 
@@ -82,10 +79,12 @@ class Shadow:
         metrics: Metrics,
         *,
         limits: ImageLimits = DEFAULT_LIMITS,
+        exact: bool = False,
         max_examples: int = 0,
     ) -> None:
-        """Follow `rollouts`. `load` opens an engine with one thread."""
-        self._rollouts, self._load, self._metrics, self._limits = rollouts, load, metrics, limits
+        """Follow `rollouts`. `load` opens an engine with one thread. Images are decoded as by the ImagePool."""
+        self._rollouts, self._load, self._metrics = rollouts, load, metrics
+        self._limits, self._exact = limits, exact
         self.report = ShadowReport(max_examples)
         self._engines: dict[Package, Engine] = {}
         self._waiting: deque[ShadowJob] = deque()
@@ -177,13 +176,13 @@ class Shadow:
         comparison = job.comparison
         try:
             engine = await self._engine(comparison.shadow)
-            prepared = await asyncio.to_thread(_prepare, job, engine, self._limits)
+            prepared = await asyncio.to_thread(self._prepare, job, engine)
             async with asyncio.timeout(MAX_RUN):
                 outputs = await self._thread.run(partial(engine.run, collate([prepared.item], [prepared.query])))
             outcome = await asyncio.to_thread(_compare, job, prepared, outputs)
             counts = self._add(comparison, outcome.pairs)
             if self.report.wants(counts):
-                jpeg = await asyncio.to_thread(_draw, job, prepared.pixels, outcome)
+                jpeg = await asyncio.to_thread(_draw, job, self._limits, outcome)
                 self.report.add_example(comparison, counts, jpeg)
         except TimeoutError:
             self._abandon(comparison.shadow)
@@ -194,6 +193,12 @@ class Shadow:
             if comparison.last_failure is None:
                 LOG.exception("an image cannot be compared with shadow %s", comparison.shadow.reference)
             self._fail(comparison, f"{type(error).__name__}; see the server's log")
+
+    def _prepare(self, job: ShadowJob, engine: Engine) -> _Prepared:
+        """Decode and letterbox the image as the server does."""
+        card = engine.card
+        item = read_input(card, job.image, engine.canvases, exact=self._exact, limits=self._limits)
+        return _Prepared(item, job.resolve(card))
 
     async def _engine(self, package: Package) -> Engine:
         """Return the engine of a shadow version, loading it first if needed.
@@ -261,13 +266,6 @@ class Shadow:
         self._metrics.shadow_images.labels(shadow.name, shadow.version, result).inc()
 
 
-def _prepare(job: ShadowJob, engine: Engine, limits: ImageLimits) -> _Prepared:
-    """Decode and letterbox the image as the server does."""
-    pixels, card = decode_image(job.image, limits), engine.card
-    canvas = choose_canvas(card, (pixels.shape[0], pixels.shape[1]), engine.canvases)
-    return _Prepared(pixels, preprocess(card, pixels, canvas), job.resolve(card))
-
-
 def _compare(job: ShadowJob, prepared: _Prepared, outputs: Outputs) -> _Outcome:
     rows, counts = outputs
     detections = postprocess(rows[0], int(counts[0]), prepared.item.geometry, prepared.query)
@@ -275,6 +273,7 @@ def _compare(job: ShadowJob, prepared: _Prepared, outputs: Outputs) -> _Outcome:
     return _Outcome(detections, pair_detections(job.answer, detections, first, second))
 
 
-def _draw(job: ShadowJob, pixels: NDArray[np.uint8], outcome: _Outcome) -> bytes:
-    drawn = draw_differences(pixels, job.answer, outcome.detections, outcome.pairs)
+def _draw(job: ShadowJob, limits: ImageLimits, outcome: _Outcome) -> bytes:
+    """Draw the differences on the image, which is decoded again, as few are drawn."""
+    drawn = draw_differences(decode_image(job.image, limits), job.answer, outcome.detections, outcome.pairs)
     return cv2.imencode(".jpg", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))[1].tobytes()

@@ -7,9 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from model_zoo.contract.repository import Repository
+from tests.images import striped_jpeg
 from tests.service.app_client import check_problem, detect, png, serving, wait_until
 from tests.service.conftest import Publish, flat
-from tests.service.fake_engine import GatedEngines
+from tests.service.fake_engine import GatedEngines, open_fake_engine
 
 
 def test_full_inference_queue_is_refused_with_retry_after(repository: Repository, publish: Publish) -> None:
@@ -27,6 +28,20 @@ def test_full_inference_queue_is_refused_with_retry_after(repository: Repository
         assert refused.headers["retry-after"] == "1"
         engines.gate.set()
         assert [answer.result().status_code for answer in answers] == [200, 200]
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_large_jpeg_is_decoded_reduced_unless_the_setting_forbids_it(
+    repository: Repository, publish: Publish, exact: bool
+) -> None:
+    """At full size, each pixel of the canvas mixes only the central two of eight columns of the file."""
+    publish()
+    with serving(repository, open_fake_engine, exact_decode=exact) as client:
+        document = detect(client, striped_jpeg(512)).json()
+    (result,) = document["results"]
+    assert result["image"] == {"width": 512, "height": 512}
+    left = result["detections"][0]["box"][0]  # the mean red of the canvas, eight times as far in the image
+    assert left == pytest.approx(8 * (56 if exact else 14), abs=4)
 
 
 def test_many_concurrent_requests_get_200_or_503(repository: Repository, publish: Publish) -> None:

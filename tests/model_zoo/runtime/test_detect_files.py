@@ -11,7 +11,9 @@ from model_zoo.contract.images.files import write_image
 from model_zoo.contract.pipeline import make_query
 from model_zoo.contract.repository import Repository
 from model_zoo.runtime.detect_files import FileError, FileResult, detect_files, plan_copies, results_document
+from model_zoo.runtime.model_file import open_model_file
 from model_zoo.runtime.open import open_engine
+from tests.images import striped_jpeg
 from tests.tiny_onnx import toy_card, toy_onnx
 
 
@@ -41,6 +43,22 @@ def test_results_come_in_order_with_errors_among_them(tmp_path: Path) -> None:
     assert document["results"][1] == {"file": str(paths[1]), "error": {"detail": "No such file or directory"}}
     assert document["results"][0]["image"] == {"width": 64, "height": 32}
     assert document["timing_ms"]["total"] == 2000
+
+
+def test_files_are_read_as_by_the_server(tmp_path: Path) -> None:
+    """At a reduced size, the red columns are averaged."""
+    (tmp_path / "toy.onnx").write_bytes(toy_onnx(toy_card()))
+    (tmp_path / "wide.jpg").write_bytes(striped_jpeg(512, 200))
+    engine, query = open_engine(open_model_file(tmp_path / "toy.onnx")), make_query(toy_card(), score=0.001)
+    scores: dict[bool, float] = {}
+    for exact in (False, True):
+        (result,) = detect_files(engine, query, [tmp_path / "wide.jpg"], exact=exact)
+        assert isinstance(result, FileResult)
+        assert result.size == (512, 512)
+        scores[exact] = float(result.detections.scores.max())
+    engine.close()
+    assert scores[True] == pytest.approx(200 / 255, abs=0.03)
+    assert scores[False] == pytest.approx(50 / 255, abs=0.03)
 
 
 def test_copies_of_equal_names_are_numbered(tmp_path: Path) -> None:

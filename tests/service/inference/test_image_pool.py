@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from functools import partial
 
 import cv2
 import numpy as np
@@ -16,32 +17,54 @@ from model_zoo.contract.images import ImageLimits
 from service.inference.errors import DeadlineExceeded, DecodeQueueFull, ShuttingDown
 from service.inference.image_pool import ImagePool
 from service.inference.request import RequestContext
+from tests.images import striped_jpeg
 from tests.service.app_client import PATIENCE, png
 from tests.service.conftest import flat
+from tests.tiny_onnx import toy_card
 
 
 def later(seconds: float = PATIENCE) -> RequestContext:
     return RequestContext(asyncio.get_running_loop().time() + seconds)
 
 
-def test_decode_returns_the_transformed_image() -> None:
+CARD = toy_card()
+
+
+def test_decode_returns_a_model_input() -> None:
     async def run() -> None:
         pool = ImagePool(threads=1, queue_size=1)
-        image = (await pool.decode(png(flat(1, 2, 3)), lambda image: image, later())).value
-        np.testing.assert_array_equal(image, flat(1, 2, 3))
+        item = (await pool.decode(png(flat(1, 2, 3)), CARD, [CARD.input_size], later())).value
+        np.testing.assert_array_equal(item.pixels, flat(1, 2, 3))
         with pytest.raises(UnsupportedImage):
-            await pool.decode(b"no image", lambda image: image, later())
+            await pool.decode(b"no image", CARD, [CARD.input_size], later())
         await pool.close()
         with pytest.raises(ShuttingDown):
-            await pool.decode(png(flat(1)), lambda image: image, later())
+            await pool.decode(png(flat(1)), CARD, [CARD.input_size], later())
 
     asyncio.run(run())
 
 
-def test_decode_transforms_in_the_thread_of_the_pool() -> None:
+def test_decode_chooses_a_canvas_and_a_decoded_size() -> None:
+    """Decoded at full size, each pixel of the canvas mixes only the central two of eight columns of the file."""
+    card = toy_card(size=(128, 64))
+
+    async def decode(exact: bool) -> NDArray[np.uint8]:
+        pool = ImagePool(threads=1, queue_size=1, exact=exact)
+        item = (await pool.decode(striped_jpeg(512, 200), card, [(128, 64), (64, 64)], later())).value
+        await pool.close()
+        assert item.geometry.image == (512, 512)
+        return item.pixels
+
+    exact, reduced = (asyncio.run(decode(exact)) for exact in (True, False))
+    assert exact.shape == reduced.shape == (64, 64, 3)
+    np.testing.assert_allclose(exact[..., 0], 200, atol=8)
+    np.testing.assert_allclose(reduced[..., 0], 50, atol=8)
+
+
+def test_prepare_transforms_in_the_thread_of_the_pool() -> None:
     async def threads() -> set[int]:
         pool = ImagePool(threads=1, queue_size=4)
-        answers = [await pool.decode(png(flat(n)), lambda _: threading.get_ident(), later()) for n in range(3)]
+        answers = [await pool.prepare(lambda: flat(1), lambda _: threading.get_ident(), later()) for _ in range(3)]
         used = {answer.value for answer in answers}
         await pool.close()
         return used
@@ -60,18 +83,18 @@ def test_decode_checks_limits_queue_and_deadline() -> None:
 
     async def run() -> None:
         pool = ImagePool(threads=1, queue_size=1, limits=ImageLimits(max_pixels=64 * 64))
-        running = asyncio.create_task(pool.decode(png(flat(1)), wait, later()))
+        running = asyncio.create_task(pool.prepare(lambda: flat(1), wait, later()))
         await asyncio.sleep(0)
-        waiting = asyncio.create_task(pool.decode(png(flat(2)), wait, later(0.05)))
+        waiting = asyncio.create_task(pool.decode(png(flat(2)), CARD, [], later(0.05)))
         await asyncio.sleep(0)
         with pytest.raises(DecodeQueueFull, match="1 images are already waiting for decoding"):
-            await pool.decode(png(flat(3)), wait, later())
+            await pool.decode(png(flat(3)), CARD, [], later())
         with pytest.raises(DeadlineExceeded):
             await waiting
         gate.set()
         assert (await running).value == 1
         with pytest.raises(ImageTooLarge):
-            await pool.decode(png(flat(1, size=(65, 64))), wait, later())
+            await pool.decode(png(flat(1, size=(65, 64))), CARD, [], later())
         await pool.close()
 
     asyncio.run(run())
@@ -87,7 +110,7 @@ def test_models_take_turns() -> None:
     async def run() -> None:
         pool = ImagePool(threads=1, queue_size=8)
         jobs = [(1, "busy"), (2, "busy"), (3, "busy"), (4, "busy"), (5, "light")]
-        tasks = [asyncio.create_task(pool.decode(png(flat(n)), record, later(), model)) for n, model in jobs]
+        tasks = [asyncio.create_task(pool.prepare(partial(flat, n), record, later(), model)) for n, model in jobs]
         await asyncio.sleep(0)
         gate.set()
         await asyncio.gather(*tasks)
