@@ -14,7 +14,7 @@ SERVE_TEST := .venv-serve-test
 AUDIT := .venv-audit
 PYTEST_ARGS := -q -n auto --dist loadfile $(ARGS)
 
-.PHONY: programs install serve test test-all test-clients lint check bench soak ui-elements lock clean sbom audit proto
+.PHONY: programs install serve test test-all test-clients lint check bench bench-peers soak ui-elements lock clean sbom audit proto
 
 install: $(WORK)/.ready
 
@@ -65,6 +65,22 @@ check: lint test
 # ARGS='--repository models --model NAME --raw RAW.onnx --image IMAGE.jpg' make bench
 bench: $(WORK)/.ready
 	$(WORK)/bin/python benchmarks/serve.py $(ARGS)
+
+PEERS := $(patsubst benchmarks/peers/requirements/%.txt,build/peers/%/.ready,$(wildcard benchmarks/peers/requirements/*.txt))
+
+# `lineage serve` beside other servers of the same network, each in an environment of its own: 35 minutes on two cores.
+# ARGS='--only lineage,triton --rounds 1' make bench-peers
+bench-peers: $(WORK)/.ready $(PEERS) build/peers/yolov5n-raw.onnx
+	$(WORK)/bin/python -m benchmarks.peers --images $(IMAGES) $(ARGS)
+
+build/peers/%/.ready: benchmarks/peers/requirements/%.txt
+	$(PYTHON) -m venv $(@D)
+	@if $(@D)/bin/pip install --quiet --disable-pip-version-check --requirement $<; then touch $@; else \
+	    echo "$* is not measured: it cannot be installed here" >&2; fi
+
+build/peers/yolov5n-raw.onnx: | $(WORK)/.ready
+	$(WORK)/bin/lineage import $(WEIGHTS) --name yolov5n --repository build/peers/models
+	$(WORK)/bin/lineage export $(WEIGHTS) --raw --output $@
 
 # Long checks of the service, one after the other, about 75 minutes on two cores: soak, swaps, overload, faults, fuzzing and
 # shadow traffic. Each one writes benchmarks/results and fails if a criterion does. WEIGHTS and IMAGES are the official

@@ -1,0 +1,132 @@
+"""Scenarios, and the row of figures of each scenario, server and round."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import get_context
+from typing import Final
+
+from benchmarks.cpu import describe_cpu
+from benchmarks.peers.load import Outcome, Plan, go_first, run
+from benchmarks.peers.servers import Server
+from benchmarks.peers.subjects import CORES
+
+OPEN_LOOP: Final = "open"
+LOAD: Final = 0.7
+"""Arrivals of the open loop, as a share of the capacity of the best peer."""
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A load."""
+
+    name: str
+    """Name in tables and for --scenarios."""
+    size: str
+    """Size of the images."""
+    connections: int
+    """Connections of a closed loop, 0 for an open loop."""
+    neighbors: bool = False
+    """Whether a process spins on each core."""
+    longer: float = 1.0
+    """Factor of the seconds."""
+
+
+SCENARIOS: Final = (
+    *(Scenario(f"{size} x{number}", size, number) for size in ("1280x720", "640x480") for number in (1, 8, 32)),
+    Scenario("4000x3000 x8", "4000x3000", 8),
+    Scenario("busy x1", "1280x720", 1, neighbors=True),
+    Scenario(OPEN_LOOP, "1280x720", 0, longer=2.5),
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """Figures of one server in one scenario and round."""
+
+    subject: str
+    """Name of the server."""
+    version: str
+    """Version of its package."""
+    scenario: str
+    """Name of the scenario."""
+    per_second: float
+    """Answers per second."""
+    p50_ms: float
+    """Median latency."""
+    p99_ms: float
+    """99th percentile of the latency."""
+    cpu_ms: float
+    """CPU milliseconds of all processes of the server per answer."""
+    rss_mb: float
+    """Resident memory of all its processes."""
+    pss_mb: float
+    """The same with shared pages counted once."""
+    answers: int
+    """Answers with status 200."""
+    failures: int
+    """Other answers."""
+    generator_cpu_ms: float
+    """CPU milliseconds of the load generator per answer."""
+    offered: float
+    """Arrivals per second of the open loop."""
+    cold_start_s: float
+    """Seconds from the start of the process to the first answer, in the run of this row."""
+    cpu: str
+    """Name of the CPU."""
+
+
+def measure(server: Server, requests: Sequence[bytes], scenario: Scenario, seconds: float, rate: float) -> Outcome:
+    """Run a scenario from a process of its own."""
+    plan = Plan(
+        port=server.port,
+        requests=tuple(requests),
+        processes=tuple(process.pid for process in server.processes()),
+        seconds=seconds * scenario.longer,
+        warm_up=max(1.0, seconds / 5),
+        connections=scenario.connections,
+        rate=0 if scenario.connections else rate,
+    )
+    with neighbors(scenario.neighbors), ProcessPoolExecutor(1, get_context("spawn"), go_first) as generator:
+        return generator.submit(run, plan).result()
+
+
+def make_row(server: Server, scenario: Scenario, outcome: Outcome, rate: float) -> Row:
+    """Return the figures of an outcome."""
+    rss, pss = server.memory_mb()
+    return Row(
+        subject=server.subject.name,
+        version=server.version,
+        scenario=scenario.name,
+        per_second=outcome.per_second,
+        p50_ms=outcome.quantile_ms(0.5),
+        p99_ms=outcome.quantile_ms(0.99),
+        cpu_ms=outcome.cpu_ms if outcome.latencies else math.nan,
+        rss_mb=rss,
+        pss_mb=pss,
+        answers=len(outcome.latencies),
+        failures=outcome.failures,
+        generator_cpu_ms=outcome.generator_cpu_ms,
+        offered=0 if scenario.connections else rate,
+        cold_start_s=server.cold_start,
+        cpu=describe_cpu(),
+    )
+
+
+@contextmanager
+def neighbors(wanted: bool) -> Iterator[None]:
+    """Keep every core busy with a process that spins."""
+    command = [sys.executable, "-c", "while True: pass"]
+    processes = [subprocess.Popen(command) for _ in range(CORES if wanted else 0)]
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
