@@ -1,10 +1,10 @@
 """Whether a server finds what the exported graph finds: no server is timed that answers otherwise.
 
-The reference is the raw graph in float32, with the exact decoder. It runs the canvas of the server: a square of
-640 x 640, or for this project the smallest multiples of 32. A server has to find each detection of score 0.5 and more:
+The reference is the raw graph in float32, with the exact decoder. It runs a canvas as servers do: a square of
+640 x 640, or the smallest multiples of 32. A server has to find each detection of score 0.5 and more with one of them:
 the same class, a box of IoU 0.9 and more, and a score within 0.05. What it reports with score 0.55 and more has to be
-in the reference. Scores on other canvases differ by more, since the image lies elsewhere on the grid: average precision
-compares canvases, not this.
+in the reference. Scores on the other canvas differ by more, since the image lies elsewhere on the grid. Average
+precision compares canvases, not this.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from model_zoo.contract.boxes import pairwise_iou
 CLEAR: Final = 0.5
 TOLERANCE: Final = 0.05
 MIN_IOU: Final = 0.9
+STEPS: Final = (640, 32)
+"""The sides of a canvas are multiples of one of these: a square, or a rectangle."""
 
 
 def reference(images: Iterable[bytes], model: str, step: int) -> list[Rows]:

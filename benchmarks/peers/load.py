@@ -54,6 +54,8 @@ class Outcome:
     """Length of the window."""
     latencies: list[float] = field(default_factory=list)
     """Seconds of the answers with status 200: of all that arrived in the window, or in an open loop were due in it."""
+    finished: int = 0
+    """Answers with status 200 that arrived in the window."""
     failures: int = 0
     """Requests with another answer, or none."""
     server_cpu: float = 0.0
@@ -64,17 +66,17 @@ class Outcome:
     @property
     def per_second(self) -> float:
         """Answers per second."""
-        return len(self.latencies) / self.seconds
+        return self.finished / self.seconds
 
     @property
     def cpu_ms(self) -> float:
         """CPU milliseconds of the server per answer."""
-        return 1000 * self.server_cpu / max(len(self.latencies), 1)
+        return 1000 * self.server_cpu / max(self.finished, 1)
 
     @property
     def generator_cpu_ms(self) -> float:
         """CPU milliseconds of the generator per answer."""
-        return 1000 * self.generator_cpu / max(len(self.latencies), 1)
+        return 1000 * self.generator_cpu / max(self.finished, 1)
 
     def quantile_ms(self, share: float) -> float:
         """Return a quantile of the latencies in milliseconds. Failures count as infinite."""
@@ -189,7 +191,7 @@ class _Load:
 
     async def _open_loop(self) -> None:
         loop = asyncio.get_running_loop()
-        arrivals, due, free = random.Random(0), loop.time(), asyncio.Queue[Connection | None]()
+        arrivals, due, free = random.Random(0), loop.time(), asyncio.LifoQueue[Connection | None]()
         for _ in range(MAX_CONNECTIONS):
             free.put_nowait(None)
         async with asyncio.timeout(self._end - due + PATIENCE), asyncio.TaskGroup() as group:
@@ -199,7 +201,7 @@ class _Load:
         while not free.empty():
             _close(free.get_nowait())
 
-    async def _answer_on_any(self, free: asyncio.Queue[Connection | None], due: float) -> None:
+    async def _answer_on_any(self, free: asyncio.LifoQueue[Connection | None], due: float) -> None:
         free.put_nowait(await self._exchange(await free.get(), due))
 
     async def _exchange(self, connection: Connection | None, due: float) -> Connection:
@@ -211,6 +213,7 @@ class _Load:
         self._sent += 1
         status, _ = await connection.send(request)
         now = loop.time()
+        self._outcome.finished += status == 200 and self._start <= now < self._end
         if self._start <= (due if self._plan.rate else now) < self._end:
             if status == 200:
                 self._outcome.latencies.append(now - due)

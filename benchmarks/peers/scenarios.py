@@ -107,7 +107,7 @@ def make_row(server: Server, scenario: Scenario, outcome: Outcome, rate: float) 
         per_second=outcome.per_second,
         p50_ms=outcome.quantile_ms(0.5),
         p99_ms=outcome.quantile_ms(0.99),
-        cpu_ms=outcome.cpu_ms if outcome.latencies else math.nan,
+        cpu_ms=outcome.cpu_ms if outcome.finished else math.nan,
         rss_mb=rss,
         pss_mb=pss,
         answers=len(outcome.latencies),

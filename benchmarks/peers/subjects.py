@@ -39,8 +39,6 @@ class Subject:
     """Read the head and the body of an answer."""
     variables: Mapping[str, str] = field(default_factory=dict)
     """Environment variables, with ports as in the command."""
-    step: int = 640
-    """The sides of its canvas are multiples of this."""
 
 
 def post(path: str, body: bytes, content_type: str = "image/jpeg", **headers: str) -> bytes:
@@ -118,11 +116,11 @@ def wrapped_rows(answer: bytes) -> Rows:
     return rows(json_of(answer)["detections"])
 
 
-def lineage(name: str, environment: str, checkout: Path = ROOT, step: int = 32) -> Subject:
+def lineage(name: str, environment: str, checkout: Path = ROOT) -> Subject:
     """Return a server of this project, without options but the folder of models and the port."""
     command = ("python", "-m", "lineage", "serve", "--repository", str(BUILD / "models"), "--port", "{port}")
     variables = {"PYTHONPATH": str(checkout)}
-    return Subject(name, environment, "yolo-lineage", command, image_body, lineage_rows, variables, step)
+    return Subject(name, environment, "yolo-lineage", command, image_body, lineage_rows, variables)
 
 
 UVICORN: Final = ("uvicorn", "--port", "{port}", "--log-level", "warning")

@@ -49,7 +49,7 @@ def plan(server: ThreadingHTTPServer, *bodies: bytes, rate: float = 0) -> Plan:
 
 
 def test_figures_of_an_outcome() -> None:
-    outcome = Outcome(seconds=2, latencies=[0.01 * i for i in range(1, 101)], server_cpu=5, generator_cpu=0.1)
+    outcome = Outcome(2, [0.01 * i for i in range(1, 101)], finished=100, server_cpu=5, generator_cpu=0.1)
     assert outcome.per_second == 50
     assert outcome.cpu_ms == 50
     assert outcome.generator_cpu_ms == 1
