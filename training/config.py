@@ -62,7 +62,7 @@ class TrainConfig:
     workers: Processes | None = None
     """Processes that load images. If omitted, the number of cores less one, from 1 to 8."""
     threads: Threads | None = None
-    """CPU threads of the network. If omitted, the faster of one and all, measured before a new run."""
+    """CPU threads of the network. If omitted, the fastest of one, half and all, measured before a new run."""
     cache: Cache = "auto"
     """Cache of resized images. auto: in memory if the images fit."""
     optimizer: Literal["sgd", "adamw"] | None = None

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from model_zoo.detector import Detector, to_network
 from training.batch import Batch
+from training.loop.dense_gradients import densify_gradients
 from training.loop.distributed import ProcessGroup
 from training.loop.ema import AveragedDetector
 from training.loop.nonfinite import BatchRecord, NonFiniteError
@@ -83,6 +84,8 @@ class TrainLoop:
         for module in frozen:
             module.requires_grad_(False)
         self.average = AveragedDetector(detector, recipe.ema_decay, recipe.ema_ramp)
+        if compute.device.type == "cpu":
+            densify_gradients(detector)
         self.network = group.wrap(detector)
         self.criterion = recipe.criterion(detector).to(compute.device)
         self.optimizer = build_optimizer(detector, lr_schedule.optimizer, lr_schedule.batch)

@@ -1,4 +1,4 @@
-"""CPU threads of training: measure a few steps with one thread and with all, and keep the faster.
+"""CPU threads of training: measure a few steps with one thread, half of them and all, and keep the fastest.
 
 Threads wait for each other at the end of every operation. Where other programs use the same cores, all threads wait for
 the slowest, and one thread can be several times faster than all.
@@ -26,10 +26,9 @@ from training.loop.schedule import LRSchedule
 from training.recipe import Recipe
 
 VARIABLES: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
-ROUNDS: Final = 3  # each with one thread and with all, so that other load affects both alike
+ROUNDS: Final = 3  # each with every number, so that other load affects all alike
 LONG_STEP: Final = 5.0  # seconds; steps this long are measured once
 TRIAL_BATCH: Final = 4
-BUSY: Final = 0.5  # load per core before a run that other programs cause
 
 
 @dataclass(frozen=True)
@@ -58,17 +57,17 @@ def given_threads(requested: int | None) -> int | None:
 
 
 def choose_threads(measure: Callable[[int], float], available: int) -> ThreadChoice:
-    """Return the faster of one thread and all.
+    """Return the fastest of one thread, half of them and all.
 
     Args:
         measure: Returns the seconds per image of a step with a number of threads.
         available: Number of all threads.
     """
-    seconds: dict[int, list[float]] = {1: [], available: []}
+    seconds: dict[int, list[float]] = {threads: [] for threads in (1, max(available // 2, 1), available)}
     for _ in range(ROUNDS):
         for threads, times in seconds.items():
             times.append(measure(threads))
-        if sum(times[-1] for times in seconds.values()) * TRIAL_BATCH > 2 * LONG_STEP:
+        if sum(times[-1] for times in seconds.values()) * TRIAL_BATCH > len(seconds) * LONG_STEP:
             break
     speeds = {threads: 1 / statistics.median(times) for threads, times in seconds.items()}
     return ThreadChoice(max(speeds, key=speeds.__getitem__), speeds)
@@ -111,14 +110,3 @@ class TrialSteps:
             for _ in self._loop.train_epoch(self._source, epoch=0):
                 pass
             return time.perf_counter() - start
-
-
-def contention_warning() -> str:
-    """Return a warning if other programs use the cores, else an empty string. Call it before training starts."""
-    load, cores = os.getloadavg()[0], os.cpu_count() or 1
-    if load / cores <= BUSY:
-        return ""
-    return (
-        f"warning: other programs use the cores (load average {load:.1f} on {cores}), so training is slower. "
-        "Stop them, or measure again later"
-    )

@@ -26,11 +26,12 @@ from training.data.validation.findings import MAX_LISTED
 from training.evaluate.coco import Metrics
 from training.evaluate.evaluation import Evaluation, EvaluationImages, evaluate_detector
 from training.loop.autobatch import MAX_BATCH, choose_batch
+from training.loop.contention import OtherLoad, describe_contention, usable_cores
 from training.loop.distributed import ProcessGroup
 from training.loop.engine import TrainLoop
 from training.loop.precision import DTYPES, ComputePrecision, choose_device, choose_precision
 from training.loop.schedule import LRSchedule, fit_to_run
-from training.loop.threads import TrialSteps, available_threads, choose_threads, contention_warning, given_threads
+from training.loop.threads import TrialSteps, available_threads, choose_threads, given_threads
 from training.recipe import Recipe
 from training.recipes import recipe_of
 from training.run import checkpoint
@@ -179,14 +180,14 @@ def _choose_threads(
     given, compute = given_threads(config.threads), _compute(config, group)
     if compute.device.type != "cpu" or group.world_size > 1:
         return config.threads
-    if warning := contention_warning():
-        log(warning)
     if given or available_threads() == 1:
         return given or 1
     assert config.batch != "auto"
-    trial = TrialSteps(detector, recipe, compute, config.batch)
+    trial, load = TrialSteps(detector, recipe, compute, config.batch), OtherLoad()
     choice = choose_threads(trial.seconds_per_image, available_threads())
     log(str(choice))
+    if warning := describe_contention(load.cores(), len(usable_cores()), threads=1):
+        log(warning)
     return choice.threads
 
 

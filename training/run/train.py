@@ -19,6 +19,7 @@ from training.config import TrainConfig, check_config
 from training.evaluate.coco import Metrics
 from training.loop.distributed import process_group
 from training.loop.precision import choose_device
+from training.loop.reuse_memory import reuse_memory
 from training.run.commands import command, export_command
 from training.run.optional_step import describe, optional_step
 from training.run.run_folder import CHECKPOINT, weights_in
@@ -58,6 +59,8 @@ def train(config: TrainConfig, log: Log = silent) -> TrainResult:
     config = check_config(config)
     with process_group(choose_device(config.device).type == "cuda") as group, ExitStack() as resources:
         log = log if group.is_main else silent
+        if choose_device(config.device).type == "cpu":
+            resources.enter_context(reuse_memory())
         session = (resume_run if config.resume else start_run)(config, group, resources, log)
         log(_introduction(session))
         gc.freeze()  # existing objects live until the end, so garbage collection need not scan them

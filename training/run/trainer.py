@@ -16,6 +16,7 @@ from model_zoo.detector import Detector
 from model_zoo.weights import store
 from training.config import TrainConfig
 from training.evaluate.coco import Metrics
+from training.loop.contention import ContentionWarning
 from training.loop.engine import BatchSource, StepResult, TrainLoop
 from training.loop.nonfinite import NonFiniteError, dump_batch
 from training.report.images import batch_sheet, encode_jpeg
@@ -50,6 +51,8 @@ class Trainer:
         self.group, self.epochs = loop.group, loop.lr_schedule.epochs
         self._per_image = loop.recipe.reduction != "mean"
         self._losses = LossMeter(self._per_image, state.loss_sums, state.batch, state.images)
+        alone = loop.compute.device.type == "cpu" and self.group.world_size == 1  # ranks share the cores as well
+        self._contention = ContentionWarning() if alone else None
         self._start = self._last_save = time.monotonic()
         self._epoch_start = self._start - state.seconds
 
@@ -83,6 +86,8 @@ class Trainer:
             self._losses.add(result)
             logger.update(result, self._losses, self._peak_memory)
             self._save_batch_image(result, logger)
+            if self._contention and (warning := self._contention.poll()):
+                logger.log(warning)
             if result.stepped and not self._save_if_due(received):
                 return False
         return True

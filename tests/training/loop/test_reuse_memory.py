@@ -1,0 +1,36 @@
+"""Freed memory stays in the process during a run, and returns to the system after it."""
+
+from __future__ import annotations
+
+import ctypes
+import resource
+
+import pytest
+import torch
+
+from training.loop.reuse_memory import reuse_memory
+
+PAGES = 16_384
+BYTES = PAGES * 4096
+
+
+def faults() -> int:
+    """Return the page faults of filling a block of 64 MiB and freeing it."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    torch.ones(BYTES, dtype=torch.uint8)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "gnu_get_libc_version"), reason="needs glibc")
+def test_pages_are_reused_only_during_a_run() -> None:
+    with reuse_memory():
+        faults()
+        assert faults() < PAGES / 8
+    assert faults() > PAGES / 2
+    assert faults() > PAGES / 2
+
+
+def test_other_libraries_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: object())
+    with reuse_memory():
+        pass
