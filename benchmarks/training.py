@@ -36,7 +36,7 @@ BARE, WHOLE, BEFORE = "bare loop", "whole epoch", "whole epoch before"
 
 @dataclass(frozen=True)
 class Workload:
-    """What every subject trains."""
+    """Work of every subject."""
 
     data: str
     model: str

@@ -51,7 +51,7 @@ class OtherLoad:
         self._read, self._before = read, read()
 
     def cores(self) -> float:
-        """Return the mean number of cores that others used since the last call, and start anew."""
+        """Return the mean number of cores that others used since the last call."""
         now, before = self._read(), self._before
         self._before = now
         others = (now.busy - before.busy) - (now.own - before.own)
