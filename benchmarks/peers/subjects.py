@@ -117,7 +117,7 @@ def wrapped_rows(answer: bytes) -> Rows:
 
 
 def lineage(name: str, environment: str, checkout: Path = ROOT) -> Subject:
-    """Return a server of this project with its defaults. Its cache is empty: it measures configurations at every start."""
+    """Return a server of this project with its defaults. Without a cache, it measures configurations at every start."""
     command = ("python", "-m", "lineage", "serve", "--repository", str(BUILD / "models"), "--port", "{port}")
     variables = {"PYTHONPATH": str(checkout), "LINEAGE_CACHE": "{folder}"}
     return Subject(name, environment, "yolo-lineage", command, image_body, lineage_rows, variables)
