@@ -29,6 +29,7 @@ from benchmarks.gpu_steps.results import ROWS, Options, Row, read_rows
 ROOT: Final = Path(__file__).resolve().parents[1]
 LIMITS: Final = {  # seconds
     "machine": 60,
+    "copies": 60,
     "training": 210,
     "torch_inference": 150,
     "onnxruntime": 120,

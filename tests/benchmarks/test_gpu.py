@@ -15,6 +15,7 @@ from benchmarks import gpu
 from benchmarks.gpu_steps import machine, results
 from benchmarks.gpu_steps.__main__ import outcome_of
 from benchmarks.gpu_steps.results import Options, Row, read_rows, seconds_per_run, write_row
+from tests.model_zoo.runtime.fake_cuda import install_cuda
 
 ROOT = Path(__file__).resolve().parents[2]
 BLOCK = "import sys; sys.modules.update(dict.fromkeys({packages!r})); from runpy import run_module; {run}"
@@ -76,13 +77,25 @@ def test_step_is_stopped_at_its_limit(options: Options) -> None:
     assert gpu.run_step("training", options, -1).startswith("could not run: the time limit of all steps")
 
 
+def test_copies_are_timed_and_checked(options: Options, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against a stand-in for CUDA."""
+    cuda = install_cuda(monkeypatch)
+    on_gpu = dataclasses.replace(options, device="cuda")
+    assert outcome_of("copies", on_gpu) == "ok"
+    assert [row.subject.partition(",")[0] for row in read_rows(options.folder)] == ["upload"] * 2 + ["download"] * 2
+    monkeypatch.setattr(cuda, "cudaGraphLaunch", lambda *_: (0,))
+    assert outcome_of("copies", on_gpu).endswith("the images differ after the copies")
+    monkeypatch.delitem(sys.modules, "model_zoo.runtime.cuda")
+
+
 @pytest.mark.slow
 def test_every_step_runs_on_a_cpu(tmp_path: Path) -> None:
     gpu.main(["--device", "cpu", "--quick", "--output", str(tmp_path)])
     outcomes = json.loads((tmp_path / "outcomes.json").read_text())
-    assert outcomes == dict.fromkeys(gpu.LIMITS, "ok") | {"tensorrt": "could not run: TensorRT needs a GPU"}
+    gpu_only = {"copies": "could not run: copies need a GPU", "tensorrt": "could not run: TensorRT needs a GPU"}
+    assert outcomes == dict.fromkeys(gpu.LIMITS, "ok") | gpu_only
     rows = list(read_rows(tmp_path))
-    assert {row.step for row in rows} == {*gpu.LIMITS} - {"tensorrt"}
+    assert {row.step for row in rows} == {*gpu.LIMITS} - {*gpu_only}
     assert all(row.images_per_second > 0 for row in rows if row.step in ("torch_inference", "onnxruntime", "server"))
     (losses,) = [row.note for row in rows if row.subject.endswith("first losses")]
     assert "bfloat16 on cpu: equal" in losses

@@ -132,6 +132,12 @@ class FakeCuda(ModuleType):
         del self.host[address]
         return (SUCCESS,)
 
+    def cudaMemcpy(self, target: int, source: int, size: int, kind: int) -> tuple[int]:  # noqa: N802 - name in the CUDA runtime
+        assert kind == UPLOAD
+        assert size <= len(self.device[target]), "a copy must not pass the end of its buffer"
+        ctypes.memmove(target, source, size)
+        return (SUCCESS,)
+
     def cudaMemcpyAsync(self, target: int, source: int, size: int, kind: int, stream: int) -> tuple[int]:  # noqa: N802 - name in the CUDA runtime
         device, host = (target, source) if kind == UPLOAD else (source, target)
         assert size <= len(self.device[device]), "a copy must not pass the end of its buffer"
