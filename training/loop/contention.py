@@ -85,9 +85,10 @@ def describe_contention(others: float, cores: int, threads: int) -> str:
 
 def _descendants() -> list[psutil.Process]:
     try:
-        return psutil.Process().children(recursive=True)
+        processes: list[psutil.Process] = psutil.Process().children(recursive=True)
     except psutil.Error:
         return []
+    return processes
 
 
 def _cpu_time(process: psutil.Process) -> float:
