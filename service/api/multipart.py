@@ -12,6 +12,7 @@ from email.errors import HeaderParseError
 from email.header import decode_header
 from email.message import Message
 from email.parser import HeaderParser
+from functools import lru_cache
 from typing import Final
 
 from service.api.errors import BadRequest, UnsupportedBody
@@ -26,6 +27,8 @@ _FOLD: Final = re.compile(rb"\r?\n(?=[ \t])")
 _CONTENT_TYPE: Final = "Let the HTTP library set Content-Type: its boundary must be that of the body"
 _DISPOSITION: Final = "content-disposition"
 _ENCODINGS: Final = ("", "binary", "8bit", "7bit")
+_USUAL: Final = re.compile(r"multipart/form-data; ?boundary=([0-9A-Za-z_-]{1,70})")
+_MAX_HEADS: Final = 64  # of up to MAX_HEAD bytes, whose meaning is kept
 
 
 @dataclass(frozen=True)
@@ -49,12 +52,8 @@ class PartReader:
         Raises:
             BadRequest: the header has no usable boundary.
         """
-        header = Message()
-        header["content-type"] = content_type
-        _check_parameters(content_type)
-        boundary = _boundary(header)
-        self._boundary = boundary.decode("latin-1")
-        self._charset, self._max_parts = _plain(header.get_param("charset", "utf-8")), max_parts
+        boundary, self._charset = _parse_content_type(content_type)
+        self._boundary, self._max_parts = boundary.decode("latin-1"), max_parts
         self._delimiter = re.compile(
             rb"\n--" + re.escape(boundary) + rb"(?:(?P<last>--)|[ \t]{0,%d}\r?\n)" % _MAX_PADDING
         )
@@ -101,6 +100,16 @@ class PartReader:
                 self._parts.append(_parse_part(view[:end], self._charset))
 
 
+def _parse_content_type(content_type: str) -> tuple[bytes, str]:
+    """Return the boundary and the charset of the names. The usual form needs no parser."""
+    if usual := _USUAL.fullmatch(content_type):
+        return usual[1].encode(), "utf-8"
+    header = Message()
+    header["content-type"] = content_type
+    _check_parameters(content_type)
+    return _boundary(header), _plain(header.get_param("charset", "utf-8"))
+
+
 def _check_parameters(header: str) -> None:
     """Check the number of parameters, whose parser takes quadratic time."""
     if header.count(";") > MAX_PARAMETERS:
@@ -118,13 +127,21 @@ def _parse_part(content: memoryview, charset: str) -> Part:
     blank = _BLANK_LINE.search(content, 0, MAX_HEAD)
     if blank is None:
         raise BadRequest(f"multipart body: expected a blank line after at most {MAX_HEAD} bytes of headers in a part")
-    head = HeaderParser().parsestr(_decode(_FOLD.sub(b"", bytes(content[: blank.end()])), charset))
+    name, file_name, encoding = _parse_head(bytes(content[: blank.end()]), charset)
+    return Part(name, file_name, _decode_body(encoding, bytes(content[blank.end() :])))
+
+
+@lru_cache(_MAX_HEADS)
+def _parse_head(data: bytes, charset: str) -> tuple[str, str | None, str]:
+    """Return field name, file name and transfer encoding. Clients send few heads again and again."""
+    head = HeaderParser().parsestr(_decode(_FOLD.sub(b"", data), charset))
     values = _disposition(head)
     if "name" not in values:
         raise BadRequest("multipart body: expected a name in each Content-Disposition, such as 'image'; got no name")
     if head.get_content_maintype() == "multipart":
         raise UnsupportedBody(f"a part of type {head.get_content_type()[:100]}: send each file as a part of its own")
-    return Part(values["name"], values.get("filename") or None, _decode_body(head, bytes(content[blank.end() :])))
+    encoding = str(head.get("content-transfer-encoding", "")).strip().lower()
+    return values["name"], values.get("filename") or None, encoding
 
 
 def _disposition(head: Message) -> dict[str, str]:
@@ -162,8 +179,7 @@ def _decode(data: bytes, charset: str | None) -> str:
     return data.decode("latin-1")
 
 
-def _decode_body(head: Message, data: bytes) -> bytes:
-    encoding = str(head.get("content-transfer-encoding", "")).strip().lower()
+def _decode_body(encoding: str, data: bytes) -> bytes:
     if encoding in _ENCODINGS:
         return data
     if len(data) > MAX_ENCODED:

@@ -160,3 +160,9 @@ def test_random_bodies_are_read_or_refused() -> None:
             read(body)
         except (BadRequest, UnsupportedBody):
             continue
+
+
+def test_equal_heads_are_parsed_once() -> None:
+    multipart._parse_head.cache_clear()
+    assert read(form()) == read(form(b"Content-Type: image/png\r\n" + DISPOSITION)) == [Part("file", None, DATA)]
+    assert multipart._parse_head.cache_info().misses == 2
