@@ -83,7 +83,7 @@ class Settings(BaseSettings):
     engine: Runtime = "onnxruntime"
     """Runtime of the models. tensorrt runs serialized plans."""
     provider: Provider = "auto"
-    """Execution provider of ONNX Runtime. auto uses CUDA where it works, else the CPU."""
+    """Execution provider of ONNX Runtime. auto uses CUDA where it works, else what is fastest on this CPU."""
     workers: PositiveInt | None = None
     """Concurrent inferences per model. Default: one per core on CPU, two on GPU."""
     max_batch: PositiveInt | None = None
@@ -93,7 +93,7 @@ class Settings(BaseSettings):
     shapes: Shapes = "auto"
     """square: the model's input size. buckets: smaller canvases for wide and tall images. auto: as the card says."""
     compute: Compute = "auto"
-    """Precision of float32 models on OpenVINO."""
+    """Precision of float32 models. bf16 needs OpenVINO. auto: the fastest, or fp32 where the provider is given."""
     cuda_graphs: bool = True
     """Record inferences of engine tensorrt as CUDA graphs, where the plan allows it."""
     queue_size: PositiveInt = 64

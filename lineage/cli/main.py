@@ -53,6 +53,7 @@ COMMANDS: Final = (
     Command("export", "lineage.cli.export", "export", "Export weights to a file, or publish a run.", "zoo,cpu"),
     Command("train", "lineage.cli.train", "train", "Train a detector with the recipe of its generation.", "training"),
     Command("evaluate", "lineage.cli.evaluate", "evaluate", "Measure how well a model detects.", "training"),
+    Command("tune", "lineage.cli.tune", "tune", "Find the fastest configuration of a model on this machine.", "cpu"),
     Command("compare", "lineage.cli.compare", "compare", "Train several generations and compare them.", "training"),
     Command("data", "lineage.cli.data", "data", "Check a dataset, or count what it contains.", "training"),
 )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final, Literal, Protocol
+from typing import Final, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,15 +19,13 @@ from model_zoo.contract.image_size import format_size
 from model_zoo.contract.letterbox import Size
 from model_zoo.contract.package import Package
 from model_zoo.contract.pipeline import Feeds
-
-if TYPE_CHECKING:
-    from model_zoo.runtime.choice import Choice
+from model_zoo.runtime.choice import Choice
+from model_zoo.runtime.choice import Compute as Compute
+from model_zoo.runtime.choice import Provider as Provider
 
 Outputs = tuple[NDArray[np.float32], NDArray[np.int32]]
 Runtime = Literal["onnxruntime", "tensorrt"]
-Provider = Literal["auto", "cpu", "cuda", "tensorrt", "openvino"]
 Shapes = Literal["auto", "square", "buckets"]
-Compute = Literal["auto", "fp32", "bf16"]
 GPU_WORKERS: Final = 2  # one copies while the other computes
 
 

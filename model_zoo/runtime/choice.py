@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
-from model_zoo.runtime.base import Compute, Provider
+Provider = Literal["auto", "cpu", "cuda", "tensorrt", "openvino"]
+Compute = Literal["auto", "fp32", "bf16"]
 
 
 class Configuration(NamedTuple):

@@ -2,7 +2,7 @@
 
 The configurations are the providers of ONNX Runtime that work here, in float32 and, on CPUs that compute it, bfloat16.
 One whose detections on the golden images differ beyond the tolerance of its precision is never chosen. The result is
-kept in the cache folder as `choices/<digest>.json`, for the package, the machine, the runtimes and the options.
+kept in the cache folder as `choices/<digest>.json`, for the package, its canvases, the machine and the runtimes.
 
 LINEAGE_MEASURE=0 switches measuring off.
 """
@@ -35,7 +35,7 @@ from model_zoo.runtime.machine import computes_bf16, describe_machine
 from model_zoo.runtime.trials import measure
 
 SCHEMA_VERSION: Final = 1
-MEASURE_SECONDS: Final = 3.0  # once per machine and package, after the engines are open
+ROUNDS, SECONDS = 5, 3.0  # limits of the measurement, once per machine and package
 MIN_GAIN: Final = 1.1  # times the throughput of the default, below which it stays
 LOG = logging.getLogger(__name__)
 _lock = threading.Lock()  # one measurement at a time
@@ -56,7 +56,7 @@ def choose(package: Package, options: EngineOptions) -> Choice:
     key = _key(package, options, candidates)
     with _lock:
         if key not in _choices:
-            _choices[key] = _read(key) or _measure(package, options, candidates, key)
+            _choices[key] = _remembered(package, key) or _measure(package, options, candidates, key)
         return _choices[key]
 
 
@@ -85,6 +85,14 @@ def configurations(card: ModelCard, options: EngineOptions) -> list[Configuratio
     return [DEFAULT, Configuration("openvino", "fp32"), *([Configuration("openvino", "bf16")] if bf16 else [])]
 
 
+def remember(package: Package, options: EngineOptions, choice: Choice) -> None:
+    """Use a choice that was measured elsewhere from now on, such as more thoroughly."""
+    key = _key(package, options, configurations(package.card, options))
+    with _lock:
+        _choices[key] = choice
+        _write(key, choice)
+
+
 def has_openvino() -> bool:
     """Return True if OpenVINO's provider is installed."""
     return importlib.util.find_spec("onnxruntime_ep_openvino") is not None
@@ -98,11 +106,17 @@ def pick(trials: Sequence[Trial]) -> Choice:
     return Choice(*(best if gains else default).configuration, tuple(trials))
 
 
+def _remembered(package: Package, key: str) -> Choice | None:
+    if choice := _read(key):
+        LOG.info("%s: remembered %s", package.reference, choice.describe())
+    return choice
+
+
 def _measure(package: Package, options: EngineOptions, candidates: Sequence[Configuration], key: str) -> Choice:
     LOG.info("%s: measuring %s, once on this machine", package.reference, ", ".join(map(str, candidates)))
     started = time.monotonic()
     try:
-        choice = pick(measure(package, options, candidates, MEASURE_SECONDS))
+        choice = pick(measure(package, options, candidates, rounds=ROUNDS, seconds=SECONDS))
     except Exception as error:  # such as too little memory for processes
         LOG.warning("%s: nothing was measured (%s); using %s", package.reference, error, DEFAULT)
         return Choice(*DEFAULT)
@@ -117,7 +131,7 @@ def _key(package: Package, options: EngineOptions, candidates: Sequence[Configur
         "schema_version": SCHEMA_VERSION,
         "package": package.digest,
         "machine": describe_machine(),
-        "options": asdict(options),
+        "canvases": [options.image_size, options.shapes],
         "candidates": candidates,
     }
     return hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()

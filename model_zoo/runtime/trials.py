@@ -37,6 +37,8 @@ def measure(
     package: Package,
     options: EngineOptions,
     configurations: Sequence[Configuration],
+    *,
+    rounds: int,
     seconds: float,
     progress: Progress = lambda: None,
 ) -> list[Trial]:
@@ -46,7 +48,8 @@ def measure(
         package: Package with golden images.
         options: Options of the engines. Provider and compute are replaced.
         configurations: What to measure.
-        seconds: Time for all rounds, after the engines are open. There are at least three rounds.
+        rounds: Max number of rounds, at least three.
+        seconds: Time after which no round starts but the first three. It begins when all engines are open.
         progress: Called after each engine that is opened, and after each round.
     """
     with ExitStack() as stack:
@@ -54,11 +57,12 @@ def measure(
         for runner in runners:
             runner.open()
             progress()
-        deadline, rounds = time.monotonic() + seconds, 0
-        while rounds < MIN_ROUNDS or time.monotonic() < deadline:
+        deadline = time.monotonic() + seconds
+        for done in range(rounds):
+            if done >= MIN_ROUNDS and time.monotonic() > deadline:
+                break
             for runner in runners:
                 runner.run_round()
-            rounds += 1
             progress()
         return [runner.trial() for runner in runners]
 

@@ -46,6 +46,9 @@ class StateCollector(Collector):
         states = _family("model_state", "1 for the state of a version", ("model", "version", "state"))
         engines = _family("engine_state", "1 for the state of an engine", ("model", "version", "state"))
         queues = _family("queue_images", "Images that wait for inference", ("model", "version"))
+        chosen = _family("engine_info", "1 for the engine of a version", ("model", "version", "device", "compute"))
+        workers = _family("engine_workers", "Inferences at the same time", ("model", "version"))
+        speeds = _family("engine_measured_images_per_second", "When it was chosen", ("model", "version"))
         store = self._state.store
         for package in store.known.packages.values():
             if (current := store.state(package)) in MODEL_STATES:
@@ -56,7 +59,12 @@ class StateCollector(Collector):
             queues.add_metric(labels, model.waiting)
             for known in ENGINE_STATES:
                 engines.add_metric([*labels, known], int(known == model.engine_state))
-        yield from (states, engines, queues)
+            choice = model.engine.choice
+            chosen.add_metric([*labels, model.engine.device, choice.compute], 1)
+            workers.add_metric(labels, model.engine.workers)
+            if choice.measured:
+                speeds.add_metric(labels, choice.measured.images_per_second)
+        yield from (states, engines, queues, chosen, workers, speeds)
 
 
 def _family(name: str, text: str, labels: tuple[str, ...]) -> GaugeMetricFamily:

@@ -39,9 +39,9 @@ class ModelSettings:
     shapes: Shapes | None = None
     """square: the model's input size. buckets: smaller canvases for wide and tall images. auto: as the card says."""
     compute: Compute | None = None
-    """Precision of float32 models on OpenVINO."""
+    """Precision of float32 models. auto: the fastest, or fp32 where the provider is given."""
     provider: Provider | None = None
-    """Execution provider of ONNX Runtime."""
+    """Execution provider of ONNX Runtime. auto: CUDA where it works, otherwise the fastest."""
     score: float | None = None
     """Min score of a detection for requests without one."""
     iou: float | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -12,7 +13,7 @@ from model_zoo.contract.errors import PackageNotFound
 from model_zoo.contract.package import Package
 from model_zoo.contract.suggest import did_you_mean
 from model_zoo.contract.terms import binding_licenses
-from service.api.native.schemas import Model, ModelDetail, Models, Parent, Version
+from service.api.native.schemas import EngineDetail, Model, ModelDetail, Models, Parent, Trial, Version
 from service.api.problems import documented
 from service.inference.model_store import ModelStore
 from service.state import AppState
@@ -80,4 +81,14 @@ def _version(store: ModelStore, package: Package) -> Version:
         license=weights.license,
         parents=None if weights.parents is None else [Parent(**vars(parent)) for parent in weights.parents],
         terms=binding_licenses(weights),
+        engine=_engine(store, package),
     )
+
+
+def _engine(store: ModelStore, package: Package) -> EngineDetail | None:
+    """Describe the engine of a loaded package."""
+    if package not in store.loaded:
+        return None
+    engine = store.loaded[package].engine
+    trials = [Trial(**asdict(trial)) for trial in engine.choice.trials]
+    return EngineDetail(device=engine.device, compute=engine.choice.compute, workers=engine.workers, trials=trials)

@@ -109,6 +109,30 @@ class Parent(BaseModel):
     license: str
 
 
+class Trial(BaseModel):
+    """Measurements of one configuration on this machine. With a `problem`, it cannot be used.
+
+    `agreement` is the share of the detections on the golden images that equal those of float32.
+    """
+
+    provider: str
+    compute: str
+    lone_ms: float
+    images_per_second: float
+    memory_mb: float
+    agreement: float
+    problem: str | None = None
+
+
+class EngineDetail(BaseModel):
+    """Engine of a loaded version. `trials` is empty if nothing was measured to choose it."""
+
+    device: str
+    compute: str
+    workers: int
+    trials: list[Trial] = []
+
+
 class Version(BaseModel):
     """One version of a model and its state. If it has failed: `reason`, and the time of the next try (ISO 8601).
 
@@ -124,6 +148,7 @@ class Version(BaseModel):
     license: str | None = None
     parents: list[Parent] | None = None
     terms: dict[str, str] = {}
+    engine: EngineDetail | None = None
 
 
 class Model(BaseModel):

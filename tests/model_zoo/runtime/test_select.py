@@ -15,7 +15,7 @@ from model_zoo.contract.package import Package
 from model_zoo.runtime import select, sessions
 from model_zoo.runtime.base import EngineOptions
 from model_zoo.runtime.choice import DEFAULT, Choice, Configuration, Trial
-from model_zoo.runtime.select import choose, configurations, pick
+from model_zoo.runtime.select import choose, configurations, pick, remember
 from tests.tiny_onnx import toy_card
 
 OPENVINO = Configuration("openvino", "fp32")
@@ -30,7 +30,7 @@ class Machine:
         self.speeds = {DEFAULT: 10.0, OPENVINO: 20.0, BF16: 30.0}
         self.calls = 0
 
-    def measure(self, _: Package, __: EngineOptions, tried: Sequence[Configuration], ___: float) -> list[Trial]:
+    def measure(self, _: Package, __: EngineOptions, tried: Sequence[Configuration], **___: float) -> list[Trial]:
         self.calls += 1
         return [Trial(*each, images_per_second=self.speeds[each]) for each in tried]
 
@@ -117,7 +117,8 @@ def test_choice_is_measured_once_and_remembered(
     assert first.configuration == BF16
     assert "chose openvino bf16: 30.0 images/s" in caplog.text
     restart(monkeypatch)
-    assert choose(toy, EngineOptions()) == first
+    assert choose(toy, EngineOptions(workers=1, threads=1)) == first  # as a shadow
+    assert "remembered openvino bf16" in caplog.text
     assert machine.calls == 1
 
 
@@ -129,7 +130,7 @@ def test_other_conditions_are_measured_anew(
     if changed == "machine":
         monkeypatch.setattr(select, "describe_machine", lambda: {"cpu": "another"})
     package = replace(toy, files=toy.files[1:]) if changed == "package" else toy
-    choose(package, EngineOptions(workers=3 if changed == "options" else None))
+    choose(package, EngineOptions(shapes="square" if changed == "options" else "auto"))
     assert machine.calls == 2
 
 
@@ -152,11 +153,19 @@ def test_choice_holds_in_a_process_that_cannot_write(toy: Package, machine: Mach
     assert machine.calls == 1
 
 
+def test_choice_of_another_measurement_is_used(toy: Package, machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    choice = pick([Trial(*DEFAULT, images_per_second=9.0), Trial(*OPENVINO, images_per_second=12.0)])
+    remember(toy, EngineOptions(), choice)
+    restart(monkeypatch)
+    assert choose(toy, EngineOptions()) == choice
+    assert machine.calls == 0
+
+
 @pytest.mark.parametrize("reason", ["no golden images", "switched off", "one configuration", "failure"])
 def test_default_runs_if_nothing_is_measured(
     toy: Package, machine: Machine, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(*_: object) -> list[Trial]:
+    def fail(*_: object, **__: object) -> list[Trial]:
         raise OSError("no memory")
 
     if reason == "no golden images":

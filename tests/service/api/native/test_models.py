@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -9,10 +10,11 @@ from starlette.testclient import TestClient
 
 from model_zoo.contract.card import ParentWeights, WeightsOrigin
 from model_zoo.contract.repository import Repository
+from model_zoo.runtime.choice import Choice, Trial
 from service.api.native.schemas import Model, ModelDetail, Models
 from tests.service.app_client import check_problem, detect, png, serving, wait_until
 from tests.service.conftest import Publish, flat
-from tests.service.fake_engine import open_fake_engine
+from tests.service.fake_engine import FakeEngine, open_fake_engine
 from tests.tiny_onnx import toy_card
 
 
@@ -35,6 +37,16 @@ def test_models_are_listed_with_versions_states_and_problems(repository: Reposit
         card = ModelDetail.model_validate(shown).card
         assert card is not None
         assert card["class_names"] == ["red", "green", "blue"]
+
+
+def test_engine_and_its_choice_are_listed(repository: Repository, publish: Publish) -> None:
+    publish()
+    trials = (Trial("cpu", "fp32", 60.0, 20.0, 90.0, 1.0), Trial("openvino", "bf16", 30.0, 50.0, 200.0, 0.95))
+    choice = Choice("openvino", "bf16", trials)
+    with serving(repository, lambda package, _: FakeEngine(package.card, choice=choice)) as client:
+        [version] = client.get("/models/toy").json()["versions"]
+    listed = [asdict(trial) for trial in trials]
+    assert version["engine"] == {"device": "fake", "compute": "bf16", "workers": 1, "trials": listed}
 
 
 def test_license_parents_and_terms_are_listed(repository: Repository, tmp_path: Path) -> None:
