@@ -3,8 +3,8 @@
     python -m benchmarks.ceiling                                            # an engine that takes no CPU
     python -m benchmarks.ceiling --repository models --model yolov5n --engine
 
-The first form writes benchmarks/results/ceiling.csv. It has the CPU time of the server per request, the part of it in
-the event loop, and that of the same decoding in this process. The event loop is one thread, so its part bounds the
+The first form writes benchmarks/results/ceiling.csv. It has the CPU time of the server per request, and the part of it
+in the event loop. Beside it is the time of the same decoding in this process. The event loop is one thread, so its part bounds the
 requests of one process on any number of cores.
 
 The second form writes benchmarks/results/ceiling_engine.csv. It compares a real engine behind HTTP with a loop of the
