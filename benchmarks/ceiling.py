@@ -4,8 +4,8 @@
     python -m benchmarks.ceiling --repository models --model yolov5n --engine
 
 The first form writes benchmarks/results/ceiling.csv. It has the CPU time of the server per request, and the part of it
-in the event loop. Beside it is the time of the same decoding in this process. The event loop is one thread, so its part bounds the
-requests of one process on any number of cores.
+in the event loop. Beside it is the time of the same decoding in this process. The event loop is one thread. So its part
+bounds the requests of one process, on any number of cores.
 
 The second form writes benchmarks/results/ceiling_engine.csv. It compares a real engine behind HTTP with a loop of the
 same stages in this process, one thread per worker. Rounds alternate. The generator uses the same cores.
