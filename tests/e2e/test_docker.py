@@ -144,7 +144,19 @@ def compose(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     require_engine()
     compose = Compose(shared, tmp_path_factory.mktemp("compose"))
     compose("--profile", "training", "--profile", "observability", "build", "cpu", "training", "prometheus")
-    compose("run", "--rm", "training", "import", "/weights/yolov5n.pt", "--name", "yolov5n", "--repository", "/models")
+    compose(
+        "run",
+        "--rm",
+        "training",
+        "import",
+        "/weights/yolov5n.pt",
+        "--name",
+        "yolov5n",
+        "--repository",
+        "/models",
+        "--shapes",
+        "square",
+    )
     yield compose
     compose.end()
 

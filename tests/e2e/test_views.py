@@ -21,7 +21,13 @@ from tests.service.conftest import SAMPLES
 pytest.importorskip("tritonclient", reason="the programs use tritonclient")
 
 GRPC = re.compile(r"listening on grpc://127\.0\.0\.1:(\d+)")
-VIEWS = "yolov5,ultralytics"
+FLAGS: dict[str, object] = {
+    "views": "yolov5,ultralytics",
+    "grpc_port": 0,
+    "shapes": "square",
+    "provider": "cpu",
+    "exact_decode": True,
+}
 DOCUMENT = (ROOT / "docs" / "clients.md").read_text()
 BOTH_WAYS = [*itertools.product(("yolov5", "ultralytics"), ("http", "grpc"))]
 Rows = NDArray[np.float32]
@@ -30,17 +36,17 @@ Find = Callable[[NDArray[np.uint8], float, float], Rows]
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server of the bundled model."""
-    with Server(None, tmp_path_factory.mktemp("empty"), views=VIEWS, grpc_port=0) as server:
+    """A server of the bundled model, with the images that the programs send."""
+    with Server(None, tmp_path_factory.mktemp("empty"), **FLAGS) as server:
         yield server.wait_until_ready()
 
 
 @pytest.fixture(scope="module")
 def official(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server of the official yolov5n."""
+    """A server of the official yolov5n, on square canvases, as the programs send."""
     exports = pytest.importorskip("tests.exports", reason="importing weights needs torch")
     models = exports.official_yolov5n(tmp_path_factory, shared).path.parents[1]
-    with Server(models, views=VIEWS, grpc_port=0) as server:
+    with Server(models, **FLAGS) as server:
         yield server.wait_until_ready()
 
 
