@@ -116,7 +116,8 @@ def run_round(
             row = make_row(server, scenario, measure(server, requests, scenario, seconds, rate), rate)
             append(ROUNDS, row)
             figures = f"{row.per_second:6.2f}/s  p50 {row.p50_ms:6.0f}  p99 {row.p99_ms:6.0f}  CPU {row.cpu_ms:6.1f} ms"
-            print(f"{scenario.name:14} {row.subject:20} {figures}  {row.failures} failures", flush=True)
+            noise = f"{row.failures} failures, {row.other_cores:.2f} other cores"
+            print(f"{scenario.name:14} {row.subject:20} {figures}  {noise}", flush=True)
 
 
 if __name__ == "__main__":

@@ -62,6 +62,8 @@ class Outcome:
     """CPU seconds of all processes of the server."""
     generator_cpu: float = 0.0
     """CPU seconds of the generator."""
+    machine_cpu: float = 0.0
+    """CPU seconds of the whole machine, with those that its hypervisor took."""
 
     @property
     def per_second(self) -> float:
@@ -77,6 +79,11 @@ class Outcome:
     def generator_cpu_ms(self) -> float:
         """CPU milliseconds of the generator per answer."""
         return 1000 * self.generator_cpu / max(self.finished, 1)
+
+    @property
+    def other_cores(self) -> float:
+        """Cores that neither server nor generator used, but something else: neighbors, or noise."""
+        return (self.machine_cpu - self.server_cpu - self.generator_cpu) / self.seconds
 
     def quantile_ms(self, share: float) -> float:
         """Return a quantile of the latencies in milliseconds. Failures count as infinite."""
@@ -147,6 +154,12 @@ def cpu_seconds(processes: Sequence[int]) -> float:
     return total / TICKS
 
 
+def machine_cpu_seconds() -> float:
+    """Return the time of all cores that was neither idle nor waiting for a disk, since the machine started."""
+    user, nice, system, _, _, irq, softirq, steal = map(int, Path("/proc/stat").read_text().split(None, 9)[1:9])
+    return (user + nice + system + irq + softirq + steal) / TICKS
+
+
 def go_first() -> None:
     """Run ahead of other processes where permitted: a real client has a machine of its own."""
     with suppress(PermissionError):
@@ -171,10 +184,11 @@ class _Load:
         self._end = self._start + self._plan.seconds
         load = asyncio.create_task(self._open_loop() if self._plan.rate else self._closed_loop())
         await asyncio.sleep(self._start - loop.time())
-        before = cpu_seconds(self._plan.processes), time.process_time()
+        before = cpu_seconds(self._plan.processes), time.process_time(), machine_cpu_seconds()
         await asyncio.sleep(self._end - loop.time())
         self._outcome.server_cpu = cpu_seconds(self._plan.processes) - before[0]
         self._outcome.generator_cpu = time.process_time() - before[1]
+        self._outcome.machine_cpu = machine_cpu_seconds() - before[2]
         await load
         return self._outcome
 

@@ -74,6 +74,8 @@ class Row:
     """Other answers."""
     generator_cpu_ms: float
     """CPU milliseconds of the load generator per answer."""
+    other_cores: float
+    """Cores used by other processes: neighbors, or noise."""
     offered: float
     """Arrivals per second of the open loop."""
     cold_start_s: float
@@ -113,6 +115,7 @@ def make_row(server: Server, scenario: Scenario, outcome: Outcome, rate: float) 
         answers=len(outcome.latencies),
         failures=outcome.failures,
         generator_cpu_ms=outcome.generator_cpu_ms,
+        other_cores=outcome.other_cores,
         offered=0 if scenario.connections else rate,
         cold_start_s=server.cold_start,
         cpu=describe_cpu(),

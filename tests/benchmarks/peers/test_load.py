@@ -49,10 +49,13 @@ def plan(server: ThreadingHTTPServer, *bodies: bytes, rate: float = 0) -> Plan:
 
 
 def test_figures_of_an_outcome() -> None:
-    outcome = Outcome(2, [0.01 * i for i in range(1, 101)], finished=100, server_cpu=5, generator_cpu=0.1)
+    outcome = Outcome(
+        2, [0.01 * i for i in range(1, 101)], finished=100, server_cpu=5, generator_cpu=0.1, machine_cpu=6.1
+    )
     assert outcome.per_second == 50
     assert outcome.cpu_ms == 50
     assert outcome.generator_cpu_ms == 1
+    assert outcome.other_cores == pytest.approx(0.5)
     assert outcome.quantile_ms(0.5) == pytest.approx(510)
     assert outcome.quantile_ms(0.99) == pytest.approx(1000)
 
@@ -85,7 +88,7 @@ def test_a_closed_loop_sends_the_requests_in_turns(server: ThreadingHTTPServer) 
     assert set(Handler.bodies) == {b"one", b"two"}
     assert 0 < len(outcome.latencies) < len(Handler.bodies)  # those of the warm-up do not count
     assert outcome.failures == 0
-    assert outcome.server_cpu >= 0
+    assert outcome.machine_cpu >= outcome.server_cpu >= 0
 
 
 def test_refusals_are_failures(server: ThreadingHTTPServer) -> None:
