@@ -14,6 +14,7 @@ from lineage.cli.arguments import option
 from model_zoo.contract.errors import LineageError
 from model_zoo.contract.image_size import format_size
 from model_zoo.contract.plural import plural
+from model_zoo.runtime.base import Compute, Provider
 from service.inference.bundled import REPOSITORY_HELP, repository_of
 
 COCO_METRICS: Final = ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large", "ar1", "ar10", "ar100")
@@ -29,7 +30,10 @@ def evaluate(
     iou: float = 0.6,
     nms: Literal["iou", "diou"] = "iou",
     batch: int = 16,
+    exact_decode: bool = False,
     ignore_case: bool = False,
+    provider: Provider = "auto",
+    compute: Compute = "auto",
     repository: Annotated[Path | None, option("FOLDER", hint=REPOSITORY_HELP)] = None,
     output: Annotated[Path | None, option("FOLDER")] = None,
     report: bool = False,
@@ -49,7 +53,10 @@ def evaluate(
         iou: NMS threshold: boxes that overlap more are suppressed.
         nms: Overlap measure of NMS.
         batch: Images per batch.
+        exact_decode: Decode large JPEGs at full size. Default: reduced, as in the server.
         ignore_case: Match class names of model and dataset that differ in case, blanks, hyphens or underscores.
+        provider: Execution provider of ONNX Runtime. auto: as in the server.
+        compute: Precision of float32 files: auto, fp32 or bf16, as for lineage serve.
         repository: Folder of the repository.
         output: Write evaluation.json and detections.json (COCO results) to this folder.
         report: With the folder of a run: write its report.html again.
@@ -74,15 +81,21 @@ def evaluate(
         read_history(Path(source))  # refuses other folders before the evaluation
     dataset = open_dataset(data)
     records = dataset.split(split).records
-    model = open_source(source, repository_of(repository).root, image_size)
+    model = open_source(source, repository_of(repository).root, image_size, provider=provider, compute=compute)
     classes = compare_classes(model.card.class_names, dataset.class_names, records, ignore_case)
     print(*classes.lines(), sep="\n", end="\n" * bool(classes.lines()), file=sys.stderr)
-    images = EvaluationImages(records, model.card, batch)
+    images = EvaluationImages(records, model.card, batch, canvases=model.canvases, exact=exact_decode)
     protocol = EvaluationProtocol(score, iou, DISTANCE_WEIGHTS[nms], ignore_case)
     with Progress("evaluate", len(images.records)) as progress:
         evaluation = evaluate_model(model.card, model.run, dataset, images, protocol, progress.update)
     document = evaluation_document(evaluation, model, images)
-    document |= {"source": source, "data": str(data), "split": split, "protocol": asdict(protocol)}
+    document |= {
+        "device": model.device,
+        "source": source,
+        "data": str(data),
+        "split": split,
+        "protocol": asdict(protocol),
+    }
     document["unmatched_classes"] = classes.to_dict()
     print(json.dumps(document, indent=2) if as_json else _tables(document))
     if output:
@@ -103,5 +116,5 @@ def _tables(document: dict[str, Any]) -> str:
     for entry in metrics["classes"]:
         values = "  ".join(f"{entry[name]:>6.3f}" for name in ("ap", "ap50", "voc2007"))
         rows.append(f"{entry['label']:<{label_width}}  {entry['objects']:>7}  {values}")
-    latency = f"{document['latency_ms']:.1f} ms for one image, without decoding the file"
+    latency = f"{document['latency_ms']:.1f} ms for one image on {document['device']}, without decoding the file"
     return "\n".join([head, overall, by_size, "", *rows, "", latency])

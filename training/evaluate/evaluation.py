@@ -2,7 +2,7 @@
 
 Usage:
 
-    images = EvaluationImages(split.records, card)        # decoded ahead of the network, cached if they fit
+    images = EvaluationImages(split.records, card)        # read ahead of the network, cached if they fit
     evaluation = evaluate(card, run, dataset, images)     # `run` of an engine, or of a network in torch
     evaluation = evaluate_detector(detector, dataset, EvaluationImages(split.records, build_card(detector)))
 """
@@ -12,16 +12,17 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from model_zoo.contract import pipeline
 from model_zoo.contract.card import ModelCard
 from model_zoo.contract.detections import Detections
-from model_zoo.contract.images import decode_image
-from model_zoo.contract.pipeline import ModelInput, Run
+from model_zoo.contract.letterbox import Size
+from model_zoo.contract.pipeline import ModelInput, Run, read_input
 from model_zoo.detector import Detector
 from model_zoo.export.card import build_card
+from model_zoo.runtime.base import EngineOptions
 from training.data.dataset import Dataset, Record
 from training.evaluate import coco
 from training.evaluate.class_names import match_classes
@@ -67,40 +68,74 @@ class Evaluation:
         return self.coco.metrics
 
 
-class EvaluationImages:
-    """Preprocessed images of a split in batches, decoded by threads ahead of the network."""
+@dataclass(frozen=True, eq=False)
+class ImageBatch:
+    """Preprocessed images of one canvas size."""
 
-    def __init__(self, records: Sequence[Record], card: ModelCard, batch: int = 16) -> None:
-        self.records, self._card, self._batch = records, card, batch
+    items: list[ModelInput] = field(default_factory=list)
+    """The images."""
+    indices: list[int] = field(default_factory=list)
+    """Their positions among the records."""
+
+
+class EvaluationImages:
+    """Preprocessed images of a split in batches of one canvas size, read by threads ahead of the network."""
+
+    def __init__(
+        self,
+        records: Sequence[Record],
+        card: ModelCard,
+        batch: int = 16,
+        *,
+        canvases: Sequence[Size] | None = None,
+        exact: bool = False,
+    ) -> None:
+        """Read images as the server does: onto `canvases`, by default those of the card, and large JPEGs reduced.
+
+        If `exact`, all images are decoded at full size.
+        """
+        self.records, self._card, self._batch, self._exact = records, card, batch, exact
+        self._canvases = EngineOptions().canvases(card) if canvases is None else canvases
         height, width = card.input_size
         self._fits_cache = len(records) * height * width * 3 <= MAX_CACHE_BYTES
-        self._cache: list[list[ModelInput]] = []
+        self._cache: list[ImageBatch] = []
 
-    def __iter__(self) -> Iterator[list[ModelInput]]:
-        """Iterate over the batches in the order of the records."""
+    def __iter__(self) -> Iterator[ImageBatch]:
+        """Iterate over the batches. With one canvas, they have the order of the records."""
         if self._cache:
             yield from self._cache
             return
         batches = []
-        for items in self._load():
+        for batch in self._load():
             if self._fits_cache:
-                batches.append(items)
-            yield items
+                batches.append(batch)
+            yield batch
         self._cache = batches
 
-    def _load(self) -> Iterator[list[ModelInput]]:
-        with ThreadPoolExecutor(DECODE_THREADS) as pool:
-            pending = deque[list[Future[ModelInput]]]()
-            for start in range(0, len(self.records), self._batch):
-                records = self.records[start : start + self._batch]
-                pending.append([pool.submit(self._preprocess, record) for record in records])
-                if len(pending) > DECODE_THREADS:
-                    yield [future.result() for future in pending.popleft()]
-            for futures in pending:
-                yield [future.result() for future in futures]
+    def _load(self) -> Iterator[ImageBatch]:
+        """Collect the images by canvas, and yield each batch as soon as it is full."""
+        open_batches: dict[Size, ImageBatch] = {}
+        for index, item in enumerate(self._read_ahead()):
+            canvas = item.geometry.canvas
+            batch = open_batches.setdefault(canvas, ImageBatch())
+            batch.items.append(item)
+            batch.indices.append(index)
+            if len(batch.items) == self._batch:
+                yield open_batches.pop(canvas)
+        yield from open_batches.values()
 
-    def _preprocess(self, record: Record) -> ModelInput:
-        return pipeline.preprocess(self._card, decode_image(record.path.read_bytes()))
+    def _read_ahead(self) -> Iterator[ModelInput]:
+        with ThreadPoolExecutor(DECODE_THREADS) as pool:
+            pending = deque[Future[ModelInput]]()
+            for record in self.records:
+                pending.append(pool.submit(self._read, record))
+                if len(pending) > DECODE_THREADS * self._batch:
+                    yield pending.popleft().result()
+            for future in pending:
+                yield future.result()
+
+    def _read(self, record: Record) -> ModelInput:
+        return read_input(self._card, record.path.read_bytes(), self._canvases, exact=self._exact)
 
 
 def evaluate(
@@ -126,13 +161,12 @@ def evaluate(
     """
     class_ids = match_classes(card.class_names, dataset.class_names, protocol.ignore_case)
     query = pipeline.make_query(card, score=protocol.score, iou=protocol.iou, distance_weight=protocol.distance_weight)
-    detections: list[Detections] = []
-    for items in images:
-        rows, counts = run(pipeline.collate(items, [query] * len(items)))
-        for image_rows, count, item in zip(rows, counts, items, strict=True):
-            result = pipeline.postprocess(image_rows, int(count), item.geometry, query)
-            detections.append(result.map_classes(class_ids))
-        progress(len(items))
+    found: dict[int, Detections] = {}
+    for batch in images:
+        results = pipeline.detect_inputs(run, batch.items, query)
+        found |= {i: result.map_classes(class_ids) for i, result in zip(batch.indices, results, strict=True)}
+        progress(len(results))
+    detections = [found[index] for index in range(len(found))]
     return Evaluation(images.records, detections, coco.score(dataset, images.records, detections))
 
 

@@ -35,8 +35,8 @@ def evaluation_document(evaluation: Evaluation, source: Source, images: Evaluati
 def measure_latency(source: Source, images: EvaluationImages) -> float:
     """Return the median time in milliseconds from one canvas to detections, at the card's thresholds."""
     query, times = make_query(source.card), list[float]()
-    for items in images:
-        for item in items[: LATENCY_IMAGES - len(times)]:
+    for batch in images:
+        for item in batch.items[: LATENCY_IMAGES - len(times)]:
             start = time.perf_counter()
             source.run(collate([item], [query]))
             times.append(1000 * (time.perf_counter() - start))

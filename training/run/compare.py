@@ -223,7 +223,7 @@ def evaluated_model(
     records = dataset.split(split).records
     for line in compare_classes(model.card.class_names, dataset.class_names, records).lines():
         log(f"{source}: {line}")
-    images = EvaluationImages(records, model.card)
+    images = EvaluationImages(records, model.card, canvases=model.canvases)
     with Progress(f"evaluate {source}", len(images.records)) as progress:
         metrics = evaluate(model.card, model.run, dataset, images, progress=progress.update).metrics
     return ComparedModel(source, model.card, vars(metrics))
