@@ -32,7 +32,7 @@ from service.api.oip import http as oip
 from service.api.openapi import document_protocols
 from service.api.roboflow import routes as roboflow
 from service.api.state_metrics import StateCollector
-from service.inference.allocator import limit_arenas
+from service.inference.allocator import limit_arenas, reuse_memory
 from service.inference.batcher import BatchingOptions
 from service.inference.bundled import BUNDLED_REPOSITORY, DEFAULT_REPOSITORY
 from service.inference.engine_guard import EngineGuard
@@ -71,6 +71,7 @@ def create_app(settings: Settings, open_engine: OpenEngine = open_engine) -> Fas
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[Mapping[str, AppState]]:
         limit_arenas()
+        reuse_memory()
         cv2.setNumThreads(1)  # many images at a time, one thread each
         state = _create_state(settings, open_engine, instruments, access)
         instruments.registry.register(StateCollector(state))

@@ -39,8 +39,34 @@ def arenas(*, limit: bool) -> int:
     return done.stderr.count("Arena ")
 
 
+COUNT_FAULTS = """
+import resource
+import numpy as np
+from service.inference import allocator
+if {reuse}: allocator.reuse_memory()
+def work():
+    images = [np.ones(2_000_000, np.uint8) for _ in range(4)]
+work()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(5): work()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(not hasattr(allocator._LIBC, "mallopt"), reason="needs glibc")
+def test_memory_of_images_is_reused() -> None:
+    """Each round of four images has 1,953 pages of 4 KiB."""
+    faults = {
+        reuse: int(subprocess.check_output([sys.executable, "-c", COUNT_FAULTS.format(reuse=reuse)]))
+        for reuse in (False, True)
+    }
+    assert faults[True] < 100
+    assert faults[False] > faults[True]
+
+
 def test_memory_is_released_on_any_system(monkeypatch: pytest.MonkeyPatch) -> None:
     allocator.release_memory()
     monkeypatch.setattr(allocator, "_LIBC", object())
     allocator.limit_arenas()
+    allocator.reuse_memory()
     allocator.release_memory()
