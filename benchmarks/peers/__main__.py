@@ -36,7 +36,7 @@ def main(
     only: str = "",
     scenarios: str = "",
     rounds: int = 3,
-    seconds: float = 5.0,
+    seconds: float = 3.0,
     before: Path | None = None,
     report_only: bool = False,
 ) -> None:

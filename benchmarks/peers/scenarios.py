@@ -42,7 +42,7 @@ SCENARIOS: Final = (
     *(Scenario(f"{size} x{number}", size, number) for size in ("1280x720", "640x480") for number in (1, 8, 32)),
     Scenario("4000x3000 x8", "4000x3000", 8),
     Scenario("busy x1", "1280x720", 1, neighbors=True),
-    Scenario(OPEN_LOOP, "1280x720", 0, longer=2.5),
+    Scenario(OPEN_LOOP, "1280x720", 0, longer=4),
 )
 
 
