@@ -151,7 +151,7 @@ def test_contract_imports_without_everything_but_numpy_and_opencv() -> None:
 
 def test_service_imports_without_torch() -> None:
     served = {name for name in MODULES if name.startswith(("service", "model_zoo.runtime"))}
-    served -= {"model_zoo.runtime.tensorrt"}  # needs the libraries of a GPU
+    served -= {"model_zoo.runtime.cuda", "model_zoo.runtime.tensorrt"}  # need the libraries of a GPU
     assert_imports_without(NOT_FOR_SERVING, ["lineage.cli.main", *sorted(served)])
 
 

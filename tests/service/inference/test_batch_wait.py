@@ -16,7 +16,7 @@ MAX_BATCH, MAX_DELAY = 8, 0.002
 
 
 def feed(wait: BatchWait, *groups: int) -> list[float]:
-    """Let images arrive in groups, a second apart. Return the delay after each group."""
+    """Send groups of images, a second apart. Return the delay after each group."""
     delays = []
     for second, count in enumerate(groups):
         for n in range(count):
