@@ -51,7 +51,7 @@ def choose(package: Package, options: EngineOptions) -> Choice:
         LineageError: the options contradict each other.
     """
     candidates = configurations(package.card, options)
-    if len(candidates) == 1 or not has_golden(package) or os.environ.get("LINEAGE_MEASURE") == "0":
+    if len(candidates) == 1 or not has_golden(package) or not _measures():
         return Choice(*candidates[0])
     key = _key(package, options, candidates)
     with _lock:
@@ -93,6 +93,11 @@ def remember(package: Package, options: EngineOptions, choice: Choice) -> None:
         _write(key, choice)
 
 
+def may_use_openvino(options: EngineOptions) -> bool:
+    """Return True if the provider is OpenVINO, or may be chosen to be."""
+    return options.provider == "openvino" or (options.provider == "auto" and has_openvino() and _measures())
+
+
 def has_openvino() -> bool:
     """Return True if OpenVINO's provider is installed."""
     return importlib.util.find_spec("onnxruntime_ep_openvino") is not None
@@ -104,6 +109,10 @@ def pick(trials: Sequence[Trial]) -> Choice:
     best = max((trial for trial in others if not trial.problem), key=lambda t: t.images_per_second, default=default)
     gains = bool(default.problem) or best.images_per_second >= MIN_GAIN * default.images_per_second
     return Choice(*(best if gains else default).configuration, tuple(trials))
+
+
+def _measures() -> bool:
+    return os.environ.get("LINEAGE_MEASURE") != "0"
 
 
 def _remembered(package: Package, key: str) -> Choice | None:

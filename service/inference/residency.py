@@ -15,10 +15,12 @@ from typing import Final, Literal
 from model_zoo.contract.errors import PackageError
 from model_zoo.contract.package import Package
 from model_zoo.runtime.base import EngineOptions
+from model_zoo.runtime.select import may_use_openvino
 from service.inference.loaded_model import LoadedModel
 
 FACTOR: Final = 2.5
 FIXED: Final = 16 << 20
+FIXED_OPENVINO: Final = 48 << 20  # it compiles each canvas: 63 MB each for a file of 7.5 MB
 # wait: unload other models, also once they are no longer in use. evict: unload those that are idle. free: unload none.
 Effort = Literal["wait", "evict", "free"]
 
@@ -93,8 +95,10 @@ class Residency:
 def model_bytes(package: Package, options: EngineOptions) -> int:
     """Estimate the memory of a loaded package."""
     largest = max(file.size for file in package.files)
-    sessions = 1 if options.provider in ("auto", "cpu") else len(options.canvases(package.card))
-    return sessions * int(FACTOR * largest + FIXED)
+    openvino = may_use_openvino(options)
+    if options.provider in ("auto", "cpu") and not openvino:
+        return int(FACTOR * largest + FIXED)
+    return len(options.canvases(package.card)) * int(FACTOR * largest + (FIXED_OPENVINO if openvino else FIXED))
 
 
 def _mebibytes(size: int) -> str:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
 from model_zoo.contract.errors import PackageError
 from model_zoo.contract.package import Package
 from model_zoo.contract.repository import Repository
+from model_zoo.runtime import select
 from model_zoo.runtime.base import EngineOptions
 from service.inference.batcher import BatchingOptions
 from service.inference.errors import LoadQueueFull, NotReady
 from service.inference.model_store import ModelStore
 from service.inference.request import RequestContext
-from service.inference.residency import FIXED, model_bytes
+from service.inference.residency import FIXED, FIXED_OPENVINO, model_bytes
 from tests.service.conftest import Publish
 from tests.service.store_engines import PATIENCE, Engines, engines, run, version
 
@@ -49,8 +51,19 @@ def test_size_depends_on_the_largest_file(publish: Publish) -> None:
 def test_every_canvas_takes_memory_on_other_providers_than_the_cpu(publish: Publish) -> None:
     package = publish(contents=bytes(2_000_000))
     square, buckets = (EngineOptions(provider="openvino", shapes=shapes) for shapes in ("square", "buckets"))
-    assert model_bytes(package, square) == 5_000_000 + FIXED
-    assert model_bytes(package, buckets) == len(buckets.canvases(package.card)) * (5_000_000 + FIXED)
+    assert model_bytes(package, square) == 5_000_000 + FIXED_OPENVINO
+    assert model_bytes(package, buckets) == len(buckets.canvases(package.card)) * (5_000_000 + FIXED_OPENVINO)
+    cuda = replace(buckets, provider="cuda")
+    assert model_bytes(package, cuda) == len(buckets.canvases(package.card)) * (5_000_000 + FIXED)
+
+
+def test_provider_that_may_be_chosen_counts(publish: Publish, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = publish(contents=bytes(2_000_000))
+    monkeypatch.setattr(select, "has_openvino", lambda: True)
+    monkeypatch.setenv("LINEAGE_MEASURE", "1")
+    assert model_bytes(package, EngineOptions()) == 5_000_000 + FIXED_OPENVINO
+    monkeypatch.setenv("LINEAGE_MEASURE", "0")
+    assert model_bytes(package, EngineOptions()) == 5_000_000 + FIXED
 
 
 def test_startup_loads_what_fits_and_the_default_first(
