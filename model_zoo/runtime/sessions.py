@@ -126,6 +126,7 @@ def _session_options(provider: Provider, threads: int, streams: int, compute: Co
         config = {
             "INFERENCE_NUM_THREADS": str(threads * streams),
             "NUM_STREAMS": str(streams),
+            "ENABLE_CPU_PINNING": "NO",  # the first streams of all sessions would share a core
             "INFERENCE_PRECISION_HINT": OPENVINO_HINTS[compute],
         }
         options.add_provider_for_devices(_openvino_cpus(), {"load_config": json.dumps({"CPU": config})})

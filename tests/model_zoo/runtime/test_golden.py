@@ -11,7 +11,8 @@ from model_zoo.contract.errors import PackageError
 from model_zoo.contract.package import Package
 from model_zoo.contract.pipeline import Feeds
 from model_zoo.runtime.base import Engine, EngineOptions, Outputs
-from model_zoo.runtime.golden import check_golden
+from model_zoo.runtime.choice import Choice
+from model_zoo.runtime.golden import check_golden, measure_agreement
 from model_zoo.runtime.open import open_engine
 
 pytest.importorskip("onnx")
@@ -108,3 +109,20 @@ def test_other_input_size_is_not_checked(golden_toy: Package) -> None:
 
 def test_package_without_golden_images_is_accepted(toy: Package) -> None:
     assert check_golden(toy, open_engine(toy, EngineOptions(provider="cpu"))) == 0
+
+
+def test_tolerance_follows_the_precision_of_the_engine(golden_toy: Package) -> None:
+    """Scores that differ by 10 % are in the tolerance of bfloat16, and not in that of float32."""
+
+    def lower(rows: np.ndarray, count: np.ndarray) -> Outputs:
+        return np.concatenate([rows[..., :4], rows[..., 4:5] * 0.9, rows[..., 5:]], axis=2), count
+
+    engine = Faulty(open_engine(golden_toy, EngineOptions(provider="cpu")), same_feeds, lower)
+    with pytest.raises(PackageError, match="golden image"):
+        check_golden(golden_toy, engine)
+    assert measure_agreement(golden_toy, engine)[0] < 0.9
+    engine.choice = Choice("openvino", "bf16")
+    assert check_golden(golden_toy, engine) == 3
+    share, difference = measure_agreement(golden_toy, engine)
+    assert share > 0.8
+    assert difference is None

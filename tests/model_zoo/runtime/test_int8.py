@@ -1,4 +1,4 @@
-"""Files with uint8 activations compute the same numbers."""
+"""Files with uint8 maps compute the same numbers, and other runtimes than ONNX Runtime's CPU have no optional maps."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from model_zoo.runtime import int8
 from model_zoo.runtime.base import Provider
-from model_zoo.runtime.int8 import ZERO_POINT, to_uint8_activations
+from model_zoo.runtime.int8 import OPTIONAL_MAP, ZERO_POINT, to_uint8_activations, without_optional_maps
 
 SCALE = 0.1
 
@@ -35,8 +35,9 @@ def rounding(kind: type[np.generic], zero_point: int, name: str = ZERO_POINT) ->
     return bytes(model.SerializeToString(deterministic=True))
 
 
-def test_only_dtype_and_value_of_the_zero_point_change() -> None:
-    assert to_uint8_activations(rounding(np.int8, 0)) == rounding(np.uint8, 128)
+@pytest.mark.parametrize(("value", "name"), [(0, ZERO_POINT), (-128, f"{ZERO_POINT}-128"), (74, f"{ZERO_POINT}+074")])
+def test_only_dtype_and_value_of_the_zero_points_change(value: int, name: str) -> None:
+    assert to_uint8_activations(rounding(np.int8, value, name)) == rounding(np.uint8, value + 128, name)
 
 
 def test_rounding_and_range_stay_the_same() -> None:
@@ -47,7 +48,9 @@ def test_rounding_and_range_stay_the_same() -> None:
     np.testing.assert_allclose([before.min(), before.max()], [-128 * SCALE, 127 * SCALE], rtol=1e-6)
 
 
-@pytest.mark.parametrize("model", [rounding(np.int8, 3), rounding(np.int8, 0, "other"), b""], ids=["3", "name", "none"])
+@pytest.mark.parametrize(
+    "model", [rounding(np.uint8, 3), rounding(np.int8, 0, "other"), b""], ids=["uint8", "name", "none"]
+)
 def test_other_files_are_returned_unchanged(model: bytes) -> None:
     assert to_uint8_activations(model) == model
 
@@ -68,4 +71,37 @@ def test_activations_are_unsigned_where_that_is_faster_or_correct(
     monkeypatch.setattr(platform, "machine", lambda: machine)
     model = tmp_path / "model.onnx"
     model.write_bytes(rounding(np.int8, 0))
-    assert int8.adapt_int8(model, provider) == (rounding(np.uint8, 128) if unsigned else model)
+    assert int8.adapt_int8(model, provider) == (rounding(np.uint8, 128) if unsigned else rounding(np.int8, 0))
+
+
+def optional_map() -> bytes:
+    """Build y = 2 DQ(Q(2 x)), where the map 2 x is optional."""
+    onnx = pytest.importorskip("onnx", reason="building a graph needs onnx")
+    helper, floats, name = onnx.helper, onnx.TensorProto.FLOAT, OPTIONAL_MAP.format(7)
+    constants = {"two": np.float32(2), "scale": np.float32(SCALE), ZERO_POINT: np.int8(0)}
+    graph = helper.make_graph(
+        [
+            helper.make_node("Mul", ["x", "two"], [f"{name}.fp32"]),
+            helper.make_node("QuantizeLinear", [f"{name}.fp32", "scale", ZERO_POINT], ["steps"]),
+            helper.make_node("DequantizeLinear", ["steps", "scale", ZERO_POINT], [f"{name}.int8"]),
+            helper.make_node("Mul", [f"{name}.int8", "two"], ["y"]),
+        ],
+        "optional",
+        [helper.make_tensor_value_info("x", floats, ["n"])],
+        [helper.make_tensor_value_info("y", floats, ["n"])],
+        [onnx.numpy_helper.from_array(np.asarray(value), key) for key, value in constants.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+@pytest.mark.parametrize(("provider", "steps"), [("cpu", True), ("openvino", False), ("tensorrt", False)])
+def test_only_onnx_runtime_on_a_cpu_rounds_optional_maps(provider: Provider, steps: bool) -> None:
+    x = np.linspace(-1, 1, 101, dtype=np.float32)
+    (y,) = ort.InferenceSession(int8.adapt_int8(optional_map(), provider)).run(None, {"x": x})
+    expected = np.rint(2 * x / np.float32(SCALE)) * np.float32(2 * SCALE) if steps else 4 * x
+    np.testing.assert_allclose(y, expected, rtol=1e-5)
+
+
+def test_files_without_optional_maps_are_unchanged() -> None:
+    assert without_optional_maps(rounding(np.int8, 0)) == rounding(np.int8, 0)

@@ -18,9 +18,13 @@ pytest.importorskip("onnx")
 
 
 def test_configuration_is_measured(golden_toy: Package, monkeypatch: pytest.MonkeyPatch) -> None:
-    steps: list[None] = []
+    steps: list[int] = []
+
+    def count() -> None:
+        steps.append(1)
+
     tensorrt = Configuration("tensorrt", "fp32")
-    trial, failed = measure(golden_toy, EngineOptions(), [DEFAULT, tensorrt], rounds=9, seconds=0, progress=lambda: steps.append(None))
+    trial, failed = measure(golden_toy, EngineOptions(), [DEFAULT, tensorrt], rounds=9, seconds=0, progress=count)
     assert (trial.configuration, trial.problem, trial.agreement) == (DEFAULT, None, 1.0)
     assert trial.lone_ms > 0
     assert trial.images_per_second > 0
