@@ -17,24 +17,25 @@ from torch.nn.functional import conv2d
 
 from model_zoo.detector import Detector, to_network
 from model_zoo.export.errors import ExportError
-from model_zoo.export.quantize import MAX_STEP, LayerPeaks, Peaks, map_scale, quantize_weight
+from model_zoo.export.int8_maps import MAX_STEP, LayerPeaks, Peaks, map_scale
+from model_zoo.export.quantize import quantize_weight
 from model_zoo.export.synthetic_images import ImageBatch
 from model_zoo.progress import track
 
 CalibrationImages = Sequence[ImageBatch]
-Measure = Callable[[str, nn.Conv2d, Tensor, Tensor], tuple[float, float]]  # of layer, module, input and output
+Measure = Callable[[str, nn.Conv2d, Tensor, Tensor], tuple[float, ...]]  # of layer, module, input and output
 MANTISSA_BITS = 16  # of a peak: 2**-16 is far above the rounding errors of float64, and far below the step of a map
 
 
 def measure_peaks(deployed: Detector, layers: Sequence[str], images: CalibrationImages) -> dict[str, LayerPeaks]:
-    """Return the largest magnitude of each layer's input and output, averaged over the images.
+    """Return the largest magnitudes of each layer's maps, averaged over the images.
 
     Raises:
         ExportError: A value is NaN or infinite.
     """
 
-    def peaks(_layer: str, _conv: nn.Conv2d, x: Tensor, y: Tensor) -> tuple[float, float]:
-        return _peak(x), _peak(y)
+    def peaks(_layer: str, _conv: nn.Conv2d, x: Tensor, y: Tensor) -> tuple[float, ...]:
+        return _peak(x), _peak(y), float(y.max())
 
     means = _measure(deployed, layers, images, peaks, "measure ranges").mean(axis=0)
     if not np.isfinite(means).all():
@@ -50,7 +51,7 @@ def measure_noise(deployed: Detector, peaks: Peaks, images: CalibrationImages) -
     The ratio is None if signal or noise is 0.
     """
 
-    def powers(layer: str, conv: nn.Conv2d, x: Tensor, y: Tensor) -> tuple[float, float]:
+    def powers(layer: str, conv: nn.Conv2d, x: Tensor, y: Tensor) -> tuple[float, ...]:
         return _power(y), _power(int8_output(conv, x, peaks[layer]).sub_(y))
 
     sums = _measure(deployed, list(peaks), images, powers, "measure noise").sum(axis=0)
@@ -58,7 +59,7 @@ def measure_noise(deployed: Detector, peaks: Peaks, images: CalibrationImages) -
 
 
 def int8_output(conv: nn.Conv2d, x: Tensor, peaks: LayerPeaks) -> Tensor:
-    """Return the output of a convolution in int8. Sums of products are exact: they are integers in float64."""
+    """Return the output of a convolution of int8 maps and weights. Sums are exact: they are integers in float64."""
     weight, bias = (None if p is None else p.float().numpy() for p in (conv.weight, conv.bias))
     assert weight is not None
     input_scale = map_scale(peaks.input)
@@ -75,17 +76,16 @@ def int8_output(conv: nn.Conv2d, x: Tensor, peaks: LayerPeaks) -> Tensor:
     sums *= (torch.from_numpy(scales).double() * float(input_scale))[:, None, None]
     if conv.bias is not None:
         sums += conv.bias[:, None, None]
-    output_scale = map_scale(peaks.output)
-    return _steps(sums, output_scale).mul_(float(output_scale))
+    return sums
 
 
 @torch.no_grad()
 def _measure(
     deployed: Detector, layers: Sequence[str], images: CalibrationImages, measure: Measure, description: str
 ) -> NDArray[np.float64]:
-    """Run the network in float64 and return (images, layers, 2): two numbers of each layer."""
+    """Run the network in float64 and return (images, layers, n): the measured numbers of each layer."""
     network = copy.deepcopy(deployed).double()
-    rows: list[dict[str, tuple[float, float]]] = []
+    rows: list[dict[str, tuple[float, ...]]] = []
 
     def hook(layer: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
         def record(conv: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
@@ -99,7 +99,7 @@ def _measure(
     for image in track(images, description, len(images)):
         rows.append({})
         network(to_network(torch.from_numpy(image), network.input_spec).double())
-    return np.array([[row[layer] for layer in layers] for row in rows]).reshape(len(rows), len(layers), 2)
+    return np.array([[row[layer] for layer in layers] for row in rows])
 
 
 def _steps(x: Tensor, scale: np.float32) -> Tensor:

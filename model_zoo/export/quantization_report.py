@@ -13,8 +13,8 @@ import numpy as np
 
 from model_zoo.contract.card import Precision
 from model_zoo.detector import Detector
+from model_zoo.export.int8_maps import Peaks
 from model_zoo.export.layer_statistics import CalibrationImages, measure_noise
-from model_zoo.export.quantize import Peaks
 
 MAX_IMAGES = 16  # layers differ by tens of decibels, images by one or two
 COLUMNS = "{:>8}  {:>9}  {:>18}  {:>8}  {:>8}  {}"
@@ -78,6 +78,6 @@ def report_layers(
     for layer, ratio in measure_noise(deployed, peaks, images[:MAX_IMAGES]).items():
         weight = deployed.get_parameter(f"{layer}.weight")
         precision: Precision = "int8" if ratio is None or ratio >= min_sqnr_db else "fp32"
-        rows.append(LayerReport(layer, precision, ratio, weight.min().item(), weight.max().item(), *peaks[layer]))
+        rows.append(LayerReport(layer, precision, ratio, weight.min().item(), weight.max().item(), *peaks[layer][:2]))
     rows.sort(key=lambda row: np.inf if row.sqnr_db is None else row.sqnr_db)
     return QuantizationReport(len(images), min_sqnr_db, tuple(rows))

@@ -1,23 +1,24 @@
 """Quantize convolutions to int8, as QuantizeLinear / DequantizeLinear pairs around them.
 
-    x ─ Q ─ DQ ─┐
-    weight ─ DQ ─ Conv ─ Q ─ DQ ─ activation
+    map ─ Q ─ DQ ─┐
+    weight ─ DQ ─ Conv ─ (Q ─ DQ) ─ activation ─ Q ─ DQ ─ next convolution
 
-Quantization is symmetric, with zero points of 0, as TensorRT requires. Weights have a scale per output channel, feature
-maps one per tensor. The scale of a map is its largest magnitude in an image, averaged over the calibration images, so
-that no single image determines it. Biases stay float32: TensorRT requires it, and ONNX Runtime rounds them itself.
+Quantization of maps is symmetric, with zero points of 0, as TensorRT requires. Weights have a scale per output channel,
+feature maps one per tensor. The scale of a map is its largest magnitude in an image, averaged over the calibration
+images, so that no single image determines it. Biases stay float32: TensorRT requires it, and ONNX Runtime rounds them
+itself. The pair in parentheses is optional (`export/int8_maps.py`): `runtime/int8.py` removes it for most runtimes.
 
 Weights are limited to steps of -64 to 64. On x86 CPUs without VNNI, kernels add pairs of products in 16 bits. With maps
 up to 255 and weights up to 64 the sums fit; with larger weights they saturate. So all CPUs compute the same integers.
 
-Convolutions that no other convolution follows stay float32. They output the predictions, whose box and scores would
-share 256 steps. `precision.HalfNetwork` keeps everything after the prediction layers in float32.
+Convolutions of images stay float32, and those that no other convolution follows. The latter output the predictions,
+whose box and scores would share 256 steps. `precision.HalfNetwork` keeps everything after them in float32.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import onnx
@@ -25,39 +26,22 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from onnx.helper import make_node
 
-from model_zoo.runtime.int8 import ZERO_POINT
+from model_zoo.export.int8_maps import MIN_SCALE, Int8Map, Peaks, int8_maps, layer_of
+from model_zoo.runtime.int8 import OPTIONAL_MAP, ZERO_POINT
 
-MAX_STEP = 127  # of a map
 MAX_WEIGHT_STEP = 64
-MIN_SCALE = np.float32(1e-30)  # positive, and so is the product of two scales
+MIN_CHANNELS = 4  # of an input. ONNX Runtime's int8 convolution of an image is slower than the one in float32
 Floats = NDArray[np.float32]
 
 
-class LayerPeaks(NamedTuple):
-    """Largest magnitudes of a layer's maps, averaged over the calibration images."""
-
-    input: float
-    """Of the input."""
-    output: float
-    """Of the output."""
-
-
-Peaks = Mapping[str, LayerPeaks]  # by layer
-
-
-def layer_of(node: onnx.NodeProto) -> str:
-    """Return a convolution's module name in the detector, such as `backbone.stem.conv`, or "" for other nodes."""
-    return node.input[1].removeprefix("network.").removesuffix(".weight") if node.op_type == "Conv" else ""
-
-
 def layers_to_quantize(model: onnx.ModelProto) -> list[str]:
-    """Return the convolutions with constant weights that another convolution follows, directly or later."""
-    constants = {tensor.name for tensor in model.graph.initializer}
+    """Return the convolutions of feature maps that another convolution follows, directly or later."""
+    weights = {tensor.name: tensor.dims for tensor in model.graph.initializer if len(tensor.dims) > 1}
     inputs: set[str] = set()  # of convolutions, directly or through other nodes
     layers = []
     for node in reversed(model.graph.node):
         is_followed = any(name in inputs for name in node.output)
-        if layer_of(node) and is_followed and node.input[1] in constants:
+        if layer_of(node) and is_followed and _input_channels(node, weights) >= MIN_CHANNELS:
             layers.append(layer_of(node))
         if layer_of(node) or is_followed:
             inputs.update(node.input)
@@ -67,18 +51,13 @@ def layers_to_quantize(model: onnx.ModelProto) -> list[str]:
 def quantize(model: onnx.ModelProto, layers: Collection[str], peaks: Peaks) -> onnx.ModelProto:
     """Return the model with the given layers in int8."""
     result = _copy(model)
-    writer = _Writer(result.graph, peaks)
-    nodes: list[onnx.NodeProto] = []
+    writer = _Writer(result.graph, int8_maps(model.graph, layers, peaks))
+    nodes = writer.pairs(value.name for value in model.graph.input)
     for node in model.graph.node:
-        nodes.extend(writer.quantized(node) if layer_of(node) in layers else [node])
+        nodes += [*writer.quantized(node, is_int8=layer_of(node) in layers), *writer.pairs(node.output)]
     _replace_nodes(result.graph, nodes)
     onnx.checker.check_model(result, full_check=True)
     return result
-
-
-def map_scale(peak: float) -> np.float32:
-    """Return the scale of a map with magnitudes up to `peak`, which may be 0."""
-    return np.float32(max(np.float32(peak) / np.float32(MAX_STEP), MIN_SCALE))
 
 
 def quantize_weight(
@@ -101,29 +80,50 @@ def quantize_weight(
 class _Writer:
     """Creates int8 layers, and adds their constants to a graph."""
 
-    def __init__(self, graph: onnx.GraphProto, peaks: Peaks) -> None:
-        self.graph, self.peaks = graph, peaks
+    def __init__(self, graph: onnx.GraphProto, maps: Mapping[str, Int8Map]) -> None:
+        self.graph, self.maps = graph, maps
         self.constants = {tensor.name: tensor for tensor in graph.initializer}
-        self.int8_maps: dict[str, str] = {}  # map -> its quantized form
-        self._constant(ZERO_POINT, np.int8(0))
+        self.zero_points: dict[int, str] = {}
+        optional = [name for name, own in maps.items() if own.optional]
+        self.optional = {name: OPTIONAL_MAP.format(index) for index, name in enumerate(optional)}
 
-    def quantized(self, conv: onnx.NodeProto) -> list[onnx.NodeProto]:
-        """Return the nodes of a quantized convolution."""
-        (source, target), peaks = (conv.input[0], conv.output[0]), self.peaks[layer_of(conv)]
-        nodes = [] if source in self.int8_maps else self._pair(source, f"{source}.int8", peaks.input)
-        nodes.append(self._weight(conv, map_scale(peaks.input)))
-        copy = onnx.NodeProto()
-        copy.CopyFrom(conv)
-        copy.name, copy.output[0] = f"{target}.conv", f"{target}.float"
-        copy.input[0], copy.input[1] = self.int8_maps.setdefault(source, f"{source}.int8"), nodes[-1].output[0]
-        return [*nodes, copy, *self._pair(copy.output[0], target, peaks.output)]
+    def quantized(self, node: onnx.NodeProto, *, is_int8: bool) -> list[onnx.NodeProto]:
+        """Return a node that reads int8 maps. Convolutions may have int8 weights."""
+        copy, nodes = onnx.NodeProto(), []
+        copy.CopyFrom(node)
+        if is_int8:
+            nodes.append(self._weight(node, self.maps[node.input[0]].scale))
+            copy.input[1] = nodes[0].output[0]
+        copy.input[:] = [self._int8(name) if name in self.maps else name for name in copy.input]
+        copy.output[:] = [self._float(name) for name in copy.output]
+        return [*nodes, copy]
 
-    def _pair(self, source: str, target: str, peak: float) -> list[onnx.NodeProto]:
-        steps, scale = f"{target}.steps", self._constant(f"{target}.scale", map_scale(peak))
+    def pairs(self, names: Iterable[str]) -> list[onnx.NodeProto]:
+        """Return the QuantizeLinear / DequantizeLinear pairs of those maps that are in int8."""
+        return [node for name in names if name in self.maps for node in self._pair(name)]
+
+    def _float(self, name: str) -> str:
+        return f"{self.optional[name]}.fp32" if name in self.optional else name
+
+    def _int8(self, name: str) -> str:
+        return f"{self.optional.get(name, name)}.int8"
+
+    def _pair(self, name: str) -> list[onnx.NodeProto]:
+        target, own = self._int8(name), self.maps[name]
+        steps, scale = f"{target}.steps", self._constant(f"{target}.scale", own.scale)
+        zero_point = self._zero_point(own.zero_point)
         return [
-            make_node("QuantizeLinear", [source, scale, ZERO_POINT], [steps], f"{target}.quantize"),
-            make_node("DequantizeLinear", [steps, scale, ZERO_POINT], [target], f"{target}.dequantize"),
+            make_node("QuantizeLinear", [self._float(name), scale, zero_point], [steps], f"{target}.quantize"),
+            make_node("DequantizeLinear", [steps, scale, zero_point], [target], f"{target}.dequantize"),
         ]
+
+    def _zero_point(self, value: int) -> str:
+        """Return the constant that all maps with this zero point share."""
+        if value not in self.zero_points:
+            self.zero_points[value] = self._constant(
+                f"{ZERO_POINT}{value:+04d}" if value else ZERO_POINT, np.int8(value)
+            )
+        return self.zero_points[value]
 
     def _weight(self, conv: onnx.NodeProto, input_scale: np.float32) -> onnx.NodeProto:
         name, *bias = [key for key in conv.input[1:] if key in self.constants]
@@ -135,6 +135,12 @@ class _Writer:
     def _constant(self, name: str, value: Any) -> str:
         self.graph.initializer.append(numpy_helper.from_array(np.asarray(value), name))
         return name
+
+
+def _input_channels(conv: onnx.NodeProto, weights: Mapping[str, Sequence[int]]) -> int:
+    """Return the number of input channels of a convolution, or 0 if its weights are not constant."""
+    groups = next((attribute.i for attribute in conv.attribute if attribute.name == "group"), 1)
+    return int(weights[conv.input[1]][1] * groups) if conv.input[1] in weights else 0
 
 
 def _replace_nodes(graph: onnx.GraphProto, nodes: Sequence[onnx.NodeProto]) -> None:

@@ -19,6 +19,7 @@ from model_zoo.contract.files import write_atomic
 from model_zoo.contract.image_size import format_size
 from model_zoo.export.errors import ExportError
 from model_zoo.export.log import Log, silent
+from model_zoo.runtime.int8 import without_optional_maps
 
 TENSORRT, RTX = "tensorrt", "tensorrt_rtx"
 Range = tuple[int, int, int]  # min, optimum, max
@@ -144,7 +145,7 @@ def _monitor(trt: Any, log: Log) -> Any:
 
 def _parse(trt: Any, network: Any, logger: Any, model: Path) -> None:
     parser = trt.OnnxParser(network, logger)
-    if parser.parse_from_file(str(model)) and network.num_outputs:  # other files parse to an empty network
+    if parser.parse(without_optional_maps(model.read_bytes())) and network.num_outputs:  # other files parse to nothing
         return
     errors = [parser.get_error(i) for i in range(parser.num_errors)]
     reasons = "; ".join(f"{e.node_name() or 'graph'}: {e.desc()}" for e in errors) or logger.text()

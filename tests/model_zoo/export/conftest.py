@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from model_zoo.export.int8_maps import Peaks
 from model_zoo.export.layer_statistics import measure_peaks
-from model_zoo.export.quantize import Peaks
 from model_zoo.export.synthetic_images import ImageBatch, synthetic_images
 from tests.exports import ExportedModel, tiny_export
 from tests.model_zoo.export.graphs import DOWN, STEM

@@ -98,7 +98,7 @@ class FakeTensorRT10(ModuleType):
             monkeypatch.setitem(sys.modules, name, module)
 
     def OnnxParser(self, _network: INetworkDefinition, _logger: ILogger) -> SimpleNamespace:  # noqa: N802 - the name in TensorRT
-        return SimpleNamespace(parse_from_file=lambda _: True)
+        return SimpleNamespace(parse=lambda _: True)
 
     def Builder(self, _logger: ILogger) -> Builder:  # noqa: N802 - the name in TensorRT
         return Builder(self)

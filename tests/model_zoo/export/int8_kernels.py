@@ -12,6 +12,7 @@ from onnx import numpy_helper
 from onnx.helper import make_graph, make_model, make_node, make_opsetid, make_tensor_value_info
 
 from model_zoo.export import quantize
+from model_zoo.export.int8_maps import LayerPeaks, map_scale
 from model_zoo.export.sessions import open_model, open_reference
 from model_zoo.runtime.int8 import to_uint8_activations
 from model_zoo.runtime.sessions import make_session
@@ -33,7 +34,7 @@ def largest_products() -> onnx.ModelProto:
         [numpy_helper.from_array(weight, "network.conv.weight")],
     )
     model = make_model(graph, opset_imports=[make_opsetid("", 20)], ir_version=10)
-    return quantize.quantize(model, ["conv"], {"conv": quantize.LayerPeaks(1.0, 9.0 * CHANNELS)})
+    return quantize.quantize(model, ["conv"], {"conv": LayerPeaks(1.0, 9.0 * CHANNELS, 9.0 * CHANNELS)})
 
 
 def errors() -> dict[str, float]:
@@ -49,7 +50,7 @@ def errors() -> dict[str, float]:
         (expected,) = reference.run(None, feeds)
         for form, session in forms.items():
             (actual,) = session.run(None, feeds)
-            steps = np.abs(actual - expected).max() / float(quantize.map_scale(9.0 * CHANNELS))
+            steps = np.abs(actual - expected).max() / float(map_scale(9.0 * CHANNELS))
             worst[form] = max(worst[form], float(steps))
     return worst
 

@@ -11,8 +11,8 @@ from torch import nn
 
 from model_zoo.detector import to_network
 from model_zoo.export.errors import ExportError
+from model_zoo.export.int8_maps import LayerPeaks, Peaks
 from model_zoo.export.layer_statistics import int8_output, measure_noise, measure_peaks
-from model_zoo.export.quantize import LayerPeaks, Peaks
 from model_zoo.export.synthetic_images import ImageBatch
 from tests.exports import ExportedModel
 from tests.model_zoo.export.graphs import DOWN, STEM
@@ -55,9 +55,9 @@ def test_int8_output_is_that_of_integers() -> None:
         conv.bias.copy_(torch.tensor([0.0, 100.0]))
     x = torch.tensor([127.0, 200, -500]).double()[None, :, None, None]  # clamped to 127, 127 and -128
     with torch.no_grad():
-        output = int8_output(conv, x, LayerPeaks(127.0, 12700.0))
+        output = int8_output(conv, x, LayerPeaks(127.0, 12700.0, 12700.0))
     exact = [64 * 127 - 32 * 127, 16 * 127 / 16 + 32 * 127 / 16 - 64 * 128 / 16 + 100]
-    np.testing.assert_array_equal(output.flatten(), [round(value / 100) * 100 for value in exact])
+    np.testing.assert_array_equal(output.flatten(), exact)
 
 
 def test_layer_without_noise_has_no_ratio(tiny: ExportedModel, images: list[ImageBatch]) -> None:

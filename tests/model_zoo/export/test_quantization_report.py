@@ -7,8 +7,9 @@ import json
 import numpy as np
 import pytest
 
+from model_zoo.export.int8_maps import Peaks
 from model_zoo.export.quantization_report import QuantizationReport, report_layers
-from model_zoo.export.quantize import Peaks, quantize
+from model_zoo.export.quantize import quantize
 from model_zoo.export.synthetic_images import ImageBatch
 from tests.exports import ExportedModel
 from tests.model_zoo.export.graphs import DOWN, STEM, constants, convolution, reference_maps
@@ -19,14 +20,15 @@ def test_report_has_the_noise_of_each_layer_alone(tiny: ExportedModel, images: l
     assert sorted(row.layer for row in report.layers) == [DOWN, STEM]
     assert report.layers[0].sqnr_db < report.layers[1].sqnr_db
     alone = quantize(tiny.raw, [DOWN], peaks)
-    name = convolution(tiny.raw, DOWN).output[0]
-    pairs = [(reference_maps(tiny.raw, [name], p)[0], reference_maps(alone, [name], p)[0]) for p in images]
+    both = ((model, [convolution(model, DOWN).output[0]]) for model in (tiny.raw, alone))
+    expected, actual = ([reference_maps(*pair, image)[0] for image in images] for pair in both)
+    pairs = list(zip(expected, actual, strict=True))
     signal, noise = sum((a**2).sum() for a, _ in pairs), sum(((a - b) ** 2).sum() for a, b in pairs)
     (row,) = (row for row in report.layers if row.layer == DOWN)
     weight = constants(tiny.raw)["network.backbone.down.conv.weight"]
     assert row.sqnr_db == pytest.approx(10 * np.log10(signal / noise), abs=0.01)
     assert (row.weight_low, row.weight_high) == (weight.min(), weight.max())
-    assert (row.input_peak, row.output_peak) == peaks[DOWN]
+    assert (row.input_peak, row.output_peak) == peaks[DOWN][:2]
 
 
 def test_noisy_layers_stay_float32(tiny: ExportedModel, images: list[ImageBatch], peaks: Peaks) -> None:
