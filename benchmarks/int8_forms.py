@@ -80,7 +80,9 @@ def measure(
     truth: list[Record] = []
     for form, session in forms.items():
         card = session_card(session)
-        evaluation = evaluate(card, run_of(session), dataset, EvaluationImages(records, card, batch=1))
+        evaluation = evaluate(
+            card, run_of(session), dataset, EvaluationImages(records, card, batch=1, canvases=[card.input_size])
+        )
         truth = truth or [as_truth(r, found) for r, found in zip(records, evaluation.detections, strict=True)]
         agreement = coco.score(dataset, truth, evaluation.detections).metrics.ap
         results[form] = (evaluation.metrics.ap, evaluation.metrics.ap50, agreement)
