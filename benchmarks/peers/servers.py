@@ -97,10 +97,11 @@ class Server:
         self.signal(signal.SIGCONT)
         with suppress(psutil.NoSuchProcess):
             self.process.terminate()
-        psutil.wait_procs(processes, 10)
+        psutil.wait_procs(processes[:1], 10)
         for process in processes:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
+        psutil.wait_procs(processes, 10)
 
 
 def start(subject: Subject, request: bytes, stack: ExitStack) -> Server:
