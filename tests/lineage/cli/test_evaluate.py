@@ -51,7 +51,15 @@ def test_tables_have_a_row_per_class(model: Path, tmp_path: Path, capsys: pytest
     assert lines[0] == "toy at 64 x 64 on 4 images of val"
     assert lines[4].split() == ["class", "objects", "ap", "ap50", "voc2007"]
     assert [line.split()[0] for line in lines[5:7]] == ["square", "bar"]
-    assert lines[-1].endswith("ms for one image, without decoding the file")
+    assert lines[-1].endswith("ms for one image on cpu, without decoding the file")
+
+
+def test_provider_and_precision_can_be_given(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ["--data", str(write_data(tmp_path / "data")), "--provider", "cpu", "--json"]
+    assert main(["evaluate", str(model), *flags]) == 0
+    assert json.loads(capsys.readouterr().out)["device"] == "cpu"
+    assert main(["evaluate", str(model), *flags, "--compute", "bf16"]) == 2
+    assert "compute bf16: expected provider openvino or auto; got cpu" in capsys.readouterr().err
 
 
 def test_classes_of_one_side_are_listed(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
