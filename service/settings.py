@@ -261,6 +261,12 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _provider_computes_bf16(self) -> Self:
+        if self.compute == "bf16" and self.provider not in ("auto", "openvino"):
+            raise ValueError(f"compute bf16 needs provider openvino or auto; provider {self.provider} has no bf16")
+        return self
+
+    @model_validator(mode="after")
     def _one_request_fits(self) -> Self:
         for part, whole in (("max_files", "queue_size"), ("max_body", "max_pending")):
             if getattr(self, part) > getattr(self, whole):

@@ -176,3 +176,9 @@ def test_addresses_of_label_studio_are_normalized() -> None:
 def test_token_of_label_studio_needs_an_address() -> None:
     with pytest.raises(SettingsError, match=r"^label_studio_token .* needs label_studio_url"):
         Settings(label_studio_token=Path("token"))
+
+
+def test_bf16_needs_a_provider_that_computes_it() -> None:
+    with pytest.raises(SettingsError, match="compute bf16 needs provider openvino or auto; provider cpu has no bf16"):
+        Settings(provider="cpu", compute="bf16")
+    assert Settings(compute="bf16").engine_options.compute == "bf16"
