@@ -30,7 +30,7 @@ class StrictConnection(h11.Connection):
         self._last = b""  # byte of a body in chunks that h11 has read
         self._head = b""  # of an answer, which leaves together with the first part of its body
 
-    def send(self, event: Any) -> bytes:
+    def send(self, event: Any) -> bytes:  # type: ignore[override]  # overloads by event
         """Return the bytes of an event. The head of an answer leaves with what follows it."""
         data = super().send(event) or b""
         if isinstance(event, h11.Response):
