@@ -41,7 +41,7 @@ class FakeEngine:
     batches: list[int] = field(default_factory=list)
     warm_ups: int = 0
     closed: bool = False
-    choice: Choice = Choice("cpu")
+    choice: Choice = field(default_factory=lambda: Choice("cpu"))
 
     @property
     def canvases(self) -> Sequence[Size]:
