@@ -45,8 +45,8 @@ def network(activation: str = "silu") -> onnx.ModelProto:
         numpy_helper.from_array(random.normal(0, 0.1, (8, channels, 3, 3)).astype(np.float32), f"network.{name}.weight")
         for name, channels in {"a": 8, "b": 8, "c": 16, "d": 8}.items()
     ]
-    ends = ([make_tensor_value_info(name, TensorProto.FLOAT, SHAPE)] for name in ("x", "d.act"))
-    graph = make_graph(nodes, "network", *ends, weights)
+    x, y = (make_tensor_value_info(name, TensorProto.FLOAT, SHAPE) for name in ("x", "d.act"))
+    graph = make_graph(nodes, "network", [x], [y], weights)
     return make_model(graph, opset_imports=[make_opsetid("", 20)], ir_version=10)
 
 
