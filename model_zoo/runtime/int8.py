@@ -22,6 +22,7 @@ ZERO_POINT: Final = "int8_zero_point"
 OPTIONAL_MAP: Final = "optional_{:06}"  # its forms have the suffixes .fp32 and .int8
 # onnx.TensorProto as protobuf writes it: data_type (field 2) INT8 or UINT8, name (field 8), raw_data (field 9)
 _ZERO_POINTS: Final = re.compile(rb"\x10\x03(B.%s(?:[+-]\d{3})?J\x01)(.)" % ZERO_POINT.encode(), re.DOTALL)
+_OPTIONAL_ZERO_POINTS: Final = re.compile(rb"(\x10\x03B.%s[+-]\d{3}J\x01)." % ZERO_POINT.encode(), re.DOTALL)
 # onnx.NodeProto: input (field 1) with a name of 20 bytes
 _OPTIONAL_INPUTS: Final = re.compile(rb"(\n\x14optional_\d{6}\.)int8")
 
@@ -32,8 +33,11 @@ def to_uint8_activations(model: bytes) -> bytes:
 
 
 def without_optional_maps(model: bytes) -> bytes:
-    """Return an ONNX file whose activations read the outputs of convolutions before they are quantized."""
-    return _OPTIONAL_INPUTS.sub(rb"\1fp32", model)
+    """Return an ONNX file whose activations read the outputs of convolutions before they are quantized.
+
+    The unused nodes remain. Their zero points become 0, because TensorRT reads no others.
+    """
+    return _OPTIONAL_ZERO_POINTS.sub(b"\\1\0", _OPTIONAL_INPUTS.sub(rb"\1fp32", model))
 
 
 def adapt_int8(model: Path | bytes, provider: Provider) -> Path | bytes:

@@ -8,10 +8,14 @@ from pathlib import Path
 import pytest
 
 from model_zoo.export.errors import ExportError
+from model_zoo.export.int8_maps import Peaks
+from model_zoo.export.onnx import write_onnx
+from model_zoo.export.quantize import quantize
 from model_zoo.export.tensorrt import PlanOptions, build_plan, input_sides
 from model_zoo.onnx_import.convert import convert
 from model_zoo.onnx_import.options import Request
 from tests.exports import ExportedModel
+from tests.model_zoo.export.graphs import DOWN, STEM
 from tests.model_zoo.onnx_import.foreign_files import save, v8
 from tests.tiny_onnx import toy_card
 
@@ -30,6 +34,12 @@ def test_plan_is_built_without_a_gpu(tiny: ExportedModel, capabilities: tuple[st
     phases: list[str] = []
     assert len(build_plan(tiny.path, tiny.card, options, phases.append)) > 10_000
     assert phases
+
+
+def test_plan_of_int8_is_built(tiny: ExportedModel, peaks: Peaks, tmp_path: Path) -> None:
+    """TensorRT refuses zero points other than 0, which optional maps have."""
+    write_onnx(quantize(tiny.end_to_end, [STEM, DOWN], peaks), tmp_path / "int8.onnx")
+    assert build_plan(tmp_path / "int8.onnx", tiny.card, PlanOptions(compute_capabilities=("8.9",)))
 
 
 @pytest.mark.parametrize(

@@ -103,5 +103,11 @@ def test_only_onnx_runtime_on_a_cpu_rounds_optional_maps(provider: Provider, ste
     np.testing.assert_allclose(y, expected, rtol=1e-5)
 
 
+def test_zero_points_of_unused_nodes_become_0() -> None:
+    """TensorRT refuses a file with another zero point."""
+    name = f"{ZERO_POINT}+074"
+    assert without_optional_maps(rounding(np.int8, 74, name)) == rounding(np.int8, 0, name)
+
+
 def test_files_without_optional_maps_are_unchanged() -> None:
     assert without_optional_maps(rounding(np.int8, 0)) == rounding(np.int8, 0)
