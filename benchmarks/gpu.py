@@ -110,7 +110,7 @@ def table(rows: Sequence[Row], outcomes: Mapping[str, str]) -> str:
     """Return the results as text: the figures, then what could not run."""
     lines = [f"{'subject':<66} {'size':>9} {'batch':>5} {'images/s':>9} {'ms':>9}  note"]
     for row in rows:
-        size = f"{row.height}x{row.width}" if row.height else ""
+        size = f"{row.width}x{row.height}" if row.height else ""
         figures = f"{row.images_per_second:>9.1f} {row.milliseconds:>9.2f}" if row.images_per_second else " " * 19
         lines.append(f"{f'{row.step}: {row.subject}':<66} {size:>9} {row.batch or '':>5} {figures}  {row.note}")
     return "\n".join(lines + [f"{step}: {outcome}" for step, outcome in outcomes.items() if outcome != "ok"])

@@ -73,7 +73,7 @@ def main(fp32: Path, int8: Path, data: Path, split: str, rounds: int = 15) -> No
             accuracy = measure(sessions, dataset, records) if size == card.input_size else {}
             for name, ms in times.items():
                 ap, _, agreement = (f"{value:.4f}" for value in accuracy[name]) if accuracy else ("", "", "")
-                row = (cpu, name, f"{size[0]}x{size[1]}", f"{ms:.1f}", f"{times['onnxruntime fp32'] / ms:.2f}")
+                row = (cpu, name, f"{size[1]}x{size[0]}", f"{ms:.1f}", f"{times['onnxruntime fp32'] / ms:.2f}")
                 out.writerow([*row, ap, agreement])
 
 

@@ -31,7 +31,7 @@ def run(options: Options) -> None:
             file = options.folder / "model.engine"
             file.write_bytes(plan)
             files: dict[str, str | Path] = {"model.onnx": package.model_path, "model.engine": file}
-            served = Repository(options.folder / f"plans-{height}x{width}").publish(package.card, files)
+            served = Repository(options.folder / f"plans-{width}x{height}").publish(package.card, files)
             for workers in (1, 2):
                 with closing(open_engine(served, EngineOptions(runtime="tensorrt", workers=workers))) as engine:
                     measure_engine(options, "tensorrt", "fp16", engine, reference)
