@@ -6,10 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from functools import partial
+from typing import cast
 
 import cv2
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
@@ -28,6 +30,7 @@ from service.api.doods import routes as doods
 from service.api.errors import RequestError
 from service.api.labelstudio import routes as label_studio
 from service.api.native import detect, health, models, query_errors, shadow
+from service.api.native.direct_route import DirectRoute
 from service.api.oip import http as oip
 from service.api.openapi import document_protocols
 from service.api.roboflow import routes as roboflow
@@ -92,6 +95,7 @@ def create_app(settings: Settings, open_engine: OpenEngine = open_engine) -> Fas
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # the service has its own
     )
     for module in (detect, oip, deepstack, doods, label_studio, models, health, metrics, admin, shadow, docs, routes):
         app.include_router(module.router)
@@ -108,6 +112,8 @@ def create_app(settings: Settings, open_engine: OpenEngine = open_engine) -> Fas
 
 def _add_middleware(app: FastAPI, settings: Settings, access: Access) -> None:
     """Add the middleware, innermost first."""
+    for route in detect.router.routes:
+        app.add_middleware(DirectRoute, route=cast(APIRoute, route))
     app.add_middleware(CatchAllMiddleware)
     app.add_middleware(MethodsMiddleware)
     add_access(app, access)

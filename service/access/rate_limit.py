@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Final
 
@@ -40,6 +41,7 @@ class RateLimit:
         return 0.0
 
 
+@lru_cache(1024)
 def client_network(host: str) -> str:
     """Return the address that a limit counts: of IPv6 the network of one customer, or "" if it is not an address."""
     try:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import math
-from typing import Final, cast, get_args
+from typing import Final, cast
 
 from starlette.requests import Request
 
 from service.access.rate_limit import client_network
 from service.api.errors import BadRequest
+from service.inference.fair_queue import PRIORITIES
 from service.inference.request import Priority, RequestContext
 from service.telemetry.logs import request_id
 
@@ -32,7 +33,7 @@ def read_context(request: Request, timeout: float) -> RequestContext:
         client=request.scope.get(CLIENT, address),
         priority=_priority(request.headers.get(PRIORITY, "normal")),
         request_id=request_id.get(),
-        metadata=dict(request.headers),
+        metadata=request.headers,
     )
 
 
@@ -48,7 +49,6 @@ def _timeout(text: str | None) -> float:
 
 
 def _priority(text: str) -> Priority:
-    known = get_args(Priority)
-    if text not in known:
-        raise BadRequest(f"X-Request-Priority: expected {' or '.join(known)}; got {text[:100]!r}")
+    if text not in PRIORITIES:
+        raise BadRequest(f"X-Request-Priority: expected {' or '.join(PRIORITIES)}; got {text[:100]!r}")
     return cast(Priority, text)

@@ -108,6 +108,15 @@ class Batcher(Generic[Item, Result]):
         """Number of items that wait for a worker."""
         return len(self._queue)
 
+    def check(self, context: RequestContext, share: Hashable = None) -> None:
+        """Check that an item would not be refused now, before it is made.
+
+        Raises:
+            QueueFull: as `submit`.
+        """
+        if self._queue.is_full_for(flow_of(context, share)):
+            raise self._full()
+
     async def submit(
         self, item: Item, context: RequestContext, *, group: Hashable = None, share: Hashable = None
     ) -> BatchResult[Result]:
@@ -220,5 +229,7 @@ class Batcher(Generic[Item, Result]):
 
     def _refuse(self, ticket: _Ticket[Item, Result]) -> None:
         if not ticket.future.done():
-            text = f"{self._queue.size} images are already waiting for {self._stage}; try again later"
-            ticket.future.set_exception(self._queue_full(text))
+            ticket.future.set_exception(self._full())
+
+    def _full(self) -> QueueFull:
+        return self._queue_full(f"{self._queue.size} images are already waiting for {self._stage}; try again later")

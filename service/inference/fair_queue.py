@@ -73,6 +73,10 @@ class FairQueue(Generic[Entry]):
         """Return the number of entries of a group."""
         return len(self._groups.get(group, ()))
 
+    def is_full_for(self, flow: Flow) -> bool:
+        """Return whether a new entry of a flow would have to leave at once."""
+        return len(self) >= self.size and self._largest_other(flow) is None
+
     def add(self, entry: Entry, flow: Flow, group: Hashable) -> Entry | None:
         """Add an entry. If the queue is full, return the one that has to leave instead, which may be this one."""
         refused = None
@@ -102,14 +106,21 @@ class FairQueue(Generic[Entry]):
 
     def _displace(self, flow: Flow) -> Entry | None:
         """Remove the newest entry of the flow with the most, unless `flow` would have as many."""
-        largest = max(self._waiting, key=lambda other: (other.priority, self._waiting[other]))
-        same = largest.priority == flow.priority
-        if largest.priority < flow.priority or (same and self._waiting[flow] + 1 >= self._waiting[largest]):
+        largest = self._largest_other(flow)
+        if largest is None:
             return None
         places = [(p.order, g, e) for g, places in self._groups.items() for e, p in places.items() if p.flow == largest]
         _, group, entry = max(places, key=lambda place: place[0])
         self.remove(entry, group)
         return entry
+
+    def _largest_other(self, flow: Flow) -> Flow | None:
+        """Return the flow with the most entries, or None if `flow` would have as many with one more."""
+        largest = max(self._waiting, key=lambda other: (other.priority, self._waiting[other]))
+        same = largest.priority == flow.priority
+        if largest.priority < flow.priority or (same and self._waiting[flow] + 1 >= self._waiting[largest]):
+            return None
+        return largest
 
     def _forget(self, entry: Entry, group: Hashable) -> None:
         place = self._groups[group].pop(entry)

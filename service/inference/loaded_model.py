@@ -85,6 +85,16 @@ class LoadedModel:
         """Return True if no request uses the model."""
         return self._idle.is_set()
 
+    def check(self, context: RequestContext) -> None:
+        """Check that the model would accept an image now.
+
+        Raises:
+            WaitTooLong: it is not expected to be answered in time.
+            InferenceQueueFull: too many images wait for this model.
+        """
+        self.admission.check(1, context)
+        self._batcher.check(context)
+
     def preprocess(self, image: NDArray[np.uint8]) -> ModelInput:
         """Letterbox an RGB image (H, W, 3) onto the smallest canvas that the engine keeps ready for it."""
         height, width = image.shape[:2]

@@ -50,17 +50,18 @@ class DetectionService:
         return self._images.waiting
 
     async def check(self, reference: str | None, query: QueryOptions, context: RequestContext) -> Package:
-        """Load the model and return it. Check the query and the expected wait, before the images are received.
+        """Load the model and return it. Check the query, the queue and the wait, before the images are received.
 
         Raises:
             LineageError: the model is unknown or unusable, or the query is out of range.
             NotReady: the model is still loading.
             WaitTooLong: an image is not expected to be answered in time.
+            InferenceQueueFull: too many images wait for the model.
         """
         async with self._store.lease(reference, context) as model:
             query.resolve(model.card)
             _name_model(model.package)
-            model.admission.check(1, context)
+            model.check(context)
             return model.package
 
     async def detect(

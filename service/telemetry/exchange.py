@@ -14,7 +14,8 @@ from service.telemetry.request import CURRENT_REQUEST, RequestRecord
 from service.telemetry.tracing import Tracer, trace_id_of
 
 ACCESS = logging.getLogger("service.access")
-ACCESS.addFilter(OncePerSecond(only_keys=True))
+_REFUSALS: Final = OncePerSecond(only_keys=True)
+ACCESS.addFilter(_REFUSALS)
 NO_ANSWER: Final = 499  # the client has gone
 OVERLOADED: Final = (429, 503)
 
@@ -92,6 +93,9 @@ class Exchange:
 
     def _log(self, outcome: Outcome, seconds: float) -> None:
         record = self.record
+        key = f"{outcome.label} {record.problem}" if outcome.is_overload else None
+        if key and _REFUSALS.is_repeated(key):
+            return
         fields = {
             "status": outcome.label,
             "took_ms": round(1000 * seconds, 1),
@@ -102,7 +106,5 @@ class Exchange:
             "sent": self.sent,
             "problem": record.problem,
         }
-        extra: dict[str, object] = {"fields": {name: value for name, value in fields.items() if value != ""}}
-        if outcome.is_overload:
-            extra["key"] = f"{outcome.label} {record.problem}"
-        ACCESS.log(outcome.level, "%s", outcome.title, extra=extra)
+        fields = {name: value for name, value in fields.items() if value != ""}
+        ACCESS.log(outcome.level, "%s", outcome.title, extra={"fields": fields, "key": key})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import re
 import time
 from contextvars import ContextVar
@@ -74,14 +75,21 @@ class OncePerSecond(logging.Filter):
         message = getattr(record, "key", None)
         if message is None and self._only_keys:
             return True
-        now, message = time.monotonic(), message or str(record.msg)
-        logged, dropped = self._last.get(message, (now - 1, 0))
-        if now - logged < 1:
-            self._last[message] = (logged, dropped + 1)
+        message = message or str(record.msg)
+        if self.is_repeated(message):
             return False
-        self._last[message] = (now, 0)
+        _, dropped = self._last.get(message, (0.0, 0))
+        self._last[message] = (time.monotonic(), 0)
         if dropped:
             record.msg = f"{record.msg} ({dropped} more times since the last such line)"
+        return True
+
+    def is_repeated(self, message: str) -> bool:
+        """Return whether a record of a message or key would be dropped now, and count it then. It need not be made."""
+        logged, dropped = self._last.get(message, (-math.inf, 0))
+        if time.monotonic() - logged >= 1:
+            return False
+        self._last[message] = (logged, dropped + 1)
         return True
 
 

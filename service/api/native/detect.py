@@ -16,7 +16,6 @@ from service.api.errors import BadRequest
 from service.api.json_text import write_json
 from service.api.native.body import Upload, read_uploads
 from service.api.native.negotiation import negotiate
-from service.api.native.query_route import QueryRoute
 from service.api.native.schemas import DetectAnswer, DetectQuery
 from service.api.problems import documented, problem
 from service.api.protocols import JSON
@@ -25,7 +24,7 @@ from service.state import AppState
 
 JPEG: Final = "image/jpeg"
 
-router = APIRouter(tags=["native"], route_class=QueryRoute)
+router = APIRouter(tags=["native"])
 
 REQUEST_BODY: Final = {
     "requestBody": {

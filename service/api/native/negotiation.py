@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
+from typing import Final
 
 from service.api.errors import NotAcceptable
 
+MAX_HEADERS: Final = 64  # of up to 16 KiB
 
-def negotiate(accept: str | None, offers: Sequence[str]) -> str:
+
+@lru_cache(MAX_HEADERS)
+def negotiate(accept: str | None, offers: tuple[str, ...]) -> str:
     """Return the media type that an Accept header prefers, the first of equals.
 
     Raises:

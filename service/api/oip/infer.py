@@ -28,6 +28,7 @@ async def check(state: AppState, model: ServedModel, context: RequestContext) ->
         PackageNotFound: the model is unknown.
         NotReady: it is still loading, was unloaded, or cannot be loaded.
         WaitTooLong: an answer is not expected in time.
+        InferenceQueueFull: too many images wait for the model.
     """
     with unusable_as_not_ready():
         await state.detection.check(model.reference, QueryOptions(), context)

@@ -52,6 +52,19 @@ def test_idle_client_saves_no_turns() -> None:
     assert drain(queue) == ["b1", "a5", "b2", "a6", "b3"]
 
 
+def test_full_queue_is_open_to_clients_with_fewer_entries_and_higher_priority() -> None:
+    queue = FairQueue[str](4)
+    fill(queue, "a1", "a2", "a3")
+    assert not queue.is_full_for(Flow(NORMAL, "a"))
+    fill(queue, "b1")
+    assert queue.is_full_for(Flow(NORMAL, "a"))
+    assert not queue.is_full_for(Flow(NORMAL, "b"))
+    assert not queue.is_full_for(Flow(NORMAL, "c"))
+    assert queue.is_full_for(Flow(LOW, "c"))
+    queue.pop(None)
+    assert not queue.is_full_for(Flow(NORMAL, "a"))
+
+
 def test_low_priority_waits_for_all_others() -> None:
     queue = FairQueue[str](10)
     fill(queue, "l1", "l2", priority=LOW)

@@ -103,6 +103,22 @@ def test_records_with_a_key_are_counted_under_it(monkeypatch: pytest.MonkeyPatch
     ]  # fmt: skip
 
 
+def test_record_can_be_counted_before_it_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr("service.telemetry.logs.time.monotonic", lambda: now)
+    once = OncePerSecond(only_keys=True)
+    assert not once.is_repeated("a")
+    assert once.filter(record("full", key="a"))
+    assert once.is_repeated("a")
+    assert once.is_repeated("a")
+    assert not once.is_repeated("b")
+    now = 1.0
+    assert not once.is_repeated("a")
+    last = record("full", key="a")
+    assert once.filter(last)
+    assert last.getMessage() == "full (2 more times since the last such line)"
+
+
 FIELDS = {"status": 200, "client": 'a "b" c', "path": "x=y"}
 
 

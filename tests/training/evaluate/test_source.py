@@ -68,7 +68,7 @@ def evaluate_both_ways(package: Package, dataset: Dataset) -> tuple[float, float
     """Return the AP of the first split by evaluation and through HTTP."""
     repository, split = package.path.parents[1], next(iter(dataset.splits))
     source = open_source(package.name, repository)
-    images = EvaluationImages(dataset.split(split).records, source.card, batch=5)
+    images = EvaluationImages(dataset.split(split).records, source.card, batch=5, canvases=source.canvases)
     evaluated = evaluate(source.card, source.run, dataset, images).metrics.ap
     with serving(Repository(repository)) as client:
         return evaluated, average_precision_through_http(client, dataset, package.name, split)

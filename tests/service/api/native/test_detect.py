@@ -192,6 +192,25 @@ def test_request_that_would_wait_too_long_is_refused_before_the_body_is_read(
         assert detect(client, png(flat(2))).status_code == 200  # the model is idle
 
 
+def test_request_for_a_full_queue_is_refused_before_the_body_is_read(repository: Repository, publish: Publish) -> None:
+    publish()
+    engines = GatedEngines()
+    settings = {"queue_size": 1, "max_files": 1, "workers": 1, "warm_up": False}
+    with serving(repository, engines, **settings) as client, ThreadPoolExecutor(2) as pool:
+        model = next(iter(client.app_state["service"].store._models.values()))
+        accepted = [pool.submit(detect, client, png(flat(1)))]
+        wait_until(lambda: engines.started)
+        accepted.append(pool.submit(detect, client, png(flat(2))))
+        wait_until(lambda: model.waiting)
+        request = RawRequest(client, b"x" * 1000)
+        assert request.run() == 503
+        assert request.reads == 0
+        assert json.loads(request.sent[1]["body"])["title"] == "Inference queue full"
+        engines.gate.set()
+        assert [answer.result().status_code for answer in accepted] == [200, 200]
+        assert detect(client, png(flat(3))).status_code == 200
+
+
 def test_disconnected_request_does_not_run(repository: Repository, publish: Publish) -> None:
     publish()
     engines = GatedEngines()
