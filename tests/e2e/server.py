@@ -30,7 +30,7 @@ class Server:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "lineage", "serve", "--port=0", *options],
             cwd=folder,
-            env=environment | {"OMP_NUM_THREADS": "1"},
+            env=environment | {"OMP_NUM_THREADS": "1", "LINEAGE_MEASURE": "0"},
             stderr=subprocess.PIPE,
             text=True,
         )

@@ -172,6 +172,8 @@ def _check(header: ImageHeader, limits: ImageLimits) -> None:
     if header.frames != 1:
         actual, fix = f"{header.frames} pages or frames", "send each in its own file"
         raise UnsupportedImage(error_text(header.format, "one image", actual, fix))
+    if not min(header.size):
+        raise damaged(header.format, "at least one pixel", format_size(header.size))
     if max(height, width) > MAX_SIDE or height * width > limits.max_pixels:
         expected = f"at most {limits.max_pixels:,} pixels and sides up to {MAX_SIDE:,}"
         raise ImageTooLarge(error_text(header.format, expected, format_size(header.size), "scale the image down"))

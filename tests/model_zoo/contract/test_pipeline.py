@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from model_zoo.contract import letterbox, pipeline
 from model_zoo.contract.card import ModelCard
-from model_zoo.contract.errors import ImageTooLarge, QueryError
+from model_zoo.contract.errors import ImageError, ImageTooLarge, QueryError
 from model_zoo.contract.images import ImageLimits, decode_image, decode_parsed
 from model_zoo.contract.letterbox import LetterboxPolicy, Size
 from tests.images import damaged_jpeg, encode, exif, gradient_image, with_exif
+from tests.malformed_images import MalformedFile, malformed_files
 
 SQUARE = ModelCard("square", "yolov5", "yolov5n", tuple("abcdefghij"), (640, 640), 32, candidates=400)
 
@@ -121,6 +122,12 @@ def test_only_what_the_canvas_needs_is_decoded(monkeypatch: pytest.MonkeyPatch) 
     for exact in (False, True):
         pipeline.read_input(SQUARE, data, exact=exact)
     assert decoded == [(640, 360), None]
+
+
+@pytest.mark.parametrize("file", [file for file in malformed_files() if file.refused], ids=lambda file: file.name)
+def test_malformed_files_are_refused_when_read(file: MalformedFile) -> None:
+    with pytest.raises(ImageError, match=r"expected .*; got .*; "):
+        pipeline.read_input(SQUARE, file.data)
 
 
 def test_reading_passes_limits_and_warnings_on() -> None:
