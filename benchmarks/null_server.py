@@ -1,4 +1,7 @@
-"""A server whose engine takes no CPU: `python -m benchmarks.null_server REPOSITORY`. What is left is the service."""
+"""A server whose engine takes no CPU: `python -m benchmarks.null_server REPOSITORY [PROCESSES]`.
+
+What is left is the service.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from model_zoo.contract.package import Package
 from model_zoo.contract.pipeline import Feeds
 from model_zoo.runtime.base import EngineOptions, Outputs
 from model_zoo.runtime.choice import Choice
-from service.deploy.uvicorn import run_server
+from service.deploy.processes import run_processes
 from service.settings import Settings
 
 DETECTIONS: Final = 10
@@ -60,4 +63,6 @@ def open_null_engine(package: Package, options: EngineOptions) -> NullEngine:
 
 
 if __name__ == "__main__":
-    run_server(Settings(repository=Path(sys.argv[1]), port=0, verify_on_load=False), open_null_engine)
+    processes = int(sys.argv[2]) if len(sys.argv) > 2 else 1
+    settings = Settings(repository=Path(sys.argv[1]), port=0, verify_on_load=False, processes=processes)
+    run_processes(settings, open_null_engine)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import replace
@@ -34,6 +35,8 @@ LOOPBACK = ("127.0.0.1", "::1", "[::1]", "localhost")
 VIEWS = ("yolov5", "ultralytics")
 # Extra and packages that a setting needs.
 NEEDS = {"grpc_port": ("grpc", ("grpc", "grpc_health", "grpc_reflection")), "zmq": ("zmq", ("zmq",))}
+# Settings whose state is that of one process.
+ONE_PROCESS = ("grpc_port", "zmq", "model_memory", "shadow_images")
 _ENDPOINT = re.compile(r"tcp://(\[[^\]]+\]|[^/:\s]+):(\d{1,5}|\*)|ipc://\S+")
 T = TypeVar("T")
 Rate = Annotated[float, Field(ge=0.001, le=1_000_000)]
@@ -80,6 +83,8 @@ class Settings(BaseSettings):
     shadow_images: Annotated[int, Field(ge=0, le=1000)] = 0
     """Images of shadow traffic to keep in memory: those with the most different detections. 0 keeps none."""
 
+    processes: Annotated[int, Field(ge=1, le=64)] = 1
+    """Processes that receive requests. With more than one, the engines run in a process of their own."""
     engine: Runtime = "onnxruntime"
     """Runtime of the models. tensorrt runs serialized plans."""
     provider: Provider = "auto"
@@ -271,6 +276,15 @@ class Settings(BaseSettings):
         for part, whole in (("max_files", "queue_size"), ("max_body", "max_pending")):
             if getattr(self, part) > getattr(self, whole):
                 raise ValueError(f"{part} ({getattr(self, part)}) must not exceed {whole} ({getattr(self, whole)})")
+        return self
+
+    @model_validator(mode="after")
+    def _processes_share_all(self) -> Self:
+        if self.processes > 1 and not hasattr(os, "memfd_create"):
+            raise ValueError(f"processes ({self.processes}) needs Linux; leave it at 1")
+        for name in ONE_PROCESS if self.processes > 1 else ():
+            if (value := getattr(self, name)) != Settings.model_fields[name].default:
+                raise ValueError(f"{name} ({value}) needs one process; got processes {self.processes}")
         return self
 
     @property

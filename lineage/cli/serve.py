@@ -19,11 +19,11 @@ def serve(settings: Annotated[Settings, option(name="")] = FROM_ENVIRONMENT) -> 
     Every flag can also be set by an environment variable: --max-batch is LINEAGE_MAX_BATCH. Flags take precedence.
     """
     with quick_imports():
-        from service.deploy.uvicorn import run_server
+        from service.deploy.processes import run_processes
 
     if settings.repository and settings.repository.is_file():
         raise LineageError(f"--repository: expected a folder; {settings.repository} is a file")
     if settings.label_studio_token and not settings.label_studio_token.is_file():
         raise LineageError(f"--label-studio-token: expected a file; {settings.label_studio_token} does not exist")
-    run_server(settings)
+    run_processes(settings)
     return 0

@@ -74,6 +74,17 @@ class Admin:
         return JSONResponse(Change(change=change, before=before, after=after, model=model).model_dump())
 
 
+def check_one_process(state: AppState) -> None:
+    """Check that a load or an unload reaches the whole server.
+
+    Raises:
+        ChangeRefused: it has several processes.
+    """
+    if state.settings.processes > 1:
+        text = "this would load or unload in one of {} processes only; publish or remove versions, or set aliases"
+        raise ChangeRefused(f"{text.format(state.settings.processes)}: all processes follow the repository")
+
+
 def log_change(key: str, change: str, before: object, after: object) -> None:
     """Log a change by the owner of a key, or by a client without one."""
     LOG.info("admin change", extra={"fields": {"key": key, "change": change, "before": before, "after": after}})
@@ -165,6 +176,7 @@ async def load_version(admin: Asked, name: str, version: str) -> Response:
 
 
 async def _load(admin: Admin, name: str, reference: str) -> Response:
+    check_one_process(admin.state)
     package = await admin.state.store.load(reference, admin.context)
     return admin.answer(name, f"load {reference}", None, package.version)
 
@@ -182,6 +194,7 @@ async def unload_version(admin: Asked, name: str, version: str) -> Response:
 
 
 async def _unload(admin: Admin, name: str, reference: str) -> Response:
+    check_one_process(admin.state)
     unloaded = await admin.state.store.unload(reference)
     return admin.answer(name, f"unload {reference}", sorted(package.version for package in unloaded), None)
 

@@ -1,4 +1,4 @@
-"""GET /metrics: counters, histograms and current values for Prometheus."""
+"""GET /metrics: counters, histograms and current values for Prometheus, of all processes of the server."""
 
 from __future__ import annotations
 
@@ -19,4 +19,5 @@ async def show_metrics(request: Request) -> Response:
     """Return all metrics, as OpenMetrics if the Accept header asks for it, else in the text format of Prometheus."""
     state: AppState = request.state.service
     encode, media_type = choose_encoder(request.headers.get("accept", ""))
-    return Response(encode(state.metrics.registry), headers={"content-type": media_type})
+    metrics = await state.metrics.scrape() if state.metrics.scrape else state.metrics.registry
+    return Response(encode(metrics), headers={"content-type": media_type})

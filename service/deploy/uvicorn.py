@@ -125,6 +125,12 @@ def run_server(settings: Settings, open_engine: OpenEngine = open_engine) -> Non
     for warning in unknown_variables(os.environ):
         LOG.warning("%s", warning)
     server = create_server(settings, open_engine)
+    stop_at_signals(server)
+    serve(server, handler, listen(settings))
+
+
+def stop_at_signals(server: Server) -> None:
+    """Set SIGTERM and SIGINT to stop a server, before it runs."""
 
     def stop(_: int, __: FrameType | None) -> None:
         """Stop the server. uvicorn raises the signal again after shutdown, which must not kill the process."""
@@ -132,14 +138,19 @@ def run_server(settings: Settings, open_engine: OpenEngine = open_engine) -> Non
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
-    listening = listen(settings)
+
+
+def serve(server: Server, handler: logging.Handler, listening: socket.socket) -> None:
+    """Run a server until SIGTERM or SIGINT. `handler` writes its log."""
     with write_in_background(handler):
         server.run(sockets=[listening])
     if not server.force_exit:
         LOG.info("shutdown complete: all accepted requests were answered")
 
 
-def create_server(settings: Settings, open_engine: OpenEngine = open_engine) -> Server:
+def create_server(
+    settings: Settings, open_engine: OpenEngine = open_engine, listeners: Sequence[Listener] = ()
+) -> Server:
     """Return a server of the application, not yet running. `open_engine` opens the engine of a package."""
     maximum = _max_connections(settings)
     certificate = Certificate(settings.ssl_certfile, settings.ssl_keyfile) if settings.ssl_certfile else None
@@ -149,13 +160,19 @@ def create_server(settings: Settings, open_engine: OpenEngine = open_engine) -> 
         http=cast(type[asyncio.Protocol], _protocol(settings, Connections(maximum, app.state.metrics), certificate)),
         proxy_headers=False,  # the application reads them, from trusted proxies
         ws="none",
-        backlog=min(ACCEPTED_AT_ONCE, maximum // 12 + 1),  # descriptors of closed connections are free one turn later
+        backlog=_accepted_at_once(settings, maximum),
         log_config=None,
         access_log=False,
         server_header=False,
         timeout_graceful_shutdown=int(settings.timeout) + 5,
     )
-    return Server(config, settings.drain_seconds, certificate, make_listeners(settings, certificate))
+    return Server(config, settings.drain_seconds, certificate, [*listeners, *make_listeners(settings, certificate)])
+
+
+def _accepted_at_once(settings: Settings, maximum: int) -> int:
+    if settings.processes > 1:
+        return 1  # the others get their share
+    return min(ACCEPTED_AT_ONCE, maximum // 12 + 1)  # descriptors of closed connections are free one turn later
 
 
 def listen(settings: Settings) -> socket.socket:

@@ -7,6 +7,7 @@ scrape by collectors that are added to the registry.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
 
 from prometheus_client import (
@@ -19,6 +20,7 @@ from prometheus_client import (
     ProcessCollector,
 )
 from prometheus_client.metrics import MetricWrapperBase
+from prometheus_client.registry import Collector
 
 from service.telemetry.statistics import Statistics
 
@@ -38,6 +40,8 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self.scrape: Callable[[], Awaitable[Collector]] | None = None
+        """Returns the metrics of all processes, where there are several."""
         self.statistics = Statistics()
         self._by_version: list[MetricWrapperBase] = []
         self._retired: OrderedDict[tuple[str, str], None] = OrderedDict()

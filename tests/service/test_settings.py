@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -160,6 +161,22 @@ def test_zmq_beyond_this_machine_is_refused_where_keys_protect_the_rest(tmp_path
         assert Settings(zmq=endpoint).zmq == endpoint
         with pytest.raises(SettingsError, match=r"zmq \(.*\) would answer requests without a key"):
             Settings(zmq=endpoint, keys=keys)
+
+
+@pytest.mark.parametrize("setting", [{"model_memory": 9}, {"shadow_images": 5}], ids=str)
+def test_what_is_kept_in_one_process_needs_one(monkeypatch: pytest.MonkeyPatch, setting: dict[str, int]) -> None:
+    monkeypatch.setattr(os, "memfd_create", print, raising=False)
+    ((name, value),) = setting.items()
+    assert getattr(Settings(**setting), name) == value
+    with pytest.raises(SettingsError, match=rf"^{name} \({value}\) needs one process; got processes 2"):
+        Settings(processes=2, **setting)
+
+
+def test_several_processes_need_linux(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "memfd_create", raising=False)
+    assert Settings(processes=1).processes == 1
+    with pytest.raises(SettingsError, match=r"^processes \(2\) needs Linux; leave it at 1"):
+        Settings(processes=2)
 
 
 @pytest.mark.parametrize("text", ["labels:8080", "ftp://a", "http://", "http://a/b", "http://u@a", "http://a?b", "*"])

@@ -177,3 +177,17 @@ def test_read_only_repository_is_not_changed(admin: TestClient, repository: Repo
     ):
         assert "toy: cannot change it in" in check_problem(change, 409, "Change refused")
     assert answering(admin) == 3
+
+
+@pytest.mark.parametrize(
+    "path", [f"{TOY}/load", f"{TOY}/unload", f"{TOY}/versions/1/load", "/v2/repository/models/toy/unload"]
+)
+def test_loads_and_unloads_of_one_process_are_refused(
+    admin: TestClient, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    settings = admin.app_state["service"].settings
+    monkeypatch.setitem(settings.__dict__, "processes", 2)
+    answer = admin.post(path)
+    assert answer.status_code == 409
+    assert "in one of 2 processes only; publish or remove versions, or set aliases" in answer.text
+    assert states(Model(**admin.post("/admin/refresh").json()["models"][0]))[3] == "loaded"

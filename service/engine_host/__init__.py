@@ -1,0 +1,1 @@
+"""One process with the engines, which front ends in other processes share."""
