@@ -17,7 +17,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Coroutine, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from operator import methodcaller
 from typing import Final
@@ -30,7 +30,6 @@ from model_zoo.contract.package import Package
 from model_zoo.runtime.base import Engine, EngineOptions, OpenEngine
 from service.engine_host.messages import (
     Document,
-    describe_choice,
     describe_error,
     find_package,
     pack,
@@ -71,7 +70,7 @@ class _Shared:
             "device": self.engine.device,
             "runs": self.engine.workers * self.engine.max_batch,
             "canvases": list(self.engine.canvases),
-            "choice": describe_choice(self.engine.choice),
+            "choice": asdict(self.engine.choice),
         }
 
 

@@ -12,15 +12,14 @@ import os
 import socket
 import struct
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from model_zoo.contract import errors
+from model_zoo.contract import errors, typed_json
 from model_zoo.contract.errors import LineageError
 from model_zoo.contract.package import Package, open_package
 from model_zoo.runtime.base import EngineOptions, EngineUnavailable
-from model_zoo.runtime.choice import Choice, Trial
+from model_zoo.runtime.choice import Choice
 
 Document = dict[str, Any]
 HEAD: Final = struct.Struct("!II")
@@ -119,15 +118,9 @@ def find_package(document: Document) -> Package:
 
 def parse_options(document: Document) -> EngineOptions:
     """Return the options of a document that `asdict` made."""
-    size = document["image_size"]
-    return EngineOptions(**{**document, "image_size": size and tuple(size)})
-
-
-def describe_choice(choice: Choice) -> Document:
-    """Return a choice as a document."""
-    return asdict(choice)
+    return EngineOptions(**typed_json.read_fields(EngineOptions, document))
 
 
 def parse_choice(document: Document) -> Choice:
-    """Return the choice of a document."""
-    return Choice(**{**document, "trials": tuple(Trial(**trial) for trial in document["trials"])})
+    """Return the choice of a document that `asdict` made."""
+    return Choice(**typed_json.read_fields(Choice, document))

@@ -13,7 +13,6 @@ from model_zoo.runtime.base import EngineOptions
 from model_zoo.runtime.choice import Choice, Trial
 from service.engine_host.messages import (
     RemoteError,
-    describe_choice,
     describe_error,
     pack,
     parse_choice,
@@ -59,7 +58,7 @@ def test_options_survive(options: EngineOptions) -> None:
 
 def test_choice_survives() -> None:
     choice = Choice("openvino", "bf16", (Trial("openvino", "bf16", 1.5, 20.0), Trial("cpu", "fp32", problem="slow")))
-    assert parse_choice(through_json(describe_choice(choice))) == choice
+    assert parse_choice(through_json(asdict(choice))) == choice
 
 
 def test_only_errors_of_users_keep_their_type() -> None:
