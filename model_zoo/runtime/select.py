@@ -71,7 +71,7 @@ def configurations(card: ModelCard, options: EngineOptions) -> list[Configuratio
     if options.compute == "bf16" and options.provider not in ("auto", "openvino"):
         raise LineageError(
             f"compute bf16: expected provider openvino or auto; got {options.provider}, which computes in the file's "
-            "own precision; export the model with --precision bf16 for it"
+            "own precision; leave the provider or compute out"
         )
     if options.runtime != "onnxruntime" or options.provider != "auto":
         return [Configuration(options.provider, "bf16" if options.compute == "bf16" else "fp32")]
