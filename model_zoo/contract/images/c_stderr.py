@@ -34,33 +34,45 @@ class CStderr:
         os.register_at_fork(after_in_child=self._reset)  # another thread of the parent may hold the lock
 
     def _reset(self) -> None:
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
         self._active = 0
+        self._exclusive = False
         self._variable.value = self._original
 
     @contextmanager
-    def collect(self) -> Iterator[list[str]]:
-        """Yield a list that has the lines printed by any thread after the block has ended."""
+    def collect(self, exclusive: bool = False) -> Iterator[list[str]]:
+        """Yield a list that has the lines printed by any thread after the block has ended.
+
+        Args:
+            exclusive: Run the block while no other block runs, so that the lines are this thread's alone.
+        """
         lines: list[str] = []
-        start = self._enter()
+        start = self._enter(exclusive)
         try:
             yield lines
         finally:
-            lines += self._exit(start)
+            lines += self._exit(start, exclusive)
 
-    def _enter(self) -> int:
-        with self._lock:
+    def _enter(self, exclusive: bool) -> int:
+        with self._changed:
+            self._changed.wait_for(lambda: not self._exclusive)
+            self._exclusive = exclusive
+            if exclusive:
+                self._changed.wait_for(lambda: not self._active)
             if not self._active and os.fstat(self._descriptor).st_size > MAX_BYTES:
                 os.truncate(self._descriptor, 0)
             self._active += 1
             self._variable.value = self._sink
             return os.fstat(self._descriptor).st_size
 
-    def _exit(self, start: int) -> list[str]:
-        with self._lock:
+    def _exit(self, start: int, exclusive: bool) -> list[str]:
+        with self._changed:
             self._active -= 1
+            if exclusive:
+                self._exclusive = False
             if not self._active:
                 self._variable.value = self._original
+                self._changed.notify_all()
             size = os.fstat(self._descriptor).st_size
         return os.pread(self._descriptor, min(size - start, MAX_BYTES), start).decode(errors="replace").splitlines()
 
@@ -69,7 +81,7 @@ class NoStderr:
     """Stand-in where `stderr` cannot be replaced."""
 
     @contextmanager
-    def collect(self) -> Iterator[list[str]]:
+    def collect(self, exclusive: bool = False) -> Iterator[list[str]]:  # noqa: ARG002 - as CStderr
         """Yield an empty list."""
         yield []
 

@@ -207,8 +207,8 @@ def _decode(encoded: EncodedImage, flags: int, size: Size, warn: Warn | None) ->
     expected = f"{format_size(encoded.header.size)} pixels, as in the header"
     try:
         stored, damage = _imdecode(encoded.stream, flags)
-        if damage and warn:  # it may be another thread's, so it must show again
-            stored, damage = _imdecode(encoded.stream, flags)
+        if damage and warn:  # it may be another thread's
+            stored, damage = _imdecode(encoded.stream, flags, exclusive=True)
     except cv2.error as error:
         raise damaged(format, expected, "invalid data") from error
     if stored is None or stored.shape[:2] != size or stored.dtype not in (np.uint8, np.uint16):
@@ -218,9 +218,12 @@ def _decode(encoded: EncodedImage, flags: int, size: Size, warn: Warn | None) ->
     return stored
 
 
-def _imdecode(stream: bytes, flags: int) -> tuple[Stored | None, str]:
-    """Decode with OpenCV. Return the pixels, and damage that libjpeg reported in this thread or another meanwhile."""
-    with _C_STDERR.collect() as lines:
+def _imdecode(stream: bytes, flags: int, exclusive: bool = False) -> tuple[Stored | None, str]:
+    """Decode with OpenCV. Return the pixels and the damage that libjpeg reported.
+
+    Damage of files that other threads decode meanwhile counts too, unless exclusive.
+    """
+    with _C_STDERR.collect(exclusive) as lines:
         stored = cv2.imdecode(np.frombuffer(stream, np.uint8), flags)
     return stored, next((line for line in lines if line.startswith(_DAMAGE)), "")
 

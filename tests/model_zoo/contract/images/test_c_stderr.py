@@ -7,6 +7,7 @@ import ctypes
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import cv2
@@ -118,6 +119,34 @@ def test_memory_is_bounded() -> None:
     assert os.fstat(collector._descriptor).st_size <= 2 * c_stderr.MAX_BYTES
 
 
+def test_damage_is_reported_for_the_damaged_file_only() -> None:
+    """Threads decode sound and damaged files at the same time, and all share the C variable."""
+    files = [("damaged", lost_restart()), *[(f"sound {i}", noise()) for i in range(3)]] * 100
+    warned: list[str] = []
+
+    def decode(name: str, data: bytes) -> None:
+        decode_image(data, warn=lambda _: warned.append(name))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda file: decode(*file), files))
+    assert warned == ["damaged"] * 100
+
+
+def test_exclusive_block_runs_alone() -> None:
+    collector = c_stderr.create()
+    with ThreadPoolExecutor(1) as pool, collector.collect(exclusive=True) as lines:
+        other = pool.submit(lambda: enter_and_print(collector))
+        assert not wait([other], timeout=0.1).done
+    assert other.result(10) == ["printed"]
+    assert lines == []
+
+
+def enter_and_print(collector: c_stderr.CStderr | c_stderr.NoStderr) -> list[str]:
+    with collector.collect() as lines:
+        c_print(b"printed\n")
+    return lines
+
+
 def test_child_of_a_fork_decodes(tmp_path: Path) -> None:
     """A thread of the parent may hold the lock at the fork."""
     (tmp_path / "damaged.jpg").write_bytes(lost_restart())
@@ -125,7 +154,7 @@ def test_child_of_a_fork_decodes(tmp_path: Path) -> None:
 import os, sys
 from model_zoo.contract.images import decode, decode_image
 data, warnings = open("damaged.jpg", "rb").read(), []
-decode._C_STDERR._lock.acquire()
+decode._C_STDERR._changed.acquire()
 child = os.fork()
 if not child:
     decode_image(data, warn=warnings.append)
