@@ -67,6 +67,7 @@ NOT_MIRRORED = {
     "tests/docs/": "documents, compared with the code",
     "tests/e2e/": "whole programs: server, containers, browser",
     "tests/model_zoo/test_newcomer.py": "registry, export and service with a generation that a test adds",
+    "tests/service/deploy/kubernetes/": "manifests of Kubernetes and KServe",
     "tests/parity/": "reference numbers of the original programs",
     "tests/training/augment/test_parity.py": "reference numbers of the original augmentations",
     "tests/test_architecture.py": "the structure of all packages",
