@@ -1,21 +1,37 @@
-"""YOLO Lineage: the Python client, and the command line on top of `model_zoo`, `service` and `training`."""
+"""YOLO Lineage: detect objects in this process or with a server.
+
+model = lineage.load()                                # the bundled model, or those in ./models
+client = lineage.Client("http://localhost:8000")      # the same calls and results, by a server
+
+The command line is in `lineage.cli`.
+"""
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from lineage.client import AsyncClient, Client
+    from lineage.model import Model, load
+    from lineage.results import ImageResult
+    from model_zoo.contract.errors import ImageError, LineageError
 
-__all__ = ["AsyncClient", "Client"]
+__all__ = ["AsyncClient", "Client", "ImageError", "ImageResult", "LineageError", "Model", "load"]
 
-_OF_CLIENT: Final = frozenset(__all__)
+_HOMES: Final = {
+    "AsyncClient": "lineage.client",
+    "Client": "lineage.client",
+    "ImageError": "model_zoo.contract.errors",
+    "ImageResult": "lineage.results",
+    "LineageError": "model_zoo.contract.errors",
+    "Model": "lineage.model",
+    "load": "lineage.model",
+}
 
 
 def __getattr__(name: str) -> Any:
-    """Import the client when it is first used, so that the command line does without it."""
-    if name not in _OF_CLIENT:
+    """Import what is used when it is first used: a client needs no engine, and an engine no client."""
+    if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from lineage import client
-
-    return getattr(client, name)
+    return getattr(importlib.import_module(_HOMES[name]), name)

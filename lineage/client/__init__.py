@@ -22,10 +22,10 @@ from lineage.client.errors import (
     Unavailable,
     UnexpectedAnswer,
 )
-from lineage.client.inputs import Image
 from lineage.client.query import Options
-from lineage.client.results import ImageResult
 from lineage.client.sync_client import Client
+from lineage.inputs import Image
+from lineage.results import ImageResult
 
 __all__ = [
     "AccessDenied",

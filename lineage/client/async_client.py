@@ -8,15 +8,16 @@ from typing import Any, Self, Unpack, overload
 
 import httpx2
 
-from lineage.client.batches import check_batches, map_batches_async
+from lineage.batches import check_batches, map_batches_async
 from lineage.client.calls import Reply, Send, Steps, T
 from lineage.client.connection import build, client_options, failure
 from lineage.client.core import Core, Health, ModelInfo, Result, Transport
 from lineage.client.errors import ClientError, ImageError
 from lineage.client.exchange import RetryPolicy
-from lineage.client.inputs import Image, load, load_all
+from lineage.client.inputs import load, load_all
 from lineage.client.query import Options, Query
-from lineage.client.results import ImageResult
+from lineage.inputs import Image
+from lineage.results import ImageResult, with_image
 
 
 class AsyncClient:
@@ -48,7 +49,7 @@ class AsyncClient:
         [result] = await self._perform(self._core.detect([file], Query(**options)))
         if isinstance(result, ImageError):
             raise result
-        return result
+        return with_image(result, image)
 
     def detect_many(
         self,
@@ -64,7 +65,7 @@ class AsyncClient:
 
         async def work(batch: Sequence[Image]) -> list[Result]:
             files = await asyncio.to_thread(load_all, batch)
-            return await self._perform(self._core.detect(files, query))
+            return list(map(with_image, await self._perform(self._core.detect(files, query)), batch))
 
         return map_batches_async(work, images, batch_size, concurrency)
 

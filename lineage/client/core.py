@@ -13,9 +13,9 @@ from lineage.client import native, oip
 from lineage.client.calls import Call, Reply, Send, Steps, Wait, expecting
 from lineage.client.errors import ClientError, DeadlineExceeded, ImageError, InvalidRequest, Unavailable, from_problem
 from lineage.client.exchange import RetryPolicy, exchange
-from lineage.client.inputs import ImageFile
 from lineage.client.query import Query
-from lineage.client.results import ImageResult
+from lineage.inputs import ImageFile
+from lineage.results import ImageResult
 
 Result: TypeAlias = ImageResult | ImageError
 Transport: TypeAlias = Literal["native", "oip"]

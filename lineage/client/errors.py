@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Final, TypeVar
 
+from model_zoo.contract import errors
+
 PREFIX: Final = "urn:yolo-lineage:problem:"
 
 
@@ -46,7 +48,7 @@ class ClientError(Exception):
         return f"{title}{self.detail}" + (f" ({', '.join(facts)})" if facts else "")
 
 
-class ImageError(ClientError):
+class ImageError(ClientError, errors.ImageError):
     """The image cannot be read, or the server cannot use it."""
 
 

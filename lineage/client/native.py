@@ -10,9 +10,9 @@ import numpy as np
 
 from lineage.client.calls import Call, Reply, expecting
 from lineage.client.errors import ImageError, image_error
-from lineage.client.inputs import ImageFile
 from lineage.client.query import Query
-from lineage.client.results import ImageResult
+from lineage.inputs import ImageFile
+from lineage.results import ImageResult
 from model_zoo.contract.detections import Detections
 
 BINARY = {"Content-Type": "application/octet-stream"}

@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 
 from lineage.client.calls import Call, Reply, expecting
 from lineage.client.errors import InvalidRequest
-from lineage.client.inputs import ImageFile, require_opencv
+from lineage.client.inputs import require_opencv
 from lineage.client.query import Query
-from lineage.client.results import ImageResult
+from lineage.inputs import ImageFile
+from lineage.results import ImageResult
 from model_zoo.contract.detections import Detections
 
 HEADER: Final = "inference-header-content-length"

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypedDict
+from typing import Literal
+
+import lineage.options
 
 
-class Options(TypedDict, total=False):
+class Options(lineage.options.Options, total=False):
     """Keyword arguments of a detection. Options that are not given have the defaults of the model."""
 
     model: str | None
-    score: float | None
-    iou: float | None
-    nms: Literal["diou", "iou"] | None
-    classes: Sequence[str | int] | None
-    max_detections: int | None
 
 
 @dataclass(frozen=True)

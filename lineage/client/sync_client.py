@@ -8,15 +8,16 @@ from typing import Any, Self, Unpack, overload
 
 import httpx2
 
-from lineage.client.batches import check_batches, map_batches
+from lineage.batches import check_batches, map_batches
 from lineage.client.calls import Reply, Send, Steps, T
 from lineage.client.connection import build, client_options, failure
 from lineage.client.core import Core, Health, ModelInfo, Result, Transport
 from lineage.client.errors import ClientError, ImageError
 from lineage.client.exchange import RetryPolicy
-from lineage.client.inputs import Image, load, load_all
+from lineage.client.inputs import load, load_all
 from lineage.client.query import Options, Query
-from lineage.client.results import ImageResult
+from lineage.inputs import Image
+from lineage.results import ImageResult, with_image
 
 
 class Client:
@@ -68,7 +69,7 @@ class Client:
         [result] = self._perform(self._core.detect([load(image)], Query(**options)))
         if isinstance(result, ImageError):
             raise result
-        return result
+        return with_image(result, image)
 
     def detect_many(
         self, images: Iterable[Image], *, batch_size: int = 4, concurrency: int = 4, **options: Unpack[Options]
@@ -88,7 +89,7 @@ class Client:
         query = Query(**options)
 
         def work(batch: Sequence[Image]) -> list[Result]:
-            return self._perform(self._core.detect(load_all(batch), query))
+            return list(map(with_image, self._perform(self._core.detect(load_all(batch), query)), batch))
 
         return map_batches(work, images, batch_size, concurrency)
 

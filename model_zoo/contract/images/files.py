@@ -48,14 +48,26 @@ def write_image(path: str | Path, image: NDArray[np.uint8]) -> None:
     """Write an RGB image (H, W, 3) in the format of the suffix, creating the folder if needed.
 
     Raises:
-        ImageError: The format cannot hold the image.
+        ImageError: The suffix is unknown, or the format cannot hold the image.
     """
     path = Path(path)
-    encoded, data = cv2.imencode(_ENCODERS.get(path.suffix.lower(), path.suffix), image[..., ::-1])
-    if not encoded:
-        raise ImageError(f"{format_size(image.shape)} pixels cannot be written as {path.suffix}")
+    data = encode_image(image, path.suffix)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data.tobytes())
+    path.write_bytes(data)
+
+
+def encode_image(image: NDArray[np.uint8], suffix: str) -> bytes:
+    """Return an RGB image (H, W, 3) as a file in the format of the suffix.
+
+    Raises:
+        ImageError: The suffix is unknown, or the format cannot hold the image.
+    """
+    if suffix.lower() not in IMAGE_SUFFIXES:
+        raise ImageError(f"expected a file name that ends in one of {' '.join(IMAGE_SUFFIXES)}; got {suffix!r}")
+    encoded, data = cv2.imencode(_ENCODERS.get(suffix.lower(), suffix), image[..., ::-1])
+    if not encoded:
+        raise ImageError(f"{format_size(image.shape)} pixels cannot be written as {suffix}")
+    return data.tobytes()
 
 
 def _expand(source: str) -> list[Path]:

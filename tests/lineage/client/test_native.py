@@ -10,9 +10,9 @@ import pytest
 from lineage.client import native
 from lineage.client.calls import Reply
 from lineage.client.errors import ImageError, UnexpectedAnswer
-from lineage.client.inputs import ImageFile
 from lineage.client.query import Query
-from lineage.client.results import ImageResult
+from lineage.inputs import ImageFile
+from lineage.results import ImageResult
 from tests.lineage.client.scripted_server import FOUND
 
 A, B = ImageFile("a.png", b"a"), ImageFile(None, b"b")

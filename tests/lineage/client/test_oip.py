@@ -11,8 +11,8 @@ import pytest
 from lineage.client import oip
 from lineage.client.calls import Reply
 from lineage.client.errors import InvalidRequest, UnexpectedAnswer
-from lineage.client.inputs import ImageFile
 from lineage.client.query import Query
+from lineage.inputs import ImageFile
 from model_zoo.contract.detections import Detections
 from tests.service.app_client import png
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lineage.client.batches import check_batches, map_batches, map_batches_async
+from lineage.batches import check_batches, map_batches, map_batches_async
 
 Map = Callable[[Callable[[list[int]], list[int]], Iterable[int], int, int], Iterator[int]]
 

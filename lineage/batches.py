@@ -44,7 +44,7 @@ def map_batches(
 ) -> Iterator[R]:
     """Yield the results of `work` on batches of items, in the order of the items."""
     iterator, pending = iter(items), deque[Future[Sequence[R]]]()
-    with ThreadPoolExecutor(concurrency, "lineage-client") as threads:
+    with ThreadPoolExecutor(concurrency, "lineage") as threads:
         try:
             while batch := list(itertools.islice(iterator, batch_size)):
                 pending.append(threads.submit(work, batch))

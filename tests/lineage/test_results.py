@@ -1,15 +1,20 @@
-"""Results in the forms of other libraries."""
+"""Results as drawn images and in the forms of other libraries."""
 
 from __future__ import annotations
 
+import io
 import json
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from lineage.client.results import ImageResult
+from lineage.results import ImageResult, with_image
 from model_zoo.contract.detections import Detections
+from model_zoo.contract.errors import ImageError
+from model_zoo.contract.images import decode_image
 
 BOXES = np.array([[1.5, 2, 30.25, 40], [0, 0, 10, 10]], np.float32)
 FOUND = Detections(BOXES, np.array([0.875, 0.5], np.float32), np.array([1, 0]))
@@ -66,3 +71,28 @@ def test_missing_package_is_explained(package: str, monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ModuleNotFoundError, match=f"to_{package} needs {package}; run: pip install {package}"):
         getattr(RESULT, f"to_{package}")()
+
+
+def test_text_counts_the_objects() -> None:
+    assert repr(RESULT) == "<ImageResult a.png 64x48, toy@1: 1 green, 1 red>"
+    assert repr(EMPTY) == "<ImageResult image 64x48, toy@1: no objects>"
+
+
+def test_drawing_needs_the_same_image(tmp_path: Path) -> None:
+    pixels = np.zeros((48, 64, 3), np.uint8)
+    drawn = with_image(RESULT, pixels).plot()
+    assert np.array_equal(drawn, RESULT.plot(pixels))
+    assert np.array_equal(drawn, RESULT.plot(Image.fromarray(pixels)))
+    with pytest.raises(ValueError, match=r"pass it: plot\(image\)"):
+        with_image(RESULT, io.BytesIO()).plot()
+    with pytest.raises(ValueError, match="expected 64 x 48 pixels, as when detected; got 48 x 64"):
+        RESULT.plot(pixels.swapaxes(0, 1))
+    with pytest.raises(ImageError, match=r"ends in one of \.jpg .*got '\.gif'"):
+        RESULT.save(tmp_path / "a.gif", pixels)
+
+
+def test_notebooks_show_the_image() -> None:
+    pixels = np.zeros((48, 64, 3), np.uint8)
+    shown = with_image(RESULT, pixels)
+    assert np.array_equal(decode_image(shown._repr_png_() or b""), shown.plot())
+    assert RESULT._repr_png_() is None
