@@ -1,104 +1,70 @@
-"""h11's parser without the leniency that lets a proxy and this server disagree on where a request ends (RFC 9112)."""
+"""Checks that the parser, llhttp, leaves to servers: proxies must not read a request differently (RFC 9112)."""
 
 from __future__ import annotations
 
 import re
-from http import HTTPStatus
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
+from urllib.parse import quote
 
-import h11
+from service.api.errors import BadRequest, HeadTooLarge
 
 MAX_HEAD: Final = 16_384
-_MAX_FAULT: Final = 200
-_BYTES: Final = re.compile(r"""bytearray\(b('.*?'|".*?")\)""")
-_BARE: Final = re.compile(rb"(?<!\r)\n|\r(?!\n)")
-_BARE_LF: Final = re.compile(rb"(?<!\r)\n")
-_FOLDED: Final = re.compile(rb"\n[ \t]")
+_MAX_SHOWN: Final = 100
+_LINE: Final = re.compile(rb"[^\s]+ [^\s]+ [^\s]+\r?\n")
 _HOST: Final = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(:[0-9]*)?")
+_ASCII: Final = "".join(map(chr, range(128)))
+_FORM: Final = "expected METHOD TARGET HTTP/1.1, with blanks in the target as %20"
 
 
-class StrictConnection(h11.Connection):
-    """A connection that refuses ambiguous requests, and keeps the reason why one is malformed."""
-
-    def __init__(self) -> None:
-        super().__init__(h11.SERVER, MAX_HEAD)
-        self.is_too_large = False
-        """Whether the head has too many bytes."""
-        self.fault = ""
-        """Why the request is malformed. Parts that the client sent follow a colon."""
-        self._is_chunked = False
-        self._last = b""  # byte of a body in chunks that h11 has read
-        self._head = b""  # of an answer, which leaves together with the first part of its body
-
-    def send(self, event: Any) -> bytes:  # type: ignore[override]  # overloads by event
-        """Return the bytes of an event. The head of an answer leaves with what follows it."""
-        data = super().send(event) or b""
-        if isinstance(event, h11.Response):
-            self._head = data
-            return b""
-        head, self._head = self._head, b""
-        return head + data if head else data
-
-    def next_event(self) -> Any:
-        """Return the next event."""
-        try:
-            if self.their_state is h11.IDLE:
-                _check_head(self.trailing_data[0])
-            before = self.trailing_data[0] if self._is_chunked else b""  # a copy
-            event = super().next_event()
-            if isinstance(event, h11.Request):
-                _check_request(event)
-                self._is_chunked, self._last = _is_chunked(event), b"\n"
-            elif self._is_chunked:
-                read = before[: len(before) - len(self.trailing_data[0])]
-                if isinstance(event, h11.EndOfMessage):
-                    _check_end(self._last, read)
-                self._last = read[-1:] or self._last
-        except h11.RemoteProtocolError as error:
-            self.is_too_large = error.error_status_hint == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
-            self.fault = _BYTES.sub(r"\1", str(error))[:_MAX_FAULT]
-            if self.fault.startswith("illegal request line"):
-                self.fault += "; expected METHOD TARGET HTTP/1.1, with blanks in the target as %20"
-            raise
-        return event
+def malformed(reason: str) -> BadRequest:
+    """Return the error of a malformed request. Parts that the client sent follow a colon in `reason`."""
+    return BadRequest(f"malformed HTTP: {reason}")
 
 
-def _check_head(received: bytes) -> None:
-    """Check the bytes of a head, which may be incomplete, before h11 reads over what is wrong with them."""
-    end = received.find(b"\n\r\n")
-    ends = [end + 3] if end >= 0 else []
-    bare = received.find(b"\n\n", 0, *ends)  # what follows may be a long body
-    ends += [bare + 2] if bare >= 0 else []
-    head = received[: min(ends, default=None)]
-    if len(head) > MAX_HEAD:
-        text = f"expected a head of at most {MAX_HEAD} bytes"
-        raise h11.RemoteProtocolError(text, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
-    if not ends:
-        return
-    if _BARE.search(head):
-        raise h11.RemoteProtocolError("expected lines that end with CR LF; got one of them alone")
-    if _FOLDED.search(head):
-        raise h11.RemoteProtocolError("expected each header on one line; got a folded one")
+def check_line(line: bytes) -> bytes:
+    """Return a request line, with UTF-8 beyond ASCII percent-encoded. curl sends it as it was typed.
+
+    Raises:
+        BadRequest: it has not three parts with one blank between them.
+    """
+    if _LINE.fullmatch(line) is None:
+        shown = line[:_MAX_SHOWN].strip().decode("ascii", "replace")
+        raise malformed(f"illegal request line: {shown!r}; {_FORM}")
+    if line.isascii():
+        return line
+    try:
+        return quote(line.decode(), safe=_ASCII).encode()
+    except UnicodeDecodeError:
+        return line  # refused by the parser
 
 
-def _check_end(last: bytes, read: bytes) -> None:
-    """Check the end of a body in chunks. h11 lets its trailers end with LF alone, proxies may go on to read."""
-    if _BARE_LF.search(last + read, len(last)):
-        raise h11.RemoteProtocolError("expected trailers that end with CR LF; got LF alone")
+def check_head(version: str, target: bytes, headers: Sequence[tuple[bytes, bytes]]) -> None:
+    """Check the head of a request, whose header names are in lower case.
 
-
-def _is_chunked(request: h11.Request) -> bool:
-    return any(name == b"transfer-encoding" for name, _ in request.headers)
-
-
-def _check_request(request: h11.Request) -> None:
-    """Check what h11 accepts but a proxy may read differently."""
-    version = request.http_version.decode()
-    if not version.startswith("1."):
+    Raises:
+        BadRequest: it is ambiguous, or of another version of HTTP.
+        HeadTooLarge: it exceeds MAX_HEAD bytes.
+    """
+    check_head_size(len(target) + sum(len(name) + len(value) + 4 for name, value in headers))
+    if version not in ("1.0", "1.1"):
         hint = " (gRPC has a port of its own)" if version == "2.0" else ""
-        raise h11.RemoteProtocolError(f"HTTP/{version}{hint}: this server speaks HTTP/1.1")
-    headers = dict(request.headers)
-    if b"transfer-encoding" in headers and (b"content-length" in headers or version == "1.0"):
-        raise h11.RemoteProtocolError("expected Content-Length or Transfer-Encoding, the latter in HTTP/1.1 only")
-    if not _HOST.fullmatch(headers.get(b"host", b"")):
-        raise h11.RemoteProtocolError(f"expected a host name or address in Host; got: {headers[b'host']!r}")
+        raise malformed(f"HTTP/{version}{hint}: this server speaks HTTP/1.1")
+    hosts = [value for name, value in headers if name == b"host"]
+    if len(hosts) != 1 and (hosts or version == "1.1"):
+        raise malformed(f"expected one Host header; got {len(hosts)}")
+    if hosts and not _HOST.fullmatch(hosts[0]):
+        raise malformed(f"expected a host name or address in Host; got: {hosts[0][:_MAX_SHOWN]!r}")
+    codings = [value.lower() for name, value in headers if name == b"transfer-encoding"]
+    if codings and (codings != [b"chunked"] or version == "1.0"):
+        raise malformed("expected no Transfer-Encoding but chunked, once, in HTTP/1.1 only")
+
+
+def check_head_size(size: int) -> None:
+    """Check the number of bytes of a head, or of what has arrived of it.
+
+    Raises:
+        HeadTooLarge: it has too many.
+    """
+    if size > MAX_HEAD:
+        raise HeadTooLarge(f"expected a head of at most {MAX_HEAD} bytes")

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from service.api.errors import BadRequest
 from service.deploy.connections import Connections
-from service.deploy.h11_protocol import ProblemProtocol
+from service.deploy.http_protocol import ProblemProtocol
 from service.settings import SettingsError
 
 LOG: Final = logging.getLogger(__name__)

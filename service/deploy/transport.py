@@ -17,6 +17,7 @@ class LingeringTransport:
     def __init__(self, transport: asyncio.Transport, is_receiving: Callable[[], bool]) -> None:
         self._transport, self._is_receiving = transport, is_receiving
         self._lingering = False
+        self._holds, self._held = False, b""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
@@ -25,10 +26,31 @@ class LingeringTransport:
         """Return True once `close` or `abort` was called."""
         return self._lingering or self._transport.is_closing()
 
+    def hold(self) -> None:
+        """Keep the next data until more is written, so that both leave in one packet."""
+        self._holds = True
+
+    def write(self, data: bytes) -> None:
+        """Send data, or hold it."""
+        if self._holds:
+            self._holds, self._held = False, data
+        elif self._held:
+            held, self._held = self._held, b""
+            self._transport.write(held + data)
+        else:
+            self._transport.write(data)
+
+    def flush(self) -> None:
+        """Send what is held."""
+        self._holds = False
+        if self._held:
+            self.write(b"")
+
     def close(self) -> None:
         """Send what is buffered and close, or end only the sending side if the client is still sending."""
         if self._lingering:
             return
+        self.flush()
         if self._is_receiving() and not self._transport.is_closing():
             self._lingering = True
             if self._transport.can_write_eof():  # TLS has none: the client learns the end by the length

@@ -21,7 +21,7 @@ from model_zoo.runtime.open import open_engine
 from service.app import create_app
 from service.deploy.connections import Connections
 from service.deploy.descriptors import max_connections, raise_descriptor_limit
-from service.deploy.h11_protocol import ProblemProtocol, TimeLimits
+from service.deploy.http_protocol import ProblemProtocol, TimeLimits
 from service.deploy.listeners import Listener, make_listeners
 from service.deploy.tls import Certificate, TLSConnection
 from service.inference.bundled import DEFAULT_REPOSITORY

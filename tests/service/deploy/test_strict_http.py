@@ -6,14 +6,12 @@ import logging
 import re
 from collections.abc import Iterator
 
-import h11
 import pytest
 
 from model_zoo.contract.package import Package
 from model_zoo.contract.repository import Repository
-from service.deploy.h11_protocol import LOG
-from service.deploy.strict_http import StrictConnection
-from tests.service.deploy.wire import exchange, get, listening
+from service.deploy.http_protocol import LOG
+from tests.service.deploy.wire import connect, exchange, get, listening, receive_all
 
 HIDDEN = get("/models")
 STATUS = re.compile(rb"HTTP/1\.1 (\d{3}) ")
@@ -104,7 +102,10 @@ def test_ambiguous_request_gets_one_refusal(port: int, name: str) -> None:
         (request(TE, body=b"%x;name=value\r\n%b\r\n0\r\n\r\n" % (len(HIDDEN), HIDDEN)) + HIDDEN, [415, 200]),
         (request(TE, body=b"0\r\nX-Trailer: GET\r\n\r\n") + HIDDEN, [415, 200]),
         (request(b"Transfer-Encoding: CHUNKED", body=b"0\r\n\r\n") + HIDDEN, [415, 200]),
-        (request(CL, CL, body=HIDDEN) + HIDDEN, [415, 200]),  # equal lengths
+        (request(CL, CL, body=HIDDEN), [400]),  # equal lengths
+        (request(CL, b"Upgrade: h2c", b"Connection: upgrade", body=HIDDEN) + HIDDEN, [415, 200]),
+        (request(TE, b"Upgrade: h2c", b"Connection: upgrade", body=b"1\r\na\r\n0\r\n\r\n") + HIDDEN, [415, 200]),
+        (get("x:80", "CONNECT") + HIDDEN, [404, 200]),
         (get("/models", "GET", "Expect: nonsense", "Upgrade: h2c", "Connection: upgrade") + HIDDEN, [200, 200]),
         (get("/models", "GET", f"Content-Length: {len(HIDDEN)}") + HIDDEN + HIDDEN, [200, 200]),
         (get("http://other.example/models") + HIDDEN, [200, 200]),  # its host counts, not the header (section 3.2.2)
@@ -125,24 +126,27 @@ def test_long_head_is_refused_however_it_arrives(port: int) -> None:
 
 @pytest.mark.parametrize("end", [b"0\r\n\r\n", b"0\r\nX: a\r\n\r\n"])
 @pytest.mark.parametrize("data", [b"a\r", b"\n", b"\r\n"])
-def test_end_of_chunks_is_found_in_single_bytes(data: bytes, end: bytes) -> None:
-    connection = StrictConnection()
-    events = list[type]()
-    for byte in request(TE, body=b"%x\r\n%b\r\n%b" % (len(data), data, end)):
-        connection.receive_data(bytes([byte]))
-        while (event := connection.next_event()) is not h11.NEED_DATA and event is not h11.PAUSED:
-            events.append(type(event))
-    assert events == [h11.Request, *[h11.Data] * len(data), h11.EndOfMessage]
+def test_end_of_chunks_is_found_in_single_bytes(port: int, data: bytes, end: bytes) -> None:
+    chunks = request(TE, body=b"%x\r\n%b\r\n%b" % (len(data), data, end))
+    with connect(port) as connection:
+        for byte in chunks:
+            connection.sendall(bytes([byte]))
+        connection.sendall(get("/models", "GET", "Connection: close"))
+        assert [int(status) for status in STATUS.findall(receive_all(connection))] == [415, 200]
 
 
-def test_bare_lf_that_arrives_alone_does_not_end_chunks() -> None:
-    connection = StrictConnection()
-    connection.receive_data(request(TE, body=b"0\r\n"))
-    assert isinstance(connection.next_event(), h11.Request)
-    assert connection.next_event() is h11.NEED_DATA
-    connection.receive_data(b"\n")
-    with pytest.raises(h11.RemoteProtocolError, match="expected trailers that end with CR LF"):
-        connection.next_event()
+@pytest.mark.parametrize("body", [b"0\r\nX: ", b"1;x="])
+def test_trailers_and_extensions_of_chunks_are_limited(port: int, body: bytes) -> None:
+    with connect(port) as connection:
+        connection.sendall(get("/detect", "POST", "Content-Type: image/png", "Expect: 100-continue", TE.decode()))
+        assert connection.recv(100).startswith(b"HTTP/1.1 100 ")  # the head has been parsed
+        connection.sendall(body + b"a" * 20_000)
+        assert receive_all(connection).startswith(b"HTTP/1.1 431 ")
+
+
+def test_trailers_are_no_headers(port: int) -> None:
+    sent = get("/detect", "POST", "Content-Type: image/png", TE.decode()) + b"0\r\nX-Request-Timeout: none\r\n\r\n"
+    assert b"got an empty file" in exchange(port, sent)
 
 
 @pytest.mark.parametrize("line", [b"X-Api-Key : lineage_secret", b"X-Api-Key: lineage_secret\x00", b"lineage_secret"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import socket
 import threading
 import urllib.error
@@ -14,6 +15,7 @@ import pytest
 
 from model_zoo.contract.package import Package
 from model_zoo.contract.repository import Repository
+from service.deploy.http_protocol import MAX_PIPELINED
 from tests.service.app_client import png
 from tests.service.conftest import flat
 from tests.service.deploy.wire import connect, exchange, get, listening, post, receive_all, receive_response
@@ -190,11 +192,11 @@ def _is_closed(connection: socket.socket) -> bool:
 @pytest.mark.parametrize(
     ("sent", "reason"),
     [
-        (b"GET / HTTP/1.1\r\n\r\n", "Missing mandatory Host: header"),
+        (b"GET / HTTP/1.1\r\n\r\n", "expected one Host header; got 0"),
         (b"GET /a b HTTP/1.1\r\nHost: x\r\n\r\n", "illegal request line: 'GET /a b HTTP/1.1'; expected METHOD TARGET"),
         (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "HTTP/2.0 (gRPC has a port of its own): this server speaks HTTP/1.1"),
         (b"nonsense" * 100 + b"\r\n\r\n", "illegal request line"),
-        (get("/", "POST", "Content-Length: 1", "Content-Length: 2"), "conflicting Content-Length headers"),
+        (get("/", "POST", "Content-Length: 1", "Content-Length: 2"), "Duplicate Content-Length"),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", "this server speaks plain http://"),
     ],
 )
@@ -208,3 +210,32 @@ def test_target_beyond_ascii_is_read_as_utf_8(port: int) -> None:
     """curl sends an address as it was typed."""
     received = exchange(port, post(IMAGE, "/detect?classes=\u4eba"))
     assert "has no class '\u4eba'" in json.loads(received.partition(b"\r\n\r\n")[2])["detail"]
+
+
+def test_request_line_is_read_in_pieces(port: int) -> None:
+    with connect(port) as connection:
+        for byte in post(IMAGE, "/detect?classes=\u4eba"):
+            connection.sendall(bytes([byte]))
+        assert "has no class '\u4eba'" in json.loads(receive_response(connection).partition(b"\r\n\r\n")[2])["detail"]
+
+
+def test_too_many_requests_before_the_first_answer_are_refused(port: int) -> None:
+    received = exchange(port, LIVE * (MAX_PIPELINED + 2))
+    assert received.count(b"HTTP/1.1 200 OK") == MAX_PIPELINED + 1
+    assert received.count(b"HTTP/1.1 400 Bad Request") == 1
+
+
+def test_response_leaves_in_one_packet(port: int) -> None:
+    with connect(port) as connection:
+        for request, is_head in ((LIVE, False), (get("/health/live", "HEAD"), True)) * 2:
+            connection.sendall(request)
+            head, end, body = connection.recv(1 << 16).partition(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 200 OK")
+            assert end
+            assert bool(body) is not is_head
+
+
+def test_end_of_the_stream_after_a_refusal_is_no_error(port: int, caplog: pytest.LogCaptureFixture) -> None:
+    assert exchange(port, b"nonsense\r\n\r\n").startswith(b"HTTP/1.1 400")
+    assert exchange(port, get("/", "GET", "Host: y")).startswith(b"HTTP/1.1 400")
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
