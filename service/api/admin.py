@@ -81,8 +81,8 @@ def check_one_process(state: AppState) -> None:
         ChangeRefused: it has several processes.
     """
     if state.settings.processes > 1:
-        text = "this would load or unload in one of {} processes only; publish or remove versions, or set aliases"
-        raise ChangeRefused(f"{text.format(state.settings.processes)}: all processes follow the repository")
+        text = "this would load or unload in one of several processes only; publish or remove versions, or set aliases"
+        raise ChangeRefused(f"{text}: all processes follow the repository")
 
 
 def log_change(key: str, change: str, before: object, after: object) -> None:

@@ -41,7 +41,11 @@ class Engines:
         self._packages: dict[str, Document] = {}
         self._calls = TimedCalls("open-engine")
         self._guards: weakref.WeakSet[EngineGuard] = weakref.WeakSet()
-        self._find = serve.multiplexed(max_num_models_per_replica=settings.models_per_replica)(self._load)
+
+        async def load(reference: str) -> Model:  # Ray keeps its models on a function
+            return await self._load(reference)
+
+        self._find = serve.multiplexed(max_num_models_per_replica=settings.models_per_replica)(load)
 
     async def open(self, package: Document) -> Answer:
         """Load a package, and return what a server must know."""

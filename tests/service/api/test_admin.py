@@ -189,5 +189,5 @@ def test_loads_and_unloads_of_one_process_are_refused(
     monkeypatch.setitem(settings.__dict__, "processes", 2)
     answer = admin.post(path)
     assert answer.status_code == 409
-    assert "in one of 2 processes only; publish or remove versions, or set aliases" in answer.text
+    assert "in one of several processes only; publish or remove versions, or set aliases" in answer.text
     assert states(Model(**admin.post("/admin/refresh").json()["models"][0]))[3] == "loaded"
