@@ -33,7 +33,10 @@ programs:
 test test-all: export OMP_NUM_THREADS = 1
 
 # Tests of contract, runtime and service run first without torch, as in production. These need nothing else:
-RUN_ONCE := $(addprefix --ignore=tests/,model_zoo/contract service/access service/inference service/middleware)
+RUN_ONCE := $(addprefix --ignore=tests/,model_zoo/contract service/access service/engine_host service/inference \
+    service/middleware service/telemetry service/web service/api/deepstack service/api/doods service/api/labelstudio \
+    service/api/native service/api/roboflow) \
+    "--ignore-glob=*/service/api/oip/test_*.py" "--ignore-glob=*/service/deploy/test_[!gz]*.py"
 
 test: programs $(SERVE_TEST)/.ready $(WORK)/.ready
 	$(SERVE_TEST)/bin/python -m pytest $(PYTEST_ARGS) -m "not slow" tests/model_zoo/contract tests/model_zoo/runtime tests/service
