@@ -30,7 +30,7 @@ class Package:
     """Folder of the package."""
     card: ModelCard = field(compare=False, repr=False)  # its file is part of `files`
     """Model card."""
-    files: tuple[PackagedFile, ...] = field(repr=False)
+    files: tuple[PackagedFile, ...] = field(repr=False, hash=False)  # a server looks packages up for every request
     """Files of the package, without the manifest."""
 
     @property

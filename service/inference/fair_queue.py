@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Hashable, Iterable
-from dataclasses import dataclass
-from typing import Final, Generic, TypeVar, get_args
+from typing import Final, Generic, NamedTuple, TypeVar, get_args
 
 from service.inference.request import Priority, RequestContext
 
@@ -20,8 +19,7 @@ Entry = TypeVar("Entry", bound=Hashable)
 Order = tuple[int, int, int]
 
 
-@dataclass(frozen=True)
-class Flow:
+class Flow(NamedTuple):
     """The requests of one client in one priority class, which take turns with those of others."""
 
     priority: int
@@ -35,8 +33,7 @@ def flow_of(context: RequestContext, share: Hashable = None) -> Flow:
     return Flow(PRIORITIES.index(context.priority), (share, context.client))
 
 
-@dataclass(frozen=True)
-class _Place:
+class _Place(NamedTuple):
     flow: Flow
     order: Order
 

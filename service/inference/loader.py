@@ -101,7 +101,9 @@ class Loader:
             LoadQueueFull: too many requests wait for loads.
             NotReady: the package is not loaded in time.
         """
-        if self.needs_load(package) and self._waiters >= self._max_waiters:
+        if not self.needs_load(package):
+            return
+        if self._waiters >= self._max_waiters:
             text = f"{self._max_waiters} requests are already waiting for models to load; try again later"
             raise LoadQueueFull(text, self._last_seconds)
         self._waiters += 1

@@ -8,6 +8,7 @@ import math
 import re
 import time
 from contextvars import ContextVar
+from functools import lru_cache
 from typing import Any, Final, Literal
 
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
@@ -19,11 +20,14 @@ _PLAIN_VALUE: Final = re.compile(r'[^\s"=]+')
 class LogfmtFormatter(logging.Formatter):
     """Formats a record as one line, with newlines and control characters escaped."""
 
-    converter = staticmethod(time.gmtime)
     layout = "%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s request=%(request)s %(message)s"
 
     def __init__(self) -> None:
-        super().__init__(self.layout, "%Y-%m-%dT%H:%M:%S")
+        super().__init__(self.layout)
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802, ARG002
+        """Return the second of a record."""
+        return _second(int(record.created))
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
@@ -50,7 +54,7 @@ class JsonFormatter(LogfmtFormatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
         described = {
-            "time": f"{self.formatTime(record, self.datefmt)}.{int(record.msecs):03d}Z",
+            "time": f"{self.formatTime(record)}.{int(record.msecs):03d}Z",
             "level": record.levelname,
             "logger": record.name,
             "request": request_id.get(),
@@ -97,6 +101,7 @@ def configure_logging(level: str, layout: Literal["logfmt", "json"] = "logfmt") 
     """Log to stderr at `level` and above, and return the handler."""
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter() if layout == "json" else LogfmtFormatter())
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False  # no line has them
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # its messages repeat ours
     return handler
@@ -111,6 +116,12 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
     """Return the trace id and the fields that the record carries in `extra`."""
     trace = {"trace": trace_id.get()} if trace_id.get() else {}
     return trace | getattr(record, "fields", {})
+
+
+@lru_cache(1)
+def _second(seconds: int) -> str:
+    """Return a time as in ISO 8601. Many lines of a log have the same."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
 
 
 def _logfmt(value: object) -> str:

@@ -7,7 +7,7 @@ current_request().add({"decode": 0.01, "queue": 0.002})     # anywhere below, al
 
 from __future__ import annotations
 
-import os
+import random
 import re
 import time
 from collections.abc import Mapping
@@ -87,4 +87,4 @@ def current_request() -> RequestRecord:
 
 def valid_or_new_id(sent: str) -> str:
     """Return the id that a client sent for its request if it is valid, else a new one."""
-    return sent if _VALID_ID.fullmatch(sent) else os.urandom(16).hex()
+    return sent if sent and _VALID_ID.fullmatch(sent) else f"{random.getrandbits(128):032x}"
