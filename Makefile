@@ -14,7 +14,7 @@ SERVE_TEST := .venv-serve-test
 AUDIT := .venv-audit
 PYTEST_ARGS := -q -n auto --dist loadfile $(ARGS)
 
-.PHONY: programs install serve test test-all test-clients test-ray lint check bench bench-peers soak ui-elements lock clean sbom audit proto
+.PHONY: programs install serve test test-all test-clients test-ray lint check bench bench-peers soak ui-elements lock clean dist docs sbom audit proto
 
 install: $(WORK)/.ready
 
@@ -131,6 +131,31 @@ sbom: $(WORK)/.ready
 	$(WORK)/bin/pip install --quiet --disable-pip-version-check --upgrade "pip>=25"
 	$(WORK)/bin/python -m tools.sbom $(ARGS)
 
+# Wheel and source archive in dist/, checked. The wheel is built from the archive, so the archive is complete. Equal commits
+# make equal bytes: times are those of the last commit, and the build tools are pinned.
+dist: export SOURCE_DATE_EPOCH = $(shell git log -1 --format=%ct)
+dist: build/dist/.ready
+	rm -rf dist
+	build/dist/bin/python -m build --no-isolation --outdir dist .
+	build/dist/bin/twine check --strict dist/*
+	build/dist/bin/check-wheel-contents dist/*.whl
+
+# The documentation site in build/docs/site. A dead link fails. Pages load nothing from other hosts. Needs npm, for the diagrams.
+DOCS := build/docs
+docs: $(DOCS)/.ready $(DOCS)/mermaid.min.js
+	$(PYTHON) -m tools.site --output $(DOCS)/sources
+	mkdir $(DOCS)/sources/assets && cp $(DOCS)/mermaid.min.js $(DOCS)/sources/assets
+	$(DOCS)/bin/zensical build --strict --clean
+	@echo "to read it: $(PYTHON) -m http.server --directory $(DOCS)/site"
+
+$(DOCS)/mermaid.min.js: | $(DOCS)/.ready
+	cd $(DOCS) && tar -xzf "$$(npm pack --silent mermaid@12.3.0)" --strip-components=2 package/dist/mermaid.min.js
+
+build/dist/.ready build/docs/.ready: build/%/.ready: requirements/%.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
 # Known vulnerabilities of all locked packages. Needs PyPI's advisories, or those of OSV: ARGS='-s osv' make audit
 audit: $(AUDIT)/bin/pip-audit
 	$(AUDIT)/bin/pip-audit --strict --no-deps --disable-pip --progress-spinner off $(ARGS) \
@@ -150,7 +175,7 @@ lock:
 	rm -rf .venv-lock
 
 clean:
-	rm -rf $(WORK) $(SERVE) $(SERVE_TEST) $(AUDIT) .venv-lock build dist *.egg-info
+	rm -rf $(WORK) $(SERVE) $(SERVE_TEST) $(AUDIT) .venv-lock build dist .cache *.egg-info
 
 $(WORK)/.ready: EXTRAS := dev
 $(SERVE)/.ready: EXTRAS := cpu
