@@ -57,7 +57,12 @@ def test_files_are_short() -> None:
 
 def test_tests_examples_and_benchmarks_are_short() -> None:
     assert longer_than(450, file_lengths(SCRIPT_FILES)) == []
-    assert longer_than(60, function_lengths(SCRIPT_FILES)) == []
+    assert longer_than(60, function_lengths(path for path in SCRIPT_FILES if has_long_function(path))) == []
+
+
+def has_long_function(path: Path) -> bool:
+    """Return True if a function has over 60 lines, with comments. Counting without them takes seconds for all files."""
+    return any(isinstance(node, Function) and (node.end_lineno or 0) - node.lineno > 60 for node in nodes_of(path))
 
 
 # Tests that mirror no module: they run several parts together, or check something other than code.
@@ -69,11 +74,13 @@ NOT_MIRRORED = {
     "tests/model_zoo/test_newcomer.py": "registry, export and service with a generation that a test adds",
     "tests/service/deploy/kubernetes/": "manifests of Kubernetes and KServe",
     "tests/parity/": "reference numbers of the original programs",
+    "tests/training/deploy/": "the manifest of a training job",
     "tests/training/augment/test_parity.py": "reference numbers of the original augmentations",
     "tests/test_architecture.py": "the structure of all packages",
     "tests/test_packaging.py": "the wheel and the pins",
     "tests/test_paths.py": "paths as text, in all public functions",
     "tests/test_style.py": "the language of all files",
+    "tests/upgrades/": "files that released versions wrote",
 }
 
 

@@ -180,9 +180,7 @@ class ModelCard:
         """
         try:
             data = typed_json.parse(text)
-            version = data.get("schema_version") if isinstance(data, dict) else SCHEMA_VERSION
-            if version != SCHEMA_VERSION:  # checked first: other schemas have other fields
-                raise LineageError(f"expected schema_version {SCHEMA_VERSION}; got {version!r}; export the model again")
+            typed_json.check_schema(data, SCHEMA_VERSION, required=True)
             arguments = typed_json.read_fields(cls, data)
         except LineageError as error:
             raise CardError(f"model card: {error}") from error

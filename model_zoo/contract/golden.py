@@ -223,9 +223,7 @@ def _example(detections: Detections, indices: Sequence[int], word: str, card: Mo
 
 def _parse(text: str) -> GoldenSet:
     data = typed_json.parse(text)
-    version = data.get("schema_version", SCHEMA_VERSION) if isinstance(data, dict) else SCHEMA_VERSION
-    if version != SCHEMA_VERSION:
-        raise LineageError(f"expected schema_version {SCHEMA_VERSION}; got {version!r}")
+    typed_json.check_schema(data, SCHEMA_VERSION)
     return GoldenSet(**typed_json.read_fields(GoldenSet, data))
 
 

@@ -55,11 +55,11 @@ def read(folder: Path) -> Manifest:
     """
     path = locate(folder, MANIFEST)
     try:
-        manifest = Manifest(**typed_json.read_fields(Manifest, typed_json.parse(path.read_text(encoding="utf-8"))))
+        document = typed_json.parse(path.read_text(encoding="utf-8"))
+        typed_json.check_schema(document, SCHEMA_VERSION)
+        manifest = Manifest(**typed_json.read_fields(Manifest, document))
     except (LineageError, UnicodeDecodeError) as error:
         raise PackageError(f"{MANIFEST}: {error}") from error
-    if manifest.schema_version != SCHEMA_VERSION:
-        raise PackageError(f"{MANIFEST}: expected schema_version {SCHEMA_VERSION}; got {manifest.schema_version}")
     check_names([file.name for file in manifest.files])
     if not all(_SHA256.fullmatch(file.sha256) for file in manifest.files):
         raise PackageError(f"{MANIFEST}: expected each sha256 as 64 lower-case hexadecimal digits")

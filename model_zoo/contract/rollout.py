@@ -135,11 +135,10 @@ def parse_rollout(document: object) -> Rollout:
     Raises:
         LineageError: a field is unknown, of the wrong type or out of range; the message has its path.
     """
+    typed_json.check_schema(document, SCHEMA_VERSION)
     if isinstance(document, Mapping):
         document = _map_versions(document, _version_text)
     rollout = Rollout(**typed_json.read_fields(Rollout, document))
-    if rollout.schema_version != SCHEMA_VERSION:
-        raise LineageError(f"schema_version: expected {SCHEMA_VERSION}; got {rollout.schema_version}")
     _check_percents(rollout)
     _check_headers(rollout)
     return rollout

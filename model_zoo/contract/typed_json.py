@@ -37,6 +37,18 @@ def parse(text: str) -> object:
         raise LineageError(f"expected a JSON document; {error}") from error
 
 
+def check_schema(data: object, known: int, *, required: bool = False) -> None:
+    """Check the `schema_version` of a document before its fields, as other schemas have other fields.
+
+    Raises:
+        LineageError: it is another one, or it is missing though `required`.
+    """
+    found = data.get("schema_version", None if required else known) if isinstance(data, Mapping) else known
+    if found != known:
+        newer = "; a newer release wrote it, upgrade yolo-lineage" if _fits(int, found) and found > known else ""
+        raise LineageError(f"expected schema_version {known}; got {shorten(found)}{newer}")
+
+
 def read_fields(kind: type[Any], data: object, where: str = "") -> dict[str, Any]:
     """Return the constructor arguments of dataclass `kind` from parsed JSON.
 

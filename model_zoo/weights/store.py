@@ -161,11 +161,11 @@ def _keys(card: WeightsCard) -> Set[str]:
 
 def _card(document: str) -> WeightsCard:
     try:
-        card = WeightsCard(**typed_json.read_fields(WeightsCard, typed_json.parse(document)))
+        data = typed_json.parse(document)
+        typed_json.check_schema(data, SCHEMA_VERSION)
+        card = WeightsCard(**typed_json.read_fields(WeightsCard, data))
     except LineageError as error:
         raise LineageError(f"weights card: {error}") from error
-    if card.schema_version != SCHEMA_VERSION:
-        raise LineageError(f"weights card: expected schema_version {SCHEMA_VERSION}; got {card.schema_version}")
     return card
 
 

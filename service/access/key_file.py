@@ -23,7 +23,7 @@ from typing import BinaryIO, Final, Literal
 from model_zoo.contract.errors import LineageError
 from model_zoo.contract.files import read_text, write_atomic
 from model_zoo.contract.suggest import did_you_mean
-from model_zoo.contract.typed_json import parse, read_fields
+from model_zoo.contract.typed_json import check_schema, parse, read_fields
 
 Scope = Literal["detect", "admin"]
 SCHEMA_VERSION: Final = 1
@@ -79,7 +79,9 @@ def read_keys(path: Path) -> tuple[Key, ...]:
         KeyFileError: it cannot be read; the message has the file, and the line or the field.
     """
     try:
-        document = _Document(**read_fields(_Document, parse(read_text(path))))
+        data = parse(read_text(path))
+        check_schema(data, SCHEMA_VERSION)
+        document = _Document(**read_fields(_Document, data))
         _check(document)
     except OSError as error:
         create = f"; create it with: lineage keys add NAME --file {path}" if error.errno == errno.ENOENT else ""
@@ -162,8 +164,6 @@ def _locked(folder: Path) -> Iterator[None]:
 
 def _check(document: _Document) -> None:
     """Check what the types of the fields do not."""
-    if document.schema_version != SCHEMA_VERSION:
-        raise LineageError(f"schema_version: expected {SCHEMA_VERSION}; got {document.schema_version}")
     names, hashes = set[str](), set[str]()
     for index, key in enumerate(document.keys):
         where = f"keys[{index}]"

@@ -61,9 +61,9 @@ def read_record(root: Path) -> ServingRecord:
     """Read the record of a repository. A missing or damaged one is empty."""
     path = root / FILE_NAME
     try:
-        record = ServingRecord(**typed_json.read_fields(ServingRecord, typed_json.parse(read_text(path))))
-        if record.schema_version != SCHEMA_VERSION:
-            raise LineageError(f"expected schema_version {SCHEMA_VERSION}; got {record.schema_version}")
+        document = typed_json.parse(read_text(path))
+        typed_json.check_schema(document, SCHEMA_VERSION)
+        record = ServingRecord(**typed_json.read_fields(ServingRecord, document))
     except FileNotFoundError:
         return ServingRecord()
     except (OSError, UnicodeDecodeError, LineageError) as error:

@@ -86,7 +86,7 @@ def document(**changes: Any) -> dict[str, Any]:
     [
         ("{", "line 1 column 2"),
         ("[]", "the document: expected an object"),
-        ({"schema_version": 2, "keys": []}, "schema_version: expected 1; got 2"),
+        ({"schema_version": 2, "keys": []}, "expected schema_version 1; got 2; a newer release wrote it"),
         ({"schema_version": 1}, "keys: expected a list of objects; the field is missing"),
         (document(scope=["detect"]), "keys[0].scope: unknown field"),
         (document(scopes=["read"]), "keys[0].scopes[0]: expected one of 'detect', 'admin'; got 'read'"),
