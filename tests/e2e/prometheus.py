@@ -15,6 +15,12 @@ DEPLOYED: Final = ROOT / "docker" / "observability"
 _VARIABLES: Final = {"$__rate_interval": "30s", "$__range": "5m", "$instance": ".*", "$model": ".*"}
 
 
+def panel_query(title: str) -> str:
+    """Return the first query of a panel of the dashboard."""
+    panels = json.loads((DEPLOYED / "grafana" / "dashboards" / "lineage.json").read_text(encoding="utf-8"))["panels"]
+    return str(next(panel["targets"][0]["expr"] for panel in panels if panel["title"] == title))
+
+
 def all_queries() -> list[str]:
     """Return the queries of the dashboard, and those of the alert rules without their thresholds."""
     import yaml

@@ -8,11 +8,9 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
-import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -25,117 +23,28 @@ from model_zoo.contract.rollout import Rollout, Shadow
 from model_zoo.contract.set_rollout import set_rollout
 from service.access.key_file import remove_key
 from tests.conftest import ROOT
-from tests.e2e.prometheus import PrometheusClient, all_queries, write_configuration
+from tests.e2e.compose import (
+    START_TIMEOUT,
+    Compose,
+    free_port,
+    inspect,
+    require_engine,
+    run,
+    wait_until,
+    wait_until_healthy,
+)
+from tests.e2e.prometheus import PrometheusClient, all_queries, panel_query, write_configuration
 from tests.e2e.test_operations import sections
 from tests.service.app_client import png
 from tests.service.conftest import flat
 from tests.service.deploy.certificates import make_certificate, needs_openssl
 from tests.tiny_onnx import toy_card, toy_onnx
 
-HOST_NETWORK = ROOT / "tests" / "e2e" / "docker-compose.host.yml"
 IMAGE = "000000303818"
-START_TIMEOUT, CHECKPOINT_TIMEOUT = 60, 300  # seconds
+CHECKPOINT_TIMEOUT = 300  # seconds
 IN_FLIGHT = 64
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
-
-
-def run(*command: str | Path, **settings: str) -> str:
-    done = subprocess.run(
-        command,
-        cwd=ROOT,
-        env={**os.environ, **settings},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, f"{command}\n{done.stdout[-3000:]}"
-    return done.stdout.strip()
-
-
-def inspect(container: str, field: str) -> str:
-    return run("docker", "inspect", "--format", "{{" + field + "}}", container)
-
-
-def require_engine() -> None:
-    if (
-        shutil.which("docker") is None
-        or subprocess.run(["docker", "info"], capture_output=True, check=False).returncode
-    ):
-        pytest.skip("no Docker engine found; start one or set DOCKER_HOST")
-    if shutil.which("docker-compose") is None:
-        pytest.skip("docker-compose is not installed")
-
-
-def copy_of(name: str, folder: Path) -> Path:
-    """Copy a compose file without `ports`, which conflict with the host network, and with keys in `folder`."""
-    lines = (ROOT / name).read_text(encoding="utf-8").splitlines(keepends=True)
-    kept = [line for line in lines if not line.strip().startswith("ports:")]
-    text = "".join(kept)
-    for mounted in ("./keys:", "./prometheus.key:"):
-        text = text.replace(mounted, f"{folder}/{mounted[2:]}")
-    (folder / name).write_text(text, encoding="utf-8")
-    return folder / name
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + START_TIMEOUT
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.5)
-
-
-def wait_until_healthy(container: str) -> None:
-    deadline = time.monotonic() + START_TIMEOUT
-    while inspect(container, ".State.Health.Status") != "healthy":
-        assert time.monotonic() < deadline, run("docker", "logs", container)
-        time.sleep(0.5)
-
-
-class Compose:
-    """docker-compose with a project name, ports and folders of the tests."""
-
-    def __init__(self, shared: Path, folder: Path, *more: str) -> None:
-        self.folder, self.models, self.runs = folder, folder / "models", folder / "runs"
-        folder.chmod(0o755)  # for the users of the images
-        self.models.mkdir()
-        self.runs.mkdir()
-        files = [*(copy_of(name, folder) for name in ("docker-compose.yml", *more)), HOST_NETWORK]
-        file_options = [option for file in files for option in ("-f", str(file))]
-        self.options = ["-p", folder.name, *file_options, "--project-directory", str(ROOT)]
-        self.port, self.prometheus_port = free_port(), free_port()
-        self.settings = {
-            "TEST_PORT": str(self.port),
-            "TEST_PROMETHEUS_PORT": str(self.prometheus_port),
-            "TEST_FOLDER": str(folder),
-            "TEST_WEIGHTS": str((shared / "weights").resolve()),
-            "TEST_DATA": str((shared / "data").resolve()),
-            "TEST_MODELS": str(self.models),
-            "TEST_RUNS": str(self.runs),
-            "LINEAGE_UID": str(os.getuid()),
-        }
-        self.client = httpx2.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=60)
-
-    def __call__(self, *arguments: str) -> str:
-        return run("docker-compose", *self.options, *arguments, **self.settings)
-
-    def start(self, *services: str) -> str:
-        """Start services and return the container of the server, once it is healthy."""
-        self("--profile", "observability", "up", "--detach", *services)
-        container = self("ps", "--quiet", services[0]).splitlines()[-1]
-        wait_until_healthy(container)
-        return container
-
-    def end(self) -> None:
-        self.client.close()
-        self("--profile", "observability", "--profile", "training", "down", "--volumes")
 
 
 @pytest.fixture(scope="module")
@@ -197,6 +106,15 @@ def test_serving_image_has_no_torch_and_no_compiler(server: str) -> None:
 
 
 @pytest.mark.usefixtures("compose")
+def test_serving_image_is_small() -> None:
+    image, base = (
+        int(run("docker", "image", "inspect", "--format", "{{.Size}}", name))
+        for name in ("yolo-lineage:cpu", "python:3.11-slim-bookworm")
+    )
+    assert image - base <= 350_000_000
+
+
+@pytest.mark.usefixtures("compose")
 def test_bundled_model_is_served_by_default() -> None:
     assert "ui-elements@1" in run("docker", "run", "--rm", "--network", "host", "yolo-lineage:cpu", "models")
 
@@ -221,7 +139,7 @@ def test_ports_are_published_on_loopback_only() -> None:
     require_engine()
 
     def addresses(**settings: str) -> set[str]:
-        config = run("docker-compose", "--profile", "observability", "config", **settings)
+        config = run("docker-compose", "--profile", "observability", "--profile", "scale", "config", **settings)
         return set(re.findall(r"(?:host_ip: |- )([0-9.]+\.[0-9]+)", config))
 
     assert addresses() == {"127.0.0.1"}
@@ -284,6 +202,8 @@ def test_profile_observability_answers_all_queries(compose: Compose) -> None:
         assert time.monotonic() < deadline, left
         time.sleep(0.5)
     assert prometheus.is_up()
+    (answers,) = prometheus.query(panel_query("Answers per second"))
+    assert float(answers["value"][1]) > 0
     prometheus.close()
 
 
