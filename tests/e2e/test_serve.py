@@ -164,7 +164,7 @@ def send(server: Server, image: bytes) -> HTTPConnection:
 # Batches
 
 
-@pytest.mark.parametrize("size", [2, 8, 32])
+@pytest.mark.parametrize("size", [8, *(pytest.param(size, marks=pytest.mark.slow) for size in (2, 32))])
 def test_results_do_not_depend_on_the_batch(publish: Publish, size: int) -> None:
     """The images of a batch have different pixels, shapes and thresholds."""
     with Server(publish(), max_batch=32, max_delay_ms=50, workers=1, shapes="buckets") as server:

@@ -18,7 +18,7 @@ def browser() -> Iterator[Browser]:
         yield running
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def camera(browser: Browser) -> Iterator[Camera]:
     camera = Camera(browser)
     yield camera

@@ -61,6 +61,7 @@ def test_file_contains_no_paths_of_the_machine(tiny: ExportedModel) -> None:
         assert fragment not in content
 
 
+@pytest.mark.slow
 def test_export_is_reproducible(tiny: ExportedModel, tmp_path: Path) -> None:
     again = export(tiny_detector(), tmp_path)
     assert again.path.read_bytes() == tiny.path.read_bytes()

@@ -33,7 +33,10 @@ def test_published_sizes_cover_all_variants() -> None:
     assert {*PUBLISHED, "yolov4-test", "yolov4-csp-test"} == set(variants("yolov4"))
 
 
-@pytest.mark.parametrize("variant", PUBLISHED)
+FAST = ("yolov4", "yolov4-tiny", "yolov4-csp")
+
+
+@pytest.mark.parametrize("variant", [v if v in FAST else pytest.param(v, marks=pytest.mark.slow) for v in PUBLISHED])
 def test_parameters_match_published_ones(variant: str) -> None:
     params, floats, _ = PUBLISHED[variant]
     detector = on_meta(variant)

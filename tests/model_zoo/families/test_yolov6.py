@@ -52,7 +52,10 @@ def test_published_sizes_cover_all_variants() -> None:
     assert {*PUBLISHED, *ADDITIONAL, "yolov6-test", "yolov6-v3-test"} == set(variants("yolov6"))
 
 
-@pytest.mark.parametrize("variant", PUBLISHED)
+FAST = ("yolov6n", "yolov6s", "yolov6l", "yolov6n-v3", "yolov6n6-v3")
+
+
+@pytest.mark.parametrize("variant", [v if v in FAST else pytest.param(v, marks=pytest.mark.slow) for v in PUBLISHED])
 def test_parameters_and_gflops_match_published_ones(variant: str) -> None:
     params, deployed_params, gflops, training_gflops = PUBLISHED[variant]
     detector = on_meta(variant)

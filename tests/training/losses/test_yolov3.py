@@ -107,6 +107,6 @@ def test_recipes_follow_darknet_and_mmdetection() -> None:
     assert {r.reduction for r in (coco, voc, mmdet)} == {"per_image"}
 
 
-@pytest.mark.parametrize("variant", ["yolov3-test", "yolov3-mmdet"])
+@pytest.mark.parametrize("variant", ["yolov3-test", pytest.param("yolov3-mmdet", marks=pytest.mark.slow)])
 def test_network_overfits_one_image(variant: str) -> None:
     overfit("yolov3-test", recipe_of(variant), size=64, steps=100, lr=0.02)

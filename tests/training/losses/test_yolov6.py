@@ -113,7 +113,7 @@ def test_training_branches_are_ignored(variant: str) -> None:
     assert [m.grad is not None for m in maps] == [True] * 3 + [False] * 3
 
 
-@pytest.mark.parametrize("variant", ["yolov6-test", "yolov6-v3-test"])
+@pytest.mark.parametrize("variant", ["yolov6-test", pytest.param("yolov6-v3-test", marks=pytest.mark.slow)])
 def test_network_overfits_one_image(variant: str) -> None:
     overfit(variant, recipe_of(variant), size=128, steps=100, lr=0.02)
 

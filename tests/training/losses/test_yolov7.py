@@ -95,5 +95,6 @@ def test_network_overfits_one_image():
     overfit("yolov7-test", recipe_of("yolov7-test"), size=64, steps=160, lr=0.01)
 
 
+@pytest.mark.slow
 def test_network_with_auxiliary_heads_overfits_one_image():
     overfit("yolov7-p6-test", recipe_of("yolov7-p6-test"), size=128, steps=140, lr=0.02)

@@ -117,7 +117,10 @@ def test_badly_matching_anchors_are_fitted_unless_kept(dataset: Dataset) -> None
     assert torch.equal(detector.head.anchors, before)
 
 
-def test_class_without_matching_anchors_is_logged_and_can_be_fitted(dataset: Dataset) -> None:
+def test_class_without_matching_anchors_is_logged_and_can_be_fitted(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.run.anchors.BALANCED_BOXES", 400)
     thin = np.repeat([[0, 0, 60, 2], [0, 0, 10, 12]], [1, 200], axis=0).astype(np.float32)
     class_ids = np.repeat([1, 0], [1, 200])
     first = dataset.split("train").records[0]
