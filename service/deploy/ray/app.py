@@ -29,13 +29,13 @@ def servers(args: dict[str, Any]) -> Application:
 def composed(args: dict[str, Any]) -> Application:
     """Build an application whose HTTP replicas decode images, and whose engine replicas detect."""
     settings = RaySettings(**args)
-    engines = _serve().deployment(Engines).options(max_ongoing_requests=settings.in_flight, **_shutdown(settings))
+    engines = import_serve().deployment(Engines).options(max_ongoing_requests=settings.in_flight, **_shutdown(settings))
     return _http(settings).bind(settings, engines.bind(settings))
 
 
 def _http(settings: RaySettings) -> Deployment:
     """Return the deployment that answers HTTP. It refuses what does not fit its queue, so Ray sends it all."""
-    serve = _serve()
+    serve = import_serve()
     return serve.deployment(serve.ingress()(Server)).options(
         max_ongoing_requests=2 * settings.queue_size,
         max_queued_requests=settings.queue_size,
@@ -52,7 +52,12 @@ def _shutdown(settings: RaySettings) -> dict[str, float]:
     }
 
 
-def _serve() -> Any:
+def import_serve() -> Any:
+    """Return the module `ray.serve`.
+
+    Raises:
+        LineageError: it is not installed.
+    """
     try:
         from ray import serve
     except ImportError as error:

@@ -23,7 +23,6 @@ from httpx2 import Client, HTTPError
 from tests.conftest import ROOT
 
 TIMEOUT = 120.0
-MIDDLEWARE = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
 needs_ray = pytest.mark.skipif(
     importlib.util.find_spec("ray") is None, reason="Ray is not installed; `make test-ray` installs it and runs this"
 )
@@ -49,9 +48,9 @@ def configure(name: str, arguments: dict[str, Any], **deployments: dict[str, Any
 
 
 class LocalRay:
-    """Runs `serve run` with a Ray that ends with it."""
+    """Runs a configuration with a Ray that ends with it."""
 
-    def __init__(self, config: Any, **variables: str) -> None:
+    def __init__(self, config: Any) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
         config["http_options"] |= {"host": "127.0.0.1", "port": self.port}
@@ -60,10 +59,9 @@ class LocalRay:
         file.write_text(json.dumps(config))
         own = {"RAY_ADDRESS": "local", "RAY_TMPDIR": str(self._folder), "RAY_AUTH_MODE": "disabled"}
         own |= {"RAY_USAGE_STATS_ENABLED": "0", "LINEAGE_MEASURE": "0", "NO_COLOR": "1"}
-        own |= {MIDDLEWARE: "service.deploy.ray.proxy:middleware"} | variables
         with (self._folder / "log").open("w") as log:
             self.process = subprocess.Popen(
-                [Path(sys.executable).with_name("serve"), "run", file],
+                [sys.executable, "-m", "service.deploy.ray", file],
                 cwd=ROOT,
                 env={name: value for name, value in os.environ.items() if not name.startswith(("LINEAGE_", "RAY_"))}
                 | own,
