@@ -19,9 +19,9 @@ T = TypeVar("T")
 
 
 @contextmanager
-def serving(command: Sequence[str]) -> Iterator[tuple[int, int]]:
+def serving(command: Sequence[str], folder: Path = ROOT) -> Iterator[tuple[int, int]]:
     """Run a server that logs its port, and yield the port and the process id once it is ready."""
-    with tempfile.NamedTemporaryFile("w+") as log, subprocess.Popen(command, cwd=ROOT, stderr=log) as process:
+    with tempfile.NamedTemporaryFile("w+") as log, subprocess.Popen(command, cwd=folder, stderr=log) as process:
         try:
             port = int(wait_for(lambda: LISTENING.search(Path(log.name).read_text()))[1])
             wait_for(lambda: is_ready(port))

@@ -79,6 +79,7 @@ NOT_MIRRORED = {
     "tests/test_architecture.py": "the structure of all packages",
     "tests/test_packaging.py": "the wheel and the pins",
     "tests/test_paths.py": "paths as text, in all public functions",
+    "tests/test_release.py": "wheel and source archive, as released",
     "tests/test_style.py": "the language of all files",
     "tests/upgrades/": "files that released versions wrote",
 }
