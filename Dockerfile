@@ -8,6 +8,9 @@
 # To use another package index, such as PyTorch's for CPU, add --build-arg PIP_INDEX_URL=... or PIP_EXTRA_INDEX_URL=...
 
 FROM python:3.11-slim-bookworm AS base
+LABEL org.opencontainers.image.title="YOLO Lineage" \
+    org.opencontainers.image.version="0.1.0" \
+    org.opencontainers.image.licenses="Apache-2.0"
 RUN useradd --create-home --uid 10001 lineage \
     && install --directory --owner=lineage --group=lineage /models /runs \
     && ln --symbolic /models /home/lineage/models

@@ -14,7 +14,7 @@ SERVE_TEST := .venv-serve-test
 AUDIT := .venv-audit
 PYTEST_ARGS := -q -n auto --dist loadfile $(ARGS)
 
-.PHONY: programs install serve test test-all test-clients test-ray lint check bench bench-peers soak ui-elements lock clean dist docs sbom audit proto
+.PHONY: programs install serve test test-all test-clients test-ray lint check bench bench-peers soak ui-elements lock clean dist docs images sbom audit proto
 
 install: $(WORK)/.ready
 
@@ -126,7 +126,15 @@ PROTO := service/api/oip/proto
 proto: $(WORK)/.ready
 	$(WORK)/bin/python -m grpc_tools.protoc -I$(PROTO) --descriptor_set_out=$(PROTO)/inference.binpb $(PROTO)/inference.proto
 
-# Bills of materials of the wheel and the images in build/sbom, as CycloneDX. Needs the package index.
+# The images of docker-compose.yml, also tagged with the version: yolo-lineage:0.1.0-cpu. TARGETS=cpu make images
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+TARGETS ?= cpu gpu training
+images:
+	@for target in $(TARGETS); do \
+	    docker build --target $$target --tag yolo-lineage:$$target --tag yolo-lineage:$(VERSION)-$$target . || exit; \
+	done
+
+# Bills of materials (CycloneDX) and lists of licenses of the wheel and the images in build/sbom. Needs the package index.
 sbom: $(WORK)/.ready
 	$(WORK)/bin/pip install --quiet --disable-pip-version-check --upgrade "pip>=25"
 	$(WORK)/bin/python -m tools.sbom $(ARGS)

@@ -134,6 +134,18 @@ def test_tensorrt_packages_have_one_version() -> None:
     assert len({version for name, version in GPU.items() if name.startswith("tensorrt-cu13")}) == 1
 
 
+def test_images_are_labeled_with_the_version_and_license() -> None:
+    label = re.compile(r'org\.opencontainers\.image\.(\w+)="([^"]+)"')
+    labels = dict(label.findall((ROOT / "Dockerfile").read_text(encoding="utf-8")))
+    assert labels == {"title": "YOLO Lineage", "version": PROJECT["version"], "licenses": PROJECT["license"]}
+
+
+def test_changelog_and_notes_have_the_version() -> None:
+    version = PROJECT["version"]
+    assert f"\n## [{version}] - " in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert (ROOT / "docs" / "releases" / f"{version}.md").is_file()
+
+
 def test_gpu_image_finds_the_libraries() -> None:
     """ONNX Runtime's providers have no run path to other wheels, so LD_LIBRARY_PATH must list their folders."""
     folders = {

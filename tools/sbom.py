@@ -1,4 +1,4 @@
-"""Write software bills of materials in CycloneDX JSON: one for the wheel, and one for each image.
+"""Write software bills of materials in CycloneDX JSON, and lists of licenses: for the wheel and for each image.
 
     python -m tools.sbom --output build/sbom
 
@@ -9,6 +9,8 @@ image are not listed: only the built image has them, and a scanner of images rea
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import re
 import subprocess
@@ -49,7 +51,7 @@ Report = Mapping[str, Any]
 
 
 def main(*, output: Path = Path("build/sbom"), targets: tuple[str, ...] = tuple(TARGETS)) -> None:
-    """Write `<output>/<target>.cdx.json` for each target: wheel, cpu, gpu, training."""
+    """Write `<target>.cdx.json` and `<target>.licenses.csv` for each target: wheel, cpu, gpu, training."""
     output.mkdir(parents=True, exist_ok=True)
     for target in targets:
         report = resolve(TARGETS[target])
@@ -58,6 +60,7 @@ def main(*, output: Path = Path("build/sbom"), targets: tuple[str, ...] = tuple(
         bom = build_bom(report, "" if target == "wheel" else target)
         path = output / f"{target}.cdx.json"
         path.write_text(render(bom), encoding="utf-8")
+        (output / f"{target}.licenses.csv").write_text(render_licenses(bom), encoding="utf-8")
         print(f"{path}: {len(bom.components)} components")
 
 
@@ -161,6 +164,17 @@ def base_image() -> Component:
     if found is None:
         raise ValueError("Dockerfile: expected a line `FROM image:tag AS base`")
     return Component(name=found[1], version=found[2], type=ComponentType.CONTAINER)
+
+
+def render_licenses(bom: Bom) -> str:
+    """Return a table of all components with version and license, as CSV. A license that is not stated is `unknown`."""
+    rows = io.StringIO()
+    writer = csv.writer(rows, lineterminator="\n")
+    writer.writerow(["component", "version", "license"])
+    for component in sorted(filter(None, [bom.metadata.component, *bom.components]), key=lambda c: c.name.lower()):
+        names = {str(getattr(found, "value", None) or found.id or found.name) for found in component.licenses}
+        writer.writerow([component.name, component.version, " AND ".join(sorted(names)) or "unknown"])
+    return rows.getvalue()
 
 
 def render(bom: Bom) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 from typing import Any
 
@@ -40,6 +42,20 @@ def test_components_have_purl_hash_and_license() -> None:
         [{"license": {"id": "MIT"}}],
         [{"license": {"name": "BSD License"}}],
         None,
+    ]
+
+
+def test_list_of_licenses_has_every_component() -> None:
+    rows = list(csv.reader(io.StringIO(sbom.render_licenses(sbom.build_bom(REPORT, "cpu")))))
+    base, model = sbom.base_image(), sbom.bundled_model()
+    assert rows == [
+        ["component", "version", "license"],
+        ["a-b", "1.0", "MIT"],
+        ["c", "2.0", "BSD License"],
+        ["python", str(base.version), "unknown"],
+        ["runtime", "3.0", "unknown"],
+        ["ui-elements", str(model.version), "Apache-2.0"],
+        ["yolo-lineage", "0.1", "unknown"],
     ]
 
 
