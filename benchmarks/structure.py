@@ -32,6 +32,7 @@ SCRIPTS = ("tests", "examples", "benchmarks", "tools")
 FOLDED = {"training": "training", "lineage": "lineage.cli", "model_zoo": "model_zoo networks"}
 APART = {
     "lineage.client",
+    "model_zoo.batch",
     "model_zoo.convert",
     "model_zoo.pull",
     "model_zoo.contract",

@@ -39,6 +39,7 @@ class Command(NamedTuple):
 COMMANDS: Final = (
     Command("serve", "lineage.cli.serve", "serve", "Run the HTTP server: POST /detect with your models.", "cpu"),
     Command("detect", "lineage.cli.detect", "detect", "Detect objects in image files, without a server.", "cpu"),
+    Command("batch", "lineage.cli.batch", "batch", "Detect objects in whole data sets; resumable.", "cpu,batch"),
     Command(
         "models",
         "lineage.cli.models",
@@ -68,10 +69,12 @@ SUBCOMMANDS: Final = (
 )
 # Extras that install packages the project imports; packages not listed come with `training`.
 EXTRA_OF_PACKAGE: Final = {
+    "fsspec": "batch",
     "onnxruntime": "cpu",
     "onnx": "zoo",
     "onnx_ir": "zoo",
     "onnxscript": "zoo",
+    "pyarrow": "batch",
     "safetensors": "zoo",
     "torch": "zoo",
 }

@@ -97,6 +97,27 @@ def write_labels(
         shutil.rmtree(part, ignore_errors=True)
 
 
+def coco_categories(class_names: Sequence[str]) -> dict[int, int]:
+    """Return COCO's category ids by class id: from 1, as in most COCO files."""
+    return {class_id: class_id + 1 for class_id in range(len(class_names))}
+
+
+def coco_head(class_names: Sequence[str], reference: str) -> dict[str, Any]:
+    """Return a COCO document of a model's detections, without images and annotations."""
+    ids = coco_categories(class_names)
+    return {
+        "info": {"description": f"detections of {reference}"},
+        "licenses": [],
+        "categories": [{"id": ids[i], "name": name, "supercategory": ""} for i, name in enumerate(class_names)],
+    }
+
+
+def coco_annotation(entry: Mapping[str, Any], annotation_id: int) -> dict[str, Any]:
+    """Return a COCO annotation from an entry of COCO results."""
+    area = round(entry["bbox"][2] * entry["bbox"][3], 6)
+    return {"id": annotation_id} | dict(entry) | {"area": area, "iscrowd": 0, "segmentation": []}
+
+
 def _open_writer(
     label_format: LabelFormat, folder: Path, package: Package, image_url: str
 ) -> AbstractContextManager[_Add]:
@@ -125,16 +146,10 @@ class _JsonList:
 
 @contextmanager
 def _write_coco(folder: Path, package: Package) -> Iterator[_Add]:
-    """Write labels.json. Categories are numbered from 1, as in most COCO files."""
+    """Write labels.json."""
     class_names = package.card.class_names
-    category_ids = {class_id: class_id + 1 for class_id in range(len(class_names))}
-    head = {
-        "info": {"description": f"detections of {package.reference}"},
-        "licenses": [],
-        "categories": [
-            {"id": category_ids[i], "name": name, "supercategory": ""} for i, name in enumerate(class_names)
-        ],
-    }
+    category_ids = coco_categories(class_names)
+    head = coco_head(class_names, package.reference)
     images: list[dict[str, Any]] = []
     numbers = count(1)
     with _create(folder / "labels.json") as file:
@@ -145,8 +160,7 @@ def _write_coco(folder: Path, package: Package) -> Iterator[_Add]:
             height, width = result.size
             images.append({"id": len(images) + 1, "file_name": name, "width": width, "height": height})
             for entry in result.detections.to_coco(len(images), category_ids):
-                area = round(entry["bbox"][2] * entry["bbox"][3], 6)
-                annotations.append({"id": next(numbers)} | entry | {"area": area, "iscrowd": 0, "segmentation": []})
+                annotations.append(coco_annotation(entry, next(numbers)))
 
         yield add
         annotations.close()

@@ -33,7 +33,16 @@ from model_zoo.contract.images.tiff import read_tiff
 from model_zoo.contract.images.types import EncodedImage, ImageHeader, damaged, error_text
 from model_zoo.contract.letterbox import Size
 
-__all__ = ["EncodedImage", "ImageHeader", "ImageLimits", "decode_image", "decode_parsed", "parse_image", "probe"]
+__all__ = [
+    "EncodedImage",
+    "ImageHeader",
+    "ImageLimits",
+    "check_length",
+    "decode_image",
+    "decode_parsed",
+    "parse_image",
+    "probe",
+]
 
 Warn = Callable[[str], object]
 
@@ -120,6 +129,17 @@ def decode_image(
     return decode_parsed(parse_image(data, limits), warn)
 
 
+def check_length(length: int, limits: ImageLimits = DEFAULT_LIMITS) -> None:
+    """Check the size of a file in bytes.
+
+    Raises:
+        ImageTooLarge: It is over the limit.
+    """
+    if length > limits.max_bytes:
+        expected = f"at most {limits.max_bytes:,} bytes"
+        raise ImageTooLarge(error_text("the file", expected, f"{length:,}", "scale the image down or save it as JPEG"))
+
+
 def parse_image(data: bytes | bytearray | memoryview, limits: ImageLimits = DEFAULT_LIMITS) -> EncodedImage:
     """Read the structure of an image file and check it against the limits, without decoding.
 
@@ -128,10 +148,7 @@ def parse_image(data: bytes | bytearray | memoryview, limits: ImageLimits = DEFA
         ImageTooLarge: a limit is exceeded.
         ImageError: the file is damaged.
     """
-    length = memoryview(data).nbytes
-    if length > limits.max_bytes:
-        expected = f"at most {limits.max_bytes:,} bytes"
-        raise ImageTooLarge(error_text("the file", expected, f"{length:,}", "scale the image down or save it as JPEG"))
+    check_length(memoryview(data).nbytes, limits)
     data = bytes(data)
     reader = next((reader for magic, reader in _FORMATS if magic.match(data)), None)
     if reader is None:
