@@ -53,6 +53,8 @@ class TrainConfig:
     """Name of the run's folder in `runs`. If omitted, the model's. A number is added if the folder exists."""
     runs: Path = Path("runs")
     """Folder of all runs."""
+    job: str = ""
+    """ID of the job that runs this command. A job that is started again resumes its run. If omitted, torchrun's."""
     seed: Seed = 0
     """Seed of initial weights, augmentation and image order. The same seed gives the same run."""
     device: str = "auto"

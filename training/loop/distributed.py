@@ -7,6 +7,8 @@ batch-norm statistics. Rank 0 evaluates and writes files; other ranks follow its
 from __future__ import annotations
 
 import os
+import socket
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -23,6 +25,7 @@ from training.loop.sync_batch_norm import convert_batch_norms
 
 T = TypeVar("T")
 TIMEOUT = timedelta(hours=6)  # other ranks wait this long while rank 0 evaluates
+STORE_PORT = "lineage/store_port"  # key in the store of torchrun's agent
 
 
 def average_over_ranks(value: Tensor) -> Tensor:
@@ -36,6 +39,11 @@ def average_over_ranks(value: Tensor) -> Tensor:
     mean = value.detach().clone()
     dist.all_reduce(mean)
     return mean / dist.get_world_size()
+
+
+def is_lost_rank(error: RuntimeError) -> bool:
+    """Return True for the error of a collective operation of which another rank has ended. Gloo's has no type."""
+    return isinstance(error, dist.DistError) or "gloo" in str(error)
 
 
 @dataclass(frozen=True)
@@ -64,13 +72,13 @@ class ProcessGroup:
         """Return a context in which gradients accumulate without being averaged."""
         return network.no_sync() if isinstance(network, DistributedDataParallel) else nullcontext()
 
-    def any(self, flag: bool) -> bool:
-        """Return True if the flag is set on any rank."""
+    def any(self, *flags: bool) -> list[bool]:
+        """Return True for each flag that is set on any rank."""
         if self.world_size == 1:
-            return flag
-        count = torch.tensor(int(flag))
-        dist.all_reduce(count)
-        return bool(count)
+            return list(flags)
+        counts = torch.tensor(flags, dtype=torch.int64)
+        dist.all_reduce(counts)
+        return counts.bool().tolist()
 
     def broadcast(self, value: T) -> T:
         """Return the value of rank 0."""
@@ -83,7 +91,9 @@ class ProcessGroup:
 
 @contextmanager
 def process_group(cuda: bool) -> Iterator[ProcessGroup]:
-    """Join the process group that torchrun set up, or yield a group of one rank without torchrun.
+    """Join the process group of a launcher, or yield a group of one rank without one.
+
+    torchrun sets environment variables only. Ray Train also sets up the group, and ends it.
 
     Args:
         cuda: Whether the ranks train on GPUs.
@@ -97,8 +107,40 @@ def process_group(cuda: bool) -> Iterator[ProcessGroup]:
         torch.cuda.set_device(local_rank)
     else:
         torch.set_num_threads(max(cpu_count() // local_world_size, 1))
-    dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=TIMEOUT)
+    rank, backend = int(os.environ["RANK"]), "cpu:gloo,cuda:nccl" if cuda else "gloo"
+    if dist.is_initialized():
+        yield ProcessGroup(rank, world_size, local_rank)
+        return
+    store = _new_store(rank) if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True" else None
+    dist.init_process_group(backend, store=store, rank=rank, world_size=world_size, timeout=TIMEOUT)
     try:
-        yield ProcessGroup(dist.get_rank(), world_size, local_rank)
+        yield ProcessGroup(rank, world_size, local_rank)
     finally:
         dist.destroy_process_group()
+
+
+def _new_store(rank: int) -> dist.TCPStore:
+    """Return a new store on rank 0 for the ranks to find each other.
+
+    The store of torchrun's agent outlives the ranks. After a restart, new ranks would find the addresses of those that
+    ended there, and wait for them (pytorch/pytorch#135712). So it has the address of the new store only. An old address
+    refuses connections: all ranks have ended before torchrun starts new ones.
+    """
+    host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    agent = dist.TCPStore(host, port, is_master=False, timeout=TIMEOUT)
+    if rank == 0:
+        store = dist.TCPStore(host, 0, is_master=True, wait_for_workers=False, timeout=TIMEOUT)
+        agent.set(STORE_PORT, str(store.port))
+        return store
+    while not _accepts(host, port := int(agent.get(STORE_PORT))):
+        time.sleep(0.1)
+    return dist.TCPStore(host, port, is_master=False, timeout=TIMEOUT)
+
+
+def _accepts(host: str, port: int) -> bool:
+    """Return True if a server accepts connections. `TCPStore` would log a stack trace for each failure."""
+    try:
+        socket.create_connection((host, port), timeout=2).close()
+    except OSError:
+        return False
+    return True

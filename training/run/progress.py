@@ -57,6 +57,11 @@ class LossMeter:
         count = self.images if self.per_image else self.batches
         return {name: value / count for name, value in self.sums().items()}
 
+    def average_sums(self) -> dict[str, float]:
+        """Return the sums, averaged over the ranks."""
+        sums = average_over_ranks(torch.tensor(list(self.sums().values()), dtype=torch.float64))
+        return dict(zip(self._sums, sums.tolist(), strict=True))
+
     def row(self) -> Row:
         """Return the mean losses of all ranks, per image or per batch, and their sum."""
         means = average_over_ranks(torch.tensor(list(self.means().values()), dtype=torch.float64))

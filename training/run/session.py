@@ -37,6 +37,7 @@ from training.recipes import recipe_of
 from training.run import checkpoint
 from training.run.checkpoint import TrainingState
 from training.run.initial_weights import create_detector, frozen_modules, initialize_weights
+from training.run.job import describe_job, find_run
 from training.run.resolve_options import default_workers, resolve_recipe
 from training.run.run_folder import (
     CHECKPOINT,
@@ -68,8 +69,8 @@ class Session:
         return _evaluate(detector, self.dataset, self.evaluation_images)
 
 
-def start_run(config: TrainConfig, group: ProcessGroup, resources: ExitStack, log: Log) -> Session:
-    """Set up a new run and create its folder.
+def open_session(config: TrainConfig, group: ProcessGroup, resources: ExitStack, log: Log) -> Session:
+    """Set up a run: resume the one that is given, or the one of a job that was started again, else start a new one.
 
     Args:
         config: Options of the run.
@@ -78,8 +79,23 @@ def start_run(config: TrainConfig, group: ProcessGroup, resources: ExitStack, lo
         log: Receives messages for the user.
 
     Raises:
-        LineageError: An option, the dataset or the initial weights are unusable.
+        LineageError: An option, the dataset, the initial weights or the checkpoint are unusable.
     """
+    if config.resume:
+        return resume_run(config, group, resources, log)
+    folder = find_run(config) if group.is_main else None
+    folder, saved = group.broadcast((folder, folder is not None and (folder / CHECKPOINT).is_file()))
+    if folder and saved:
+        again = TrainConfig(resume=folder, device=config.device)
+        return resume_run(again, group, resources, log, ended=True)
+    return start_run(config, group, resources, log, folder)
+
+
+def start_run(
+    config: TrainConfig, group: ProcessGroup, resources: ExitStack, log: Log, folder: Path | None = None
+) -> Session:
+    """Set up a new run in `folder`, by default a new one. Other arguments and errors are those of `open_session`."""
+    job = describe_job(config)
     recipe = resolve_recipe(config, recipe_of(config.model))  # first: checking a dataset can take minutes
     dataset = _open_checked(config, group, log)
     _require_batch(config, len(dataset.split(config.train_split).records))
@@ -88,18 +104,23 @@ def start_run(config: TrainConfig, group: ProcessGroup, resources: ExitStack, lo
     device = choose_device(config.device, group.local_rank)
     config = replace(config, image_size=detector.input_spec.size, precision=choose_precision(config.precision, device))
     config = replace(config, batch=group.broadcast(_choose_batch(config, recipe, detector, group)))
-    folder = group.broadcast(create_run_folder(config.runs, config.name or config.model) if group.is_main else Path())
+    if group.is_main and folder is None:
+        folder = create_run_folder(config.runs, config.name or config.model)
+    folder = group.broadcast(folder)
+    assert folder
     if group.is_main:
         resources.enter_context(lock_folder(folder))
     config = replace(config, threads=_choose_threads(config, recipe, detector, group, log))
     _set_threads(config.threads, resources)
     if group.is_main:
-        weights = {"weights": asdict(detector.weights)}
-        write_config(folder, describe_run(config, recipe, dataset, group.world_size) | weights)
+        origin = {"job": job, "weights": asdict(detector.weights)}
+        write_config(folder, describe_run(config, recipe, dataset, group.world_size) | origin)
     return _build_session(config, recipe, dataset, detector, folder, group, TrainingState())
 
 
-def resume_run(requested: TrainConfig, group: ProcessGroup, resources: ExitStack, log: Log) -> Session:
+def resume_run(
+    requested: TrainConfig, group: ProcessGroup, resources: ExitStack, log: Log, *, ended: bool = False
+) -> Session:
     """Set up a run from its checkpoint.
 
     Args:
@@ -107,6 +128,7 @@ def resume_run(requested: TrainConfig, group: ProcessGroup, resources: ExitStack
         group: Process group of the run.
         resources: Closed when the run ends: the lock of its folder, and the number of threads.
         log: Receives messages for the user.
+        ended: Whether the run may have ended. It is then not trained, but evaluated and reported once more.
 
     Raises:
         LineageError: The run has ended, or its options, recipe or data have changed.
@@ -118,6 +140,8 @@ def resume_run(requested: TrainConfig, group: ProcessGroup, resources: ExitStack
         resources.enter_context(lock_folder(folder))
     config = resume_config(requested, original)
     config = replace(config, threads=given_threads(requested.threads) or config.threads)
+    assert config.batch != "auto"
+    _require_shares(config.batch, group)
     _set_threads(config.threads, resources)
     recipe = resolve_recipe(config, recipe_of(config.model))
     if recipe_document(recipe) != document["recipe"]:
@@ -126,7 +150,9 @@ def resume_run(requested: TrainConfig, group: ProcessGroup, resources: ExitStack
             f"Start a new run instead, with --weights {folder}"
         )
     tensors, state = checkpoint.read(folder / CHECKPOINT)
-    _require_unfinished(state, config, recipe.epochs, folder)
+    state.stop_reason = stop_reason(state, config, recipe.epochs)
+    if not ended:
+        _require_unfinished(state, folder)
     dataset = _open_checked(config, group, log)
     _require_same_data(dataset, config, document)
     detector = create_detector(config, dataset)
@@ -164,13 +190,15 @@ def _require_batch(config: TrainConfig, images: int) -> None:
 def _choose_batch(config: TrainConfig, recipe: Recipe, detector: Detector, group: ProcessGroup) -> int:
     """Return the images per batch over all ranks."""
     if config.batch != "auto":
-        if config.batch % group.world_size:
-            raise LineageError(
-                f"--batch: expected a multiple of {group.world_size}, the number of ranks; got {config.batch}"
-            )
+        _require_shares(config.batch, group)
         return config.batch
     sampler = BatchSampler(1, recipe.augmentation, detector.input_spec.size, detector.stride, 1, config.seed)
     return choose_batch(detector, recipe, _compute(config, group), sampler.largest_size) * group.world_size
+
+
+def _require_shares(batch: int, group: ProcessGroup) -> None:
+    if batch % group.world_size:
+        raise LineageError(f"--batch: expected a multiple of {group.world_size}, the number of ranks; got {batch}")
 
 
 def _choose_threads(
@@ -253,12 +281,11 @@ def _build_loader(
     )
 
 
-def _require_unfinished(state: TrainingState, config: TrainConfig, epochs: int, folder: Path) -> None:
-    """Update the stop reason for the new options. Raise LineageError if they do not allow the run to continue."""
-    state.stop_reason = stop_reason(state, config, epochs)
+def _require_unfinished(state: TrainingState, folder: Path) -> None:
+    """Raise LineageError if the run has ended."""
     if state.stop_reason == FINISHED:
         raise LineageError(
-            f"{folder}: a finished run cannot be resumed; all of its epochs are done ({epochs}) and its learning "
+            f"{folder}: a finished run cannot be resumed; all of its epochs are done ({state.epoch}) and its learning "
             f"rate has decayed. Start a new run instead, with --weights {folder}"
         )
     if state.stop_reason == EARLY_STOPPED:

@@ -17,13 +17,13 @@ from model_zoo.export.log import Log, silent
 from model_zoo.weights import store
 from training.config import TrainConfig, check_config
 from training.evaluate.coco import Metrics
-from training.loop.distributed import process_group
+from training.loop.distributed import is_lost_rank, process_group
 from training.loop.precision import choose_device
 from training.loop.reuse_memory import reuse_memory
 from training.run.commands import command, export_command
 from training.run.optional_step import describe, optional_step
 from training.run.run_folder import CHECKPOINT, weights_in
-from training.run.session import Session, resume_run, start_run
+from training.run.session import Session, open_session
 from training.run.trainer import EARLY_STOPPED, FINISHED, INTERRUPTED, OUT_OF_TIME, Trainer
 
 MESSAGES = {
@@ -61,7 +61,7 @@ def train(config: TrainConfig, log: Log = silent) -> TrainResult:
         log = log if group.is_main else silent
         if choose_device(config.device).type == "cpu":
             resources.enter_context(reuse_memory())
-        session = (resume_run if config.resume else start_run)(config, group, resources, log)
+        session = open_session(config, group, resources, log)
         log(_introduction(session))
         gc.freeze()  # existing objects live until the end, so garbage collection need not scan them
         stop_reason = _run(session.trainer)
@@ -70,16 +70,27 @@ def train(config: TrainConfig, log: Log = silent) -> TrainResult:
 
 
 def _run(trainer: Trainer) -> str:
-    """Train until the run ends. A full disk, or another failure to write, leaves the last checkpoint to resume from."""
+    """Train until the run ends. A full disk, a lost rank or network leaves the last checkpoint to resume from."""
     try:
         return trainer.run()
     except OSError as error:
-        can_resume = (trainer.folder / CHECKPOINT).is_file()
-        advice = command("train", "--resume", trainer.folder) if can_resume else "the same command"
-        raise LineageError(
-            f"{trainer.folder}: training stopped after epoch {trainer.state.epoch}: {describe(error)}. Free some space "
-            f"or correct the permissions, then continue with: {advice}"
-        ) from error
+        reason, advice = describe(error), "Free some space or correct the permissions, then"
+        raise LineageError(_stopped(trainer, reason, advice)) from error
+    except RuntimeError as error:
+        if not is_lost_rank(error):
+            raise
+        reason = "a rank has ended, or its network failed"
+        advice = "If torchrun does not restart all ranks (--max-restarts),"
+        raise LineageError(_stopped(trainer, reason, advice)) from error
+
+
+def _stopped(trainer: Trainer, reason: str, advice: str) -> str:
+    can_resume = (trainer.folder / CHECKPOINT).is_file()
+    again = command("train", "--resume", trainer.folder) if can_resume else "the same command"
+    return (
+        f"{trainer.folder}: training stopped after epoch {trainer.state.epoch}: {reason}. "
+        f"{advice} continue with: {again}"
+    )
 
 
 def _introduction(session: Session) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -94,9 +95,10 @@ class Trainer:
 
     def _save_if_due(self, received: Sequence[int]) -> bool:
         """Save a checkpoint between two steps if it is time. Return False if the run was interrupted."""
-        stop = self.group.any(bool(received))
-        if self.group.is_main and (stop or time.monotonic() - self._last_save > 60 * self.config.save_minutes):
-            self._save_checkpoint()
+        due = self.group.is_main and time.monotonic() - self._last_save > 60 * self.config.save_minutes
+        stop, save = self.group.any(bool(received), due)
+        if stop or save:
+            self._save_checkpoint(self._losses.average_sums())
         return not stop
 
     def _save_batch_image(self, result: StepResult, logger: RunLogger) -> None:
@@ -147,11 +149,14 @@ class Trainer:
             store.save(self.loop.average.detector, self.folder / f"epoch_{epoch}.safetensors")
         store.save(self.loop.average.detector, self.folder / LAST)
         self._epoch_start = time.monotonic()
-        self._save_checkpoint()
+        self._save_checkpoint({})
 
-    def _save_checkpoint(self) -> None:
+    def _save_checkpoint(self, loss_sums: dict[str, float]) -> None:
+        """Write a checkpoint on rank 0."""
+        if not self.group.is_main:
+            return
         state, losses = self.state, self._losses
-        state.batch, state.loss_sums, state.images = losses.batches, losses.sums(), losses.images
+        state.batch, state.loss_sums, state.images = losses.batches, loss_sums, losses.images
         state.seconds = time.monotonic() - self._epoch_start
         checkpoint.save(self.folder / CHECKPOINT, self.loop, state)
         self._last_save = time.monotonic()
@@ -197,8 +202,14 @@ def stop_reason(state: TrainingState, config: TrainConfig, epochs: int) -> str:
 
 @contextmanager
 def record_signals() -> Iterator[list[int]]:
-    """Record SIGTERM and SIGINT instead of stopping the process. A second signal raises KeyboardInterrupt."""
+    """Record SIGTERM and SIGINT instead of stopping the process. A second signal raises KeyboardInterrupt.
+
+    Outside the main thread, as in a worker of Ray, signals remain with the program.
+    """
     received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
 
     def handle(number: int, _: FrameType | None) -> None:
         if received:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from training.config import TrainConfig
 from training.loop.threads import VARIABLES
 from training.run import checkpoint
 from training.run.checkpoint import TrainingState
+from training.run.progress import RunLogger
 from training.run.run_folder import read_config
 from training.run.train import train
 from training.run.trainer import EARLY_STOPPED, FINISHED, INTERRUPTED, OUT_OF_TIME
@@ -132,7 +134,7 @@ def train_until_signal(number: int, batch: int, data: Path, runs: Path) -> tuple
     """Train in a process that gets a signal in a given batch. Return its exit code and output lines."""
     flags = ["--epochs", "3", "--workers", "1", "--save-minutes", "1e-9", "--data", str(data), "--runs", str(runs)]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    script = [sys.executable, "-m", "tests.training.killed_run", str(int(number)), str(batch)]
+    script = [sys.executable, "-m", "tests.training.killed_run", "0", str(int(number)), str(batch)]
     command = [*script, "train", *OPTIONS, *flags]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
     return done.returncode, done.stdout.splitlines()
@@ -148,14 +150,13 @@ def test_killed_run_resumes_exactly(data: Path, finished: Path, tmp_path: Path) 
     assert_same_runs(finished, folder)
 
 
-def test_sigterm_saves_a_checkpoint_and_prints_the_resume_command(data: Path, finished: Path, tmp_path: Path) -> None:
+def test_sigterm_saves_a_checkpoint_and_prints_the_resume_command(data: Path, tmp_path: Path) -> None:
+    """`test_trainer.py` compares interrupted runs."""
     code, lines = train_until_signal(signal.SIGTERM, 2, data, tmp_path)
     folder = tmp_path / "yolox-test"
     assert code == 130
     assert lines[-1] == f"resume with: lineage train --resume {folder}"
     assert checkpoint.read(folder / "checkpoint.safetensors")[1].batch == 2
-    assert resume(folder, workers=0) == FINISHED
-    assert_same_runs(finished, folder)
 
 
 def test_finished_run_cannot_be_resumed(finished: Path) -> None:
@@ -248,17 +249,22 @@ def test_undrawable_batch_does_not_stop_the_run(
     assert "warning: drawing 1.jpg of batches failed (ZeroDivisionError" in capsys.readouterr().err
 
 
-def test_failed_write_leaves_the_last_checkpoint(data: Path, tmp_path: Path) -> None:
+def test_failed_write_leaves_the_last_checkpoint(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A limit on the size of files stands for a full disk: it breaks the write of the weights in the second epoch."""
-    flags = ["--epochs", "3", "--workers", "0", "--data", str(data), "--runs", str(tmp_path)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "tests.training.full_disk", "train", *OPTIONS, *flags]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
-    folder = tmp_path / "yolox-test"
-    assert done.returncode == 2
-    [line] = [line for line in done.stderr.splitlines() if line.startswith("lineage: ")]
-    assert re.search(r"training stopped after epoch 2: .*\.safetensors: File too large\. Free some space", line)
-    assert line.endswith(f"lineage train --resume {folder}")
+    end_epoch, limits = RunLogger.end_epoch, resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def end_epoch_and_limit(self: RunLogger, *arguments: Any) -> None:
+        end_epoch(self, *arguments)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (16_384, limits[1]))
+
+    monkeypatch.setattr(RunLogger, "end_epoch", end_epoch_and_limit)
+    folder, stopped = tmp_path / "yolox-test", r"training stopped after epoch 2: .*\.safetensors: File too large"
+    try:
+        with pytest.raises(LineageError, match=rf"{stopped}\. Free some space .* lineage train --resume {folder}$"):
+            train(build_config(data, tmp_path, epochs=3))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        monkeypatch.undo()
     assert not [path for path in folder.iterdir() if path.name.startswith(".") and path.name != ".lock"]
     assert checkpoint.read(folder / "checkpoint.safetensors")[1].epoch == 1
     assert resume(folder, workers=0) == FINISHED

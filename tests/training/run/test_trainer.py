@@ -8,6 +8,7 @@ import os
 import re
 import signal
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,7 +36,15 @@ from training.losses.criterion import Losses
 from training.recipe import Recipe
 from training.run import checkpoint
 from training.run.checkpoint import TrainingState
-from training.run.trainer import EARLY_STOPPED, FINISHED, INTERRUPTED, OUT_OF_TIME, Trainer, stop_reason
+from training.run.trainer import (
+    EARLY_STOPPED,
+    FINISHED,
+    INTERRUPTED,
+    OUT_OF_TIME,
+    Trainer,
+    record_signals,
+    stop_reason,
+)
 
 TIMES = ("seconds", "images_per_second", "memory_gib")
 
@@ -74,8 +83,7 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Trainer:
     return trainer
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
-@pytest.mark.parametrize("batch", [1, 5, 8])
+@pytest.mark.parametrize(("batch", "number"), [(1, signal.SIGTERM), (5, signal.SIGINT), (8, signal.SIGTERM)], ids=str)
 def test_interrupted_run_resumes_exactly(batch: int, number: int, uninterrupted: Trainer, tmp_path: Path) -> None:
     """Interrupted in the first batch, between two optimizer steps, and in the last batch of an epoch."""
     interrupted = replace(TOY, criterion=lambda _: SignalCriterion(batch, number))
@@ -96,6 +104,17 @@ def test_signal_handlers_are_restored(tmp_path: Path) -> None:
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     toy_trainer(tmp_path / "run", replace(TOY, epochs=1)).run()
     assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
+
+
+def test_signals_are_left_alone_outside_the_main_thread() -> None:
+    """Python sets handlers in the main thread only. Ray Train trains in another one."""
+
+    def record() -> object:
+        with record_signals() as received:
+            return received, signal.getsignal(signal.SIGTERM)
+
+    with ThreadPoolExecutor() as threads:
+        assert threads.submit(record).result() == ([], signal.getsignal(signal.SIGTERM))
 
 
 def test_every_epoch_has_one_row_in_every_log(tmp_path: Path) -> None:
