@@ -44,7 +44,7 @@ def read_applications(file: Path) -> list[dict[str, Any]]:
     Raises:
         LineageError: the file cannot be read, or has none.
     """
-    import yaml
+    import yaml  # type: ignore[import-untyped]
 
     try:
         document = yaml.safe_load(file.read_text(encoding="utf-8"))
