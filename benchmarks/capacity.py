@@ -21,13 +21,14 @@ import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 from urllib.request import Request, urlopen
 
 import psutil
 import tyro
+from pydantic import TypeAdapter
 
 from benchmarks.ceiling import SAMPLE, SIZES, cpu_seconds, cpu_time, jpeg, raw_request
 from benchmarks.cpu import describe_cpu
@@ -171,8 +172,7 @@ def read_costs(path: Path, request: str) -> Costs:
         rows = {row["request"]: row for row in csv.DictReader(file)}
     if request not in rows:
         raise SystemExit(f"{path}: expected a request of {', '.join(rows)}; got {request!r}")
-    texts = [rows[request][field.name] for field in fields(Costs)]
-    return Costs(texts[0], *map(float, texts[1:4]), *map(int, texts[4:]))
+    return TypeAdapter(Costs).validate_python(rows[request])
 
 
 def main(

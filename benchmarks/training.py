@@ -4,8 +4,8 @@
     python -m benchmarks.training --data bccd --avx2
 
 The bare loop is forward pass, backward pass and optimizer step of plain PyTorch on all cores, on as many batches as an
-epoch has. Both subjects stay alive, and rounds alternate between them. Writes medians of the speed, and the shares of
-an epoch, to benchmarks/results/training.csv.
+epoch has. The training loop is that of `lineage train`, on batches in memory. All subjects stay alive, and rounds
+alternate between them. Writes medians of the speed, and the shares of an epoch, to benchmarks/results/training.csv.
 """
 
 from __future__ import annotations
@@ -23,15 +23,18 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import torch
 import tyro
 
+if TYPE_CHECKING:
+    from training.batch import Batch
+
 ROOT: Final = Path(__file__).resolve().parents[1]
 RESULTS: Final = ROOT / "benchmarks" / "results" / "training.csv"
 AVX2: Final = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}  # instructions of CPUs before 2017
-BARE, WHOLE, BEFORE = "bare loop", "whole epoch", "whole epoch before"
+BARE, READY, WHOLE, BEFORE = "bare loop", "training loop", "whole epoch", "whole epoch before"
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,8 @@ def main(
     precision = "fp32" if avx2 else choose_precision("auto", torch.device("cpu"))
     workload = Workload(str(data.resolve()), model, size, batch, batches, precision, threads)
     environment = AVX2 if avx2 else {}
-    subjects = {BARE: Subject("bare", workload, environment), WHOLE: Subject("whole", workload, environment)}
+    kinds = {BARE: "bare", READY: "ready", WHOLE: "whole"}
+    subjects = {name: Subject(kind, workload, environment) for name, kind in kinds.items()}
     if before:
         subjects[BEFORE] = Subject("whole", workload, environment, before.resolve())
     try:
@@ -177,6 +181,64 @@ def bare_loop(workload: Workload) -> None:
             optimizer.step()
             optimizer.zero_grad()
         print(json.dumps({"total": time.perf_counter() - start}), flush=True)
+
+
+def training_loop(workload: Workload) -> None:
+    """Train on batches in memory as `lineage train` does, one epoch for each line of stdin."""
+    from model_zoo.registry import build
+    from training.data.loading.loader import TrainingLoader
+    from training.data.open import open_dataset
+    from training.loop.distributed import ProcessGroup
+    from training.loop.engine import TrainLoop
+    from training.loop.precision import DTYPES, ComputePrecision
+    from training.loop.reuse_memory import reuse_memory
+    from training.loop.schedule import LRSchedule, fit_to_run
+    from training.recipes import recipe_of
+
+    torch.set_num_threads(workload.threads or torch.get_num_threads())
+    dataset, recipe = open_dataset(Path(workload.data)), recipe_of(workload.model)
+    detector = build(workload.model, class_names=dataset.class_names)
+    detector.resize((workload.size, workload.size))
+    loader = TrainingLoader(
+        split=dataset.split("train"),
+        augmentation=recipe.augmentation,
+        image_size=detector.input_spec.size,
+        policy=detector.input_spec.letterbox,
+        stride=detector.stride,
+        batch=workload.batch,
+        workers=0,
+        seed=0,
+    )
+    source = ReadyBatches(list(loader.epoch(0)))
+    schedule = fit_to_run(recipe.schedule, recipe.epochs, workload.batches)
+    lr_schedule = LRSchedule(schedule, recipe.optimizer, recipe.epochs, workload.batches, workload.batch)
+    compute = ComputePrecision(torch.device("cpu"), DTYPES[workload.precision])
+    loop = TrainLoop(detector, recipe, lr_schedule, compute, ProcessGroup())
+    with reuse_memory():
+        for _ in sys.stdin:
+            start = time.perf_counter()
+            for _ in loop.train_epoch(source, 0):
+                pass
+            print(json.dumps({"total": time.perf_counter() - start}), flush=True)
+
+
+class ReadyBatches:
+    """Batches in memory, the same in each epoch."""
+
+    def __init__(self, batches: Sequence[Batch]) -> None:
+        self._batches = batches
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Number of batches."""
+        return len(self._batches)
+
+    def epoch(self, _: int, __: bool, start_step: int) -> Iterator[Batch]:
+        """Return the batches from `start_step` on."""
+        return iter(self._batches[start_step:])
+
+    def close(self) -> None:
+        """Keep the batches."""
 
 
 class Stopwatch:
@@ -278,7 +340,8 @@ def time_parts(workload: Workload) -> Stopwatch:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] in (["bare"], ["whole"]):
-        {"bare": bare_loop, "whole": whole_epochs}[sys.argv[1]](Workload(**json.loads(sys.argv[2])))
+    kinds = {"bare": bare_loop, "ready": training_loop, "whole": whole_epochs}
+    if sys.argv[1:2] and sys.argv[1] in kinds:
+        kinds[sys.argv[1]](Workload(**json.loads(sys.argv[2])))
     else:
         tyro.cli(main)
