@@ -33,7 +33,8 @@ from tests.e2e.server import Server
 from tests.tiny_onnx import toy_card, toy_onnx
 
 FOLDERS = ("docs", "examples", "benchmarks", "service")
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.md"))])
+FOUND = [*ROOT.glob("*.md"), *(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.md"))]
+DOCUMENTS = sorted(path for path in FOUND if "node_modules" not in path.parts)
 FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 SHELLS = ("sh", "bash", "shell", "console")
 PAGES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("*.md"))

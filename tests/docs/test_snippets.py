@@ -18,6 +18,7 @@ from model_zoo.contract.repository import Repository
 from model_zoo.registry import build
 from model_zoo.weights.importers.darknet.file_sizes import file_size
 from tests.conftest import ROOT
+from tests.docs.test_docs import DOCUMENTS as ALL_DOCUMENTS
 from tests.model_zoo.weights.importers import originals, test_yolov6, test_yolov7, test_yolox
 from tests.model_zoo.weights.importers.darknet.weights_files import VERSION_2, write
 from tests.service.app_client import png
@@ -27,7 +28,7 @@ from tests.training.data.tiny_datasets import make_coco
 from tests.training.write_data import write_data
 
 SERVER = "localhost:8000"
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "examples").rglob("*.md"))]
+DOCUMENTS = [path for path in ALL_DOCUMENTS if path.name == "README.md" or path.parent != ROOT]
 BLOCK = re.compile(r"(?:^<!-- not run: (\S[^\n]*) -->\n)?^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 CFG = """[net]
 width=64
