@@ -59,11 +59,11 @@ build/clients/%/.ready: tests/clients/requirements/%.txt
 
 # Ray Serve and Ray Data on a Ray of this machine, about 4 minutes on two cores. ARGS='-k killed' make test-ray
 test-ray: build/ray/.ready
-	build/ray/bin/python -m pytest -q $(ARGS) tests/service/deploy/ray
+	build/ray/bin/python -m pytest -q $(ARGS) tests/service/deploy/ray tests/model_zoo/batch/test_ray_data.py
 
 build/ray/.ready: pyproject.toml $(LOCK)
 	$(PYTHON) -m venv $(@D)
-	$(@D)/bin/pip install --quiet --disable-pip-version-check --constraint $(LOCK) --editable ".[cpu,client,ray,test]"
+	$(@D)/bin/pip install --quiet --disable-pip-version-check --constraint $(LOCK) --editable ".[batch,cpu,client,ray,test]"
 	@touch $@
 
 lint: $(WORK)/.ready

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 from collections.abc import Iterator, Sequence
@@ -87,6 +88,8 @@ def _connect() -> Any:
             f"--engine ray needs the package {error.name}, which is not installed; run: "
             "pip install 'yolo-lineage[ray]', or leave --engine out to use this machine alone"
         ) from error
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     try:
         ray.init(log_to_driver=False, logging_level="ERROR", ignore_reinit_error=True)
     except (ConnectionError, RuntimeError, ValueError) as error:
