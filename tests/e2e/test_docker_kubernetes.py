@@ -105,7 +105,7 @@ def test_kserve_container_answers_over_both_protocols(ports: tuple[int, int]) ->
 
 
 def test_init_container_makes_packages_within_its_limits(shared: Path, tmp_path: Path) -> None:
-    """It imports a file here, in place of the download."""
+    """Here it imports a file instead of the download."""
     require_engine()
     (pod,) = pods("pull")
     (container,) = pod["initContainers"]
