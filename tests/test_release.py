@@ -1,4 +1,4 @@
-"""What `make dist` makes: equal bytes from equal commits, a complete source archive, a wheel that serves."""
+"""The files of `make dist`: equal bytes from equal commits, a complete source archive, a wheel that serves."""
 
 from __future__ import annotations
 
