@@ -6,7 +6,7 @@ import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
+from itertools import accumulate, islice
 from typing import Any
 
 import pyarrow as pa
@@ -70,7 +70,7 @@ def _table_items(shard: Shard, column: str) -> Iterator[Item]:
 
 def _row_groups(sizes: list[int], shard: Shard) -> tuple[int, list[int]]:
     """Return the first row of the first row group that the shard needs, and the row groups."""
-    starts = [sum(sizes[:i]) for i in range(len(sizes))]
+    starts = list(accumulate(sizes, initial=0))
     groups = [i for i, n in enumerate(sizes) if starts[i] < (shard.stop or 0) and starts[i] + n > shard.start]
     return starts[groups[0]], groups
 

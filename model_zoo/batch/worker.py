@@ -15,6 +15,7 @@ from model_zoo.batch.folder import Folder
 from model_zoo.batch.images import Item, read_items
 from model_zoo.batch.manifest import Manifest
 from model_zoo.batch.results import Counts, Fault, Row, write_shard
+from model_zoo.batch.stores import is_local
 from model_zoo.contract import pipeline
 from model_zoo.contract.errors import ImageError
 from model_zoo.contract.letterbox import Size
@@ -25,6 +26,7 @@ from model_zoo.runtime.open import open_engine
 
 ON_CPU: Final = ("cpu", "openvino")
 CPU_READERS: Final = 2  # threads that read and decode ahead of an engine on one core
+STORE_READERS: Final = 16  # they wait for the network most of the time
 
 
 @dataclass(frozen=True)
@@ -82,9 +84,8 @@ class Worker:
         self._job, self._name = job, name
         self._options, self._query = job.manifest.options, job.manifest.options.query
         self._folder = Folder(job.output)
-        on_cpu = job.manifest.provider in ON_CPU
         self._engine = open_engine(job.package, engine_options(job.manifest))
-        self._readers = CPU_READERS if on_cpu else int(cpu_count())
+        self._readers = count_readers(job.manifest)
         self._ahead = 2 * self._readers + self._engine.max_batch
 
     def run(self, number: int) -> ShardReport:
@@ -156,6 +157,13 @@ class Worker:
             index: Row(image.item.name, image_input.geometry.image, detections, image.warning)
             for index, image, image_input, detections in zip(batch.indices, batch.images, inputs, found, strict=True)
         }
+
+
+def count_readers(manifest: Manifest) -> int:
+    """Return the number of threads that read and decode ahead of the engine."""
+    if not all(map(is_local, manifest.options.sources)):
+        return STORE_READERS
+    return CPU_READERS if manifest.provider in ON_CPU else int(cpu_count())
 
 
 def engine_options(manifest: Manifest) -> EngineOptions:

@@ -13,7 +13,7 @@ import pytest
 from model_zoo.batch.folder import Folder
 from model_zoo.batch.manifest import Manifest, Options
 from model_zoo.batch.plan import plan
-from model_zoo.batch.worker import Job, Worker, engine_options
+from model_zoo.batch.worker import Job, Worker, count_readers, engine_options
 from model_zoo.contract.package import Package
 from model_zoo.contract.pipeline import Feeds
 from model_zoo.runtime.base import EngineOptions
@@ -66,6 +66,11 @@ def test_engines_use_one_core_of_a_cpu_and_their_own_limits_on_a_gpu(job: Job) -
     assert engine_options(job.manifest) == EngineOptions(provider="cuda", compute="fp32")
     cpu = Manifest(1, job.manifest.options, "cpu", "fp32", ())
     assert engine_options(cpu) == EngineOptions(provider="cpu", compute="fp32", workers=1, threads=1)
+
+
+def test_more_threads_read_from_stores_than_from_disks(job: Job, make_options: MakeOptions) -> None:
+    manifests = [Manifest(1, make_options(source), "cpu", "fp32", ()) for source in ("/images", "s3://bucket/images")]
+    assert [count_readers(manifest) for manifest in manifests] == [2, 16]
 
 
 def test_damage_that_the_decoder_skips_is_a_warning(tmp_path: Path, toy: Package, make_options: MakeOptions) -> None:

@@ -1,0 +1,182 @@
+"""Batch inference: resume after kill -9, memory, and throughput of two workers against one.
+
+    python -m benchmarks.batch --weights yolov5n.pt --images IMAGES --output benchmarks/results/batch.csv
+
+A toy model detects on 20,000 small images, 50 of them broken. One run is undisturbed, another gets kill -9 of the main
+process and is resumed. Rows and faults must be equal. Then one and two workers, a core each, process real images at
+the size of the model in alternating rounds.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import cv2
+import numpy as np
+import psutil
+import pyarrow.parquet as pq
+import tyro
+
+from benchmarks.cpu import describe_cpu
+from tests.tiny_onnx import toy_card, toy_onnx
+
+MEGABYTE = 2**20
+BROKEN = 50
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of the benchmark."""
+
+    weights: Path
+    """Official weights of a small model."""
+    images: Path
+    """Folder of real images."""
+    output: Path = Path("benchmarks/results/batch.csv")
+    """CSV to write."""
+    work: Path = Path("build/batch")
+    """Folder for temporary files."""
+    count: int = 20_000
+    """Number of small images."""
+    limit: int = 150
+    """Number of real images in a round."""
+    rounds: int = 3
+    """Rounds of one and two workers."""
+    part: str = "all"
+    """all, resume or speed."""
+
+
+def main(options: Options) -> None:
+    """Run the parts and write the CSV."""
+    shutil.rmtree(options.work, ignore_errors=True)
+    options.work.mkdir(parents=True)
+    rows: list[tuple[str, object]] = [("cpu", describe_cpu())]
+    if options.part != "speed":
+        rows += measure_resuming(options)
+    if options.part != "resume":
+        rows += measure_speed(options)
+    with options.output.open("w", newline="") as file:
+        csv.writer(file).writerows([("measure", "value"), *rows])
+    print(options.output.read_text())
+
+
+def measure_resuming(options: Options) -> list[tuple[str, object]]:
+    """Run 20,000 images undisturbed and killed, and compare the results."""
+    work, images = options.work, options.work / "small"
+    write_images(images, options.count)
+    model = work / "toy.onnx"
+    model.write_bytes(toy_onnx(toy_card()))
+    start(model, images, work / "whole").wait()
+    killed = start(model, images, work / "killed")
+    memory = wait_for_parts(killed, work / "killed", parts=options.count // 1000)
+    kill_main(killed)
+    done = len(list((work / "killed").glob("part-*")))
+    resumed = start(model, images, work / "killed")
+    memory += wait_for_parts(resumed, work / "killed", parts=options.count)
+    summary = json.loads((work / "killed/summary.json").read_text())
+    whole, again = read_rows(work / "whole"), read_rows(work / "killed")
+    faults = read_faults(work / "killed")
+    third = len(memory) // 3
+    return [
+        ("images", options.count),
+        ("rows", len(again)),
+        ("rows equal to the undisturbed run", whole == again),
+        ("faults", len(faults)),
+        ("faults equal to the undisturbed run", read_faults(work / "whole") == faults),
+        ("faults without a reason", sum(not fault["reason"] for fault in faults)),
+        ("parts before kill -9", done),
+        ("parts kept by the resumed run", summary["resumed_parts"]),
+        ("images per second, two workers", summary["images_per_second"]),
+        ("worker memory, second third of the resumed run, MB", round(median(memory[third : 2 * third]))),
+        ("worker memory, last third, MB", round(median(memory[2 * third :]))),
+    ]
+
+
+def measure_speed(options: Options) -> list[tuple[str, object]]:
+    """Compare two workers with one, in alternating rounds."""
+    model = options.work / "model.onnx"
+    command = ["export", str(options.weights), "--output", str(model)]
+    subprocess.run([sys.executable, "-m", "lineage", *command], check=True)
+    rates: dict[int, list[float]] = {1: [], 2: []}
+    for number in range(options.rounds):
+        for workers in rates:
+            output = options.work / f"speed-{number}-{workers}"
+            limit = options.limit * workers
+            flags = [f"--workers={workers}", f"--limit={limit}", "--shard-size=25", "--provider=cpu"]
+            start(model, options.images, output, *flags, cores=workers).wait()
+            summary = json.loads((output / "summary.json").read_text())
+            rates[workers].append(sum(worker["images_per_second"] for worker in summary["workers"]))
+    one, two = median(rates[1]), median(rates[2])
+    return [
+        ("640 x 640, images per second, one worker", round(one, 2)),
+        ("640 x 640, images per second, two workers", round(two, 2)),
+        ("two workers by one", round(two / one, 3)),
+    ]
+
+
+def write_images(folder: Path, count: int) -> None:
+    """Write small JPEGs of random blobs, of which 50 are cut off, empty or text."""
+    random = np.random.default_rng(0)
+    broken = set(random.choice(count, BROKEN, replace=False).tolist())
+    for number in range(count):
+        path = folder / f"{number // 1000:03}" / f"{number:06}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        blobs = random.integers(0, 256, (8, 8, 3), dtype=np.uint8)
+        data = cv2.imencode(".jpg", cv2.resize(blobs, (96, 64), interpolation=cv2.INTER_CUBIC))[1].tobytes()
+        path.write_bytes([data[:100], b"", b"no image"][number % 3] if number in broken else data)
+
+
+def start(model: Path, images: Path, output: Path, *flags: str, cores: int = 2) -> subprocess.Popen[bytes]:
+    """Start a run in a group of its own, on the first `cores` cores."""
+    command = ["lineage", "batch", str(images), "--output", str(output), "--model", str(model)]
+    flags = flags or ("--workers=2", "--shard-size=100", "--provider=cpu")
+    pinned = ["taskset", "-c", ",".join(map(str, sorted(os.sched_getaffinity(0))[:cores]))]
+    return subprocess.Popen([*pinned, sys.executable, "-m", *command, *flags], start_new_session=True)
+
+
+def wait_for_parts(run: subprocess.Popen[bytes], output: Path, parts: int) -> list[float]:
+    """Wait until there are so many parts or the run has ended. Return the memory of its workers over time, in MB."""
+    memory: list[float] = []
+    while run.poll() is None and len(list(output.glob("part-*"))) < parts:
+        try:
+            children = psutil.Process(run.pid).children(recursive=True)
+            memory.append(max((child.memory_info().rss for child in children), default=0) / MEGABYTE)
+        except psutil.NoSuchProcess:
+            continue
+        time.sleep(0.5)
+    return memory
+
+
+def kill_main(run: subprocess.Popen[bytes]) -> None:
+    """Kill the main process alone. Its workers must end by themselves."""
+    workers = psutil.Process(run.pid).children(recursive=True)
+    os.kill(run.pid, signal.SIGKILL)
+    run.wait()
+    _, alive = psutil.wait_procs(workers, timeout=5)
+    if alive:
+        raise SystemExit(f"workers outlived their parent: {alive}")
+
+
+def read_rows(folder: Path) -> list[dict[str, Any]]:
+    """Return all rows, in order."""
+    return [row for part in sorted(folder.glob("part-*")) for row in pq.read_table(part).to_pylist()]
+
+
+def read_faults(folder: Path) -> list[dict[str, Any]]:
+    """Return all faults, in order."""
+    return [json.loads(line) for file in sorted(folder.glob("faults-*")) for line in file.read_text().splitlines()]
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Options))
