@@ -27,7 +27,6 @@ import cv2
 import numpy as np
 import psutil
 import tyro
-from scipy.stats import theilslopes
 
 from benchmarks.cpu import describe_cpu
 from benchmarks.running_server import serving
@@ -215,6 +214,8 @@ def lowest(samples: Sequence[Sample], measure: str) -> list[tuple[float, int]]:
 
 def megabytes_a_minute(samples: Sequence[Sample]) -> float:
     """Return the median slope (Theil-Sen) through the lowest memory of each period."""
+    from scipy.stats import theilslopes  # here: importing it is slow
+
     seconds, memory = zip(*lowest(samples, "memory"), strict=True)
     return float(theilslopes(memory, seconds)[0]) * 60 / 1e6
 

@@ -27,7 +27,6 @@ from cyclonedx.model.component import Component, ComponentType
 from cyclonedx.model.license import License
 from cyclonedx.output import make_outputter
 from cyclonedx.schema import OutputFormat, SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
 from packageurl import PackageURL
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -179,6 +178,8 @@ def render_licenses(bom: Bom) -> str:
 
 def render(bom: Bom) -> str:
     """Return the document, after a check against the schema of CycloneDX."""
+    from cyclonedx.validation.json import JsonStrictValidator  # here: importing its grammars is slow
+
     text = make_outputter(bom, OutputFormat.JSON, SCHEMA).output_as_string(indent=2)
     if error := JsonStrictValidator(SCHEMA).validate_str(text):
         raise ValueError(f"the bill of materials does not fit the schema: {error}")
