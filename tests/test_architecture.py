@@ -67,6 +67,7 @@ def has_long_function(path: Path) -> bool:
 
 # Tests that mirror no module: they run several parts together, or check something other than code.
 NOT_MIRRORED = {
+    "tests/examples/browser/": "a page",
     "tests/examples/ui_elements/test_documents.py": "README and data card of the example",
     "tests/clients/": "unmodified clients of other projects",
     "tests/docs/": "documents, compared with the code",
