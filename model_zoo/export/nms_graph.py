@@ -96,11 +96,15 @@ def fixed_point(alive: FLOAT[...], suppression: FLOAT[...]) -> FLOAT[...]:
 def greedy_nms(
     rows: FLOAT[...], alive: FLOAT[...], iou_threshold: FLOAT[...], distance_weight: FLOAT[...]
 ) -> FLOAT[...]:
-    """Return which sorted candidates greedy NMS keeps, as 1 and 0 (B, n). Those alive are a prefix."""
+    """Return which sorted candidates greedy NMS keeps, as 1 and 0 (B, n). Those alive are a prefix.
+
+    No measure exceeds 1, so images with such an IoU threshold keep all of them without a comparison.
+    """
     size = op.Constant(value_int=BLOCK)
     within = op.Range(0, size, 1)
-    end = op.Cast(op.ReduceMax(op.ReduceSum(alive, [1], keepdims=0), keepdims=0), to=7)
-    keep = alive * 0.0
+    contested = alive * op.Cast(op.Unsqueeze(iou_threshold, [1]) < 1.0, to=1)
+    end = op.Cast(op.ReduceMax(op.ReduceSum(contested, [1], keepdims=0), keepdims=0), to=7)
+    keep = alive - contested
     start = op.Constant(value_int=0)
     more = start < end
     while more:
