@@ -90,16 +90,25 @@ def _connect() -> Any:
         ) from error
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    address = os.environ.get("RAY_ADDRESS", "")
+    place = address or "this machine"
     try:
+        _check_address(address)
         ray.init(log_to_driver=False, logging_level="ERROR", ignore_reinit_error=True)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        address = os.environ.get("RAY_ADDRESS", "this machine")
+    except (OSError, RuntimeError, ValueError) as error:
         raise LineageError(
-            f"Ray at {address} cannot be reached ({_last_line(error)}); check RAY_ADDRESS, or leave --engine out to "
+            f"Ray at {place} cannot be reached ({_last_line(error)}); check RAY_ADDRESS, or leave --engine out to "
             "use this machine alone"
         ) from error
     ray.data.DataContext.get_current().enable_progress_bars = False
     return ray
+
+
+def _check_address(address: str) -> None:
+    """Raise OSError if nothing listens at an address such as host:6379. Ray itself would try for minutes."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=5).close()
 
 
 def _check_model(job: Job) -> None:
