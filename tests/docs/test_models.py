@@ -12,7 +12,7 @@ from model_zoo.profile import profile
 from model_zoo.registry import build, families, variants
 from tests.conftest import ROOT
 
-PAGES = sorted((ROOT / "docs" / "models").glob("*.md"))
+PAGES = sorted((ROOT / "docs" / "models").glob("yolo*.md"))
 ROW = re.compile(r"^\| `([\w.-]+)` \| ([\d ]+) \| ([\d,]+) \| ([\d,]+) \| ([\d.]+) \|", re.MULTILINE)
 
 
