@@ -116,7 +116,9 @@ def groups() -> list[Any]:
     found = [snippet for snippet in snippets() if not snippet.reason]
     params = []
     for place in ONE_PROCESS:
-        params.append(pytest.param([s for s in found if s.place.startswith(place)], id=place.rstrip("/")))
+        marks = [pytest.mark.slow] if place == "docs/models/" else []  # it imports weights of every family
+        blocks = [snippet for snippet in found if snippet.place.startswith(place)]
+        params.append(pytest.param(blocks, id=place.rstrip("/"), marks=marks))
     for snippet in found:
         if not snippet.place.startswith(ONE_PROCESS):
             marks = [pytest.mark.slow] if "train(" in snippet.source else []

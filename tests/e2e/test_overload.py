@@ -40,6 +40,7 @@ def test_overload_is_refused_at_once_and_capacity_is_used(bench: Bench) -> None:
     assert measured["seconds to normal"] < 10
 
 
+@pytest.mark.slow
 def test_client_keeps_its_answers_beside_one_that_sends_ten_times_as_much(bench: Bench) -> None:
     measured = {row.measure: row.value for row in asyncio.run(two_clients(bench))}
     assert measured["answers to the small one %"] > 50  # about 30 without taking turns

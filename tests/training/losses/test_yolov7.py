@@ -91,6 +91,7 @@ def test_recipes_of_all_variants():
     )
 
 
+@pytest.mark.slow
 def test_network_overfits_one_image():
     overfit("yolov7-test", recipe_of("yolov7-test"), size=64, steps=160, lr=0.01)
 

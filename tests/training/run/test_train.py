@@ -184,6 +184,7 @@ def test_early_stopped_run_resumes_with_more_patience(data: Path, tmp_path: Path
     assert checkpoint.read(result.folder / "checkpoint.safetensors")[1].epoch == 5
 
 
+@pytest.mark.slow
 def test_resume_accepts_moved_data_but_not_changed_data(data: Path, tmp_path: Path) -> None:
     result = train(build_config(data, tmp_path, epochs=2, hours=1e-9))
     assert result.stop_reason == OUT_OF_TIME
@@ -194,6 +195,7 @@ def test_resume_accepts_moved_data_but_not_changed_data(data: Path, tmp_path: Pa
     assert resume(result.folder, data=moved, hours=1.0) == FINISHED
 
 
+@pytest.mark.slow
 def test_parents_of_the_weights_are_recorded_and_survive_a_resume(data: Path, finished: Path, tmp_path: Path) -> None:
     result = train(build_config(data, tmp_path, epochs=2, hours=1e-9, weights=finished))
     assert (result.stop_reason, resume(result.folder, hours=1.0)) == (OUT_OF_TIME, FINISHED)
