@@ -18,7 +18,7 @@ def browser() -> Iterator[Browser]:
         yield running
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def camera(browser: Browser) -> Iterator[Camera]:
     camera = Camera(browser)
     yield camera
