@@ -67,8 +67,7 @@ class ImageResult:
         if pixels.shape[:2] != self.size:
             (height, width), (h, w) = self.size, pixels.shape[:2]
             raise ValueError(f"image: expected {width} x {height} pixels, as when detected; got {w} x {h}")
-        texts = [f"{label} {score:.2f}" for label, score in zip(self.labels, self.detections.scores, strict=True)]
-        return drawing.draw_boxes(pixels, self.detections.boxes, self.detections.class_ids, texts)
+        return drawing.draw(pixels, self.detections, self._names())
 
     def save(self, path: str | Path, image: Image | None = None) -> Path:
         """Write the image of `plot` in the format of the suffix, such as .jpg or .png. Return the path.

@@ -7,7 +7,7 @@ characters. The same calls work with both.
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import cv2
 import numpy as np
@@ -25,7 +25,7 @@ _SMALL = 16  # objects smaller than a sixteenth of the image get thinner lines a
 _SHADES = ((0.85, 0.95), (0.60, 1.00), (0.90, 0.70))  # (saturation, value): vivid, pale, dark
 
 
-def draw(image: Image, detections: Detections, class_names: Sequence[str]) -> Image:
+def draw(image: Image, detections: Detections, class_names: Sequence[str] | Mapping[int, str]) -> Image:
     """Return a copy of an RGB image (H, W, 3) with boxes, labels and scores, the best detections on top."""
     pairs = zip(detections.class_ids.tolist(), detections.scores, strict=True)
     texts = [f"{class_names[class_id]} {score:.2f}" for class_id, score in pairs]
