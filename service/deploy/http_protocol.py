@@ -91,7 +91,7 @@ class ProblemProtocol(HttpToolsProtocol):
         self._malformed: RequestError | None = None  # to be sent after the answers before it
         self._half_closed = self._refused = False
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn
         """Accept the connection, or refuse it with 503 if there are too many."""
         super().connection_made(cast(asyncio.Transport, LingeringTransport(transport, self._is_receiving)))
         if not self._open.add(self):
@@ -181,7 +181,8 @@ class ProblemProtocol(HttpToolsProtocol):
         self._part, self._unreported = Part.BODY, 0
         raw_path, _, query = self.url.partition(b"?")
         target = {"path": unquote(raw_path.decode("ascii")), "raw_path": raw_path, "query_string": query}
-        self.scope.update({"http_version": version, "method": self.parser.get_method().decode(), **target})  # type: ignore[typeddict-item]
+        method = self.parser.get_method().decode()
+        self.scope.update({"http_version": version, "method": method, **target})  # type: ignore[typeddict-item]  # no TypedDict
         self.cycle = Cycle(
             scope=self.scope,
             transport=self.transport,
@@ -218,7 +219,7 @@ class ProblemProtocol(HttpToolsProtocol):
         self._part, self._unreported = Part.LINE, 0
         super().on_message_complete()
 
-    def eof_received(self) -> bool | None:  # type: ignore[override]
+    def eof_received(self) -> bool | None:  # type: ignore[override]  # uvicorn returns None
         """Keep a connection open whose client has sent a whole request and waits for the response."""
         self._half_closed = True
         is_complete = self.cycle.response_complete if self._part is Part.BODY else not self._has_begun()

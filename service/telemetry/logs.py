@@ -25,7 +25,7 @@ class LogfmtFormatter(logging.Formatter):
     def __init__(self) -> None:
         super().__init__(self.layout)
 
-    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802, ARG002
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802, ARG002 - as logging
         """Return the second of a record."""
         return _second(int(record.created))
 
