@@ -19,6 +19,7 @@ import torch
 import torch.distributed as dist
 from loky import cpu_count
 from torch import Tensor, nn
+from torch._C._distributed_c10d import TCPStore  # torch.distributed.TCPStore, with its type
 from torch.nn.parallel import DistributedDataParallel
 
 from training.loop.sync_batch_norm import convert_batch_norms
@@ -119,7 +120,7 @@ def process_group(cuda: bool) -> Iterator[ProcessGroup]:
         dist.destroy_process_group()
 
 
-def _new_store(rank: int) -> dist.TCPStore:
+def _new_store(rank: int) -> TCPStore:
     """Return a new store on rank 0 for the ranks to find each other.
 
     The store of torchrun's agent outlives the ranks. After a restart, new ranks would find the addresses of those that
@@ -127,14 +128,14 @@ def _new_store(rank: int) -> dist.TCPStore:
     refuses connections: all ranks have ended before torchrun starts new ones.
     """
     host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-    agent = dist.TCPStore(host, port, is_master=False, timeout=TIMEOUT)
+    agent = TCPStore(host, port, is_master=False, timeout=TIMEOUT)
     if rank == 0:
-        store = dist.TCPStore(host, 0, is_master=True, wait_for_workers=False, timeout=TIMEOUT)
+        store = TCPStore(host, 0, is_master=True, wait_for_workers=False, timeout=TIMEOUT)
         agent.set(STORE_PORT, str(store.port))
         return store
     while not _accepts(host, port := int(agent.get(STORE_PORT))):
         time.sleep(0.1)
-    return dist.TCPStore(host, port, is_master=False, timeout=TIMEOUT)
+    return TCPStore(host, port, is_master=False, timeout=TIMEOUT)
 
 
 def _accepts(host: str, port: int) -> bool:
