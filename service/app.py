@@ -29,7 +29,7 @@ from service.api.deepstack import routes as deepstack
 from service.api.doods import routes as doods
 from service.api.errors import RequestError
 from service.api.labelstudio import routes as label_studio
-from service.api.native import detect, health, models, query_errors, shadow
+from service.api.native import detect, health, models, preview, query_errors, shadow
 from service.api.native.direct_route import DirectRoute
 from service.api.oip import http as oip
 from service.api.openapi import document_protocols
@@ -97,7 +97,21 @@ def create_app(settings: Settings, open_engine: OpenEngine = open_engine) -> Fas
         redoc_url=None,
         telemetry={"tracing": False, "metrics": False, "logs": False},  # the service has its own
     )
-    for module in (detect, oip, deepstack, doods, label_studio, models, health, metrics, admin, shadow, docs, routes):
+    for module in (
+        detect,
+        preview,
+        oip,
+        deepstack,
+        doods,
+        label_studio,
+        models,
+        health,
+        metrics,
+        admin,
+        shadow,
+        docs,
+        routes,
+    ):
         app.include_router(module.router)
     app.include_router(roboflow.router)  # last, as it has /{name}/{version}
     app.mount("/playground", routes.files)

@@ -69,7 +69,7 @@ PROTOCOLS: Final = (
         key_query="api_key",
         key_place="api_key in the query",
     ),
-    Protocol("native", ("/detect",)),
+    Protocol("native", ("/detect", "/preview")),
     Protocol("admin", ("/admin",)),
     Protocol("oip", ("/v2",), media_type=JSON, error_members=_error),
     Protocol(

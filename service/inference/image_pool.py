@@ -21,6 +21,7 @@ from service.inference.batcher import Batcher, BatchResult
 from service.inference.errors import DecodeQueueFull
 from service.inference.request import RequestContext
 
+MAX_PREVIEW_SIDE: Final = 2048
 MAX_JPEG_SIDE: Final = 65_500  # libjpeg's limit; the format's own is 65,535
 T = TypeVar("T")
 Job = Callable[[], Any]
@@ -73,6 +74,10 @@ class ImagePool:
         job = partial(_draw, data, self._limits, detections, class_names)
         return bytes((await self._jobs.submit(job, context)).value)
 
+    async def preview(self, data: bytes, context: RequestContext) -> bytes:
+        """Return the image as JPEG, of at most `MAX_PREVIEW_SIDE` pixels a side."""
+        return bytes((await self._jobs.submit(partial(_preview, data, self._limits), context)).value)
+
     async def close(self) -> None:
         """Finish the accepted images and end the threads."""
         await self._jobs.close()
@@ -92,5 +97,17 @@ def _draw(data: bytes, limits: ImageLimits, detections: Detections, class_names:
     if max(height, width) > MAX_JPEG_SIDE:
         limit = f"a drawn JPEG: expected an image of at most {MAX_JPEG_SIDE:,} pixels a side"
         raise ImageTooLarge(f"{limit}; got {width:,} x {height:,}; request JSON instead")
-    drawn = draw(image, detections, class_names)
-    return cv2.imencode(".jpg", cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR))[1].tobytes()
+    return _to_jpeg(draw(image, detections, class_names))
+
+
+def _preview(data: bytes, limits: ImageLimits) -> bytes:
+    image = decode_image(data, limits)
+    height, width = image.shape[:2]
+    if (scale := MAX_PREVIEW_SIDE / max(height, width)) < 1:
+        size = max(round(width * scale), 1), max(round(height * scale), 1)
+        image = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    return _to_jpeg(image)
+
+
+def _to_jpeg(image: NDArray[np.uint8]) -> bytes:
+    return cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1].tobytes()

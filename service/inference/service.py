@@ -180,6 +180,15 @@ class DetectionService:
         """
         return await self._images.draw(image, detections, class_names, context)
 
+    async def preview(self, image: bytes, context: RequestContext) -> bytes:
+        """Return an image file as a JPEG of limited size.
+
+        Raises:
+            ImageError: the image cannot be used.
+            ServiceError: as `draw`.
+        """
+        return await self._images.preview(image, context)
+
     async def close(self) -> None:
         """Finish the accepted images and unload all models."""
         await self._images.close()
