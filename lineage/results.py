@@ -109,16 +109,19 @@ class ImageResult:
             xyxy=self.detections.boxes,
             confidence=self.detections.scores,
             class_id=self.detections.class_ids,
+            tracker_id=self.detections.track_ids,
             data={"class_name": np.asarray(self.labels, dtype=np.str_)},
         )
         return converted
 
     def to_pandas(self) -> pandas.DataFrame:
-        """Return a data frame with the columns file, x1, y1, x2, y2, score, class_id and label."""
+        """Return a data frame with the columns file, x1, y1, x2, y2, score, class_id, label, and track_id if tracked."""
         found = self.detections
         x1, y1, x2, y2 = found.boxes.T
         columns = {"x1": x1, "y1": y1, "x2": x2, "y2": y2, "score": found.scores, "class_id": found.class_ids}
         columns = {"file": [self.file] * len(self), **columns, "label": list(self.labels)}
+        if found.track_ids is not None:
+            columns["track_id"] = found.tracks()
         return _require("pandas").DataFrame(columns)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:

@@ -26,9 +26,9 @@ _SHADES = ((0.85, 0.95), (0.60, 1.00), (0.90, 0.70))  # (saturation, value): viv
 
 
 def draw(image: Image, detections: Detections, class_names: Sequence[str] | Mapping[int, str]) -> Image:
-    """Return a copy of an RGB image (H, W, 3) with boxes, labels and scores, the best detections on top."""
-    pairs = zip(detections.class_ids.tolist(), detections.scores, strict=True)
-    texts = [f"{class_names[class_id]} {score:.2f}" for class_id, score in pairs]
+    """Return a copy of an RGB image (H, W, 3) with boxes, labels, tracks and scores, the best detections on top."""
+    rows = zip(detections.class_ids.tolist(), detections.tracks(), detections.scores, strict=True)
+    texts = [f"{class_names[i]}{'' if track is None else f' #{track}'} {score:.2f}" for i, track, score in rows]
     return draw_boxes(image, detections.boxes, detections.class_ids, texts)
 
 

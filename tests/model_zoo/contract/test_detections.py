@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from model_zoo.contract.detections import Detections
+from model_zoo.contract.detections import UNTRACKED, Detections
 
 DETECTIONS = Detections(
     boxes=np.asarray([[10, 20, 40, 60], [0.12345, 0, 5, 5]], np.float32),
@@ -64,3 +65,10 @@ def test_numbers_are_rounded_as_python_rounds() -> None:
     found = Detections(boxes, scores, np.zeros(1000, np.int64)).to_dict(["object"])
     assert [d["box"] for d in found] == [[round(float(value), 3) for value in box] for box in boxes]
     assert [d["score"] for d in found] == [round(float(score), 6) for score in scores]
+
+
+def test_tracks_are_in_every_form_and_kept_by_filters() -> None:
+    tracked = replace(DETECTIONS, track_ids=np.asarray([UNTRACKED, 7]))
+    assert [entry.get("track_id") for entry in tracked.to_dict(["person", "bicycle"])] == [None, 7]
+    assert ["track_id" in entry for entry in tracked.to_coco(1, {0: 1, 1: 2})] == [False, True]
+    assert tracked.filter_classes([0]).tracks() == tracked.map_classes({0: 5}).tracks() == [7]
