@@ -18,9 +18,10 @@ from collections.abc import (
     Iterator,
     Sequence,
 )
-from concurrent.futures import Future, ThreadPoolExecutor
 from os import PathLike
 from typing import TypeVar
+
+from model_zoo.contract.ordered_map import ordered_map
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -43,17 +44,10 @@ def map_batches(
     work: Callable[[list[T]], Sequence[R]], items: Iterable[T], batch_size: int, concurrency: int
 ) -> Iterator[R]:
     """Yield the results of `work` on batches of items, in the order of the items."""
-    iterator, pending = iter(items), deque[Future[Sequence[R]]]()
-    with ThreadPoolExecutor(concurrency, "lineage") as threads:
-        try:
-            while batch := list(itertools.islice(iterator, batch_size)):
-                pending.append(threads.submit(work, batch))
-                if len(pending) == concurrency:
-                    yield from pending.popleft().result()
-            while pending:
-                yield from pending.popleft().result()
-        finally:
-            threads.shutdown(wait=False, cancel_futures=True)
+    iterator = iter(items)
+    batches = iter(lambda: list(itertools.islice(iterator, batch_size)), [])
+    for results in ordered_map(work, batches, concurrency):
+        yield from results
 
 
 async def map_batches_async(

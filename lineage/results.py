@@ -115,7 +115,7 @@ class ImageResult:
         return converted
 
     def to_pandas(self) -> pandas.DataFrame:
-        """Return a data frame with the columns file, x1, y1, x2, y2, score, class_id, label, and track_id if tracked."""
+        """Return a data frame with file, x1, y1, x2, y2, score, class_id, label, and track_id if tracked."""
         found = self.detections
         x1, y1, x2, y2 = found.boxes.T
         columns = {"x1": x1, "y1": y1, "x2": x2, "y2": y2, "score": found.scores, "class_id": found.class_ids}

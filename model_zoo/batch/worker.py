@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -19,6 +17,7 @@ from model_zoo.batch.stores import is_local
 from model_zoo.contract import pipeline
 from model_zoo.contract.errors import ImageError
 from model_zoo.contract.letterbox import Size
+from model_zoo.contract.ordered_map import ordered_map
 from model_zoo.contract.package import Package
 from model_zoo.contract.pipeline import ModelInput
 from model_zoo.runtime.base import EngineOptions
@@ -110,17 +109,7 @@ class Worker:
         self._engine.close()
 
     def _decode_ahead(self, items: Iterable[Item]) -> Iterator[Decoded]:
-        pool = ThreadPoolExecutor(self._readers)
-        try:
-            pending = deque[Future[Decoded]]()
-            for item in items:
-                pending.append(pool.submit(self._decode, item))
-                if len(pending) > self._ahead:
-                    yield pending.popleft().result()
-            for future in pending:
-                yield future.result()
-        finally:  # a `with` block would first run what is left after an error
-            pool.shutdown(cancel_futures=True)
+        return ordered_map(self._decode, items, self._readers, self._ahead)
 
     def _decode(self, item: Item) -> Decoded:
         size: int | None = None
