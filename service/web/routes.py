@@ -40,8 +40,8 @@ async def folder() -> Response:
 
 @router.get("/playground/samples/index.json")
 async def samples() -> Response:
-    """List the sample images."""
-    return JSONResponse(sorted(path.name for path in SAMPLES.glob("*.[jpw]*")))
+    """List the sample images. Those of other models than the bundled one are in a folder, such as coco/cat.jpg."""
+    return JSONResponse(sorted(path.relative_to(SAMPLES).as_posix() for path in SAMPLES.rglob("*.[jpw]*")))
 
 
 files = StaticFiles(directory=FOLDER)

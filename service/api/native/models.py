@@ -10,10 +10,23 @@ from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response
 
 from model_zoo.contract.errors import PackageNotFound
+from model_zoo.contract.manifest import MODEL
 from model_zoo.contract.package import Package
+from model_zoo.contract.rollout import Rollout
 from model_zoo.contract.suggest import did_you_mean
 from model_zoo.contract.terms import binding_licenses
-from service.api.native.schemas import EngineDetail, Model, ModelDetail, Models, Parent, Trial, Version
+from service.api.native.schemas import (
+    EngineDetail,
+    Model,
+    ModelDetail,
+    Models,
+    Parent,
+    RolloutSummary,
+    Share,
+    Trial,
+    Version,
+    VersionDetail,
+)
 from service.api.problems import documented
 from service.inference.model_store import ModelStore
 from service.state import AppState
@@ -30,16 +43,14 @@ async def list_models(request: Request) -> Response:
 
 @router.get("/{name}", responses={200: {"model": ModelDetail}, "4XX": documented("There is no such model")})
 async def show_model(request: Request, name: str) -> Response:
-    """Describe one model, with the card of its default version."""
+    """Describe one model, with the card of its default version and of each other one, and its rollout policy."""
     state: AppState = request.state.service
     catalog = state.store.known
     names = catalog.all_names
     if name not in names:
         hints = filter(None, [did_you_mean(name, names), f"available: {', '.join(names) or 'none yet'}"])
         raise PackageNotFound(f"no model {name[:100]!r}; {' '.join(hints)}")
-    default = state.store.serving(name)
-    card = {"card": json.loads(default.card.to_json())} if default else {}
-    return JSONResponse(ModelDetail(**describe_model(state.store, name), **card).model_dump(exclude_unset=True))
+    return JSONResponse(_describe_in_detail(state.store, name).model_dump(exclude_unset=True))
 
 
 def describe_models(store: ModelStore) -> dict[str, Any]:
@@ -65,6 +76,32 @@ def describe_model(store: ModelStore, name: str) -> dict[str, Any]:
         "problems": store.problems(name),
         "degraded": store.degraded(name),
     }
+
+
+def _describe_in_detail(store: ModelStore, name: str) -> ModelDetail:
+    described, default, policy = describe_model(store, name), store.serving(name), store.rollouts.policy(name)
+    packages = {package.version: package for package in store.known.packages.values() if package.name == name}
+    described["versions"] = [_detail(version, packages.get(version.version)) for version in described["versions"]]
+    described |= {"card": json.loads(default.card.to_json())} if default else {}
+    described |= {"rollout": _rollout(policy)} if policy else {}
+    return ModelDetail(**described)
+
+
+def _detail(version: Version, package: Package | None) -> VersionDetail:
+    """Add what the package says of itself. Damaged versions have none."""
+    if package is None:
+        return VersionDetail(**dict(version))
+    size = next((file.size for file in package.files if file.name == MODEL), None)
+    return VersionDetail(**dict(version), card=json.loads(package.card.to_json()), model_bytes=size)
+
+
+def _rollout(policy: Rollout) -> RolloutSummary:
+    canary, shadow = policy.canary, policy.shadow
+    return RolloutSummary(
+        stable=policy.stable,
+        canary=Share(version=canary.version, percent=canary.percent) if canary else None,
+        shadow=Share(version=shadow.version, percent=shadow.percent) if shadow else None,
+    )
 
 
 def _version(store: ModelStore, package: Package) -> Version:

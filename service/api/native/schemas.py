@@ -165,10 +165,34 @@ class Model(BaseModel):
     degraded: list[str] = []
 
 
-class ModelDetail(Model):
-    """A model with the card of its default version."""
+class VersionDetail(Version):
+    """A version with its card and the size of its model file. A damaged version has neither."""
 
     card: dict[str, Any] | None = None
+    model_bytes: int | None = None
+
+
+class Share(BaseModel):
+    """A version or alias, and the share of the requests that reach it, 0 to 100."""
+
+    version: str
+    percent: float
+
+
+class RolloutSummary(BaseModel):
+    """Which versions answer for the bare name, and which one is compared. `/admin` has the whole policy."""
+
+    stable: str | None = None
+    canary: Share | None = None
+    shadow: Share | None = None
+
+
+class ModelDetail(Model):
+    """A model with the cards of its versions and its rollout policy. `card` is that of the default version."""
+
+    versions: list[VersionDetail]  # type: ignore[assignment]  # readers of the list get more fields
+    card: dict[str, Any] | None = None
+    rollout: RolloutSummary | None = None
 
 
 class Models(BaseModel):

@@ -25,7 +25,9 @@ def test_folder_leads_to_the_page(client: TestClient, address: str) -> None:
 
 
 def test_samples_are_listed(client: TestClient) -> None:
-    assert "wizard.jpg" in client.get("/playground/samples/index.json").json()
+    listed = client.get("/playground/samples/index.json").json()
+    assert {"wizard.jpg", "coco/cat.jpg"} <= set(listed)
+    assert all(client.get(f"/playground/samples/{name}").headers["content-type"] == "image/jpeg" for name in listed)
 
 
 def test_files_outside_the_playground_are_not_served(client: TestClient) -> None:

@@ -10,6 +10,8 @@ from starlette.testclient import TestClient
 
 from model_zoo.contract.card import ParentWeights, WeightsOrigin
 from model_zoo.contract.repository import Repository
+from model_zoo.contract.rollout import Canary, HeaderMatch, Rollout
+from model_zoo.contract.set_rollout import set_rollout
 from model_zoo.runtime.choice import Choice, Trial
 from service.api.native.schemas import Model, ModelDetail, Models
 from tests.service.app_client import check_problem, detect, png, serving, wait_until
@@ -37,6 +39,23 @@ def test_models_are_listed_with_versions_states_and_problems(repository: Reposit
         card = ModelDetail.model_validate(shown).card
         assert card is not None
         assert card["class_names"] == ["red", "green", "blue"]
+
+
+def test_cards_sizes_and_rollout_are_shown(repository: Repository, publish: Publish) -> None:
+    for _ in range(3):
+        publish()
+    (repository.root / "toy" / "3" / "model.onnx").unlink()
+    set_rollout(repository, "toy", Rollout("1", Canary("2", 5, HeaderMatch("x-secret", "of operators"))))
+    with serving(repository, open_fake_engine) as client:
+        wait_until(lambda: "available" not in client.get("/models").text)
+        response = client.get("/models/toy")
+    shown = response.json()
+    assert shown["rollout"] == {"stable": "1", "canary": {"version": "2", "percent": 5.0}, "shadow": None}
+    assert "of operators" not in response.text
+    first, second, damaged = shown["versions"]
+    assert first["card"] == second["card"] == shown["card"]
+    assert first["model_bytes"] == (repository.root / "toy" / "1" / "model.onnx").stat().st_size
+    assert not damaged.keys() & {"card", "model_bytes"}
 
 
 def test_engine_and_its_choice_are_listed(repository: Repository, publish: Publish) -> None:
