@@ -1,0 +1,39 @@
+// The strip of images of the session: thumbnails with the number of their detections.
+
+import { $, element, plural } from "./dom.js";
+import { remove, select, shown, thumbnail } from "./images.js";
+import { state, subscribe } from "./state.js";
+
+const tiles = new Map(); // by the id of the item
+
+function draw() {
+  for (const [id, tile] of tiles) if (!state.items.some((item) => item.id === id)) tile.remove(), tiles.delete(id);
+  for (const item of state.items) if (!tiles.has(item.id)) tiles.set(item.id, $("gallery").appendChild(tile(item)));
+  $("gallery").hidden = state.items.length === 0;
+  count();
+}
+
+function tile(item) {
+  const open = element("button", { type: "button", className: "open" }, element("span", { className: "badge" }));
+  const close = element("button", { type: "button", className: "close", textContent: "×", ariaLabel: `Remove ${item.name}` });
+  open.addEventListener("click", () => select(item));
+  close.addEventListener("click", () => remove(item));
+  const made = element("li", { title: item.name }, open, close);
+  thumbnail(item).then((canvas) => open.prepend(canvas), () => {}); // a broken file has none
+  return made;
+}
+
+function count() {
+  for (const item of state.items) {
+    const [open] = tiles.get(item.id).children;
+    const number = shown(item).length;
+    open.ariaCurrent = String(item === state.selected);
+    open.className = `open ${item.status}`;
+    open.querySelector(".badge").textContent = { loading: "…", waiting: "…", failed: "!" }[item.status] ?? number;
+    open.ariaLabel = `${item.name}: ${item.status === "done" ? plural(number, "detection") : item.status}`;
+  }
+  tiles.get(state.selected?.id)?.scrollIntoView?.({ block: "nearest", inline: "nearest" });
+}
+
+subscribe(["items"], draw);
+subscribe(["selected", "changed", "score", "classes"], count);

@@ -1,0 +1,43 @@
+// The requests of the session: a click shows the image again with the options and the detections of that time.
+
+import { $, element, plural } from "./dom.js";
+import { select, take } from "./images.js";
+import { reference, state, subscribe, update } from "./state.js";
+
+const MAX_ENTRIES = 100;
+const OPTIONS = ["model", "version", "score", "iou", "nms", "classes"];
+let entries = [];
+
+function remember() {
+  const item = state.changed;
+  if (item.status !== "done" || entries.some((entry) => entry.answer === item.answer)) return;
+  const options = Object.fromEntries(OPTIONS.map((name) => [name, state[name]]));
+  entries = [{ item, options, key: item.key, answer: item.answer, at: new Date(), name: reference() }, ...entries].slice(0, MAX_ENTRIES);
+  draw();
+}
+
+function draw() {
+  $("no-history").hidden = entries.length > 0;
+  $("past").replaceChildren(...entries.map((entry) => element("li", {}, line(entry))));
+}
+
+function line(entry) {
+  const { item, answer, at, options } = entry;
+  const settings = [options.iou !== null && `IoU ${options.iou}`, options.nms && options.nms.toUpperCase()].filter(Boolean);
+  const facts = [`${answer.model.name} ${answer.model.version}`, ...settings, `${Math.round(answer.timing_ms.total)} ms`];
+  const button = element("button", { type: "button" },
+    element("time", { textContent: at.toLocaleTimeString("en", { hour12: false }) }),
+    element("bdi", { textContent: item.name }),
+    element("small", { textContent: `${plural(answer.results[0].detections.length, "candidate")} · ${facts.join(" · ")}` }));
+  button.addEventListener("click", () => restore(entry));
+  return button;
+}
+
+function restore({ item, options, key, answer }) {
+  take(item, answer, key);
+  update(options);
+  if (!state.items.includes(item)) update({ items: [...state.items, item] });
+  select(item);
+}
+
+subscribe(["changed"], remember);

@@ -1,0 +1,81 @@
+// The state of the page: the model, its options and the images. The options are in the address (deep link).
+
+export const MIN_SCORE = 0.05; // of a request: the slider filters the answer down to it, without another request
+const IN_ADDRESS = ["model", "version", "score", "iou", "nms", "classes"];
+const subscribers = new Set();
+
+// `null` and "" stand for the default of the server or of the model.
+export const state = {
+  models: [], // as in GET /models, without those that have no usable version
+  card: null, // of the default version of the model
+  model: "",
+  version: "", // a number or an alias
+  score: null,
+  iou: null,
+  nms: "",
+  classes: new Set(), // names of the classes to show; empty: all
+  items: [], // the images of the session (images.js)
+  selected: null,
+};
+
+// Change the state, and call the subscribers with the names of the changed members.
+export function update(changes) {
+  Object.assign(state, changes);
+  const names = new Set(Object.keys(changes));
+  if (IN_ADDRESS.some((name) => names.has(name))) history.replaceState(null, "", link());
+  for (const [wanted, run] of subscribers) if (wanted.some((name) => names.has(name))) run(names);
+}
+
+// Call `run` whenever one of the members changes.
+export function subscribe(names, run) {
+  subscribers.add([names, run]);
+}
+
+export const reference = () => (state.version ? `${state.model}@${state.version}` : state.model);
+export const minScore = () => state.score ?? state.card?.thresholds.score ?? 0.25;
+export const maxIou = () => state.iou ?? state.card?.thresholds.iou ?? 0.45;
+export const isShown = (d) => d.score >= minScore() && (!state.classes.size || state.classes.has(d.label));
+
+// The parameters of POST /detect. Without `exact`, the answer has more than is shown, for the slider and the classes.
+// A lower min score or more classes change no other detection: suppression runs from high scores to low, class by class.
+export function query({ exact = false } = {}) {
+  const params = new URLSearchParams();
+  if (state.model) params.set("model", reference());
+  if (!exact) params.set("score", Math.min(MIN_SCORE, minScore()));
+  else if (state.score !== null) params.set("score", state.score);
+  if (state.iou !== null) params.set("iou", state.iou);
+  if (state.nms) params.set("nms", state.nms);
+  if (exact) for (const name of state.classes) params.append("classes", quoted(name));
+  return params;
+}
+
+// A class name as POST /detect reads it: quoted if it has a comma or a quote.
+export const quoted = (name) => (/[",]/.test(name) ? `"${name.replaceAll('"', '""')}"` : name);
+const unquoted = (name) => (name.startsWith('"') ? name.slice(1, -1).replaceAll('""', '"') : name);
+
+// The address of this page with these options.
+export function link() {
+  const params = new URLSearchParams();
+  for (const name of IN_ADDRESS.slice(0, -1)) if (state[name] !== null && state[name] !== "") params.set(name, state[name]);
+  for (const name of state.classes) params.append("classes", quoted(name));
+  const text = params.toString();
+  return location.pathname + (text && `?${text}`) + location.hash;
+}
+
+// The options in the address of the page. Values that are not usable are ignored.
+export function fromAddress() {
+  const params = new URLSearchParams(location.search);
+  const number = (name, low) => {
+    const value = Number(params.get(name) ?? NaN);
+    return value >= low && value <= 1 ? value : null;
+  };
+  const names = params.getAll("classes").flatMap((group) => group.match(/"(?:[^"]|"")*"|[^,]+/g) ?? []);
+  return {
+    model: params.get("model") ?? "",
+    version: params.get("version") ?? "",
+    score: number("score", 0.001),
+    iou: number("iou", 0),
+    nms: ["iou", "diou"].includes(params.get("nms")) ? params.get("nms") : "",
+    classes: new Set(names.map((name) => unquoted(name.trim()))),
+  };
+}
