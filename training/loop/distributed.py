@@ -25,7 +25,8 @@ from torch.nn.parallel import DistributedDataParallel
 from training.loop.sync_batch_norm import convert_batch_norms
 
 T = TypeVar("T")
-TIMEOUT = timedelta(hours=6)  # other ranks wait this long while rank 0 evaluates
+TIMEOUT = timedelta(minutes=10)  # of an operation in training: how long a lost machine goes unnoticed
+DECISION_TIMEOUT = timedelta(hours=6)  # other ranks wait this long while rank 0 evaluates
 STORE_PORT = "lineage/store_port"  # key in the store of torchrun's agent
 
 
@@ -57,6 +58,8 @@ class ProcessGroup:
     """Number of ranks."""
     local_rank: int = 0
     """Rank of this process on its machine."""
+    decisions: dist.ProcessGroup | None = None
+    """Group of all ranks whose operations wait until rank 0 has evaluated. None for the default group."""
 
     @property
     def is_main(self) -> bool:
@@ -82,11 +85,11 @@ class ProcessGroup:
         return counts.bool().tolist()
 
     def broadcast(self, value: T) -> T:
-        """Return the value of rank 0."""
+        """Return the value of rank 0. The other ranks wait for it, even while rank 0 evaluates."""
         if self.world_size == 1:
             return value
         values = [value]
-        dist.broadcast_object_list(values, device=torch.device("cpu"))
+        dist.broadcast_object_list(values, group=self.decisions, device=torch.device("cpu"))
         return values[0]
 
 
@@ -110,14 +113,20 @@ def process_group(cuda: bool) -> Iterator[ProcessGroup]:
         torch.set_num_threads(max(cpu_count() // local_world_size, 1))
     rank, backend = int(os.environ["RANK"]), "cpu:gloo,cuda:nccl" if cuda else "gloo"
     if dist.is_initialized():
-        yield ProcessGroup(rank, world_size, local_rank)
+        yield _with_decisions(rank, world_size, local_rank)
         return
     store = _new_store(rank) if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True" else None
     dist.init_process_group(backend, store=store, rank=rank, world_size=world_size, timeout=TIMEOUT)
     try:
-        yield ProcessGroup(rank, world_size, local_rank)
+        yield _with_decisions(rank, world_size, local_rank)
     finally:
         dist.destroy_process_group()
+
+
+def _with_decisions(rank: int, world_size: int, local_rank: int) -> ProcessGroup:
+    """Return the default group, with one of longer timeout for decisions of rank 0."""
+    decisions = dist.new_group(timeout=DECISION_TIMEOUT, backend="gloo")
+    return ProcessGroup(rank, world_size, local_rank, decisions)
 
 
 def _new_store(rank: int) -> TCPStore:

@@ -164,6 +164,15 @@ def test_all_ranks_resume_after_one_was_killed(rank: int, data: Path, undisturbe
 
 
 @pytest.mark.slow
+def test_all_ranks_resume_after_one_stopped_to_answer(data: Path, undisturbed: Path, tmp_path: Path) -> None:
+    """As when its machine vanishes: nothing is closed. Rank 0 waits for the timeout, and torchrun kills the other."""
+    done = torchrun(tmp_path, data, *TWO, "--max-restarts", "1", kill=f"1 {signal.SIGSTOP:d} 7")
+    assert done.returncode == 0, done.stderr
+    assert f"resuming {tmp_path / 'yolox-test'} at epoch 2, batch 3" in done.stdout
+    assert_same_training(undisturbed, tmp_path / "yolox-test")
+
+
+@pytest.mark.slow
 def test_lost_rank_without_restarts_is_one_clear_error(data: Path, tmp_path: Path) -> None:
     done = torchrun(tmp_path, data, *TWO, "--monitor-interval", "9", kill=f"1 {signal.SIGKILL:d} 3")
     assert done.returncode != 0
