@@ -95,7 +95,7 @@ def _connect() -> Any:
     try:
         _check_address(address)
         ray.init(log_to_driver=False, logging_level="ERROR", ignore_reinit_error=True)
-    except (OSError, RuntimeError, ValueError) as error:
+    except Exception as error:  # Ray raises Exception itself if a node does not start in time
         raise LineageError(
             f"Ray at {place} cannot be reached ({_last_line(error)}); check RAY_ADDRESS, or leave --engine out to "
             "use this machine alone"
