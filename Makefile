@@ -57,13 +57,14 @@ build/clients/%/.ready: tests/clients/requirements/%.txt
 	@if $(@D)/bin/pip install --quiet --disable-pip-version-check --requirement $<; then touch $@; else \
 	    echo "tests of $* are skipped: it cannot be installed here" >&2; fi
 
-# Ray Serve and Ray Data on a Ray of this machine, about 4 minutes on two cores. ARGS='-k killed' make test-ray
+# Ray Serve, Ray Data and Ray Train on a Ray of this machine, about 6 minutes on two cores. ARGS='-k killed' make test-ray
 test-ray: build/ray/.ready
-	build/ray/bin/python -m pytest -q $(ARGS) tests/service/deploy/ray tests/model_zoo/batch/test_ray_data.py
+	build/ray/bin/python -m pytest -q $(ARGS) tests/service/deploy/ray tests/model_zoo/batch/test_ray_data.py \
+	    tests/examples/test_ray_train.py
 
 build/ray/.ready: pyproject.toml $(LOCK)
 	$(PYTHON) -m venv $(@D)
-	$(@D)/bin/pip install --quiet --disable-pip-version-check --constraint $(LOCK) --editable ".[batch,cpu,client,ray,test]"
+	$(@D)/bin/pip install --quiet --disable-pip-version-check --constraint $(LOCK) --editable ".[batch,client,ray,test,training]" "ray[train]"
 	@touch $@
 
 lint: $(WORK)/.ready
