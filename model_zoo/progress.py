@@ -30,26 +30,28 @@ class LineTimer:
         self._last = now
         return True
 
-    def status(self, done: int, total: int, unit: str) -> str:
+    def status(self, done: int, total: int | None, unit: str) -> str:
         """Return how many units are done, their rate and the time left.
 
         Args:
             done: Units since the start of the timer.
-            total: Units from the start to the end.
+            total: Units from the start to the end, None if unknown.
             unit: Name of many units.
         """
         seconds = max(self._clock() - self._start, 1e-9)
         rate = done / seconds
+        if total is None:
+            return f"{done:,} {unit}, {rate:.3g} {unit}/s"
         left = f"{timedelta(seconds=round((total - done) / rate))} left" if done else "time left unknown"
         return f"{done:,} of {total:,} {unit}, {rate:.3g} {unit}/s, {left}"
 
 
 class Progress:
-    """Progress of a task with a known number of units, shown on stderr. Use it in a `with` block."""
+    """Progress of a task, shown on stderr. Use it in a `with` block. The number of units may be unknown (None)."""
 
-    def __init__(self, description: str, total: int, unit: str = "image") -> None:
+    def __init__(self, description: str, total: int | None, unit: str = "image") -> None:
         self._description, self._total, self._unit, self._done = description, total, f"{unit}s", 0
-        hidden = total < 2 or not sys.stderr.isatty()
+        hidden = (total is not None and total < 2) or not sys.stderr.isatty()
         self._timer = LineTimer() if hidden else None
         self._bar = tqdm(total=total, desc=description, unit=unit, leave=False, disable=hidden)
 
@@ -70,8 +72,8 @@ class Progress:
         self._bar.close()
 
 
-def track(items: Iterable[T], description: str, total: int, unit: str = "image") -> Iterator[T]:
-    """Yield items, and show how many of `total` were yielded."""
+def track(items: Iterable[T], description: str, total: int | None, unit: str = "image") -> Iterator[T]:
+    """Yield items, and show how many of `total`, if it is known, were yielded."""
     with Progress(description, total, unit) as progress:
         for item in items:
             yield item

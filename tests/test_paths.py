@@ -17,11 +17,13 @@ from model_zoo.contract.images import decode_image
 from model_zoo.contract.images.files import find_images, read_image_file, write_image
 from model_zoo.contract.repository import Repository
 from model_zoo.export.calibration import read_calibration_images
+from model_zoo.outputs.drawn import plan_copies, save_drawn
 from model_zoo.registry import build
 from model_zoo.runtime.base import EngineOptions
-from model_zoo.runtime.detect_files import FileResult, detect_files, plan_copies
+from model_zoo.runtime.detect_frames import FrameResult, detect_frames
 from model_zoo.runtime.model_file import open_model_file
 from model_zoo.runtime.open import open_engine
+from model_zoo.sources.open import open_sources
 from model_zoo.weights import store
 from tests.tiny_onnx import toy_card, toy_onnx
 from tests.training.write_data import write_data
@@ -55,14 +57,16 @@ def test_repository_and_model_file(folder: Path) -> None:
 def test_image_files(folder: Path) -> None:
     assert find_images("images") == find_images(Path("images")) == find_images(["images"]) == [Path("images/red.png")]
     assert decode_image(read_image_file("images/red.png"))[0, 0].tolist() == [250, 100, 20]
-    assert plan_copies(["images/red.png"], "drawn") == {Path("images/red.png"): Path("drawn/red.png")}
     package = open_model_file("toy.onnx")
     query = pipeline.make_query(package.card)
     engine = open_engine(package)
-    [result] = detect_files(engine, query, ["images/red.png"], plan_copies(["images/red.png"], "drawn"))
-    assert isinstance(result, FileResult)
-    assert len(result.detections)
-    assert Path("drawn/red.png").is_file()
+    for source in ("images/red.png", Path("images/red.png")):
+        sources = open_sources([source])
+        copies = plan_copies(sources.items, "drawn")
+        [result] = save_drawn(detect_frames(engine, query, sources), copies, package.card.class_names, 1)
+        assert isinstance(result, FrameResult)
+        assert len(result.detections)
+        assert Path("drawn/red.png").is_file()
     assert len(read_calibration_images("images", package.card)) == 1
 
 

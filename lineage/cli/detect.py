@@ -1,15 +1,18 @@
-"""`lineage detect`: detect objects in image files, as POST /detect does."""
+"""`lineage detect`: detect objects in images, videos, cameras and streams, as POST /detect does."""
 
 from __future__ import annotations
 
 import json
+import signal
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args
 
 import tyro
+from loky import cpu_count
 
 from lineage.cli.arguments import option
 from model_zoo.contract.errors import LineageError
@@ -18,14 +21,18 @@ from service.inference.bundled import REPOSITORY_HELP, repository_of
 
 if TYPE_CHECKING:
     from model_zoo.contract.package import Package
-    from model_zoo.runtime.detect_files import FileError, FileResult
+    from model_zoo.contract.pipeline import Query
+    from model_zoo.runtime.detect_frames import FrameResult, Result
+    from model_zoo.sources.open import Sources
 
 SOME_FAILED: Final = 1
 CARD_DEFAULT: Final = "(default: the model's own)"
+RECORDS: Final = ("json-lines", "csv")
+OutputFormat = Literal["json-lines", "csv", "coco", "yolo", "label-studio", "crops"]
 
 
 def detect(
-    paths: Annotated[tuple[str, ...], tyro.conf.Positional, option("IMAGE [IMAGE ...]")],
+    sources: Annotated[tuple[str, ...], tyro.conf.Positional, option("SOURCE [SOURCE ...]")],
     *,
     model: Annotated[str | None, option("MODEL", hint="(default: the repository's only model)")] = None,
     repository: Annotated[Path | None, option("FOLDER", hint=REPOSITORY_HELP)] = None,
@@ -37,17 +44,21 @@ def detect(
     exact_decode: bool = False,
     save: Annotated[Path | None, option("FOLDER")] = None,
     as_json: Annotated[bool, option(name="json")] = False,
-    label_format: Annotated[Literal["coco", "yolo", "label-studio"] | None, option(name="format")] = None,
-    output: Annotated[Path | None, option("FOLDER")] = None,
+    output_format: Annotated[OutputFormat | None, option(name="format")] = None,
+    output: Annotated[Path | None, option("PATH")] = None,
     image_url: Annotated[str, option("URL")] = "/data/local-files/?d=",
 ) -> int:
-    """Detect objects in image files.
+    """Detect objects in images, videos, cameras and streams.
 
-    Prints a table, with --json the response of POST /detect, or with --format writes files for labeling tools and
-    training. An image that cannot be read is reported, the other images are processed, and the exit code is 1.
+    Prints a table, with --json the response of POST /detect, or with --format other forms. An image that cannot be
+    read is reported, the other ones are processed, and the exit code is 1.
+
+    Of a video, every frame is processed. Of a camera or stream, the newest frame is, until Ctrl-C.
 
     Args:
-        paths: Files, folders (the images directly in them) and quoted patterns such as 'images/**/*.jpg'.
+        sources: Images and videos: files, folders (the files directly in them), quoted patterns such as
+            'images/**/*.jpg', and addresses (https://). Cameras (0 or /dev/video0) and streams (rtsp://, http://). A -
+            reads an image, or a list of these, from standard input.
         model: NAME, NAME@VERSION or NAME@ALIAS in the repository, or an .onnx file that `lineage export` wrote.
         repository: Folder of the repository.
         score: Min score of a detection, from 0 to 1.
@@ -57,28 +68,23 @@ def detect(
             quoted: '"cup, glass",fork'.
         max_detections: Max detections per image.
         exact_decode: Decode large JPEGs at full size. Default: reduced, where the model's input needs no more.
-        save: Folder for copies of the images with boxes drawn.
-        as_json: Print JSON instead of a table.
-        label_format: Write the detections to --output in this format instead of printing them.
-        output: New folder for --format.
+        save: Folder for copies of the images and videos with boxes drawn.
+        as_json: Print JSON instead of a table. Images only.
+        output_format: Form of the detections. json-lines and csv are printed, or written to the file --output. The
+            others are written to the folder --output.
+        output: New file or folder for --format.
         image_url: Start of the images' addresses in the tasks of Label Studio.
     """
-    if not paths:
+    if not sources:
         raise LineageError("no images; expected files, folders or patterns, as in `lineage detect photo.jpg`")
     from model_zoo.contract import pipeline
     from model_zoo.contract.class_filter import parse_classes
-    from model_zoo.contract.images.files import find_images
-    from model_zoo.contract.targets import check_folder_target
-    from model_zoo.runtime.detect_files import detect_files, plan_copies
-    from model_zoo.runtime.label_files import name_images, write_labels
-    from model_zoo.runtime.open import open_engine
+    from model_zoo.sources.open import open_sources
 
-    _check_output(as_json, label_format, output)
-    if save:
-        check_folder_target(save)
-    files = find_images(paths)
-    copies = plan_copies(files, save) if save else {}
-    names = name_images(files, label_format) if label_format else {}
+    _check_output(as_json, output_format, output, save)
+    opened = open_sources(sources)
+    if as_json and opened.is_video:
+        raise LineageError("--json is one document at the end; for videos, expected --format json-lines")
     package = find_model(model, repository)
     query = pipeline.make_query(
         package.card,
@@ -88,15 +94,71 @@ def detect(
         classes=parse_classes(classes) if classes else None,
         max_detections=max_detections,
     )
-    engine = open_engine(package)
-    results = detect_files(engine, query, files, copies, exact=exact_decode)
-    if label_format and output:
-        results = write_labels(results, package, names, output, label_format, image_url)
-    class_names = None if as_json or label_format else package.card.class_names
-    reported = _report(results, len(files), class_names)
-    failed = _print_json(package, reported) if as_json else _count_errors(reported)
-    engine.close()
+    with ExitStack() as stack:
+        results = _start(stack, package, query, opened, exact_decode)
+        results = _write(stack, results, package, opened, save, output_format, output, image_url)
+        reported = _report(results, opened, None if as_json or output_format else package.card.class_names)
+        failed = _print_json(package, reported) if as_json else _count_errors(reported)
     return SOME_FAILED if failed else 0
+
+
+def _start(stack: ExitStack, package: Package, query: Query, sources: Sources, exact_decode: bool) -> Iterator[Result]:
+    """Open the engine and start to detect."""
+    from model_zoo.runtime.detect_frames import detect_frames
+    from model_zoo.runtime.open import open_engine
+
+    engine = open_engine(package)
+    stack.callback(engine.close)
+    if sources.is_live:
+        stack.enter_context(_stopped_by_signals(sources))
+    return detect_frames(engine, query, sources, exact=exact_decode, live=sources.is_live)
+
+
+def _write(
+    stack: ExitStack,
+    results: Iterator[Result],
+    package: Package,
+    sources: Sources,
+    save: Path | None,
+    output_format: OutputFormat | None,
+    output: Path | None,
+    image_url: str,
+) -> Iterator[Result]:
+    """Return results that are written while they are yielded."""
+    from model_zoo.outputs.drawn import plan_copies, save_drawn
+    from model_zoo.outputs.records import write_records
+    from model_zoo.runtime.label_files import name_images, write_labels
+
+    class_names = package.card.class_names
+    if save:
+        threads = 1 if sources.is_live else int(cpu_count())
+        results = save_drawn(results, plan_copies(sources.items, save), class_names, threads)
+    if output_format == "json-lines" or output_format == "csv":
+        file = stack.enter_context(output.open("x", encoding="utf-8", newline="")) if output else sys.stdout
+        return write_records(results, class_names, output_format, file)
+    if output_format and output:
+        names = name_images([source.name for source in sources.items], output_format)
+        return write_labels(results, package, names, output, output_format, image_url)
+    return results
+
+
+@contextmanager
+def _stopped_by_signals(sources: Sources) -> Iterator[None]:
+    """End a live source at Ctrl-C or SIGTERM, so that all outputs are completed. A second signal interrupts."""
+    previous: dict[int, Any] = {}
+
+    def stop(*_: object) -> None:
+        sources.stop()
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        previous[number] = signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
 def find_model(reference: str | None, repository: Path | None) -> Package:
@@ -117,71 +179,78 @@ def find_model(reference: str | None, repository: Path | None) -> Package:
     return models.resolve(reference or "".join(names))
 
 
-def _check_output(as_json: bool, label_format: str | None, output: Path | None) -> None:
+def _check_output(as_json: bool, output_format: OutputFormat | None, output: Path | None, save: Path | None) -> None:
     """Check the options of the output, before any work."""
+    from model_zoo.contract.targets import check_folder_target
     from model_zoo.runtime.label_files import check_new_folder
 
-    if label_format and as_json:
-        raise LineageError("--format writes files and --json prints; expected one of them")
-    if bool(label_format) != bool(output):
-        missing = "--output FOLDER" if label_format else "--format coco, yolo or label-studio"
-        raise LineageError(f"expected {missing}; --format and --output belong together")
+    if output_format and as_json:
+        raise LineageError("--format and --json are two forms of the output; expected one of them")
+    if output and not output_format:
+        raise LineageError(f"--output belongs to --format; expected --format {' or '.join(get_args(OutputFormat))}")
+    if output_format and not output and output_format not in RECORDS:
+        raise LineageError(f"--format {output_format} writes a folder; expected --output FOLDER")
     if output:
         check_new_folder(output)
+    if save:
+        check_folder_target(save)
 
 
-def _report(
-    results: Iterable[FileResult | FileError], total: int, class_names: Sequence[str] | None
-) -> Iterator[FileResult | FileError]:
+def _report(results: Iterable[Result], sources: Sources, class_names: Sequence[str] | None) -> Iterator[Result]:
     """Yield the results, and print errors to stderr, and detections too if class names are given, as they arrive."""
     from tqdm import tqdm
 
     from model_zoo.progress import track
-    from model_zoo.runtime.detect_files import FileError
+    from model_zoo.runtime.detect_frames import FrameError
 
-    has_head = False
-    for result in track(results, "detect", total):
+    start, done = time.perf_counter(), 0
+    unit = "frame" if sources.is_video else "image"
+    for result in track(results, "detect", sources.count(), unit):
         yield result
-        if isinstance(result, FileError):
-            tqdm.write(f"lineage: {result.path}: {result.reason}", file=sys.stderr)
+        done += 1
+        if isinstance(result, FrameError):
+            tqdm.write(f"lineage: {result.frame.name}: {result.reason}", file=sys.stderr)
             continue
         if result.warning:
-            tqdm.write(f"lineage: warning: {result.path}: {result.warning}", file=sys.stderr)
+            tqdm.write(f"lineage: warning: {result.frame.name}: {result.warning}", file=sys.stderr)
         if class_names:
-            if not has_head:
+            if done == 1:
                 tqdm.write(_table_head(class_names))
-                has_head = True
             tqdm.write("\n".join(_table_lines(result, class_names)))  # above the bar
+    if sources.is_video:
+        seconds = time.perf_counter() - start
+        print(f"lineage: {done:,} frames in {seconds:.1f} s, {done / seconds:.1f} frames/s", file=sys.stderr)
 
 
-def _print_json(package: Package, results: Iterable[FileResult | FileError]) -> int:
+def _print_json(package: Package, results: Iterable[Result]) -> int:
     """Print all results as the response of POST /detect. Return the number of errors."""
-    from model_zoo.runtime.detect_files import results_document
+    from model_zoo.runtime.detect_frames import results_document
 
-    start = time.perf_counter()
-    collected = list(results)
-    print(json.dumps(results_document(package, collected, time.perf_counter() - start), indent=2))
-    return _count_errors(collected)
+    document = results_document(package, results)
+    print(json.dumps(document, indent=2))
+    return sum("error" in entry for entry in document["results"])
 
 
-def _count_errors(results: Iterable[FileResult | FileError]) -> int:
-    from model_zoo.runtime.detect_files import FileError
+def _count_errors(results: Iterable[Result]) -> int:
+    from model_zoo.runtime.detect_frames import FrameError
 
-    return sum(isinstance(result, FileError) for result in results)
+    return sum(isinstance(result, FrameError) for result in results)
 
 
 def _table_head(class_names: Sequence[str]) -> str:
     return f"  {'label':<{_label_width(class_names)}}  score     left      top    right   bottom"
 
 
-def _table_lines(result: FileResult, class_names: Sequence[str]) -> list[str]:
+def _table_lines(result: FrameResult, class_names: Sequence[str]) -> list[str]:
     """Return a line for the image and one for each detection."""
-    count = len(result.detections)
+    count, frame = len(result.detections), result.frame
     objects = "1 object" if count == 1 else f"{count or 'no'} objects"
-    lines = [f"{result.path}  {format_size(result.size)}  {objects}"]
+    when = "" if frame.time is None else f"  {frame.time:.3f} s"
+    lines = [f"{frame.name}{when}  {format_size(result.size)}  {objects}"]
     for entry in result.detections.to_dict(class_names):
         corners = "".join(f"{v:9.1f}" for v in entry["box"])
-        lines.append(f"  {entry['label']:<{_label_width(class_names)}}  {entry['score']:5.2f}{corners}")
+        number = f"  #{entry['track_id']}" if "track_id" in entry else ""
+        lines.append(f"  {entry['label']:<{_label_width(class_names)}}  {entry['score']:5.2f}{corners}{number}")
     return lines
 
 

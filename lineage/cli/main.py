@@ -38,7 +38,7 @@ class Command(NamedTuple):
 
 COMMANDS: Final = (
     Command("serve", "lineage.cli.serve", "serve", "Run the HTTP server: POST /detect with your models.", "cpu"),
-    Command("detect", "lineage.cli.detect", "detect", "Detect objects in image files, without a server.", "cpu"),
+    Command("detect", "lineage.cli.detect", "detect", "Detect objects in images, videos and streams.", "cpu"),
     Command("batch", "lineage.cli.batch", "batch", "Detect objects in whole data sets; resumable.", "cpu,batch"),
     Command(
         "models",
@@ -69,6 +69,7 @@ SUBCOMMANDS: Final = (
 )
 # Extras that install packages the project imports; packages not listed come with `training`.
 EXTRA_OF_PACKAGE: Final = {
+    "av": "video",
     "fsspec": "batch",
     "onnxruntime": "cpu",
     "onnx": "zoo",

@@ -1,7 +1,7 @@
-"""Write detections on many images as files for labeling tools and training: COCO, YOLO or Label Studio.
+"""Write detections as files for labeling tools and training: COCO, YOLO, Label Studio or crops.
 
 names = name_images(files, "coco")
-for result in write_labels(detect_files(engine, query, files), package, names, folder, "coco"):
+for result in write_labels(detect_frames(engine, query, sources), package, names, folder, "coco"):
     ...
 """
 
@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -20,16 +22,18 @@ from urllib.parse import quote
 from uuid import uuid4
 
 from model_zoo.contract.errors import LineageError
+from model_zoo.contract.images.files import write_image
 from model_zoo.contract.label_studio import label_config, to_prediction
 from model_zoo.contract.letterbox import Size
 from model_zoo.contract.package import Package
 from model_zoo.contract.targets import check_folder_target
-from model_zoo.runtime.detect_files import FileError, FileResult
+from model_zoo.runtime.detect_frames import FrameResult, Result
+from model_zoo.sources.source import Frame
 
-LabelFormat = Literal["coco", "yolo", "label-studio"]
+LabelFormat = Literal["coco", "yolo", "label-studio", "crops"]
 # Label Studio serves files of its local storage here.
 LOCAL_FILES: Final = "/data/local-files/?d="
-_Add = Callable[[str, FileResult], None]
+_Add = Callable[[str, FrameResult], None]
 
 
 def check_new_folder(folder: str | Path) -> None:
@@ -43,41 +47,47 @@ def check_new_folder(folder: str | Path) -> None:
     check_folder_target(folder)
 
 
-def name_images(paths: Iterable[str | Path], label_format: LabelFormat) -> dict[Path, str]:
-    """Return the name of each image in label files: its path within the folder that all images share.
+def name_images(sources: Iterable[str], label_format: LabelFormat) -> dict[str, str]:
+    """Return the name of each image or video in label files: its path within the folder that all files share.
 
     Raises:
         LineageError: Two images would have one name, or one label file.
     """
-    files = [Path(path) for path in paths]
-    folders = [os.path.abspath(path.parent) for path in files]
-    shared = os.path.commonpath(folders) if folders else ""
-    names = {path: Path(os.path.abspath(path)).relative_to(shared).as_posix() for path in files}
-    keys = {path: _label_file(name) if label_format == "yolo" else name for path, name in names.items()}
+    sources = list(sources)
+    paths = {source: os.path.abspath(source) for source in sources if "://" not in source}
+    shared = os.path.commonpath([os.path.dirname(path) for path in paths.values()]) if paths else ""
+    names = {s: Path(paths[s]).relative_to(shared).as_posix() if s in paths else _url_name(s) for s in sources}
+    keys = {source: _label_file(name) if label_format == "yolo" else name for source, name in names.items()}
     key, uses = Counter(keys.values()).most_common(1)[0] if keys else ("", 0)
     if uses > 1:
-        clashing = " and ".join(str(path) for path, other in keys.items() if other == key)
+        clashing = " and ".join(source for source, other in keys.items() if other == key)
         raise LineageError(f"--format {label_format}: {clashing} would share {key}; rename one, or leave it out")
     return names
 
 
+def frame_name(names: Mapping[str, str], frame: Frame) -> str:
+    """Return the name of a frame: that of an image, or VIDEO/NUMBER.jpg."""
+    name = names[frame.source]
+    return name if frame.index is None else f"{name}/{frame.index:06}.jpg"
+
+
 def write_labels(
-    results: Iterable[FileResult | FileError],
+    results: Iterable[Result],
     package: Package,
-    names: Mapping[Path, str],
+    names: Mapping[str, str],
     folder: str | Path,
     label_format: LabelFormat,
     image_url: str = LOCAL_FILES,
-) -> Iterator[FileResult | FileError]:
+) -> Iterator[Result]:
     """Yield the results while they are written. The folder appears once all are written.
 
     Args:
-        results: Results of `detect_files`. Files with errors are left out.
+        results: Results of `detect_frames`. Images with errors are left out.
         package: Model that detected.
-        names: Name of each image, from `name_images`.
+        names: Name of each source, from `name_images`.
         folder: Folder to create.
         label_format: coco writes labels.json. yolo writes labels/, classes.txt and data.yaml. label-studio writes
-            tasks.json and label_config.xml.
+            tasks.json and label_config.xml. crops writes a folder of JPEG files for each label.
         image_url: Start of the address at which Label Studio finds an image, before its name.
 
     Raises:
@@ -89,8 +99,8 @@ def write_labels(
     try:
         with _open_writer(label_format, part, package, image_url) as add:
             for result in results:
-                if isinstance(result, FileResult):
-                    add(names[result.path], result)
+                if isinstance(result, FrameResult):
+                    add(frame_name(names, result.frame), result)
                 yield result
         part.rename(folder)
     finally:
@@ -125,6 +135,8 @@ def _open_writer(
         return _write_coco(folder, package)
     if label_format == "yolo":
         return _write_yolo(folder, package.card.class_names)
+    if label_format == "crops":
+        return _write_crops(folder, package.card.class_names)
     return _write_label_studio(folder, package, image_url)
 
 
@@ -150,21 +162,24 @@ def _write_coco(folder: Path, package: Package) -> Iterator[_Add]:
     class_names = package.card.class_names
     category_ids = coco_categories(class_names)
     head = coco_head(class_names, package.reference)
-    images: list[dict[str, Any]] = []
-    numbers = count(1)
-    with _create(folder / "labels.json") as file:
+    numbers, image_ids = count(1), count(1)
+    with _create(folder / "labels.json") as file, tempfile.TemporaryFile("w+", encoding="utf-8", dir=folder) as second:
         file.write(json.dumps(head)[:-1] + ', "annotations": ')
-        annotations = _JsonList(file)
+        annotations, images = _JsonList(file), _JsonList(second)
 
-        def add(name: str, result: FileResult) -> None:
-            height, width = result.size
-            images.append({"id": len(images) + 1, "file_name": name, "width": width, "height": height})
-            for entry in result.detections.to_coco(len(images), category_ids):
+        def add(name: str, result: FrameResult) -> None:
+            (height, width), image_id = result.size, next(image_ids)
+            images.append({"id": image_id, "file_name": name, "width": width, "height": height})
+            for entry in result.detections.to_coco(image_id, category_ids):
                 annotations.append(coco_annotation(entry, next(numbers)))
 
         yield add
         annotations.close()
-        file.write(f', "images": {json.dumps(images)}}}\n')
+        images.close()
+        file.write(', "images": ')
+        second.seek(0)
+        shutil.copyfileobj(second, file)
+        file.write("}\n")
 
 
 @contextmanager
@@ -176,7 +191,7 @@ def _write_yolo(folder: Path, class_names: Sequence[str]) -> Iterator[_Add]:
         file.write("# Put the images, or a link to their folder, at images.\ntrain: images\nval: images\nnames:\n")
         file.writelines(f"  {i}: {json.dumps(name, ensure_ascii=False)}\n" for i, name in enumerate(class_names))
 
-    def add(name: str, result: FileResult) -> None:
+    def add(name: str, result: FrameResult) -> None:
         path = folder / "labels" / _label_file(name)
         path.parent.mkdir(parents=True, exist_ok=True)
         with _create(path) as file:
@@ -196,12 +211,39 @@ def _write_label_studio(folder: Path, package: Package, image_url: str) -> Itera
     with _create(folder / "tasks.json") as file:
         tasks = _JsonList(file)
 
-        def add(name: str, result: FileResult) -> None:
+        def add(name: str, result: FrameResult) -> None:
             prediction = to_prediction(result.detections, result.size, labels, package.reference)
             tasks.append({"data": {"image": image_url + quote(name)}, "predictions": [prediction]})
 
         yield add
         tasks.close()
+
+
+@contextmanager
+def _write_crops(folder: Path, class_names: Sequence[str]) -> Iterator[_Add]:
+    """Write each detection as an image of its own: LABEL/IMAGE-NUMBER.jpg."""
+
+    def add(name: str, result: FrameResult) -> None:
+        pixels = result.frame.pixels() if len(result.detections) else None
+        for number, entry in enumerate(result.detections.to_dict(class_names), 1):
+            left, top, right, bottom = (round(edge) for edge in entry["box"])
+            crop = pixels[top : max(bottom, top + 1), left : max(right, left + 1)] if pixels is not None else None
+            if crop is not None and crop.size:
+                label, flat = _safe_name(entry["label"]), _safe_name(os.path.splitext(name)[0])
+                write_image(folder / label / f"{flat}-{number}.jpg", crop)
+
+    yield add
+
+
+def _safe_name(text: str) -> str:
+    """Return a file name for any text: a class may be called `a/b`."""
+    return re.sub(r"[^\w.\-]+", "_", text).strip(".") or "_"
+
+
+def _url_name(url: str) -> str:
+    """Return a relative path for an address: its host, path and query."""
+    parts = [_safe_name(part) for part in url.split("://")[1].split("/") if part]
+    return "/".join(parts)
 
 
 def _yolo_line(class_id: int, box: Sequence[float], size: Size) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -18,14 +18,14 @@ IMAGE_SUFFIXES: Final = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bm
 _ENCODERS: Final = {".jfif": ".jpg"}  # suffixes that OpenCV does not know
 
 
-def find_images(sources: str | Path | Iterable[str | Path]) -> list[Path]:
+def find_images(sources: str | Path | Iterable[str | Path], suffixes: Sequence[str] = IMAGE_SUFFIXES) -> list[Path]:
     """Expand files, folders and patterns (`*`, `?`, `**`) into image files, without duplicates, in a stable order.
 
     A folder yields the images directly in it. A source that matches nothing is kept as it is, so that reading it raises
-    an error that names it.
+    an error that names it. `suffixes` are those of the files to find in folders and by patterns.
     """
     sources = [sources] if isinstance(sources, str | Path) else sources
-    paths = [path for source in sources for path in _expand(str(source))]
+    paths = [path for source in sources for path in _expand(str(source), suffixes)]
     return list(dict.fromkeys(paths))
 
 
@@ -70,14 +70,14 @@ def encode_image(image: NDArray[np.uint8], suffix: str) -> bytes:
     return data.tobytes()
 
 
-def _expand(source: str) -> list[Path]:
+def _expand(source: str, suffixes: Sequence[str]) -> list[Path]:
     path = Path(source)
     if path.is_dir():
-        return _images_among(path.iterdir()) or [path]
+        return _images_among(path.iterdir(), suffixes) or [path]
     if path.exists() or not glob.has_magic(source):
         return [path]
-    return _images_among(map(Path, glob.glob(source, recursive=True))) or [path]
+    return _images_among(map(Path, glob.glob(source, recursive=True)), suffixes) or [path]
 
 
-def _images_among(paths: Iterable[Path]) -> list[Path]:
-    return sorted(path for path in paths if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
+def _images_among(paths: Iterable[Path], suffixes: Sequence[str]) -> list[Path]:
+    return sorted(path for path in paths if path.suffix.lower() in suffixes and path.is_file())

@@ -248,7 +248,7 @@ def test_training_run_is_refused_with_the_command_that_publishes_it(workspace: P
     assert "this is a training run; publish it with `lineage export runs/x --name NAME`" in err
 
 
-@pytest.mark.parametrize("label_format", ["coco", "yolo", "label-studio"])
+@pytest.mark.parametrize("label_format", ["coco", "yolo", "label-studio", "crops"])
 def test_label_files_replace_the_table(label_format: str, detect: Detect, workspace: Path) -> None:
     save_image(workspace / "in/a.png")
     (workspace / "in/bad.png").write_bytes(b"not an image")
@@ -286,7 +286,7 @@ def test_label_files_are_datasets(label_format: str, detect: Detect, workspace: 
     ("flags", "hint"),
     [
         (("--format", "coco"), "expected --output FOLDER"),
-        (("--output", "new"), "expected --format coco, yolo or label-studio"),
+        (("--output", "new"), "expected --format json-lines or csv or coco"),
         (("--format", "coco", "--output", "new", "--json"), "expected one of them"),
         (("--format", "coco", "--output", "models"), "models: expected a folder that does not exist yet"),
         (("--format", "voc", "--output", "new"), "label-studio"),

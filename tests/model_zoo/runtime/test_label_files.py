@@ -14,8 +14,9 @@ import pytest
 
 from model_zoo.contract.detections import Detections
 from model_zoo.contract.errors import LineageError
-from model_zoo.runtime.detect_files import FileError, FileResult
+from model_zoo.runtime.detect_frames import FrameError, FrameResult
 from model_zoo.runtime.label_files import LabelFormat, check_new_folder, name_images, write_labels
+from model_zoo.sources.source import Frame
 from tests.tiny_onnx import toy_card
 
 CARD = replace(toy_card(), class_names=("red", 'cup, "glass"', "bleu é"))
@@ -23,12 +24,18 @@ PACKAGE: Any = SimpleNamespace(card=CARD, reference="toy@1")
 BOXES = np.asarray([[10.0004, 20, 30.25, 60], [0, 0, 3.3333333, 100]], np.float32)
 FOUND = Detections(BOXES, np.asarray([0.9, 0.5], np.float32), np.asarray([1, 0]))
 NOTHING = Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64))
+
+
+def image(name: str) -> Frame:
+    return Frame(name, lambda: np.full((100, 200, 3), 50, np.uint8))
+
+
 RESULTS = [
-    FileResult(Path("in/a b.jpg"), (100, 200), FOUND, 0, 0),
-    FileError(Path("in/bad.png"), "damaged"),
-    FileResult(Path("in/deep/c.png"), (50, 60), NOTHING, 0, 0),
+    FrameResult(image("in/a b.jpg"), (100, 200), FOUND, 0, 0),
+    FrameError(image("in/bad.png"), "damaged"),
+    FrameResult(image("in/deep/c.png"), (50, 60), NOTHING, 0, 0),
 ]
-NAMES = name_images([result.path for result in RESULTS], "coco")
+NAMES = name_images([result.frame.source for result in RESULTS], "coco")
 
 
 def write(folder: Path, label_format: LabelFormat, **options: Any) -> None:
@@ -106,7 +113,7 @@ def test_interrupted_work_leaves_nothing(label_format: LabelFormat, tmp_path: Pa
 
 def test_names_are_paths_within_the_shared_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert list(name_images(["a/x.jpg", tmp_path / "a" / "b" / "y.jpg"], "yolo").values()) == ["x.jpg", "b/y.jpg"]
+    assert list(name_images(["a/x.jpg", str(tmp_path / "a" / "b" / "y.jpg")], "yolo").values()) == ["x.jpg", "b/y.jpg"]
     assert list(name_images(["a/x.jpg", "b/x.jpg"], "yolo").values()) == ["a/x.jpg", "b/x.jpg"]
     assert name_images([], "coco") == {}
 
@@ -117,7 +124,7 @@ def test_images_that_would_share_a_name_are_refused(tmp_path: Path, monkeypatch:
         name_images(["a/x.jpg", "a/x.png"], "yolo")
     assert len(name_images(["a/x.jpg", "a/x.png"], "coco")) == 2
     with pytest.raises(LineageError, match=r"would share x.jpg"):
-        name_images(["x.jpg", tmp_path / "x.jpg"], "coco")
+        name_images(["x.jpg", str(tmp_path / "x.jpg")], "coco")
 
 
 def test_folder_must_be_new(tmp_path: Path) -> None:

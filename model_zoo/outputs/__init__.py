@@ -1,0 +1,1 @@
+"""Outputs of detection: drawn images and videos, JSON lines, CSV and crops."""

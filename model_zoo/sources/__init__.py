@@ -1,0 +1,1 @@
+"""Sources of images: files, standard input, web addresses, videos, cameras and streams."""

@@ -1,0 +1,69 @@
+"""Frames, and the protocol of everything that yields them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_zoo.contract.images import decode_image
+
+Pixels: TypeAlias = NDArray[np.uint8]
+Content: TypeAlias = bytes | Pixels
+Load: TypeAlias = Callable[[], Content]
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One image of a source. It is read when `load` is called, which any thread may do."""
+
+    source: str
+    """The source as the user named it, without a password."""
+    load: Load
+    """Return the contents of an image file, or upright RGB pixels (H, W, 3). Raises ImageError."""
+    index: int | None = None
+    """Number of the frame in a video or stream, from 0. None for an image."""
+    time: float | None = None
+    """Seconds since the first frame. None for an image."""
+
+    @property
+    def name(self) -> str:
+        """The name for messages and tables."""
+        return self.source if self.index is None else f"{self.source}#{self.index}"
+
+    def pixels(self) -> Pixels:
+        """Return the upright RGB pixels (H, W, 3).
+
+        Raises:
+            ImageError: The image cannot be used.
+        """
+        content = self.load()
+        return decode_image(content) if isinstance(content, bytes) else content
+
+
+class Source(Protocol):
+    """Yields frames in order."""
+
+    @property
+    def name(self) -> str:
+        """The source as the user named it, without a password."""
+
+    @property
+    def is_live(self) -> bool:
+        """True if frames that nobody waits for are dropped."""
+
+    @property
+    def is_video(self) -> bool:
+        """True if frames have numbers and times."""
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Yield the frames. A video that cannot be opened yields one frame whose `load` raises the error."""
+
+    def count(self) -> int | None:
+        """Return the number of frames, None if it is unknown."""
+
+    def stop(self) -> None:
+        """End the iteration after the frame at hand. Other threads and signal handlers may call it."""

@@ -1,0 +1,189 @@
+"""Videos, decoded by PyAV."""
+
+from __future__ import annotations
+
+import functools
+import types
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import numpy as np
+
+from model_zoo.contract.errors import ImageError, LineageError
+from model_zoo.contract.images import DEFAULT_LIMITS
+from model_zoo.contract.images.files import IMAGE_SUFFIXES
+from model_zoo.contract.images.kinds import describe
+from model_zoo.sources.source import Frame, Pixels
+
+if TYPE_CHECKING:
+    from av import VideoFrame
+    from av.container import InputContainer
+
+VIDEO_SUFFIXES: Final = (
+    ".3gp", ".asf", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mjpeg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts",
+    ".ogv", ".ts", ".webm", ".wmv",
+)  # fmt: skip
+# A playlist within a file must not read from the network, and one from the network must not read files.
+FILE_ONLY: Final = {"protocol_whitelist": "file"}
+MAX_DAMAGED: Final = 250  # packets in a row: about 10 s
+TIMEOUT: Final = (10.0, 10.0)  # seconds to open, and to wait for data
+
+
+class VideoFile:
+    """A video in a file or at an address. Every frame is yielded."""
+
+    is_live = False
+    is_video = True
+
+    def __init__(self, name: str, url: str | None = None, options: Mapping[str, str] = FILE_ONLY) -> None:
+        self.name = name
+        self._url, self._options = url or f"file:{name}", options
+        self._stopped = False
+        pyav()
+
+    def __iter__(self) -> Iterator[Frame]:
+        try:
+            with open_video(self._url, self._options) as container:
+                yield from self._frames(container)
+        except ImageError as error:
+            yield Frame(self.name, functools.partial(_fail, error))
+
+    def count(self) -> int | None:
+        """Return the number of frames by the header, None if it has none."""
+        try:
+            with open_video(self._url, self._options) as container:
+                return count_frames(container)
+        except ImageError:
+            return 1  # the error
+
+    def stop(self) -> None:
+        """End the iteration."""
+        self._stopped = True
+
+    def _frames(self, container: InputContainer) -> Iterator[Frame]:
+        start: float | None = None
+        index = -1
+        for index, frame in enumerate(decode(container)):
+            if self._stopped:
+                return
+            time = frame.time if frame.time is not None else 0.0
+            start = time if start is None else start
+            yield Frame(self.name, functools.cache(functools.partial(to_rgb, frame)), index, time - start)
+        if index < 0:
+            raise ImageError("expected a video; none of its frames can be decoded")
+
+
+def pyav() -> types.ModuleType:
+    """Return the package av.
+
+    Raises:
+        LineageError: It is not installed.
+    """
+    try:
+        import av
+    except ModuleNotFoundError as error:
+        raise LineageError(
+            "videos, cameras and streams need the package av; run: pip install 'yolo-lineage[video]'"
+        ) from error
+    return av
+
+
+def open_video(url: str, options: Mapping[str, str], format: str | None = None) -> InputContainer:
+    """Open a video or stream.
+
+    Args:
+        url: Path or address.
+        options: Options of FFmpeg.
+        format: Name of FFmpeg's format, by default found by the contents.
+
+    Raises:
+        LineageError: PyAV is not installed.
+        ImageError: It cannot be opened, or contains no video.
+    """
+    av = pyav()
+    limits = {"max_pixels": str(DEFAULT_LIMITS.max_pixels)}
+    try:
+        container = av.open(url, format=format, options=limits | dict(options), timeout=TIMEOUT)
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise ImageError(f"expected a video that can be opened; {reason(error)}") from None
+    if not container.streams.video:
+        container.close()
+        raise ImageError("expected a video; it has no video track")
+    return cast("InputContainer", container)
+
+
+def decode(container: InputContainer, *, low_delay: bool = False) -> Iterator[VideoFrame]:
+    """Yield the frames of the first video track. Damaged packets are skipped.
+
+    Args:
+        container: Result of `open_video`.
+        low_delay: Decode each frame at once, instead of several at a time in threads.
+
+    Raises:
+        ImageError: The connection is lost, or nothing can be decoded any more.
+    """
+    av = pyav()
+    stream = container.streams.video[0]
+    stream.codec_context.options = {"max_pixels": str(DEFAULT_LIMITS.max_pixels)}
+    if not low_delay:
+        stream.thread_type = "AUTO"
+    packets, damaged = container.demux(stream), 0
+    while damaged <= MAX_DAMAGED:
+        try:
+            packet = next(packets, None)
+        except av.FFmpegError as error:
+            raise ImageError(reason(error)) from None
+        if packet is None:
+            return
+        try:
+            frames: list[VideoFrame] = packet.decode()
+        except av.FFmpegError:
+            damaged += 1
+            continue
+        damaged = 0 if frames else damaged
+        yield from frames
+    raise ImageError(f"{damaged} parts in a row cannot be decoded")
+
+
+def to_rgb(frame: VideoFrame) -> Pixels:
+    """Return upright RGB pixels (H, W, 3).
+
+    Raises:
+        ImageError: Its colors cannot be converted.
+    """
+    try:
+        pixels = frame.to_ndarray(format="rgb24")
+    except (pyav().FFmpegError, ValueError) as error:
+        raise ImageError(f"expected a frame that can be converted to RGB; {reason(error)}") from None
+    return np.ascontiguousarray(np.rot90(pixels, round(frame.rotation / 90)))
+
+
+def count_frames(container: InputContainer) -> int | None:
+    """Return the number of frames by the header or by duration and rate, None if the length is unknown."""
+    stream = container.streams.video[0]
+    if stream.frames:
+        return stream.frames
+    if container.duration is None or not stream.average_rate:
+        return None
+    return round(container.duration / 1e6 * float(stream.average_rate))
+
+
+def is_video_file(path: Path) -> bool:
+    """Return True for a video, by its suffix or else by its first bytes."""
+    if path.suffix.lower() in VIDEO_SUFFIXES + IMAGE_SUFFIXES:
+        return path.suffix.lower() in VIDEO_SUFFIXES
+    try:
+        with path.open("rb") as file:
+            return describe(file.read(64)).startswith("a video")
+    except OSError:
+        return False  # reading it as an image reports the error
+
+
+def reason(error: Exception) -> str:
+    """Return why FFmpeg failed, without the address, which may have a password."""
+    return str(getattr(error, "strerror", None) or error).rstrip(".")
+
+
+def _fail(error: ImageError) -> Any:
+    raise error

@@ -1,0 +1,49 @@
+"""Written videos: codec, pixel format, times, sizes, and no file after an error."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model_zoo.outputs.video import VideoWriter
+from tests.videos import frame_of, read_video
+
+av = pytest.importorskip("av", reason="videos need the extra `video`")
+
+
+def test_video_plays_everywhere(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "drawn.mp4"
+    with VideoWriter(path) as writer:
+        for index in range(6):
+            writer.write(frame_of(index), index / 5)
+        assert not path.exists(), "the file appears at the end"
+    with av.open(str(path)) as container:
+        [stream] = container.streams
+        assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
+        assert [frame.time for frame in container.decode(stream)] == pytest.approx([i / 5 for i in range(6)], abs=1e-3)
+    assert path.read_bytes().find(b"moov") < path.read_bytes().find(b"mdat"), "a browser needs the index first"
+    assert [file.name for file in path.parent.iterdir()] == ["drawn.mp4"]
+
+
+def test_odd_and_changing_sizes_fit_the_first_frame(tmp_path: Path) -> None:
+    with VideoWriter(tmp_path / "a.mp4") as writer:
+        writer.write(frame_of(1, (33, 47)), 0)
+        writer.write(frame_of(1, (33, 47)), 0)  # a time that does not grow
+        writer.write(frame_of(1, (100, 20)), 1)
+    frames = read_video(tmp_path / "a.mp4")
+    assert [frame.shape for frame in frames] == [(34, 48, 3)] * 3
+    for frame in frames:
+        assert np.abs(frame.reshape(-1, 3).mean(axis=0) - (200, 10, 20)).max() < 6
+
+
+def test_nothing_is_left_after_an_error(tmp_path: Path) -> None:
+    def fail() -> None:
+        with VideoWriter(tmp_path / "a.mp4") as writer:
+            writer.write(frame_of(1), 0)
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert list(tmp_path.iterdir()) == []
