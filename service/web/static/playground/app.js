@@ -32,7 +32,7 @@ function addFiles(items) {
 async function open(panel) {
   document.body.dataset.panel = panel;
   for (const name of mounted) if (name !== panel) $(name).dispatchEvent(new Event("hide"));
-  window.history.replaceState(null, "", `${location.pathname}${location.search}${panel === "images" ? "" : `#${panel}`}`);
+  update({ panel });
   if (!LAZY[panel]) return;
   try {
     const { mount } = await LAZY[panel]();

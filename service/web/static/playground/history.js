@@ -1,7 +1,7 @@
 // The requests of the session: a click shows the image again with the options and the detections of that time.
 
 import { $, element, plural } from "./dom.js";
-import { select, take } from "./images.js";
+import { take } from "./images.js";
 import { reference, state, subscribe, update } from "./state.js";
 
 const MAX_ENTRIES = 100;
@@ -35,9 +35,8 @@ function line(entry) {
 
 function restore({ item, options, key, answer }) {
   take(item, answer, key);
-  update(options);
-  if (!state.items.includes(item)) update({ items: [...state.items, item] });
-  select(item);
+  const items = state.items.includes(item) ? state.items : [...state.items, item];
+  update({ ...options, items, selected: item }); // at once: the options of then are not for the image of now
 }
 
 subscribe(["changed"], remember);

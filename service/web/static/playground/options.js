@@ -4,13 +4,13 @@ import { $ } from "./dom.js";
 import { maxIou, minScore, state, subscribe, update } from "./state.js";
 
 function show() {
-  const nms = state.card && (state.card.thresholds.distance_weight > 0 ? "DIoU-NMS" : "IoU-NMS");
+  const nms = state.card && (state.card.thresholds.distance_weight > 0 ? "DIoU" : "IoU");
   for (const [id, value] of [["score", minScore()], ["iou", maxIou()]]) {
     $(id).value = value;
     $(`${id}-value`).textContent = value.toFixed(2);
   }
   $("nms").value = state.nms;
-  $("nms").options[0].textContent = nms ? `Default (${nms})` : "Model's default";
+  $("nms").options[0].textContent = nms ? `Default (${nms})` : "Default";
   $("reset").disabled = state.score === null && state.iou === null && !state.nms && !state.classes.size;
 }
 

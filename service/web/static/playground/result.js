@@ -11,6 +11,7 @@ import { isShown, minScore, query, reference, state, subscribe, update } from ".
 import * as table from "./table.js";
 import { View } from "./view.js";
 
+const PHONE = matchMedia("(max-width: 46rem)"); // there, the image is below the settings
 const STAGES = ["decode", "queue", "infer", "rest"];
 let detections = []; // those shown
 let selected = null; // the id of one of them
@@ -45,6 +46,7 @@ async function showImage() {
   drawnItem = item;
   selected = null;
   $("empty").hidden = item !== null;
+  if (item && PHONE.matches) $("message").scrollIntoView();
   view.draw([]);
   if (!item) return view.show(null);
   const bitmap = await picture(item).catch(() => null); // the problem of the detection says why

@@ -61,6 +61,6 @@ inputs = [
 ]
 answer = client.infer(${string(model)}, inputs, ${string(version)}${key ? ', headers={"X-Api-Key": os.environ["LINEAGE_API_KEY"]}' : ""})
 count, detections = answer.as_numpy("count")[0], answer.as_numpy("detections")[0]
-for *box, score, class_id in detections[:count]:${filter}print(int(class_id), score, box)`;
+for *box, score, class_id in detections[:count].tolist():${filter}print(int(class_id), score, box)`;
   },
 };

@@ -1,5 +1,7 @@
 // The state of the page: the model, its options and the images. The options are in the address (deep link).
 
+import { debounce } from "./dom.js";
+
 export const MIN_SCORE = 0.05; // of a request: the slider filters the answer down to it, without another request
 const IN_ADDRESS = ["model", "version", "score", "iou", "nms", "classes"];
 const subscribers = new Set();
@@ -16,15 +18,19 @@ export const state = {
   classes: new Set(), // names of the classes to show; empty: all
   items: [], // the images of the session (images.js)
   selected: null,
+  panel: "images", // the chosen tab
 };
 
 // Change the state, and call the subscribers with the names of the changed members.
 export function update(changes) {
   Object.assign(state, changes);
   const names = new Set(Object.keys(changes));
-  if (IN_ADDRESS.some((name) => names.has(name))) history.replaceState(null, "", link());
+  if ([...IN_ADDRESS, "panel"].some((name) => names.has(name))) writeAddress();
   for (const [wanted, run] of subscribers) if (wanted.some((name) => names.has(name))) run(names);
 }
+
+// Browsers limit how often the address changes, and a slider moves often.
+const writeAddress = debounce(() => history.replaceState(null, "", link()), 200);
 
 // Call `run` whenever one of the members changes.
 export function subscribe(names, run) {
@@ -59,7 +65,7 @@ export function link() {
   for (const name of IN_ADDRESS.slice(0, -1)) if (state[name] !== null && state[name] !== "") params.set(name, state[name]);
   for (const name of state.classes) params.append("classes", quoted(name));
   const text = params.toString();
-  return location.pathname + (text && `?${text}`) + location.hash;
+  return location.pathname + (text && `?${text}`) + (state.panel === "images" ? "" : `#${state.panel}`);
 }
 
 // The options in the address of the page. Values that are not usable are ignored.
