@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from lineage.client import AsyncClient, Client
     from lineage.model import Model, load
-    from lineage.results import ImageResult
+    from lineage.results import ImageResult, save_video
     from model_zoo.contract.errors import ImageError, LineageError
 
-__all__ = ["AsyncClient", "Client", "ImageError", "ImageResult", "LineageError", "Model", "load"]
+__all__ = ["AsyncClient", "Client", "ImageError", "ImageResult", "LineageError", "Model", "load", "save_video"]
 
 _HOMES: Final = {
     "AsyncClient": "lineage.client",
@@ -27,6 +27,7 @@ _HOMES: Final = {
     "LineageError": "model_zoo.contract.errors",
     "Model": "lineage.model",
     "load": "lineage.model",
+    "save_video": "lineage.results",
 }
 
 

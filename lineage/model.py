@@ -10,6 +10,7 @@ import threading
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any, Self, TypeAlias, Unpack, overload
@@ -23,12 +24,16 @@ from lineage.options import Options
 from lineage.results import ImageResult, with_image
 from model_zoo.contract import pipeline
 from model_zoo.contract.card import ModelCard
-from model_zoo.contract.errors import ImageError, PackageNotFound
+from model_zoo.contract.errors import ImageError, LineageError, PackageNotFound
+from model_zoo.contract.ordered_map import ordered_map
 from model_zoo.contract.package import Package
 from model_zoo.contract.pipeline import ModelInput, Query
 from model_zoo.runtime.base import Engine, EngineOptions
+from model_zoo.runtime.detect_frames import AHEAD, place
 from model_zoo.runtime.model_file import open_model_file
 from model_zoo.runtime.open import open_engine
+from model_zoo.sources.open import open_source
+from model_zoo.sources.source import Frame
 from service.inference.bundled import repository_of
 
 Result: TypeAlias = ImageResult | ImageError
@@ -132,6 +137,31 @@ class Model:
 
         return map_batches(work, images, 1, self._engine.workers)
 
+    def detect_stream(self, source: str | PathLike[str] | int, **options: Unpack[Options]) -> Iterator[ImageResult]:
+        """Detect objects in every frame of a video, or in the newest one of a camera or stream, and yield the results.
+
+        Args:
+            source: Video file, number or path of a camera, or address of a video or stream (https, rtsp).
+            options: As for `detect`.
+
+        Raises:
+            LineageError: The source cannot be opened, is no video, or is lost.
+            QueryError: An option is out of range, or a class is unknown.
+        """
+        opened, query = open_source(str(source)), self._query(options)
+        if not opened.is_video:
+            raise LineageError(f"{source}: expected a video, camera or stream; `detect` takes images")
+
+        def work(frame: Frame) -> ImageResult:
+            try:
+                result = self._detect(frame.pixels(), query)
+            except ImageError as error:
+                raise ImageError(f"{frame.name}: {error}") from None
+            return replace(result, file=frame.source, frame=frame.index, time=frame.time)
+
+        threads = 1 if opened.is_live else self._engine.workers
+        return ordered_map(work, opened, threads, limit=1 if opened.is_live else threads * (1 + AHEAD))
+
     def close(self) -> None:
         """Free the memory."""
         self._engine.close()
@@ -170,11 +200,10 @@ class Model:
     def _place(self, content: ImageFile | NDArray[np.uint8]) -> ModelInput:
         """Return the image on the canvas that it needs."""
         card, canvases = self.card, self._engine.canvases
-        if isinstance(content, ImageFile):
+        if not isinstance(content, ImageFile):
+            return place(card, content, canvases)
 
-            def warn(text: str) -> None:
-                warnings.warn(f"{content.name or 'image'}: {text}", stacklevel=2)
+        def warn(text: str) -> None:
+            warnings.warn(f"{content.name or 'image'}: {text}", stacklevel=2)
 
-            return pipeline.read_input(card, content.data, canvases, warn=warn)
-        height, width = content.shape[:2]
-        return pipeline.preprocess(card, content, pipeline.choose_canvas(card, (height, width), canvases))
+        return place(card, content.data, canvases, warn=warn)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import io
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -36,11 +36,15 @@ class ImageResult:
     model: str
     """The model that detected, as name@version."""
     file: str | None = None
-    """Name of the image file, if there is one."""
+    """Name of the image file, if there is one, or of the video."""
     timing_ms: Mapping[str, float] = field(default_factory=dict)
     """Milliseconds of each stage. Empty over the Open Inference Protocol."""
     image: Image | None = None
     """The image as it was passed, for `plot`. None if it was an open file."""
+    frame: int | None = None
+    """Number of the frame in a video or stream, from 0."""
+    time: float | None = None
+    """Seconds since the first frame of a video or stream."""
 
     def __repr__(self) -> str:
         height, width = self.size
@@ -89,11 +93,13 @@ class ImageResult:
         return encode_image(self.plot(), ".png")
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the result as JSON-ready objects, in the form of `POST /detect`."""
+        """Return the result as JSON-ready objects, in the form of `POST /detect`, with frame and time."""
         height, width = self.size
+        place = {} if self.frame is None else {"frame": self.frame, "time": self.time}
         return {
             "model": self.model,
             "file": self.file,
+            **place,
             "image": {"width": width, "height": height},
             "detections": self.detections.to_dict(self._names()),
         }
@@ -115,11 +121,16 @@ class ImageResult:
         return converted
 
     def to_pandas(self) -> pandas.DataFrame:
-        """Return a data frame with file, x1, y1, x2, y2, score, class_id, label, and track_id if tracked."""
+        """Return a data frame with file, x1, y1, x2, y2, score, class_id and label.
+
+        A frame of a video adds the columns frame and time, and tracking adds track_id.
+        """
         found = self.detections
         x1, y1, x2, y2 = found.boxes.T
         columns = {"x1": x1, "y1": y1, "x2": x2, "y2": y2, "score": found.scores, "class_id": found.class_ids}
         columns = {"file": [self.file] * len(self), **columns, "label": list(self.labels)}
+        if self.frame is not None:
+            columns |= {"frame": [self.frame] * len(self), "time": [self.time] * len(self)}
         if found.track_ids is not None:
             columns["track_id"] = found.tracks()
         return _require("pandas").DataFrame(columns)
@@ -129,6 +140,28 @@ class ImageResult:
 
     def _names(self) -> dict[int, str]:
         return dict(zip(self.detections.class_ids.tolist(), self.labels, strict=True))
+
+
+def save_video(path: str | Path, results: Iterable[ImageResult]) -> Path:
+    """Write the drawn frames of `Model.detect_stream` as a video, H.264 in MP4. Return the path.
+
+    Args:
+        path: File to write, ending in .mp4.
+        results: Results with their images.
+
+    Raises:
+        ValueError: There are no results.
+        LineageError: PyAV is not installed.
+    """
+    from model_zoo.outputs.video import RATE, VideoWriter
+
+    with VideoWriter(path) as writer:
+        number = -1
+        for number, result in enumerate(results):
+            writer.write(result.plot(), number / RATE if result.time is None else result.time)
+    if number < 0:
+        raise ValueError(f"{path}: expected at least one result; got none")
+    return Path(path)
 
 
 def with_image(result: R, image: Image) -> R:

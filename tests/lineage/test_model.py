@@ -22,6 +22,7 @@ from tests.images import damaged_jpeg
 from tests.service.app_client import png
 from tests.service.conftest import flat, toy_package
 from tests.service.deploy.wire import listening
+from tests.videos import frame_of, read_video, write_video
 
 __all__ = ["toy_package"]
 
@@ -159,3 +160,29 @@ def test_engine_needs_no_client() -> None:
     program = f"import sys; sys.modules.update(dict.fromkeys({heavy})); import lineage; print(lineage.load)"
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_stream_yields_every_frame_of_a_video(model: Model, tmp_path: Path) -> None:
+    path = write_video(tmp_path / "clip.mp4", map(frame_of, range(6)))
+    results = list(model.detect_stream(path, score=0.1))
+    assert [result.frame for result in results] == list(range(6))
+    assert [result.time for result in results] == pytest.approx([i / 10 for i in range(6)])
+    expected = [model.detect(pixels, score=0.1) for pixels in read_video(path)]
+    assert [result.to_dict()["detections"] for result in results] == [r.to_dict()["detections"] for r in expected]
+    assert results[1].to_dict()["file"] == str(path)
+    assert results[1].to_dict()["frame"] == 1
+    drawn = lineage.save_video(tmp_path / "drawn.mp4", results)
+    assert [frame.shape for frame in read_video(drawn)] == [(64, 64, 3)] * 6
+
+
+@pytest.mark.parametrize(("name", "hint"), [("photo.jpg", "`detect` takes images"), ("none.mp4", "No such file")])
+def test_stream_of_no_video_is_an_error(name: str, hint: str, model: Model) -> None:
+    pytest.importorskip("av", reason="videos need the extra `video`")
+    with pytest.raises(LineageError, match=hint):
+        list(model.detect_stream(name))
+
+
+def test_video_needs_a_result(tmp_path: Path) -> None:
+    pytest.importorskip("av", reason="videos need the extra `video`")
+    with pytest.raises(ValueError, match="expected at least one result"):
+        lineage.save_video(tmp_path / "a.mp4", [])
