@@ -11,10 +11,10 @@ from starlette.staticfiles import StaticFiles
 
 FOLDER: Final = Path(__file__).resolve().parent / "static" / "playground"
 SAMPLES: Final = FOLDER / "samples"
-# The user's image is shown from memory (blob:), and the icon is empty (data:).
+# The user's images and videos are shown from memory (blob:).
 POLICY: Final = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-    "img-src 'self' blob: data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "img-src 'self' blob: data:; media-src blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 }
 
 router = APIRouter(include_in_schema=False)
@@ -24,6 +24,12 @@ router = APIRouter(include_in_schema=False)
 async def playground() -> Response:
     """Return the playground."""
     return FileResponse(FOLDER / "index.html", headers=POLICY)
+
+
+@router.get("/model-cards")
+async def model_cards() -> Response:
+    """Return the page of the models. It has no data: it reads /models with the user's key."""
+    return FileResponse(FOLDER / "cards.html", headers=POLICY)
 
 
 @router.get("/shadow")

@@ -127,5 +127,11 @@ def _engine(store: ModelStore, package: Package) -> EngineDetail | None:
     if package not in store.loaded:
         return None
     engine = store.loaded[package].engine
-    trials = [Trial(**asdict(trial)) for trial in engine.choice.trials]
-    return EngineDetail(device=engine.device, compute=engine.choice.compute, workers=engine.workers, trials=trials)
+    choice = engine.choice
+    return EngineDetail(
+        device=engine.device,
+        provider=choice.provider,
+        compute=choice.compute,
+        workers=engine.workers,
+        trials=[Trial(**asdict(trial)) for trial in choice.trials],
+    )

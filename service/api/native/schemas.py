@@ -14,7 +14,8 @@ from service.inference.query import QueryOptions
 
 ClassName = Annotated[str, Field(max_length=10_000)]
 _CLASSES: Final = (
-    "Names or indices of the classes to report, repeated or separated by commas. A name with a comma is quoted."
+    "Names or indices of the classes to report, repeated or separated by commas. A name with a comma is quoted. "
+    "By default all."
 )
 
 
@@ -25,20 +26,29 @@ class DetectQuery(BaseModel):
 
     model: Annotated[
         Annotated[str, Field(min_length=1, max_length=256)] | None,
-        Field(description="name, name@version or name@alias. Optional if there is only one model."),
+        Field(description="name, name@version or name@alias. By default the default model."),
     ] = None
-    score: Annotated[float | None, Field(description="Min score of a detection, 0 to 1.")] = None
+    score: Annotated[
+        float | None, Field(description="Min score of a detection, 0 to 1. By default that of the card.")
+    ] = None
     iou: Annotated[
         float | None,
-        Field(description="Overlap above which the lower-scored of two detections of one class is dropped, 0 to 1."),
+        Field(
+            description="Overlap above which the lower-scored of two detections of one class is dropped, 0 to 1. "
+            "By default that of the card."
+        ),
     ] = None
     nms: Annotated[
         Literal["diou", "iou"] | None,
-        Field(description="Overlap measure: diou also uses the distance of the box centers (arXiv:1911.08287)."),
+        Field(
+            description="Overlap measure: `diou` also uses the distance of the box centers (arXiv:1911.08287). "
+            "By default that of the card."
+        ),
     ] = None
     classes: Annotated[Annotated[list[ClassName], Field(max_length=1000)] | None, Field(description=_CLASSES)] = None
     max_detections: Annotated[
-        Annotated[int, Field(ge=1, le=100_000)] | None, Field(description="Max number of detections per image.")
+        Annotated[int, Field(ge=1, le=100_000)] | None,
+        Field(description="Max number of detections per image. By default that of the card."),
     ] = None
 
     def options(self) -> QueryOptions:
@@ -128,6 +138,7 @@ class EngineDetail(BaseModel):
     """Engine of a loaded version. `trials` is empty if nothing was measured to choose it."""
 
     device: str
+    provider: str
     compute: str
     workers: int
     trials: list[Trial] = []

@@ -1,22 +1,38 @@
-"""GET /: the playground."""
+"""The pages: the playground, the models and the report on shadow versions."""
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
 
+from service.web.routes import FOLDER
 
-def test_playground_loads_nothing_from_other_hosts(client: TestClient) -> None:
-    page = client.get("/")
+MAX_PAGE_BYTES = 120_000
+
+
+@pytest.mark.parametrize("address", ["/", "/model-cards", "/shadow"])
+def test_pages_load_nothing_from_other_hosts(client: TestClient, address: str) -> None:
+    page = client.get(address)
     assert page.headers["content-security-policy"].startswith("default-src 'none'")
     addresses = re.findall(r'(?:src|href)="([^"]+)"', page.text)
-    assert {"playground/app.js", "playground/style.css"} <= set(addresses)
-    for address in addresses:
-        assert address == "data:," or client.get(f"/{address}").status_code == 200
-    for text in (page.text, client.get("/playground/app.js").text, client.get("/playground/style.css").text):
-        assert "//" not in re.sub(r"(^|\s)// .*", "", text)  # only in comments: no address of another host
+    assert "playground/tokens.css" in addresses
+    assert [client.get(f"/{linked}").status_code for linked in addresses] == [200] * len(addresses)
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.*")), ids=lambda path: path.name)
+def test_files_name_no_other_host(path: Path) -> None:
+    text = re.sub(r"(^|\s)// .*", "", path.read_text(encoding="utf-8"))  # comments
+    hosts = set(re.findall(r"(?:https?:|wss?:|['\"])//([\w.]+)", text))
+    assert hosts <= {"www.w3.org"}  # the name space of SVG
+
+
+def test_playground_is_small() -> None:
+    apart = ("cards.", "docs.", "shadow.")  # other pages
+    files = [path for path in FOLDER.iterdir() if path.is_file() and not path.name.startswith(apart)]
+    assert sum(path.stat().st_size for path in files) <= MAX_PAGE_BYTES
 
 
 @pytest.mark.parametrize("address", ["/playground", "/playground/"])

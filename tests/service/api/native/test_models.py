@@ -65,7 +65,8 @@ def test_engine_and_its_choice_are_listed(repository: Repository, publish: Publi
     with serving(repository, lambda package, _: FakeEngine(package.card, choice=choice)) as client:
         [version] = client.get("/models/toy").json()["versions"]
     listed = [asdict(trial) for trial in trials]
-    assert version["engine"] == {"device": "fake", "compute": "bf16", "workers": 1, "trials": listed}
+    expected = {"device": "fake", "provider": "openvino", "compute": "bf16", "workers": 1, "trials": listed}
+    assert version["engine"] == expected
 
 
 def test_license_parents_and_terms_are_listed(repository: Repository, tmp_path: Path) -> None:
