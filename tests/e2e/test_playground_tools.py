@@ -184,12 +184,28 @@ def test_downloads_have_the_detections_that_are_shown(page: Any, image: Path, tm
 def test_download_of_all_images(page: Any, image: Path, tmp_path: Path) -> None:
     choose(page, image, color_image(tmp_path / "b, c.png"))
     playwright.expect(page.locator("#gallery .done")).to_have_count(2)
+    slide(page, "iou", 0.8)
+    playwright.expect(page.locator("#gallery .stale")).to_have_count(1)  # only the selected image is detected again
     page.check("#all")
     with page.expect_download() as download:
         page.locator("#downloads [data-kind=csv]").click()
     download.value.save_as(tmp_path / "all.csv")
     rows = list(csv.DictReader((tmp_path / "all.csv").read_text().splitlines()))
     assert [row["file"] for row in rows] == ["it's a color.png"] * 2 + ["b, c.png"] * 2
+    assert len({row["y2"] for row in rows}) == 1  # with the same IoU: y2 depends on it in the toy model
+
+
+def test_filter_of_the_page_equals_that_of_the_server() -> None:
+    with Server(None, ROOT / "docs") as server:  # the bundled model
+        client = server.wait_until_ready().client
+        for name in ("wizard.jpg", "file-manager.jpg"):
+            file = (STATIC / "samples" / name).read_bytes()
+            sent = {"content": file, "headers": {"Content-Type": "image/jpeg"}}
+            [every] = client.post("/detect", params={"score": 0.05}, **sent).json()["results"]
+            [few] = client.post("/detect", params={"score": 0.4, "classes": "icon,link"}, **sent).json()["results"]
+            kept = [d for d in every["detections"] if d["score"] >= 0.4 and d["label"] in {"icon", "link"}]
+            assert len(kept) > 5
+            assert kept == few["detections"]
 
 
 def test_history_restores_image_and_options(page: Any, image: Path, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ export async function call(address, options = {}) {
     response = await fetch(address, { ...options, headers });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Problem(navigator.onLine ? "The server does not answer." : "You are offline.");
+    throw new Problem(`The server does not answer.${navigator.onLine ? "" : " You are offline."}`);
   }
   if (response.ok) return response;
   if (response.status === 401) window.dispatchEvent(new Event("access"));

@@ -100,7 +100,6 @@ async function again() {
 $("retry").addEventListener("click", again);
 window.addEventListener("access", () => askForKey(true));
 window.addEventListener("online", again);
-window.addEventListener("offline", () => fail("You are offline."));
 
 update(fromAddress());
 tabs($("panels"));

@@ -22,7 +22,9 @@ export function toCoco(entries, classNames) {
     return { image_id: i + 1, category_id: class_id, bbox: [x1, y1, width, height], area: width * height, iscrowd: 0, score };
   }));
   annotations.forEach((annotation, i) => { annotation.id = i + 1; });
-  const categories = classNames.map((name, id) => ({ id, name, supercategory: "" }));
+  const names = new Map(classNames.map((name, id) => [id, name]));
+  for (const { detections } of entries) for (const d of detections) names.set(d.class_id, d.label); // of another version
+  const categories = [...names].map(([id, name]) => ({ id, name, supercategory: "" }));
   return JSON.stringify({ images, annotations, categories }, null, 1);
 }
 

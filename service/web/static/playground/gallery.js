@@ -1,7 +1,7 @@
 // The strip of images of the session: thumbnails with the number of their detections.
 
 import { $, element, plural } from "./dom.js";
-import { remove, select, shown, thumbnail } from "./images.js";
+import { isStale, remove, select, shown, thumbnail } from "./images.js";
 import { state, subscribe } from "./state.js";
 
 const tiles = new Map(); // by the id of the item
@@ -29,6 +29,7 @@ function count() {
     const number = shown(item).length;
     open.ariaCurrent = String(item === state.selected);
     open.className = `open ${item.status}`;
+    open.classList.toggle("stale", isStale(item)); // counted with other options
     open.querySelector(".badge").textContent = { loading: "…", waiting: "…", failed: "!" }[item.status] ?? number;
     open.ariaLabel = `${item.name}: ${item.status === "done" ? plural(number, "detection") : item.status}`;
   }
@@ -36,4 +37,4 @@ function count() {
 }
 
 subscribe(["items"], draw);
-subscribe(["selected", "changed", "score", "classes"], count);
+subscribe(["selected", "changed", "model", "version", "score", "iou", "nms", "classes"], count);

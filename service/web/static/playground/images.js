@@ -10,6 +10,7 @@ const MAX_ITEMS = 200;
 const THUMBNAIL = 128;
 let number = 0;
 let running = 0;
+const waiters = [];
 
 // Add image files and select the first of them.
 export function add(files) {
@@ -37,6 +38,18 @@ export function retry() {
   pump();
 }
 
+// Images that are not selected keep their detections when the options change.
+export const isStale = (item) => item.status === "done" && item.key !== requestKey(item);
+
+// Detect again where other options were used, and return when all images are done.
+export function freshen() {
+  for (const item of state.items) if (isStale(item)) item.status = "waiting";
+  return new Promise((resolve) => {
+    waiters.push(resolve);
+    pump();
+  });
+}
+
 // The detections of an image that the thresholds let through, the highest score first.
 export const shown = (item) => item?.result?.detections.filter(isShown) ?? [];
 
@@ -59,7 +72,8 @@ export async function picture(item) {
   try {
     return await createImageBitmap(item.converted ?? item.blob);
   } catch {
-    item.converted = await preview(item.blob);
+    item.converting ??= preview(item.blob);
+    item.converted = await item.converting;
     return createImageBitmap(item.converted);
   }
 }
@@ -81,9 +95,10 @@ function pump() {
   if (chosen && ![chosen.key, chosen.pending, chosen.failed].includes(requestKey(chosen))) run(chosen);
   while (running < PARALLEL) {
     const next = state.items.find((item) => item.status === "waiting");
-    if (!next) return;
+    if (!next) break;
     run(next);
   }
+  if (!running) for (const resolve of waiters.splice(0)) resolve();
 }
 
 async function run(item) {

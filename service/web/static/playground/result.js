@@ -4,7 +4,7 @@ import { key } from "./api.js";
 import { classColor, css } from "./colors.js";
 import { $, element, plural } from "./dom.js";
 import { save, toCoco, toCsv, toJson, toPicture } from "./downloads.js";
-import { picture, shown } from "./images.js";
+import { freshen, picture, shown } from "./images.js";
 import { toShapes } from "./paint.js";
 import { SNIPPETS } from "./snippets.js";
 import { isShown, minScore, query, reference, state, subscribe, update } from "./state.js";
@@ -137,6 +137,7 @@ const entry = (item) => ({ name: item.name, image: item.result.image, detections
 
 async function download(kind) {
   const item = state.selected;
+  if ($("all").checked) await freshen();
   const stem = item.name.replace(/\.[^.]*$/, "") || "image";
   const all = $("all").checked ? state.items.filter((one) => one.result) : [item];
   const name = all.length > 1 ? "detections" : stem;
