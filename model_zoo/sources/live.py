@@ -12,6 +12,7 @@ from model_zoo.contract.errors import ImageError
 from model_zoo.sources.source import Frame, Load
 
 DELAYS: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0)  # seconds before each attempt to connect again
+JOIN_SECONDS: Final = 1.0
 Connect: TypeAlias = Callable[[], Iterator[Load]]
 LOG: Final = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ class LiveSource:
         self._changed = threading.Condition()
         self._newest: Frame | None = None
         self._error: ImageError | None = None
-        self._stopped = threading.Event()
+        self._stopped, self._ended = threading.Event(), False
         self._received, self._start = 0, 0.0
 
     def __iter__(self) -> Iterator[Frame]:
@@ -45,7 +46,7 @@ class LiveSource:
                 yield frame
         finally:
             self.stop()
-            thread.join(1.0)  # it may wait for data, until its timeout
+            thread.join(JOIN_SECONDS)  # it may wait for data, until its timeout
         if self._error:
             raise self._error
 
@@ -59,7 +60,7 @@ class LiveSource:
     def _take(self) -> Frame | None:
         """Wait for a frame that was not yielded yet. Return None at the end."""
         with self._changed:
-            while self._newest is None and not self._stopped.is_set():
+            while self._newest is None and not self._ended and not self._stopped.is_set():
                 self._changed.wait(0.1)  # a signal handler cannot notify: it may have interrupted this very thread
             frame, self._newest = self._newest, None
             return None if self._stopped.is_set() else frame
@@ -79,7 +80,7 @@ class LiveSource:
                     self._wait(error, DELAYS[failures])
                 failures += 1
         finally:
-            self.stop()
+            self._ended = True
 
     def _read_connection(self) -> str:
         """Read one connection until it ends. Return why it ended."""
