@@ -92,7 +92,7 @@ def test_label_without_a_free_place_appears_when_zoomed(page: Any, image: Path) 
     slide(page, "score", 0.05)
     page.route("**/detect?*", many_boxes)
     page.select_option("#version", "1")
-    playwright.expect(page.locator("#hidden-labels")).to_contain_text("hidden: zoom in")
+    playwright.expect(page.locator("#hidden-labels")).to_contain_text("labels hidden")
     hidden = int(page.inner_text("#hidden-labels").split()[0])
     for _ in range(6):
         page.click("#zoom-in")

@@ -1,7 +1,7 @@
 // The requests of the session: a click shows the image again with the options and the detections of that time.
 
 import { $, element, plural } from "./dom.js";
-import { take } from "./images.js";
+import { shown, take } from "./images.js";
 import { reference, state, subscribe, update } from "./state.js";
 
 const MAX_ENTRIES = 100;
@@ -12,7 +12,7 @@ function remember() {
   const item = state.changed;
   if (item.status !== "done" || entries.some((entry) => entry.answer === item.answer)) return;
   const options = Object.fromEntries(OPTIONS.map((name) => [name, state[name]]));
-  entries = [{ item, options, key: item.key, answer: item.answer, at: new Date(), name: reference() }, ...entries].slice(0, MAX_ENTRIES);
+  entries = [{ item, options, key: item.key, answer: item.answer, count: shown(item).length, at: new Date(), name: reference() }, ...entries].slice(0, MAX_ENTRIES);
   draw();
 }
 
@@ -28,7 +28,7 @@ function line(entry) {
   const button = element("button", { type: "button" },
     element("time", { textContent: at.toLocaleTimeString("en", { hour12: false }) }),
     element("bdi", { textContent: item.name }),
-    element("small", { textContent: `${plural(answer.results[0].detections.length, "candidate")} · ${facts.join(" · ")}` }));
+    element("small", { textContent: `${plural(entry.count, "detection")} · ${facts.join(" · ")}` }));
   button.addEventListener("click", () => restore(entry));
   return button;
 }

@@ -22,7 +22,7 @@ export const view = new View($("view"), {
   select: (id) => choose(id),
   drawn: ({ hidden, zoom }) => {
     $("zoom").textContent = `${Math.round(100 * zoom)}%`;
-    $("hidden-labels").textContent = hidden ? `${plural(hidden, "label")} hidden: zoom in` : "";
+    $("hidden-labels").textContent = hidden ? `${plural(hidden, "label")} hidden` : "";
   },
 });
 table.connect({ hover: (id) => highlight(id, true), select: (id) => { choose(id); view.reveal(id); }, sorted: () => render() });

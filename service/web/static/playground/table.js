@@ -6,7 +6,7 @@ import { $, element } from "./dom.js";
 const COLUMNS = {
   label: (a, b) => a.label.localeCompare(b.label) || b.score - a.score,
   score: (a, b) => b.score - a.score,
-  box: (a, b) => a.box[1] - b.box[1] || a.box[0] - b.box[0], // from top to bottom
+  position: (a, b) => a.box[1] - b.box[1] || a.box[0] - b.box[0], // from top to bottom
   size: (a, b) => area(b) - area(a),
 };
 const area = ({ box: [x1, y1, x2, y2] }) => (x2 - x1) * (y2 - y1);
@@ -48,7 +48,7 @@ export function mark(id, selected, scroll = false) {
   }
 }
 
-const ascending = () => ["label", "box"].includes(sorting.column) !== sorting.reversed;
+const ascending = () => ["label", "position"].includes(sorting.column) !== sorting.reversed;
 const idOf = (target) => (target.closest("tr") ? Number(target.closest("tr").dataset.id) : null);
 
 function sort(column) {
@@ -61,7 +61,7 @@ function row(d, id, first) {
   const [x1, y1, x2, y2] = d.box.map(Math.round);
   const swatch = element("i", { className: "swatch" });
   swatch.style.background = css(classColor(d.class_id));
-  const texts = [d.score.toFixed(3), `${x1}, ${y1}, ${x2}, ${y2}`, `${x2 - x1} × ${y2 - y1}`];
+  const texts = [d.score.toFixed(3), `${x1}, ${y1}`, `${x2 - x1} × ${y2 - y1}`];
   const label = element("td", {}, swatch, element("bdi", { textContent: d.label }));
   const made = element("tr", { tabIndex: first ? 0 : -1 }, label, ...texts.map((textContent) => element("td", { textContent })));
   made.dataset.id = id;
