@@ -32,6 +32,7 @@ def test_status_has_rate_and_time_left() -> None:
     assert timer.status(0, 10, "images") == "0 of 10 images, 0 images/s, time left unknown"
     clock.now = 100.0
     assert timer.status(1250, 5000, "images") == "1,250 of 5,000 images, 12.5 images/s, 0:05:00 left"
+    assert timer.status(1250, None, "frames") == "1,250 frames, 12.5 frames/s"
 
 
 def test_lines_are_printed_to_stderr(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import itertools
 import json
 import os
-from collections.abc import Callable
+import re
+import signal
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 
+import lineage
 from lineage.cli.main import main
 from model_zoo.contract.drawing import class_color
 from model_zoo.contract.repository import Repository
+from model_zoo.sources.live import LiveSource
+from model_zoo.sources.source import Load
 from service.api.native.schemas import DetectAnswer
 from tests.images import damaged_jpeg
 from tests.tiny_onnx import CLASS_NAMES, toy_card, toy_onnx
+from tests.videos import frame_of, read_video, write_video
 
 Detect = Callable[..., tuple[int, str, str]]
 RED = (250, 100, 20)
@@ -298,3 +310,104 @@ def test_options_of_label_files_are_checked(flags: tuple[str, ...], hint: str, d
     assert (code, out) == (2, "")
     assert hint in err
     assert not (workspace / "new").exists()
+
+
+def json_lines(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_lines_of_a_video_are_the_detections_of_its_frames(detect: Detect, workspace: Path) -> None:
+    path = write_video(workspace / "clip.mp4", map(frame_of, range(7)))
+    code, out, err = detect("clip.mp4", "--format", "json-lines", "--score", "0.1")
+    lines = json_lines(out)
+    assert code == 0
+    assert re.fullmatch(r"lineage: 7 frames in .* s, .* frames/s\n", err)
+    with lineage.load("models") as model:
+        expected = [model.detect(pixels, score=0.1).to_dict() for pixels in read_video(path)]
+    assert [line["detections"] for line in lines] == [result["detections"] for result in expected]
+    assert [(line["source"], line["frame"]) for line in lines] == [("clip.mp4", number) for number in range(7)]
+    assert [line["time"] for line in lines] == pytest.approx([number / 10 for number in range(7)])
+    assert lines[0]["image"] == {"width": 64, "height": 64}
+
+
+def test_images_and_videos_are_saved_with_boxes(detect: Detect, workspace: Path) -> None:
+    write_video(workspace / "in/clip.mov", [np.full((64, 64, 3), (20, 200, 250), np.uint8)] * 3)
+    write_video(workspace / "in/second.mkv", map(frame_of, range(2)))
+    save_image(workspace / "in/photo.png")
+    code, out, _ = detect("in", "--save", "out")
+    assert code == 0
+    assert "in/clip.mov#2  0.200 s  64 x 64  " in out
+    assert {file.name for file in (workspace / "out").iterdir()} == {"clip.mp4", "second.mp4", "photo.png"}
+    plain, drawn = read_video(workspace / "in/clip.mov"), read_video(workspace / "out/clip.mp4")
+    assert len(drawn) == 3
+    assert np.abs(drawn[2].astype(int) - plain[2]).max() > 50
+    assert len(read_video(workspace / "out/second.mp4")) == 2
+
+
+def test_table_of_numbers_has_a_row_for_each_detection(detect: Detect, workspace: Path) -> None:
+    write_video(workspace / "clip.mp4", map(frame_of, range(2)))
+    (workspace / "bad.png").write_bytes(b"no image")
+    code, out, err = detect(
+        "bad.png", save_image(workspace / "a.png"), "clip.mp4", "--format", "csv", "--output", "x.csv"
+    )
+    assert (code, out) == (1, "")
+    assert "bad.png: " in err
+    rows = list(csv.DictReader((workspace / "x.csv").read_text().splitlines()))
+    assert [(row["frame"], row["time"], row["label"]) for row in rows] == [
+        ("", "", "red"), ("", "", "green"), ("0", "0.0", "red"), ("1", "0.1", "red"),
+    ]  # fmt: skip
+    assert float(rows[0]["x1"]) == pytest.approx(31.2, abs=0.1)
+    assert rows[0]["track_id"] == ""
+
+
+def test_frames_have_names_in_label_files(detect: Detect, workspace: Path) -> None:
+    write_video(workspace / "in/clip.mp4", map(frame_of, range(2)))
+    save_image(workspace / "in/a.png")
+    detect("in", "--format", "coco", "--output", "coco")
+    images = json.loads((workspace / "coco/labels.json").read_text())["images"]
+    assert [image["file_name"] for image in images] == ["a.png", "clip.mp4/000000.jpg", "clip.mp4/000001.jpg"]
+    detect("in", "--format", "crops", "--output", "crops")
+    crops = {file.relative_to(workspace / "crops").as_posix() for file in (workspace / "crops").rglob("*.jpg")}
+    assert {"red/a-1.jpg", "green/a-2.jpg", "red/clip.mp4_000001-1.jpg"} <= crops
+
+
+def test_live_source_ends_with_all_outputs_at_an_interrupt(
+    detect: Detect, workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def frames() -> Iterator[Load]:
+        for number in itertools.count():
+            if number == 5:
+                os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.02)
+            yield lambda: frame_of(3)
+
+    pytest.importorskip("av", reason="videos need the extra `video`")
+    monkeypatch.setattr("model_zoo.sources.open.open_url", lambda url: LiveSource(url, frames))
+    before = signal.getsignal(signal.SIGINT)
+    code, out, _ = detect("rtsp://camera/x", "--format", "json-lines", "--save", "out")
+    assert code == 0
+    assert signal.getsignal(signal.SIGINT) is before
+    assert len(json_lines(out)) == len(read_video(workspace / "out/x.mp4")) >= 1
+
+
+def test_paths_are_read_from_standard_input(detect: Detect, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_image(workspace / "a.png")
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(b"a.png\n")))
+    _, out, _ = detect("-", "--json")
+    assert [result["file"] for result in results(out)] == ["a.png"]
+
+
+def test_one_document_is_refused_for_videos(detect: Detect, workspace: Path) -> None:
+    write_video(workspace / "clip.mp4", [frame_of(1)])
+    code, out, err = detect("clip.mp4", "--json")
+    assert (code, out) == (2, "")
+    assert "expected --format json-lines" in err
+
+
+def test_damaged_video_is_reported_and_others_are_processed(detect: Detect, workspace: Path) -> None:
+    write_video(workspace / "good.mp4", [frame_of(1)])
+    (workspace / "bad.mp4").write_bytes(b"no video")
+    code, out, err = detect("bad.mp4", "good.mp4", "--format", "json-lines")
+    assert code == 1
+    assert [("error" in line, line["source"]) for line in json_lines(out)] == [(True, "bad.mp4"), (False, "good.mp4")]
+    assert "lineage: bad.mp4: expected a video that can be opened; " in err

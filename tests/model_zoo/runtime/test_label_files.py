@@ -14,8 +14,9 @@ import pytest
 
 from model_zoo.contract.detections import Detections
 from model_zoo.contract.errors import LineageError
+from model_zoo.contract.images import decode_image
 from model_zoo.runtime.detect_frames import FrameError, FrameResult
-from model_zoo.runtime.label_files import LabelFormat, check_new_folder, name_images, write_labels
+from model_zoo.runtime.label_files import LabelFormat, check_new_folder, frame_name, name_images, write_labels
 from model_zoo.sources.source import Frame
 from tests.tiny_onnx import toy_card
 
@@ -133,3 +134,17 @@ def test_folder_must_be_new(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "link"):
         with pytest.raises(LineageError, match="expected a folder that does not exist yet"):
             check_new_folder(path)
+
+
+def test_crops_are_the_pixels_of_the_boxes(tmp_path: Path) -> None:
+    write(tmp_path / "out", "crops")
+    files = {path.relative_to(tmp_path / "out").as_posix(): path for path in (tmp_path / "out").rglob("*.jpg")}
+    assert sorted(files) == ["cup_glass_/a_b-1.jpg", "red/a_b-2.jpg"]
+    assert decode_image(files["cup_glass_/a_b-1.jpg"].read_bytes()).shape == (40, 20, 3)
+
+
+def test_names_of_addresses_and_frames_stay_in_the_folder() -> None:
+    url = "https://host/../a b/c.jpg?id=../1"
+    names = name_images([url, "in/clip.mp4"], "coco")
+    assert names == {url: "host/_/a_b/c.jpg_id_/1", "in/clip.mp4": "clip.mp4"}
+    assert frame_name(names, Frame("in/clip.mp4", lambda: b"", 12, 1.2)) == "clip.mp4/000012.jpg"

@@ -76,7 +76,6 @@ def test_lost_connection_is_opened_again_and_numbers_go_on(
     monkeypatch.setattr(live, "DELAYS", NO_DELAYS)
     camera = Camera(1, 0, 0, 1)
     source = LiveSource("rtsp://camera", camera.connect, camera.connect())
-    seen: list[int | None] = []
     with (
         caplog.at_level(logging.WARNING),
         pytest.raises(ImageError, match=r"rtsp://camera: lost, 3 attempts .* refused"),
