@@ -25,6 +25,8 @@ class Family:
 
     name: str
     """Name, as in model cards."""
+    year: int
+    """Year of its first paper or release."""
     summary: str
     """The generation in one sentence, with year and paper."""
     changes: str

@@ -58,7 +58,7 @@ def evaluate(
         provider: Execution provider of ONNX Runtime. auto: as in the server.
         compute: Precision of float32 files: auto, fp32 or bf16, as for lineage serve.
         repository: Folder of the repository.
-        output: Write evaluation.json and detections.json (COCO results) to this folder.
+        output: Write report.html, evaluation.json and detections.json (COCO results) to this folder.
         report: With the folder of a run: write its report.html again.
         as_json: Print JSON instead of tables.
     """
@@ -71,6 +71,7 @@ def evaluate(
     from training.evaluate.evaluation import evaluate as evaluate_model
     from training.evaluate.source import open_source
     from training.evaluate.summary import evaluation_document, write_evaluation
+    from training.report.evaluation import write_evaluation_report
     from training.report.run import read_history, write_report
 
     if output:
@@ -100,7 +101,8 @@ def evaluate(
     print(json.dumps(document, indent=2) if as_json else _tables(document))
     if output:
         write_evaluation(output, evaluation, dataset.category_ids, document)
-        print(f"wrote {output}/evaluation.json and detections.json")
+        write_evaluation_report(output, dataset, evaluation, document)
+        print(f"wrote {output}/report.html, evaluation.json and detections.json")
     if report:
         print(f"report: {write_report(Path(source), dataset, evaluation)}", file=sys.stderr)
 

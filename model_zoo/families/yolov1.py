@@ -36,6 +36,7 @@ from model_zoo.registry import Family, register
 
 FAMILY = Family(
     "yolov1",
+    year=2015,
     summary=(
         "YOLOv1 (2015, arXiv:1506.02640): detection as a single regression, from the whole image to a grid of 7 x 7 "
         "cells."

@@ -28,6 +28,7 @@ from model_zoo.registry import Family, register
 
 FAMILY = Family(
     "yolov2",
+    year=2016,
     summary=(
         "YOLOv2 (2016, arXiv:1612.08242): batch normalization, Darknet-19, anchors, and a passthrough from a finer map."
     ),

@@ -36,6 +36,7 @@ from model_zoo.registry import Family, register
 
 FAMILY = Family(
     "yolov3",
+    year=2018,
     summary=(
         "YOLOv3 (2018, arXiv:1804.02767): residual Darknet-53, predictions at three scales, independent class scores."
     ),

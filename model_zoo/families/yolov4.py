@@ -39,6 +39,7 @@ from model_zoo.registry import Family, register
 
 FAMILY = Family(
     "yolov4",
+    year=2020,
     summary=(
         "YOLOv4 (2020, arXiv:2004.10934): YOLOv3's detector on CSPDarknet53, with spatial pyramid pooling and a PAN "
         "neck."

@@ -35,6 +35,7 @@ from model_zoo.registry import Family, register
 
 FAMILY = Family(
     "yolov5",
+    year=2020,
     summary=(
         "YOLOv5 (2020-2022, no paper): CSP backbone with spatial pyramid pooling, PAN neck, anchors; one network "
         "scaled by depth and width."

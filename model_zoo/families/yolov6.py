@@ -40,6 +40,7 @@ from model_zoo.registry import Family, register
 
 FAMILY = Family(
     "yolov6",
+    year=2022,
     summary=(
         "YOLOv6 (2022, arXiv:2209.02976): blocks that train with parallel branches and deploy as single convolutions."
     ),

@@ -38,6 +38,7 @@ from model_zoo.registry import Family, register
 
 FAMILY = Family(
     "yolov7",
+    year=2022,
     summary=(
         "YOLOv7 (2022, arXiv:2207.02696): layer aggregation (ELAN), planned re-parameterization, implicit knowledge."
     ),

@@ -44,6 +44,7 @@ from model_zoo.registry import Family, register
 
 FAMILY = Family(
     "yolox",
+    year=2021,
     summary=(
         "YOLOX (2021, arXiv:2107.08430): a decoupled head without anchors, on the network of YOLOv5 v5.0 or of YOLOv3."
     ),

@@ -38,7 +38,7 @@ from model_zoo.blocks.conv import Conv
 from model_zoo.detector import Detector, Head, InputSpec
 from model_zoo.registry import Family, register
 
-FAMILY = Family("yolov9000", summary="YOLOv9000 (made up).", changes="Changes since YOLOX: none.")
+FAMILY = Family("yolov9000", year=2022, summary="YOLOv9000 (made up).", changes="Changes since YOLOX: none.")
 STRIDE = 8
 
 

@@ -44,6 +44,7 @@ def test_every_family_has_a_summary_and_changes_since_its_predecessor():
     described = [registry.describe_family(name) for name in registry.families()]
     assert [family.name for family in described] == list(registry.families())
     assert all(family.summary for family in described)
+    assert all(f"({family.year}" in family.summary for family in described)
     assert [family.name for family in described if not family.changes.startswith("Changes since YOLOv")] == ["yolov1"]
     with pytest.raises(LineageError, match="expected the name of a family; got 'yolov99'; known: yolov1"):
         registry.describe_family("yolov99")

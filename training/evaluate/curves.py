@@ -52,13 +52,31 @@ class Curves:
 
 def curves(records: Sequence[Record], detections: Sequence[Detections], num_classes: int, iou: float = 0.5) -> Curves:
     """Compute precision and recall by score from the detections of each record, in the dataset's class ids."""
-    correct = np.concatenate([_correct(r, d, iou) for r, d in zip(records, detections, strict=True)])
+    correct = np.concatenate([match(r, d, iou) >= 0 for r, d in zip(records, detections, strict=True)])
     scores = np.concatenate([d.scores for d in detections])
     class_ids = np.concatenate([d.class_ids for d in detections])
     objects = np.bincount(np.concatenate([r.class_ids[~r.crowd] for r in records]), minlength=num_classes)
     rows = [_curve(scores[class_ids == i], correct[class_ids == i], int(objects[i])) for i in range(num_classes)]
     precision, recall = (np.stack(row) for row in zip(*rows, strict=True))
     return Curves(precision, recall, objects)
+
+
+def match(record: Record, detected: Detections, iou: float = 0.5) -> NDArray[np.int64]:
+    """Return the object that each detection finds, an index among those that are not `crowd`, or -1.
+
+    Each detection claims its closest object of the same class. The best score wins.
+    """
+    overlap = pairwise_iou(record.boxes[~record.crowd].astype(np.float64), detected.boxes)
+    same_class = record.class_ids[~record.crowd][:, None] == detected.class_ids[None]
+    overlap = np.where(same_class & (overlap >= iou), overlap, 0)
+    found = np.full(len(detected), -1)
+    matched = set[int]()
+    for detection in np.argsort(-detected.scores, kind="stable"):
+        closest = int(overlap[:, detection].argmax()) if len(overlap) else 0
+        if len(overlap) and overlap[closest, detection] > 0 and closest not in matched:
+            found[detection] = closest
+            matched.add(closest)
+    return found
 
 
 def confusion_matrix(
@@ -85,21 +103,6 @@ def confusion_matrix(
             np.delete(detected_ids, columns) * size + background,
         ]
     return np.bincount(np.concatenate(cells), minlength=size**2).reshape(size, size)
-
-
-def _correct(record: Record, detected: Detections, iou: float) -> NDArray[np.bool_]:
-    """Return which detections are correct: each claims its closest object, the best score wins."""
-    overlap = pairwise_iou(record.boxes[~record.crowd].astype(np.float64), detected.boxes)
-    same_class = record.class_ids[~record.crowd][:, None] == detected.class_ids[None]
-    overlap = np.where(same_class & (overlap >= iou), overlap, 0)
-    correct = np.zeros(len(detected), dtype=bool)
-    matched = set[int]()
-    for detection in np.argsort(-detected.scores, kind="stable"):
-        closest = int(overlap[:, detection].argmax()) if len(overlap) else 0
-        if len(overlap) and overlap[closest, detection] > 0 and closest not in matched:
-            correct[detection] = True
-            matched.add(closest)
-    return correct
 
 
 def _curve(scores: Floats, correct: NDArray[np.bool_], objects: int) -> tuple[Floats, Floats]:

@@ -1,4 +1,4 @@
-"""Image sheets for reports: training batches, and ground truth beside detections.
+"""Image sheets for reports: images of training batches with their boxes.
 
 Sheets are bounded for images of any number and shape: at most MAX_IMAGES cells of WIDTH x MAX_HEIGHT pixels.
 """
@@ -12,19 +12,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from model_zoo.contract.detections import Detections
-from model_zoo.contract.drawing import draw, draw_boxes
+from model_zoo.contract.drawing import draw_boxes
 from model_zoo.contract.errors import LineageError
-from model_zoo.contract.images import decode_image
 from training.batch import Batch
-from training.data.dataset import Record
 from training.report.text import shorten
 
 Image = NDArray[np.uint8]  # (H, W, 3) RGB
 WIDTH = 480  # max pixels of an image on a sheet
 MAX_HEIGHT = 960
 MAX_IMAGES = 32
-MIN_DETECTIONS = 10  # detections drawn per image, even if it has fewer than half as many objects
 GAP = 6
 MAX_JPEG_SIDE = 65_500  # of the format
 WHITE = 255
@@ -42,27 +38,6 @@ def batch_sheet(batch: Batch, class_names: Sequence[str], max_images: int = 16, 
     return make_sheet(draw_images(), columns)
 
 
-def comparison_sheet(
-    records: Sequence[Record],
-    detections: Sequence[Detections],
-    class_names: Sequence[str],
-    score: float,
-    max_images: int = 8,
-) -> Image:
-    """Return a sheet with one row per image: ground truth on the left, detections of at least `score` on the right.
-
-    Of each image, only the best detections are drawn: twice as many as it has objects, or MIN_DETECTIONS.
-    """
-
-    def draw_pairs() -> Iterator[Image]:
-        for record, detected in list(zip(records, detections, strict=True))[:max_images]:
-            image = decode_image(record.path.read_bytes())
-            yield draw_labeled(image, record.boxes, record.class_ids, class_names)
-            yield _draw_detections(image, _best(detected, score, 2 * len(record.boxes)), class_names)
-
-    return make_sheet(draw_pairs(), columns=2)
-
-
 def draw_labeled(
     image: Image,
     boxes: NDArray[np.float32],
@@ -74,7 +49,7 @@ def draw_labeled(
     fitted = fit(image)
     texts = [shorten(class_names[i]) for i in class_ids.tolist()]
     texts = [text + mark for text, mark in zip(texts, marks or [""] * len(texts), strict=True)]
-    return draw_boxes(fitted, _scale_boxes(boxes, image, fitted), class_ids, texts)
+    return draw_boxes(fitted, scale_boxes(boxes, image, fitted), class_ids, texts)
 
 
 def make_sheet(images: Iterable[Image], columns: int) -> Image:
@@ -113,20 +88,7 @@ def encode_jpeg(image: Image) -> bytes:
     return cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
 
 
-def _best(detected: Detections, score: float, count: int) -> Detections:
-    """Return the best `count` detections, or MIN_DETECTIONS if that is more, of at least `score`."""
-    order = np.argsort(-detected.scores, kind="stable")[: max(count, MIN_DETECTIONS)]
-    kept = order[detected.scores[order] >= score]
-    return Detections(detected.boxes[kept], detected.scores[kept], detected.class_ids[kept])
-
-
-def _draw_detections(image: Image, detected: Detections, class_names: Sequence[str]) -> Image:
-    fitted = fit(image)
-    boxes = _scale_boxes(detected.boxes, image, fitted)
-    names = [shorten(name) for name in class_names]
-    return draw(fitted, Detections(boxes, detected.scores, detected.class_ids), names)
-
-
-def _scale_boxes(boxes: NDArray[np.float32], image: Image, fitted: Image) -> NDArray[np.float32]:
+def scale_boxes(boxes: NDArray[np.float32], image: Image, fitted: Image) -> NDArray[np.float32]:
+    """Scale boxes in pixels of an image to those of its fitted form."""
     scale = [fitted.shape[1] / image.shape[1], fitted.shape[0] / image.shape[0]] * 2
     return boxes * np.asarray(scale, dtype=np.float32)

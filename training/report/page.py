@@ -1,84 +1,148 @@
-"""Build a self-contained HTML page of headings, paragraphs, tables, plots and images."""
+"""Build a self-contained HTML page: a summary, a table of contents, and sections of text, tables, plots and images."""
 
 from __future__ import annotations
 
 import base64
 import html
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
 
 from matplotlib.figure import Figure
 
-from training.report.png import figure_png
+from training.report.svg import figure_svg
 
-MAX_UNBROKEN = 20  # characters of a table cell that are kept on one line
-STYLE = """
-:root { color-scheme: light dark; --line: #8884; }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem; }
-h1, h2 { line-height: 1.2; }
-figure { margin: 0 0 1.5rem; }
-figcaption { font-size: .9rem; opacity: .8; }
-img { max-width: 100%; height: auto; background: #fff; border-radius: 4px; }
-.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(28rem, 100%), 1fr)); gap: 1rem; }
-.plots > :nth-child(odd):last-child { grid-column: 1 / -1; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; margin-bottom: 1.5rem; font-variant-numeric: tabular-nums; }
-td:first-child { overflow-wrap: anywhere; min-width: 5rem; }
-th, td { padding: .25rem .8rem; border-bottom: 1px solid var(--line); text-align: right; }
-th:first-child, td:first-child { text-align: left; }
-"""
+STYLE: Final = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
+MAX_UNBROKEN: Final = 20  # characters of a table cell that are kept on one line
+WIDE: Final = 6  # inches; wider plots take the place of two
+
+
+class Tile(NamedTuple):
+    """A key figure of the summary."""
+
+    label: str
+    """Name of the figure."""
+    value: str
+    """The figure."""
+    note: str = ""
+    """A detail, in small letters."""
 
 
 class Page:
-    """An HTML page, to which parts are added in order."""
+    """An HTML page. Parts are added in order, to the section of the last heading."""
 
     def __init__(self, title: str) -> None:
         self._title = title
-        self._parts = [f"<h1>{html.escape(title)}</h1>"]
+        self._header = [f"<h1>{html.escape(title)}</h1>"]
+        self._sections: list[tuple[str, list[str]]] = []
+
+    def summary(self, sentence: str, tiles: Iterable[Tile]) -> None:
+        """Add a sentence and key figures to the top of the page."""
+        cells = "".join(
+            f'<div><dt>{html.escape(label)}</dt><dd class="value">{html.escape(value)}</dd>'
+            + f'<dd class="note">{html.escape(note)}</dd></div>'
+            for label, value, note in tiles
+        )
+        self._header.append(f'<p class="lead">{html.escape(sentence)}</p><dl class="tiles">{cells}</dl>')
 
     def heading(self, text: str) -> None:
-        """Add a section heading."""
-        self._parts.append(f"<h2>{html.escape(text)}</h2>")
+        """Begin a section, which the table of contents lists."""
+        self._sections.append((text, []))
+
+    def subheading(self, text: str) -> None:
+        """Add a heading within a section."""
+        self._add(f"<h3>{html.escape(text)}</h3>")
 
     def paragraph(self, text: str) -> None:
         """Add a paragraph of plain text."""
-        self._parts.append(f"<p>{html.escape(text)}</p>")
+        self._add(f"<p>{html.escape(text)}</p>")
 
-    def table(self, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-        """Add a table. Floats have four decimals. The value -1 of undefined metrics is shown as a dash."""
+    def notice(self, text: str) -> None:
+        """Add a paragraph that stands out: something is wrong."""
+        self._add(f'<p class="notice">{html.escape(text)}</p>')
+
+    def table(
+        self, header: Sequence[str], rows: Iterable[Sequence[object]], bars: Collection[str] = (), folded: str = ""
+    ) -> None:
+        """Add a table. Floats have four decimals. The value -1 of undefined metrics is shown as a dash.
+
+        Args:
+            header: Names of the columns.
+            rows: Cells of each row.
+            bars: Columns with values from 0 to 1 that are also drawn as bars.
+            folded: If not empty, the table is hidden until this text is chosen.
+        """
         head = "".join(f'<th scope="col">{html.escape(cell)}</th>' for cell in header)
-        body = "".join(f"<tr>{''.join(f'<td>{_cell(cell)}</td>' for cell in row)}</tr>" for row in rows)
-        self._parts.append(
-            f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+        cells = (zip(row, header, strict=True) for row in rows)
+        body = "".join(f"<tr>{''.join(_cell(value, name in bars) for value, name in row)}</tr>" for row in cells)
+        table = (
+            f'<div class="wide" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
         )
+        self._add(f"<details><summary>{html.escape(folded)}</summary>{table}</details>" if folded else table)
 
     def plots(self, figures: Iterable[tuple[str, Figure]]) -> None:
         """Add plots side by side, each with a caption."""
-        cells = "".join(_figure(figure_png(figure), "image/png", caption) for caption, figure in figures)
-        self._parts.append(f'<div class="plots">{cells}</div>')
+        cells = "".join(
+            _figure(figure_svg(figure, caption, f"{len(self._sections)}-{i}"), caption, figure.get_figwidth() > WIDE)
+            for i, (caption, figure) in enumerate(figures)
+        )
+        self._add(f'<div class="plots">{cells}</div>')
+
+    def images(self, images: Iterable[tuple[str, bytes]]) -> None:
+        """Add JPEG images side by side, each with a caption."""
+        cells = "".join(_figure(_image(jpeg, caption), caption) for caption, jpeg in images)
+        self._add(f'<div class="images">{cells}</div>')
 
     def image(self, caption: str, jpeg: bytes) -> None:
         """Add a JPEG image at full width."""
-        self._parts.append(_figure(jpeg, "image/jpeg", caption))
+        self._add(_figure(_image(jpeg, caption), caption))
 
     def html(self) -> str:
         """Return the HTML document."""
+        names = [_identifier(title, i) for i, (title, _) in enumerate(self._sections)]
+        links = "".join(
+            f'<li><a href="#{name}">{html.escape(title)}</a></li>'
+            for name, (title, _) in zip(names, self._sections, strict=True)
+        )
+        sections = "\n".join(
+            f'<section aria-labelledby="{name}"><h2 id="{name}">{html.escape(title)}</h2>\n'
+            + "\n".join(parts)
+            + "</section>"
+            for name, (title, parts) in zip(names, self._sections, strict=True)
+        )
         return (
             '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
             '<meta name="viewport" content="width=device-width, initial-scale=1">'
-            f"<title>{html.escape(self._title)}</title><style>{STYLE}</style></head>\n<body>\n"
-            + "\n".join(self._parts)
-            + "\n</body></html>\n"
+            f"<title>{html.escape(self._title)}</title><style>\n{STYLE}</style></head>\n<body>\n"
+            f"<header>{''.join(self._header)}</header>\n"
+            f'<nav aria-label="Contents"><ul>{links}</ul></nav>\n<main>\n{sections}\n</main>\n</body></html>\n'
         )
 
+    def _add(self, part: str) -> None:
+        (self._sections[-1][1] if self._sections else self._header).append(part)
 
-def _cell(value: object) -> str:
+
+def _identifier(title: str, index: int) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-") or f"section-{index}"
+
+
+def _cell(value: object, is_bar: bool) -> str:
     if isinstance(value, float):
-        return "\N{EN DASH}" if value == -1 else f"{value:.4f}"
-    text = html.escape(str(value))
-    return text.replace(" ", "&nbsp;") if len(text) <= MAX_UNBROKEN else text
+        text = "\N{EN DASH}" if value == -1 else f"{value:.4f}"
+        return (
+            f'<td class="bar" style="--part: {100 * value:.1f}%">{text}</td>'
+            if is_bar and value >= 0
+            else f"<td>{text}</td>"
+        )
+    text = str(value)
+    return f"<td{' class=long' if len(text) > MAX_UNBROKEN else ''}>{html.escape(text)}</td>"
 
 
-def _figure(image: bytes, media_type: str, caption: str) -> str:
-    data = base64.b64encode(image).decode()
-    text = html.escape(caption)
-    return f'<figure><img alt="{text}" src="data:{media_type};base64,{data}"><figcaption>{text}</figcaption></figure>'
+def _image(jpeg: bytes, alternative: str) -> str:
+    return f'<img alt="{html.escape(alternative)}" src="data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}">'
+
+
+def _figure(content: str, caption: str, is_wide: bool = False) -> str:
+    options = " class=broad tabindex=0" if is_wide else ""  # keys move a plot that a phone shows in part
+    return f"<figure{options}>{content}<figcaption>{html.escape(caption)}</figcaption></figure>"

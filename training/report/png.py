@@ -10,26 +10,28 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import AutoLocator, FuncFormatter, Locator, LogLocator, NullFormatter
 
-DPI = 110
+DPI = 140
 MIN_LABELS = 3
 MAX_RATIO = 1e4  # of a log axis with labels between powers of ten
 
 
 def figure_png(figure: Figure) -> bytes:
-    """Encode a figure as PNG.
-
-    Glyphs that the font lacks are drawn as empty boxes. `$` does not start a formula, and log axes have plain numbers.
-    """
-    for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
-        if axis.get_scale() == "log":
-            _label_plainly(axis)
-    for text in figure.findobj(Text):
-        text.set_parse_math(False)
+    """Encode a figure as PNG. Glyphs that the font lacks are drawn as empty boxes."""
+    prepare(figure)
     stream = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing", UserWarning)
         figure.savefig(stream, format="png", dpi=DPI)
     return stream.getvalue()
+
+
+def prepare(figure: Figure) -> None:
+    """Make text of a figure plain: `$` does not start a formula, and log axes have plain numbers."""
+    for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
+        if axis.get_scale() == "log":
+            _label_plainly(axis)
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
 
 
 def _label_plainly(axis: Axis) -> None:

@@ -27,7 +27,8 @@ def test_json_and_files_have_metrics_protocol_and_detections(
     assert main(["evaluate", str(model), *flags]) == 0
     text, _, last = capsys.readouterr().out.rstrip().rpartition("\n")
     document = json.loads(text)
-    assert last == f"wrote {output}/evaluation.json and detections.json"
+    assert last == f"wrote {output}/report.html, evaluation.json and detections.json"
+    assert "<h1>toy on data</h1>" in (output / "report.html").read_text()
     assert (document["model"], document["images"], document["split"]) == ("toy", 4, "val")
     assert document["protocol"] == {
         "score": 0.01,

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
 import torch
 
-from model_zoo.contract.detections import Detections
 from training.batch import Batch, Targets
-from training.data.dataset import Record
 from training.report import images
-from training.report.images import batch_sheet, comparison_sheet, draw_labeled, encode_jpeg, make_sheet
+from training.report.images import batch_sheet, draw_labeled, encode_jpeg, make_sheet
 
 NAMES = ("cat", "d" * 300)
 SHAPES = [(2000, 100), (100, 2000), (5000, 1), (1, 5000), (1, 1), (30_000, 2), (2, 30_000), (64, 96)]
@@ -69,24 +65,6 @@ def test_boxes_are_scaled_with_their_image() -> None:
     assert drawn.shape == (480, 480, 3)
     assert (drawn[:220] == 90).all(), "box and label are in the lower half"
     assert (drawn[479, 240] != 90).any()
-
-
-@pytest.mark.parametrize(("objects", "drawn"), [(0, 10), (1, 10), (20, 40)])
-def test_only_the_best_detections_are_drawn(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, objects: int, drawn: int
-) -> None:
-    path = tmp_path / "image.png"
-    cv2.imwrite(str(path), gray(40, 60))
-    boxes, flags = np.tile(BOX, (objects, 1)), np.zeros(objects, bool)
-    record = Record(path, (40, 60), boxes, np.zeros(objects, np.int64), flags, np.ones(objects, np.float32), 0)
-    scores = np.random.default_rng(0).permutation(300).astype(np.float32) / 300
-    detections = Detections(np.tile(BOX, (300, 1)), scores, np.zeros(300, np.int64))
-    seen: list[Detections] = []
-    monkeypatch.setattr(images, "draw", lambda image, found, _: seen.append(found) or image)
-    comparison_sheet([record], [detections], NAMES, score=0.002)
-    np.testing.assert_array_equal(seen[0].scores, np.sort(scores)[::-1][:drawn])
-    comparison_sheet([record], [detections], NAMES, score=0.99)
-    assert len(seen[1]) == 3
 
 
 def test_batch_sheet_labels_its_boxes() -> None:

@@ -18,7 +18,7 @@ from model_zoo.contract.images import decode_image
 from training.data.dataset import Dataset, Record, Split
 from training.data.validation.statistics import SplitStatistics, boxes_and_sizes
 from training.report.images import draw_labeled, make_sheet
-from training.report.plots import add_legend
+from training.report.plots import COLORS, add_legend
 from training.report.png import figure_png
 from training.report.text import plot_label, shorten
 
@@ -33,8 +33,10 @@ def class_figure(class_names: Sequence[str], statistics: Sequence[SplitStatistic
     """Plot the objects per class and split, most frequent classes first."""
     totals = np.sum([split.class_objects for split in statistics], axis=0)
     shown = np.argsort(-totals, kind="stable")[:MAX_CLASSES]
-    figure = Figure(figsize=(7, 1.5 + 0.22 * max(len(shown), 8)), layout="constrained")
+    figure = Figure(figsize=(4.6, 1.4 + 0.22 * max(len(shown), 8)), layout="constrained")
     axes = figure.subplots()
+    axes.set_prop_cycle(color=COLORS)
+    axes.spines[["top", "right"]].set_visible(False)
     thickness = 0.8 / len(statistics)
     for i, split in enumerate(statistics):
         objects = np.array(split.class_objects)[shown]
@@ -61,17 +63,17 @@ def box_size_figure(splits: Sequence[Split], image_size: int) -> Figure:
         if len(sides):
             extent = (0, limit, 0, limit)
             log: Any = {"xscale": "log", "yscale": "log", "bins": "log"}
-            axes.hexbin(*sides.T, **log, extent=extent, gridsize=50, mincnt=1, cmap="viridis")
+            axes.hexbin(*sides.T, **log, extent=extent, gridsize=50, mincnt=1, cmap="viridis", rasterized=True)
         for side in SIZE_LIMITS:  # curves of constant area
             widths = np.geomspace(1, image_size, 50)
             axes.plot(widths, side**2 / widths, color="gray", linewidth=0.8, linestyle=":")
         axes.set(
-            xlabel="Width (px); dotted: areas of 32² and 96²",
             xlim=(1, image_size * 1.1),
             ylim=(1, image_size * 1.1),
             aspect="equal",
         )
-    panels[0].set_ylabel(f"Height (px) at image size {image_size}")
+    panels[0].set_ylabel("Height (px)")
+    figure.supxlabel(f"Width (px) at image size {image_size}. Dotted: areas of 32² and 96²", fontsize="medium")
     return figure
 
 
@@ -82,7 +84,7 @@ def center_figure(splits: Sequence[Split]) -> Figure:
         boxes, sizes = boxes_and_sizes(split.records)
         y, x = ((boxes[:, [1, 0]] + boxes[:, [3, 2]]) / 2 / sizes).T
         counts, _, _ = np.histogram2d(y, x, bins=CENTER_BINS, range=[[0, 1], [0, 1]])
-        axes.imshow(counts, extent=(0, 1, 1, 0), cmap="viridis")
+        axes.imshow(counts, extent=(0, 1, 1, 0), cmap="viridis", interpolation="none")
         axes.set(xlabel="x / width")
     panels[0].set_ylabel("y / height")
     return figure
@@ -121,7 +123,7 @@ def write_plots(
 def _make_panels(splits: Sequence[Split]) -> tuple[Figure, list[Axes]]:
     """Return a figure with one square panel per split, titled with its name."""
     count = min(max(len(splits), 1), MAX_PANELS)
-    figure = Figure(figsize=(1 + 4 * count, 5), layout="constrained")
+    figure = Figure(figsize=(1 + 3.1 * count, 3.6), layout="constrained")
     panels = list(figure.subplots(1, count, squeeze=False)[0])
     for axes, split in zip(panels, splits, strict=False):
         axes.set_title(shorten(split.name))
