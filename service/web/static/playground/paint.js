@@ -16,7 +16,7 @@ export function paint(context, shapes, { scale = 1, left = 0, top = 0, bounds, l
   const boxes = shapes.map(({ box: [x1, y1, x2, y2] }) => ({
     left: x1 * scale + left, top: y1 * scale + top, right: x2 * scale + left, bottom: y2 * scale + top,
   }));
-  context.lineWidth = size / 6;
+  context.lineWidth = Math.max(1.5, size / 6);
   for (let i = shapes.length - 1; i >= 0; i--) if (shapes[i].id !== lit) frame(context, boxes[i], shapes[i], lit === null ? 1 : 0.3);
   const found = shapes.findIndex(({ id }) => id === lit);
   const places = labels ? place(context, shapes, boxes, bounds, size) : shapes.map(() => null);

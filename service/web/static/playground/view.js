@@ -101,7 +101,8 @@ export class View {
     context.imageSmoothingQuality = "high";
     context.drawImage(this.source, left, top, this.width * scale, this.height * scale);
     const bounds = { left: 0, top: 0, right: host.clientWidth, bottom: host.clientHeight };
-    const hidden = paint(context, this.shapes, { scale, left, top, bounds, labels: this.labels, lit: this.lit });
+    const size = bounds.right < 600 ? 10 : 11; // of the text
+    const hidden = paint(context, this.shapes, { scale, left, top, bounds, size, labels: this.labels, lit: this.lit });
     this.onDrawn({ hidden, zoom: scale });
   }
 
