@@ -66,7 +66,7 @@ export class Frames {
     this.timer = setTimeout(() => this.open(this.params), DELAYS[Math.min(this.tries++, DELAYS.length - 1)]);
   }
 
-  // Browsers do not say why a handshake failed. The server tells a plain request.
+  // Browsers do not say why a handshake failed. The answer to a plain request does.
   async refusal() {
     const error = await call("ws/detect").then(() => null, (caught) => caught);
     return [401, 403, 404].includes(error?.status) ? error.message : null;

@@ -32,6 +32,7 @@ const TEMPLATE = `
 
 let $; // of the ids above
 let wanted = false; // whether frames are sent
+let session = 0; // number of the start
 let fresh = false; // whether the video has a frame that was not sent
 let encoding = false;
 let url = "";
@@ -58,14 +59,17 @@ export function mount(section) {
     document.body.classList.remove("dragging");
     startFile(file);
   });
-  section.addEventListener("hide", () => wanted && stop("Stopped"));
+  section.addEventListener("hide", () => stop(wanted ? "Stopped" : ""));
   $.video.addEventListener("error", () => $.video.src && fail(`The browser cannot play ${$.video.title}. Expected MP4 (H.264) or WebM.`));
   for (const name of ["play", "seeked", "loadeddata"]) $.video.addEventListener(name, offer);
   new ResizeObserver(draw).observe($.screen);
   navigator.mediaDevices?.addEventListener("devicechange", showCameras);
   showCameras();
   subscribe(["model", "version", "key"], () => wanted && connect());
-  subscribe(["score", "iou", "nms", "classes", "card"], () => frames.change(options()));
+  subscribe(["score", "iou", "nms", "classes", "card"], () => {
+    frames.change(options());
+    offer(); // a paused video, too
+  });
 }
 
 const options = () => ({ score: minScore(), iou: maxIou(), nms: state.nms || null, classes: state.classes.size ? [...state.classes] : null });
@@ -79,14 +83,16 @@ async function showCameras() {
 
 async function startCamera() {
   stop("Opening the camera …");
+  const mine = session;
   try {
     const stream = await openCamera($.camera.value);
+    if (mine !== session) return stream.getTracks().forEach((track) => track.stop()); // stopped meanwhile
     stream.getVideoTracks()[0].addEventListener("ended", () => fail("The camera was disconnected. Connect it, then start again."));
     Object.assign($.video, { srcObject: stream, controls: false, title: "camera" });
     showCameras();
     await start();
   } catch (error) {
-    fail(error.message);
+    if (mine === session) fail(error.message);
   }
 }
 
@@ -108,6 +114,7 @@ async function start() {
 
 function stop(message) {
   wanted = fresh = false;
+  session += 1;
   frames.close();
   for (const track of $.video.srcObject?.getTracks() ?? []) track.stop();
   $.video.pause();
@@ -158,7 +165,7 @@ function offer() {
   pump();
 }
 
-// Send the newest frame, if the server has room for it.
+// Send the newest frame, if the server can take one.
 function pump() {
   const { videoWidth: width, videoHeight: height } = $.video;
   if (!wanted || !fresh || encoding || !width || !frames.ready) return;
