@@ -29,7 +29,7 @@ from service.api.deepstack import routes as deepstack
 from service.api.doods import routes as doods
 from service.api.errors import RequestError
 from service.api.labelstudio import routes as label_studio
-from service.api.native import detect, health, models, preview, query_errors, shadow
+from service.api.native import detect, health, live, models, preview, query_errors, shadow
 from service.api.native.direct_route import DirectRoute
 from service.api.oip import http as oip
 from service.api.openapi import document_protocols
@@ -50,6 +50,7 @@ from service.middleware.access import add_access
 from service.middleware.catch_all import CatchAllMiddleware
 from service.middleware.cors import ProblemCORSMiddleware
 from service.middleware.methods import METHODS, MethodsMiddleware
+from service.middleware.origin import OriginMiddleware
 from service.middleware.request_id import RequestIdMiddleware
 from service.middleware.request_target import RequestTargetMiddleware
 from service.middleware.security_headers import SecurityHeadersMiddleware
@@ -99,6 +100,7 @@ def create_app(settings: Settings, open_engine: OpenEngine = open_engine) -> Fas
     )
     for module in (
         detect,
+        live,
         preview,
         oip,
         deepstack,
@@ -131,7 +133,9 @@ def _add_middleware(app: FastAPI, settings: Settings, access: Access) -> None:
     app.add_middleware(CatchAllMiddleware)
     app.add_middleware(MethodsMiddleware)
     add_access(app, access)
-    if origins := split_list(settings.cors_origins or ""):
+    origins = split_list(settings.cors_origins or "")
+    app.add_middleware(OriginMiddleware, allowed=origins)
+    if origins:
         app.add_middleware(
             ProblemCORSMiddleware,
             allow_origins=origins,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import binascii
+from base64 import urlsafe_b64decode
 from collections.abc import Collection, Iterator
 from typing import Final
 from urllib.parse import parse_qs
@@ -19,6 +20,7 @@ from service.api.protocols import Protocol
 from service.state import AppState
 
 API_KEY: Final = b"x-api-key"
+_SUBPROTOCOLS: Final = b"sec-websocket-protocol"
 # Where the access middleware stores the protocol of a request whose body must hold the key.
 IN_BODY: Final = "lineage.key_in_body"
 
@@ -28,6 +30,8 @@ def tokens_of(scope: Scope, protocol: Protocol) -> Iterator[str]:
     for name, value in scope["headers"]:
         if name in (API_KEY, protocol.key_header):
             yield value.decode("latin-1").strip()
+        elif name == _SUBPROTOCOLS and protocol.key_subprotocol:
+            yield from _keys_among(value.decode("latin-1"), protocol.key_subprotocol)
         elif name == b"authorization":
             scheme, _, token = value.decode("latin-1").partition(" ")
             if scheme.lower() == "bearer":
@@ -37,6 +41,17 @@ def tokens_of(scope: Scope, protocol: Protocol) -> Iterator[str]:
     if protocol.key_query:
         sent = parse_qs(scope["query_string"].decode("latin-1")).get(protocol.key_query, [])
         yield from (token for token in sent if token != "None")  # Roboflow's client sends None for no key
+
+
+def check_head_key(keys: Keys, scope: Scope, protocol: Protocol, needed: key_file.Scope) -> key_file.Key:
+    """Return the key in the head of a request, which must have a scope.
+
+    Raises:
+        Unauthorized, Forbidden: as `find_key` and `check_scope`.
+    """
+    key = find_key(keys, set(tokens_of(scope, protocol)), protocol)
+    check_scope(key, needed)
+    return key
 
 
 def find_key(keys: Keys, tokens: Collection[str], protocol: Protocol) -> key_file.Key:
@@ -96,6 +111,17 @@ def check_body_key(request: Request, token: str | None) -> None:
         request.scope[CLIENT] = key.name
         check_scope(key, "detect")
         take_turn(access.key_limit, key.name, "key")
+
+
+def _keys_among(subprotocols: str, prefix: str) -> Iterator[str]:
+    """Yield the keys among the subprotocols that a client offers, and an empty one for a malformed one."""
+    for offered in map(str.strip, subprotocols.split(",")):
+        if offered.startswith(prefix):
+            text = offered.removeprefix(prefix)
+            try:
+                yield urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode("latin-1")
+            except ValueError:
+                yield ""
 
 
 def _password(credentials: str) -> str:

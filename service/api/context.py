@@ -6,7 +6,7 @@ import asyncio
 import math
 from typing import Final, cast
 
-from starlette.requests import Request
+from starlette.requests import HTTPConnection
 
 from service.access.rate_limit import client_network
 from service.api.errors import BadRequest
@@ -20,7 +20,7 @@ PRIORITY: Final = "x-request-priority"
 CLIENT: Final = "lineage.client"
 
 
-def read_context(request: Request, timeout: float) -> RequestContext:
+def read_context(request: HTTPConnection, timeout: float) -> RequestContext:
     """Return deadline, priority, client and headers of a request. `timeout` is the server's limit in seconds.
 
     Raises:

@@ -11,6 +11,7 @@
     ├── BodyTooLarge        the body exceeds its limit
     ├── BodyTooSlow         the body did not arrive in time
     ├── UnsupportedBody     the content type or encoding is not supported
+    ├── UpgradeRequired     the address is a WebSocket
     ├── InvalidQuery        unknown parameters or values of the wrong type
     └── TooManyConnections  the server has no connection left
 
@@ -72,6 +73,12 @@ class BodyTooSlow(RequestError):
 
 class UnsupportedBody(RequestError):
     """The content type or encoding is not supported."""
+
+
+class UpgradeRequired(RequestError):
+    """The address is a WebSocket."""
+
+    headers: Final = {"Upgrade": "websocket", "Connection": "Upgrade"}
 
 
 class InvalidQuery(RequestError):

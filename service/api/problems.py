@@ -48,6 +48,7 @@ STATUS_BY_ERROR: Final[Mapping[type[Exception], tuple[int, str]]] = {
     contract.ImageError: (422, "Image unreadable"),
     contract.QueryError: (422, "Query out of range"),
     http.InvalidQuery: (422, "Query not understood"),
+    http.UpgradeRequired: (426, "Upgrade required"),
     http.RateLimited: (429, "Rate limit reached"),
     http.HeadTooLarge: (431, "Head too large"),
     inference.DecodeQueueFull: (503, "Decode queue full"),

@@ -52,6 +52,8 @@ class Protocol:
     """A parameter of the query in which clients may send their API key."""
     basic_auth: bool = False
     """Whether the API key may be the password of HTTP Basic authentication."""
+    key_subprotocol: str = ""
+    """Start of the subprotocol of a WebSocket in which clients may send their API key, in base64url."""
     key_place: str = ""
     """Where else than in the usual headers clients may send their API key, for errors."""
 
@@ -70,6 +72,12 @@ PROTOCOLS: Final = (
         key_place="api_key in the query",
     ),
     Protocol("native", ("/detect", "/preview")),
+    Protocol(
+        "live",
+        ("/ws",),
+        key_subprotocol="lineage.key.",
+        key_place="the subprotocol lineage.key.KEY in base64url",
+    ),
     Protocol("admin", ("/admin",)),
     Protocol("oip", ("/v2",), media_type=JSON, error_members=_error),
     Protocol(

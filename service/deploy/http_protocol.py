@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import select
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Final, cast
@@ -23,7 +22,8 @@ from service.api.protocols import every_error_member
 from service.deploy.connections import Connections
 from service.deploy.http_cycle import Cycle
 from service.deploy.strict_http import check_head, check_head_size, check_line, malformed
-from service.deploy.transport import LingeringTransport
+from service.deploy.transport import LingeringTransport, has_unread
+from service.deploy.websocket_protocol import LiveProtocol, is_handshake, upgrade
 from service.middleware.security_headers import HEADERS
 from service.telemetry.logs import OncePerSecond
 
@@ -90,6 +90,7 @@ class ProblemProtocol(HttpToolsProtocol):
         self._active: RequestResponseCycle | None = None  # `cycle` is the newest one
         self._malformed: RequestError | None = None  # to be sent after the answers before it
         self._half_closed = self._refused = False
+        self._is_handshake = False  # of a WebSocket
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn
         """Accept the connection, or refuse it with 503 if there are too many."""
@@ -115,7 +116,8 @@ class ProblemProtocol(HttpToolsProtocol):
             self._refuse_in_turn(error)
         if self._part is Part.BODY and cast(Cycle, self.cycle).buffered > HIGH_WATER_LIMIT:
             self.flow.pause_reading()
-        self._follow()
+        if not self._is_handshake:
+            self._follow()
 
     def _parse(self, data: bytes) -> None:
         """Pass bytes to the parser.
@@ -128,14 +130,28 @@ class ProblemProtocol(HttpToolsProtocol):
         self._unreported += len(data)
         try:
             self.parser.feed_data(data)
-        except HttpParserUpgrade as upgrade:
+        except HttpParserUpgrade as offer:
+            rest = data[offer.args[0] :]
+            if self._is_handshake:
+                self._accept_upgrade(rest)
+                return
             self._decline_upgrade()
-            self._parse(data[upgrade.args[0] :])
+            self._parse(rest)
         except HttpParserCallbackError as error:
             raise (error.__context__ or error) from None
         except HttpParserError as error:
             raise malformed(str(error)) from None
         check_head_size(self._unreported)
+
+    def _accept_upgrade(self, rest: bytes) -> None:
+        """Leave the connection to a WebSocket. Clients send nothing to it before it is open."""
+        if rest:
+            raise malformed("expected nothing after a WebSocket handshake until it is answered")
+        self._cancel_timer()
+        self._open.discard(self)
+        self.connections.discard(self)
+        live = LiveProtocol(self.config, self.server_state, self.app_state, self._open, self._limits.keep_alive)
+        upgrade(live, cast(LingeringTransport, self.transport).inner, self.url, self.headers)
 
     def _decline_upgrade(self) -> None:
         """Continue after a head that offers another protocol, with a parser that has not seen the offer."""
@@ -178,10 +194,13 @@ class ProblemProtocol(HttpToolsProtocol):
             return
         version = self.parser.get_http_version()
         check_head(version, self.url, self.headers)
+        method = self.parser.get_method().decode()
+        if self.parser.should_upgrade() and not self._is_answering() and is_handshake(method, self.url, self.headers):
+            self._is_handshake = True
+            return
         self._part, self._unreported = Part.BODY, 0
         raw_path, _, query = self.url.partition(b"?")
         target = {"path": unquote(raw_path.decode("ascii")), "raw_path": raw_path, "query_string": query}
-        method = self.parser.get_method().decode()
         self.scope.update({"http_version": version, "method": method, **target})  # type: ignore[typeddict-item]  # no TypedDict
         self.cycle = Cycle(
             scope=self.scope,
@@ -268,11 +287,7 @@ class ProblemProtocol(HttpToolsProtocol):
 
     def has_unread(self) -> bool:
         """Return whether bytes have arrived that the event loop has not read yet."""
-        if self.transport.is_closing():
-            return False
-        arrived = select.poll()
-        arrived.register(self.transport.get_extra_info("socket"), select.POLLIN)
-        return bool(arrived.poll(0))
+        return has_unread(self.transport)
 
     def _refuse_in_turn(self, error: RequestError) -> None:
         """Refuse a malformed request, after the answers to those before it."""
@@ -287,7 +302,7 @@ class ProblemProtocol(HttpToolsProtocol):
             self.refuse(error)
 
     def _should_upgrade(self) -> bool:
-        return False  # there is no other protocol; clients that offer h2c or WebSocket get HTTP/1.1
+        return False  # decided in `on_headers_complete`; clients that offer h2c get HTTP/1.1
 
     def refuse(self, error: RequestError) -> None:
         """Send a problem, unless a response has already started, and close the connection."""

@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import select
 from collections.abc import Callable
 from typing import Any
+
+
+def has_unread(transport: asyncio.Transport) -> bool:
+    """Return whether bytes have arrived that the event loop has not read yet."""
+    if transport.is_closing():
+        return False
+    arrived = select.poll()
+    arrived.register(transport.get_extra_info("socket"), select.POLLIN)
+    return bool(arrived.poll(0))
 
 
 class LingeringTransport:
@@ -15,16 +25,17 @@ class LingeringTransport:
     """
 
     def __init__(self, transport: asyncio.Transport, is_receiving: Callable[[], bool]) -> None:
-        self._transport, self._is_receiving = transport, is_receiving
+        self.inner, self._is_receiving = transport, is_receiving
+        """Transport that closes at once."""
         self._lingering = False
         self._holds, self._held = False, b""
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
+        return getattr(self.inner, name)
 
     def is_closing(self) -> bool:
         """Return True once `close` or `abort` was called."""
-        return self._lingering or self._transport.is_closing()
+        return self._lingering or self.inner.is_closing()
 
     def hold(self) -> None:
         """Keep the next data until more is written, so that both leave in one packet."""
@@ -36,9 +47,9 @@ class LingeringTransport:
             self._holds, self._held = False, data
         elif self._held:
             held, self._held = self._held, b""
-            self._transport.write(held + data)
+            self.inner.write(held + data)
         else:
-            self._transport.write(data)
+            self.inner.write(data)
 
     def flush(self) -> None:
         """Send what is held."""
@@ -51,10 +62,10 @@ class LingeringTransport:
         if self._lingering:
             return
         self.flush()
-        if self._is_receiving() and not self._transport.is_closing():
+        if self._is_receiving() and not self.inner.is_closing():
             self._lingering = True
-            if self._transport.can_write_eof():  # TLS has none: the client learns the end by the length
-                self._transport.write_eof()
-            self._transport.resume_reading()
+            if self.inner.can_write_eof():  # TLS has none: the client learns the end by the length
+                self.inner.write_eof()
+            self.inner.resume_reading()
         else:
-            self._transport.close()
+            self.inner.close()

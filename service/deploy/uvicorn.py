@@ -159,7 +159,9 @@ def create_server(
         app,
         http=cast(type[asyncio.Protocol], _protocol(settings, Connections(maximum, app.state.metrics), certificate)),
         proxy_headers=False,  # the application reads them, from trusted proxies
-        ws="none",
+        ws="none",  # `ProblemProtocol` knows which addresses have one
+        ws_max_size=settings.max_image_bytes,
+        ws_per_message_deflate=False,  # images are compressed
         backlog=_accepted_at_once(settings, maximum),
         log_config=None,
         access_log=False,

@@ -40,6 +40,21 @@ class Reservation:
         budget.held[self.client] += size
         self.size += size
 
+    def resize(self, size: int) -> None:
+        """Reserve `size` bytes instead of those reserved so far.
+
+        Raises:
+            MemoryFull: as `add`. Nothing changes.
+        """
+        if size > self.size:
+            self.add(size - self.size)
+            return
+        self.budget.free += self.size - size
+        self.budget.held[self.client] -= self.size - size
+        self.size = size
+        if not self.budget.held[self.client]:
+            del self.budget.held[self.client]
+
 
 @dataclass
 class MemoryBudget:
@@ -57,7 +72,4 @@ class MemoryBudget:
         try:
             yield reservation
         finally:
-            self.free += reservation.size
-            self.held[client] -= reservation.size
-            if not self.held[client]:
-                del self.held[client]
+            reservation.resize(0)

@@ -1,4 +1,4 @@
-"""API keys of HTTP requests, checked before the body is read."""
+"""API keys of HTTP requests and WebSockets, checked before the body is read."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from service.api.errors import Forbidden, Unauthorized
 from service.api.problems import respond
 from service.api.protocols import is_health_check, protocol_of
 
-_OPEN: Final = ("/", "/docs", "/openapi.json", "/playground", "/shadow")
+_OPEN: Final = ("/", "/docs", "/openapi.json", "/playground", "/model-cards", "/shadow")
 _OPEN_FOLDERS: Final = ("/playground/",)
 _CHANGES: Final = ("/admin", "/v2/repository/models")
 _ADMIN: Final = (*_CHANGES, "/shadow")
@@ -30,7 +30,7 @@ class AccessMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the application, or answer 401 or 403."""
-        if scope["type"] == "http":
+        if scope["type"] in ("http", "websocket"):
             try:
                 self._check(scope)
             except (Unauthorized, Forbidden) as error:

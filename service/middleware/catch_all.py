@@ -25,6 +25,6 @@ class CatchAllMiddleware:
         try:
             await self._app(scope, receive, watch)
         except Exception as error:
-            if started or scope["type"] != "http":
+            if started or scope["type"] == "lifespan":
                 raise
             await respond(error)(scope, receive, send)

@@ -1,4 +1,4 @@
-"""Rate limits of HTTP requests, checked before the body is read."""
+"""Rate limits of requests, checked before the body is read."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class RateLimitMiddleware:
             await self._app(scope, receive, send)
 
     def _take_turn(self, scope: Scope) -> None:
-        if scope["type"] == "http" and not is_health_check(scope["path"]):
+        if scope["type"] != "lifespan" and not is_health_check(scope["path"]):
             client = self._identify(scope)
             if client is not None:
                 take_turn(self._limit, client, self._what)

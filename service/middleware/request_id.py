@@ -10,17 +10,18 @@ from service.telemetry.logs import request_id
 from service.telemetry.request import valid_or_new_id
 
 HEADER: Final = b"x-request-id"
+HEADS: Final = ("http.response.start", "websocket.accept", "websocket.http.response.start")
 
 
 class RequestIdMiddleware:
-    """Adds an id to every HTTP request, its answer and its log lines."""
+    """Adds an id to every request, its answer and its log lines."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Run the application with the request's id in the logging context."""
-        if scope["type"] != "http":
+        if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
         sent = next((value for name, value in scope["headers"] if name == HEADER), b"")
@@ -28,7 +29,7 @@ class RequestIdMiddleware:
         request_id.set(identity)
 
         async def send_with_id(message: Message) -> None:
-            if message["type"] == "http.response.start":
+            if message["type"] in HEADS:
                 message["headers"] = [*message.get("headers", []), (HEADER, identity.encode())]
             await send(message)
 

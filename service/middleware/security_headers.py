@@ -29,11 +29,11 @@ class SecurityHeadersMiddleware:
         """Run the application."""
 
         async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
+            if message["type"] in ("http.response.start", "websocket.http.response.start"):
                 present = {name.lower() for name, _ in message["headers"]}
                 added = [header for header in HEADERS if header[0] not in present]
-                secure = [HSTS] if scope["scheme"] == "https" else []
+                secure = [HSTS] if scope["scheme"] in ("https", "wss") else []
                 message = {**message, "headers": [*message["headers"], *added, *secure]}
             await send(message)
 
-        await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)
+        await self._app(scope, receive, send_with_headers)

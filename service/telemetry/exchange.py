@@ -32,6 +32,8 @@ class Outcome:
     """Code of the answer, if the protocol has others than the status."""
     is_probe: bool = False
     """Whether it is a health check or the like."""
+    is_stream: bool = False
+    """Whether it lasted as long as the client wanted. Then its seconds say nothing about the server."""
     span: str = ""
     """Name of the span, if it differs from that at the start."""
     attributes: Mapping[str, str | int] = field(default_factory=dict)
@@ -83,7 +85,8 @@ class Exchange:
         """Record the request everywhere."""
         record, seconds = self.record, self.seconds
         metrics.requests.labels(record.protocol, record.model, record.version, outcome.label).inc()
-        metrics.request_seconds.labels(record.protocol).observe(seconds)
+        if not outcome.is_stream:
+            metrics.request_seconds.labels(record.protocol).observe(seconds)
         if record.problem:
             metrics.refusals.labels(record.problem).inc()
         if self._span:
@@ -104,6 +107,7 @@ class Exchange:
             "client": self.client,
             "received": self.received,
             "sent": self.sent,
+            "images": record.images if outcome.is_stream else "",
             "problem": record.problem,
         }
         fields = {name: value for name, value in fields.items() if value != ""}

@@ -19,6 +19,7 @@ ADDED_GAUGES: Final = frozenset(
         "lineage_connections",
         "lineage_connections_limit",
         "lineage_decode_queue_images",
+        "lineage_live_connections",
         "lineage_queue_images",
         "lineage_request_body_bytes",
         "lineage_request_body_limit_bytes",

@@ -56,6 +56,8 @@ class Metrics:
         self.connections = Gauge(f"{PREFIX}_connections", "Open connections", registry=self.registry)
         self.connections_limit = Gauge(f"{PREFIX}_connections_limit", "Max open connections", registry=self.registry)
         self.connections_closed = self._counter("connections_closed", "Connections closed by a limit", ("reason",))
+        self.live_connections = Gauge(f"{PREFIX}_live_connections", "Open WebSockets", registry=self.registry)
+        self.live_images = self._counter("live_images", "Images of WebSockets by end", ("result",))
         self.model_loads = self._counter("model_loads", "Loads of models", ("model", "version", "result"))
         self.model_load_seconds = self._seconds("model_load", "Verify, load and warm up", ("model",))
         self.model_unloads = self._counter("model_unloads", "Unloads of models", ("model", "version", "reason"))

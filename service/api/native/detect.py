@@ -89,12 +89,17 @@ def _answer(uploads: Sequence[Upload], result: DetectResult, total_seconds: floa
     return {
         "model": {"name": package.name, "version": package.version},
         "results": [_result(u.file, image, names) for u, image in zip(uploads, result.images, strict=True)],
-        "timing_ms": {
-            "decode": _milliseconds(max((image.decode_seconds for image in images), default=0.0)),
-            "queue": _milliseconds(max((image.queue_seconds for image in images), default=0.0)),
-            "infer": _milliseconds(max((image.infer_seconds for image in images), default=0.0)),
-            "total": _milliseconds(total_seconds),
-        },
+        "timing_ms": timing_ms(images, total_seconds),
+    }
+
+
+def timing_ms(images: Sequence[ImageResult], total_seconds: float) -> dict[str, float]:
+    """Return the milliseconds of the slowest image in each stage, and of the request."""
+    return {
+        "decode": _milliseconds(max((image.decode_seconds for image in images), default=0.0)),
+        "queue": _milliseconds(max((image.queue_seconds for image in images), default=0.0)),
+        "infer": _milliseconds(max((image.infer_seconds for image in images), default=0.0)),
+        "total": _milliseconds(total_seconds),
     }
 
 

@@ -41,8 +41,12 @@ _MAX_FAULTS: Final = 10
 async def handle(request: Request, error: Exception) -> Response:
     """Answer a query that FastAPI refused, with the signature of Starlette's handlers."""
     assert isinstance(error, RequestValidationError)
-    known = _parameters(request.scope["route"])
-    return respond(InvalidQuery([_describe(fault, known) for fault in error.errors()[:_MAX_FAULTS]]))
+    return respond(explain(error.errors(), _parameters(request.scope["route"])))
+
+
+def explain(faults: Sequence[Any], known: Sequence[str]) -> InvalidQuery:
+    """Return the error of options, from what pydantic found. `known` has the names of all options."""
+    return InvalidQuery([_describe(fault, known) for fault in faults[:_MAX_FAULTS]])
 
 
 def _parameters(route: APIRoute) -> list[str]:

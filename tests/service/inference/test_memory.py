@@ -43,6 +43,20 @@ def test_requests_of_one_client_leave_as_much_free_as_they_hold() -> None:
     assert (budget.free, dict(budget.held)) == (100, {})
 
 
+def test_reservation_can_change_its_size() -> None:
+    budget = MemoryBudget(10)
+    with budget.reserve("a") as first:
+        first.resize(8)
+        first.resize(3)
+        assert (budget.free, budget.held["a"]) == (7, 3)
+        with pytest.raises(MemoryFull):
+            first.resize(11)
+        assert first.size == 3
+        first.resize(0)
+        assert dict(budget.held) == {}
+    assert budget.free == 10
+
+
 def test_single_request_may_use_the_whole_budget() -> None:
     budget = MemoryBudget(100)
     with budget.reserve("a") as only:

@@ -41,7 +41,7 @@ ERRORS: dict[Exception, StatusCode] = {
     http.BodyTooSlow("x"): StatusCode.DEADLINE_EXCEEDED,
     ZeroDivisionError("secret"): StatusCode.INTERNAL,
 }
-ONLY_HTTP = (406, 431)  # Accept, and the size of a head
+ONLY_HTTP = (406, 426, 431)  # Accept, WebSockets, and the size of a head
 
 
 class Recorder:
