@@ -106,7 +106,7 @@ def test_boxes_of_a_camera_are_drawn(page: Any) -> None:
     page.click("#stop")
     assert page.evaluate("document.getElementById('video').srcObject") is None
     assert drawn_pixels(page) == 0
-    assert page.inner_text("#rate") == "–"
+    assert page.inner_text("#rate") == "-"
 
 
 def test_options_hold_for_the_next_frames(page: Any) -> None:

@@ -24,10 +24,10 @@ const TEMPLATE = `
     <p id="live-empty">Start a camera, or choose or drop a video file. Frames go to this server only.</p>
   </div>
   <dl id="rates">
-    <div><dt>Rate</dt><dd><output id="rate">–</output></dd></div>
-    <div><dt>Latency</dt><dd><output id="latency">–</output></dd></div>
-    <div><dt>Server</dt><dd><output id="server">–</output></dd></div>
-    <div><dt>Objects</dt><dd><output id="objects">–</output></dd></div>
+    <div><dt>Rate</dt><dd><output id="rate">-</output></dd></div>
+    <div><dt>Latency</dt><dd><output id="latency">-</output></dd></div>
+    <div><dt>Server</dt><dd><output id="server">-</output></dd></div>
+    <div><dt>Objects</dt><dd><output id="objects">-</output></dd></div>
   </dl>`;
 
 let $; // of the ids above
@@ -125,7 +125,7 @@ function stop(message) {
   $["live-empty"].hidden = false;
   $.stop.disabled = true;
   $["live-status"].textContent = message;
-  for (const name of ["rate", "latency", "server", "objects"]) $[name].textContent = "–";
+  for (const name of ["rate", "latency", "server", "objects"]) $[name].textContent = "-";
   shown = null;
   arrivals.length = 0;
   draw();
@@ -195,7 +195,7 @@ function rates({ detections, timing_ms: times }, latency) {
   arrivals.push(now);
   while (arrivals[0] < now - WINDOW) arrivals.shift();
   const seconds = (now - arrivals[0]) / 1000;
-  $.rate.textContent = seconds > 0.5 ? `${((arrivals.length - 1) / seconds).toFixed(1)} frames/s` : "–";
+  $.rate.textContent = seconds > 0.5 ? `${((arrivals.length - 1) / seconds).toFixed(1)} frames/s` : "-";
   $.latency.textContent = `${latency.toFixed(0)} ms`;
   $.server.textContent = `${times.total.toFixed(0)} ms`;
   const counts = new Map();
