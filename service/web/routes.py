@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from fastapi import APIRouter
 from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
@@ -50,4 +50,13 @@ async def samples() -> Response:
     return JSONResponse(sorted(path.relative_to(SAMPLES).as_posix() for path in SAMPLES.rglob("*.[jpw]*")))
 
 
-files = StaticFiles(directory=FOLDER)
+class _Files(StaticFiles):
+    """Files that a browser asks for again at each use: modules of two releases do not fit together."""
+
+    def file_response(self, *arguments: Any, **options: Any) -> Response:
+        response = super().file_response(*arguments, **options)
+        response.headers["Cache-Control"] = "no-cache"
+        return response
+
+
+files = _Files(directory=FOLDER)

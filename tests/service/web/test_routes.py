@@ -35,6 +35,13 @@ def test_playground_is_small() -> None:
     assert sum(path.stat().st_size for path in files) <= MAX_PAGE_BYTES
 
 
+def test_browsers_check_files_at_each_use(client: TestClient) -> None:
+    first = client.get("/playground/app.js")
+    again = client.get("/playground/app.js", headers={"If-None-Match": first.headers["etag"]})
+    assert (first.status_code, again.status_code) == (200, 304)
+    assert first.headers["cache-control"] == again.headers["cache-control"] == "no-cache"
+
+
 @pytest.mark.parametrize("address", ["/playground", "/playground/"])
 def test_folder_leads_to_the_page(client: TestClient, address: str) -> None:
     assert client.get(address).text == client.get("/").text

@@ -2,7 +2,7 @@
 
 import { detect } from "./api.js";
 import { debounce, element, plural } from "./dom.js";
-import { picture, select } from "./images.js";
+import { loadBitmap, select } from "./images.js";
 import { count, match } from "./match.js";
 import { isShown, query, reference, state, subscribe } from "./state.js";
 import { View } from "./view.js";
@@ -31,7 +31,7 @@ let visible = false;
 let abort = new AbortController();
 let answers = []; // results of both sides
 let pairs = [];
-let image = null; // the item whose picture is shown
+let image = null; // the item that is shown
 
 export function mount(section) {
   section.innerHTML = TEMPLATE;
@@ -112,7 +112,7 @@ async function show(item) {
   image = item;
   answers = [];
   draw();
-  const bitmap = item ? await picture(item).catch(() => null) : null;
+  const bitmap = item ? await loadBitmap(item).catch(() => null) : null;
   if (image !== item) return;
   for (const view of $.views) view.show(bitmap);
 }

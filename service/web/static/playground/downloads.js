@@ -29,7 +29,7 @@ export function toCoco(entries, classNames) {
 }
 
 // Return the image with its boxes as a blob, in its own size.
-export async function toPicture(bitmap, { name, image, detections }, labels) {
+export async function toImage(bitmap, { name, image, detections }, labels) {
   const canvas = new OffscreenCanvas(image.width, image.height);
   const context = canvas.getContext("2d");
   context.drawImage(bitmap, 0, 0, image.width, image.height);

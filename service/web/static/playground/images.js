@@ -68,7 +68,7 @@ export function take(item, answer, key) {
 }
 
 // Return what the view can draw. A format that the browser cannot show is converted by the server.
-export async function picture(item) {
+export async function loadBitmap(item) {
   try {
     return await createImageBitmap(item.converted ?? item.blob);
   } catch {
@@ -78,9 +78,9 @@ export async function picture(item) {
   }
 }
 
-// Return a small canvas: hundreds of photos would not fit in memory.
+// Return a small canvas: hundreds of images would not fit in memory.
 export async function thumbnail(item) {
-  const bitmap = await picture(item);
+  const bitmap = await loadBitmap(item);
   const scale = Math.min(1, THUMBNAIL / Math.min(bitmap.width, bitmap.height));
   const canvas = document.createElement("canvas");
   [canvas.width, canvas.height] = [bitmap.width, bitmap.height].map((side) => Math.max(1, Math.round(side * scale)));

@@ -1,4 +1,4 @@
-// A picture of a file that the browser cannot show, such as TIFF.
+// An image of a file that the browser cannot show, such as TIFF.
 
 import { call } from "./api.js";
 

@@ -3,8 +3,8 @@
 import { key } from "./api.js";
 import { classColor, css } from "./colors.js";
 import { $, element, plural } from "./dom.js";
-import { save, toCoco, toCsv, toJson, toPicture } from "./downloads.js";
-import { freshen, picture, shown } from "./images.js";
+import { save, toCoco, toCsv, toJson, toImage } from "./downloads.js";
+import { freshen, loadBitmap, shown } from "./images.js";
 import { toShapes } from "./paint.js";
 import { SNIPPETS } from "./snippets.js";
 import { isShown, minScore, query, reference, state, subscribe, update } from "./state.js";
@@ -49,7 +49,7 @@ async function showImage() {
   if (item && PHONE.matches) $("message").scrollIntoView();
   view.draw([]);
   if (!item) return view.show(null);
-  const bitmap = await picture(item).catch(() => null); // the problem of the detection says why
+  const bitmap = await loadBitmap(item).catch(() => null); // the problem of the detection says why
   if (item !== state.selected) return bitmap?.close();
   view.source?.close?.();
   const size = item.result?.image ?? bitmap;
@@ -145,9 +145,9 @@ async function download(kind) {
   if (kind === "json") save(toJson(entries, item.answer), `${name}.json`);
   if (kind === "csv") save(toCsv(entries), `${name}.csv`);
   if (kind === "coco") save(toCoco(entries, state.card?.class_names ?? []), `${name}.coco.json`);
-  if (kind !== "picture") return;
-  const bitmap = await picture(item);
-  const blob = await toPicture(bitmap, entry(item), view.labels);
+  if (kind !== "image") return;
+  const bitmap = await loadBitmap(item);
+  const blob = await toImage(bitmap, entry(item), view.labels);
   save(blob, `${stem}-detections.${blob.type === "image/jpeg" ? "jpg" : "png"}`);
 }
 

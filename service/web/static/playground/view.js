@@ -55,7 +55,7 @@ export class View {
 
   // Pan, as far as the image stays in view.
   moveBy(dx, dy) {
-    const spare = (size, room) => Math.max(0, (size * this.fitScale() * this.zoom - room) / 2);
+    const spare = (size, extent) => Math.max(0, (size * this.fitScale() * this.zoom - extent) / 2);
     const [maxX, maxY] = [spare(this.width, this.host.clientWidth), spare(this.height, this.host.clientHeight)];
     this.x = clamp(this.x + dx, -maxX, maxX);
     this.y = clamp(this.y + dy, -maxY, maxY);
