@@ -26,6 +26,7 @@ from tests.service.deploy.wire import listening
 from tests.tiny_onnx import toy_card, toy_onnx
 from tests.training.data.tiny_datasets import make_coco
 from tests.training.write_data import write_data
+from tests.videos import frame_of, write_video
 
 SERVER = "localhost:8000"
 DOCUMENTS = [path for path in ALL_DOCUMENTS if path.name == "README.md" or path.parent != ROOT]
@@ -95,6 +96,7 @@ FILES: dict[str, Callable[[Path], object]] = {
     '"bccd"': lambda folder: make_coco(folder / "bccd"),
     '"data/bccd"': lambda folder: write_data(folder / "data" / "bccd"),
     '"custom.weights"': save_custom,
+    '"clip.mp4"': lambda folder: write_video(folder / "clip.mp4", map(frame_of, range(3))),
     '"photo.jpg"': lambda folder: (folder / "photo.jpg").write_bytes(png(np.zeros((48, 64, 3), np.uint8))),
     '"yolov5n.pt"': lambda f: save_checkpoint(f / "yolov5n.pt", originals.original_state(build("yolov5n"))),
     '"yolov6n.pt"': lambda f: save_checkpoint(f / "yolov6n.pt", test_yolov6.original_state(build("yolov6n"))),
