@@ -25,6 +25,7 @@ from lineage.results import ImageResult, with_image
 from model_zoo.contract import pipeline
 from model_zoo.contract.card import ModelCard
 from model_zoo.contract.errors import ImageError, LineageError, PackageNotFound
+from model_zoo.contract.frames import Frame
 from model_zoo.contract.ordered_map import ordered_map
 from model_zoo.contract.package import Package
 from model_zoo.contract.pipeline import ModelInput, Query
@@ -33,7 +34,6 @@ from model_zoo.runtime.detect_frames import AHEAD, place
 from model_zoo.runtime.model_file import open_model_file
 from model_zoo.runtime.open import open_engine
 from model_zoo.sources.open import open_source
-from model_zoo.sources.source import Frame
 from service.inference.bundled import repository_of
 
 Result: TypeAlias = ImageResult | ImageError

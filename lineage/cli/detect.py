@@ -207,17 +207,17 @@ def _report(results: Iterable[Result], sources: Sources, class_names: Sequence[s
     unit = "frame" if sources.is_video else "image"
     for result in track(results, "detect", sources.count(), unit):
         yield result
-        done += 1
         if isinstance(result, FrameError):
             tqdm.write(f"lineage: {result.frame.name}: {result.reason}", file=sys.stderr)
             continue
+        done += 1
         if result.warning:
             tqdm.write(f"lineage: warning: {result.frame.name}: {result.warning}", file=sys.stderr)
         if class_names:
             if done == 1:
                 tqdm.write(_table_head(class_names))
             tqdm.write("\n".join(_table_lines(result, class_names)))  # above the bar
-    if sources.is_video:
+    if sources.is_video and done:
         seconds = time.perf_counter() - start
         print(f"lineage: {done:,} frames in {seconds:.1f} s, {done / seconds:.1f} frames/s", file=sys.stderr)
 

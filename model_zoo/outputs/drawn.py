@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from model_zoo.contract import drawing
 from model_zoo.contract.errors import ImageError, LineageError
+from model_zoo.contract.frames import Source
 from model_zoo.contract.images.files import IMAGE_SUFFIXES, write_image
 from model_zoo.contract.ordered_map import ordered_map
 from model_zoo.outputs.video import VideoWriter
 from model_zoo.runtime.detect_frames import FrameError, FrameResult, Result
-from model_zoo.sources.source import Source
 from model_zoo.sources.urls import is_url
 
 

@@ -16,13 +16,13 @@ from model_zoo.contract import pipeline
 from model_zoo.contract.card import ModelCard
 from model_zoo.contract.detections import Detections
 from model_zoo.contract.errors import ImageError
+from model_zoo.contract.frames import Content, Frame
 from model_zoo.contract.images import Warn
 from model_zoo.contract.letterbox import Size
 from model_zoo.contract.ordered_map import ordered_map
 from model_zoo.contract.package import Package
 from model_zoo.contract.pipeline import ModelInput, Query
 from model_zoo.runtime.base import Engine
-from model_zoo.sources.source import Content, Frame
 
 AHEAD: Final = 2  # frames that wait for each worker: decoding a video goes on while all are busy
 

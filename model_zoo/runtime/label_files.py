@@ -22,13 +22,13 @@ from urllib.parse import quote
 from uuid import uuid4
 
 from model_zoo.contract.errors import LineageError
+from model_zoo.contract.frames import Frame
 from model_zoo.contract.images.files import write_image
 from model_zoo.contract.label_studio import label_config, to_prediction
 from model_zoo.contract.letterbox import Size
 from model_zoo.contract.package import Package
 from model_zoo.contract.targets import check_folder_target
 from model_zoo.runtime.detect_frames import FrameResult, Result
-from model_zoo.sources.source import Frame
 
 LabelFormat = Literal["coco", "yolo", "label-studio", "crops"]
 # Label Studio serves files of its local storage here.

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from model_zoo.contract.frames import Frame, Load
 from model_zoo.contract.images.files import read_image_file
-from model_zoo.sources.source import Frame, Load
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Final, TypeAlias
 
 from model_zoo.contract.errors import ImageError
-from model_zoo.sources.source import Frame, Load
+from model_zoo.contract.frames import Frame, Load
 
 DELAYS: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0)  # seconds before each attempt to connect again
 JOIN_SECONDS: Final = 1.0

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import IO, Final
 
 from model_zoo.contract.errors import ImageError, LineageError
+from model_zoo.contract.frames import Frame, Source
 from model_zoo.contract.images import DEFAULT_LIMITS
 from model_zoo.contract.images.files import IMAGE_SUFFIXES, find_images
 from model_zoo.sources.images import Image, image_file
-from model_zoo.sources.source import Frame, Source
 from model_zoo.sources.urls import hide_password, is_url, open_live, open_url
 from model_zoo.sources.video import VIDEO_SUFFIXES, VideoFile, is_video_file
 

@@ -17,11 +17,11 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from urllib.request import HTTPRedirectHandler, OpenerDirector, Request, build_opener
 
 from model_zoo.contract.errors import ImageError, ImageTooLarge, LineageError
+from model_zoo.contract.frames import Load, Source
 from model_zoo.contract.images import DEFAULT_LIMITS
 from model_zoo.contract.images.files import IMAGE_SUFFIXES
 from model_zoo.sources.images import Image
 from model_zoo.sources.live import LiveSource
-from model_zoo.sources.source import Load, Source
 from model_zoo.sources.video import VIDEO_SUFFIXES, VideoFile, decode, open_video, to_rgb
 
 HTTP: Final = ("http", "https")

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Final, cast
 import numpy as np
 
 from model_zoo.contract.errors import ImageError, LineageError
+from model_zoo.contract.frames import Frame, Pixels
 from model_zoo.contract.images import DEFAULT_LIMITS
 from model_zoo.contract.images.files import IMAGE_SUFFIXES
 from model_zoo.contract.images.kinds import describe
-from model_zoo.sources.source import Frame, Pixels
 
 if TYPE_CHECKING:
     from av import VideoFrame

@@ -22,9 +22,9 @@ import pytest
 import lineage
 from lineage.cli.main import main
 from model_zoo.contract.drawing import class_color
+from model_zoo.contract.frames import Load
 from model_zoo.contract.repository import Repository
 from model_zoo.sources.live import LiveSource
-from model_zoo.sources.source import Load
 from service.api.native.schemas import DetectAnswer
 from tests.images import damaged_jpeg
 from tests.tiny_onnx import CLASS_NAMES, toy_card, toy_onnx

@@ -8,9 +8,9 @@ import json
 import numpy as np
 
 from model_zoo.contract.detections import UNTRACKED, Detections
+from model_zoo.contract.frames import Frame
 from model_zoo.outputs.records import write_records
 from model_zoo.runtime.detect_frames import FrameError, FrameResult, Result
-from model_zoo.sources.source import Frame
 
 FOUND = Detections(
     np.asarray([[1, 2, 3, 4], [5, 6, 7, 8.5]], np.float32),

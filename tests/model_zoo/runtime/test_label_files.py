@@ -14,10 +14,10 @@ import pytest
 
 from model_zoo.contract.detections import Detections
 from model_zoo.contract.errors import LineageError
+from model_zoo.contract.frames import Frame
 from model_zoo.contract.images import decode_image
 from model_zoo.runtime.detect_frames import FrameError, FrameResult
 from model_zoo.runtime.label_files import LabelFormat, check_new_folder, frame_name, name_images, write_labels
-from model_zoo.sources.source import Frame
 from tests.tiny_onnx import toy_card
 
 CARD = replace(toy_card(), class_names=("red", 'cup, "glass"', "bleu é"))

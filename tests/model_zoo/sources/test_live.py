@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from model_zoo.contract.errors import ImageError
+from model_zoo.contract.frames import Load
 from model_zoo.sources import live
 from model_zoo.sources.live import LiveSource
-from model_zoo.sources.source import Load
 
 NO_DELAYS = (0.0,) * 3
 
