@@ -118,3 +118,16 @@ def test_comparison_is_accessible(browser: Any, server: Server, image: Path, wid
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert audit(page) == []
         page.screenshot(path=SCREENSHOTS / f"compare-{scheme}-{width}.png", full_page=True)
+
+
+def test_format_that_only_the_browser_knows_is_sent_as_jpeg(
+    browser: Any, server: Server, image: Path, tmp_path: Path
+) -> None:
+    pillow = pytest.importorskip("PIL.Image", reason="needs Pillow")
+    if not pytest.importorskip("PIL.features").check("avif"):
+        pytest.skip("needs a Pillow that writes AVIF")
+    pillow.open(image).save(tmp_path / "color.avif")
+    with browser.new_context() as context:
+        page = context.new_page()
+        open_comparison(page, server, tmp_path / "color.avif")
+        assert page.inner_text(STATUS) == "2 in both, 1 on the left only, 1 on the right only"

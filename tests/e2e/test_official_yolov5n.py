@@ -16,6 +16,7 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from model_zoo.contract.boxes import pairwise_iou
+from service.web.routes import FOLDER
 from tests.e2e.server import Server
 from tests.exports import official_yolov5n
 
@@ -46,6 +47,14 @@ def detect(server: Server, image: Path, **query: object) -> list[dict[str, Any]]
 
 def as_rows(detections: list[dict[str, Any]]) -> NDArray[np.float64]:
     return np.array([[*d["box"], d["score"], d["class_id"]] for d in detections])
+
+
+def test_samples_of_the_playground_show_their_objects(default_server: Server) -> None:
+    samples = FOLDER / "samples" / "coco"
+    expected = {"astronaut.jpg": "person", "cat.jpg": "cat", "coffee.jpg": "cup"}
+    assert sorted(path.name for path in samples.glob("*.jpg")) == sorted(expected)
+    for name, label in expected.items():
+        assert label in {found["label"] for found in detect(default_server, samples / name)}
 
 
 @pytest.mark.parametrize("image_id", IMAGES)

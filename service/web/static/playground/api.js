@@ -1,5 +1,7 @@
 // Requests to the server, with the API key of this tab.
 
+import { toJpeg } from "./convert.js";
+
 export class Problem extends Error {
   constructor(message, status = 0) {
     super(message);
@@ -28,8 +30,18 @@ export async function call(address, options = {}) {
 
 export const getJson = async (address) => (await call(address)).json();
 
-// Return the answer of POST /detect for one image.
+// Return the answer of POST /detect for one image. One in a format that only the browser knows is sent as JPEG.
 export async function detect(blob, name, params, signal) {
+  try {
+    return await send(blob, name, params, signal);
+  } catch (error) {
+    const converted = error.status === 415 ? await toJpeg(blob) : null;
+    if (!converted) throw error;
+    return send(converted, name, params, signal);
+  }
+}
+
+async function send(blob, name, params, signal) {
   const form = new FormData();
   form.append("file", blob, name);
   return (await call(`detect?${params}`, { method: "POST", body: form, signal })).json();
