@@ -42,9 +42,11 @@ HEALTHCHECK --interval=10s --timeout=5s --start-period=20s CMD ["lineage-health"
 ENTRYPOINT ["lineage"]
 CMD ["serve"]
 
+# Tests inside packages are removed: 17 MB, most of it NumPy's.
 FROM build AS build-cpu
 ARG EXTRAS=cpu
-RUN pip --python /opt/venv/bin/python install --constraint requirements/lock.txt ".[${EXTRAS}]"
+RUN pip --python /opt/venv/bin/python install --constraint requirements/lock.txt ".[${EXTRAS}]" \
+    && find /opt/venv -type d -name tests -prune -exec rm -r {} +
 COPY . /src
 RUN pip --python /opt/venv/bin/python install --no-deps --force-reinstall /src
 
@@ -68,7 +70,8 @@ CMD ["--help"]
 FROM build AS build-gpu
 ARG EXTRAS=gpu
 RUN pip --python /opt/venv/bin/python install \
-    --constraint requirements/lock.txt --constraint requirements/gpu.txt ".[${EXTRAS}]"
+    --constraint requirements/lock.txt --constraint requirements/gpu.txt ".[${EXTRAS}]" \
+    && find /opt/venv -type d -name tests -prune -exec rm -r {} +
 COPY . /src
 RUN pip --python /opt/venv/bin/python install --no-deps --force-reinstall /src
 

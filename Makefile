@@ -127,12 +127,13 @@ PROTO := service/api/oip/proto
 proto: $(WORK)/.ready
 	$(WORK)/bin/python -m grpc_tools.protoc -I$(PROTO) --descriptor_set_out=$(PROTO)/inference.binpb $(PROTO)/inference.proto
 
-# The images of docker-compose.yml, also tagged with the version: yolo-lineage:0.1.0-cpu. TARGETS=cpu make images
+# The images of docker-compose.yml, also tagged with the version: yolo-lineage:0.1.0-cpu. ARGS are flags of `docker build`.
+# TARGETS=cpu ARGS=--pull make images
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 TARGETS ?= cpu gpu training
 images:
 	@for target in $(TARGETS); do \
-	    docker build --target $$target --tag yolo-lineage:$$target --tag yolo-lineage:$(VERSION)-$$target . || exit; \
+	    docker build $(ARGS) --target $$target --tag yolo-lineage:$$target --tag yolo-lineage:$(VERSION)-$$target . || exit; \
 	done
 
 # Bills of materials (CycloneDX) and lists of licenses of the wheel and the images in build/sbom. Needs the package index.
