@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any, Final
 
@@ -77,7 +77,7 @@ def members_html(schema: Schema, caption: str) -> str:
     return table_html(caption, [(name, member, name in required) for name, member in properties.items()])
 
 
-def table_html(caption: str, members: list[tuple[str, Schema, bool]]) -> str:
+def table_html(caption: str, members: Sequence[tuple[str, Schema, bool]]) -> str:
     """Return a table of (name, schema, required) with types, defaults and descriptions."""
     rows = "".join(
         f'<tr><th scope="row"><code>{escape(name)}</code><td>{type_html(schema)}{_default(schema, required)}'
