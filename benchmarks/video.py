@@ -8,6 +8,7 @@ Writes benchmarks/results/video.csv: medians of alternating rounds.
 from __future__ import annotations
 
 import csv
+import itertools
 import statistics
 import tempfile
 import time
@@ -76,14 +77,15 @@ def main(repository: Path, model: str, images: Path, seconds: int = 10, rounds: 
 
 
 def measure(kinds: dict[str, Callable[[], Iterable[object]]], count: int, rounds: int) -> dict[str, float]:
-    """Return the median rate of each kind in alternating rounds. The first round is not counted."""
+    """Return the median rate of each kind in alternating rounds, after a second of the video to warm up."""
+    for run in kinds.values():
+        deque(itertools.islice(run(), RATE), maxlen=0)
     rates: dict[str, list[float]] = {kind: [] for kind in kinds}
-    for number in range(rounds + 1):
+    for _ in range(rounds):
         for kind, run in kinds.items():
             start = time.perf_counter()
             deque(run(), maxlen=0)
-            if number:
-                rates[kind].append(count / (time.perf_counter() - start))
+            rates[kind].append(count / (time.perf_counter() - start))
     return {kind: statistics.median(values) for kind, values in rates.items()}
 
 

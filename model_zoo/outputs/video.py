@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 TICKS: Final = 90_000  # a second: the unit of times in the file
+BT_601, LIMITED_RANGE = 6, 1  # numbers of H.264: players would take BT.709 for large images
 RATE: Final = 30  # nominal: each frame has its own time
 OPTIONS: Final = {"preset": "veryfast", "crf": "23"}
 
@@ -51,7 +52,8 @@ class VideoWriter:
             time: Seconds from the start.
         """
         stream = self._stream = self._stream or self._add_stream(pixels)
-        frame = pyav().VideoFrame.from_ndarray(_fit(pixels, (stream.height, stream.width)), format="rgb24")
+        planes = cv2.cvtColor(_fit(pixels, (stream.height, stream.width)), cv2.COLOR_RGB2YUV_I420)  # BT.601
+        frame = pyav().VideoFrame.from_ndarray(planes, format="yuv420p")
         frame.pts = self._last = max(round(time * TICKS), self._last + 1)
         frame.time_base = Fraction(1, TICKS)
         self._container.mux(stream.encode(frame))
@@ -78,6 +80,7 @@ class VideoWriter:
         stream.height, stream.width = height + height % 2, width + width % 2  # chroma has half the size
         stream.pix_fmt = "yuv420p"
         stream.codec_context.time_base = Fraction(1, TICKS)
+        stream.codec_context.colorspace, stream.codec_context.color_range = BT_601, LIMITED_RANGE
         return stream
 
 

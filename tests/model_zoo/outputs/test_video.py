@@ -23,6 +23,7 @@ def test_video_plays_everywhere(tmp_path: Path) -> None:
         [stream] = container.streams
         assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
         assert [frame.time for frame in container.decode(stream)] == pytest.approx([i / 5 for i in range(6)], abs=1e-3)
+        assert (stream.codec_context.colorspace, stream.codec_context.color_range) == (6, 1)
     assert path.read_bytes().find(b"moov") < path.read_bytes().find(b"mdat"), "a browser needs the index first"
     assert [file.name for file in path.parent.iterdir()] == ["drawn.mp4"]
 
