@@ -198,4 +198,6 @@ $(WORK)/.ready $(SERVE)/.ready $(SERVE_TEST)/.ready: pyproject.toml $(LOCK)
 	    { echo "Python's venv module is missing; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/pip install --quiet --disable-pip-version-check --constraint $(LOCK) --editable ".[$(EXTRAS)]"
+	@if [ $(EXTRAS) = dev ]; then \
+	    $(@D)/bin/pip install --quiet --disable-pip-version-check --no-deps --constraint $(LOCK) trackers; fi
 	@touch $@

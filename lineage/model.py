@@ -34,6 +34,7 @@ from model_zoo.runtime.detect_frames import AHEAD, place
 from model_zoo.runtime.model_file import open_model_file
 from model_zoo.runtime.open import open_engine
 from model_zoo.sources.open import open_source
+from model_zoo.tracking import Tracker
 from service.inference.bundled import repository_of
 
 Result: TypeAlias = ImageResult | ImageError
@@ -137,15 +138,18 @@ class Model:
 
         return map_batches(work, images, 1, self._engine.workers)
 
-    def detect_stream(self, source: str | PathLike[str] | int, **options: Unpack[Options]) -> Iterator[ImageResult]:
+    def detect_stream(
+        self, source: str | PathLike[str] | int, *, track: bool = False, **options: Unpack[Options]
+    ) -> Iterator[ImageResult]:
         """Detect objects in every frame of a video, or in the newest one of a camera or stream, and yield the results.
 
         Args:
             source: Video file, number or path of a camera, or address of a video or stream (https, rtsp).
+            track: Number the objects, so that an object keeps its number from frame to frame: `detections.track_ids`.
             options: As for `detect`.
 
         Raises:
-            LineageError: The source cannot be opened, is no video, or is lost.
+            LineageError: The source cannot be opened, is no video, or is lost. The tracker is not installed.
             QueryError: An option is out of range, or a class is unknown.
         """
         opened, query = open_source(str(source)), self._query(options)
@@ -159,8 +163,10 @@ class Model:
                 raise ImageError(f"{frame.name}: {error}") from None
             return replace(result, file=frame.source, frame=frame.index, time=frame.time)
 
+        tracker = Tracker() if track else None
         threads = 1 if opened.is_live else self._engine.workers
-        return ordered_map(work, opened, threads, limit=1 if opened.is_live else threads * (1 + AHEAD))
+        results = ordered_map(work, opened, threads, limit=1 if opened.is_live else threads * (1 + AHEAD))
+        return _numbered(results, tracker) if tracker else results
 
     def close(self) -> None:
         """Free the memory."""
@@ -207,3 +213,8 @@ class Model:
             warnings.warn(f"{content.name or 'image'}: {text}", stacklevel=2)
 
         return place(card, content.data, canvases, warn=warn)
+
+
+def _numbered(results: Iterable[ImageResult], tracker: Tracker) -> Iterator[ImageResult]:
+    for result in results:
+        yield replace(result, detections=tracker.update(result.detections, result.time))

@@ -42,6 +42,7 @@ def detect(
     classes: Annotated[str | None, option("NAMES", hint="(default: all)")] = None,
     max_detections: Annotated[int | None, option("NUMBER", hint=CARD_DEFAULT)] = None,
     exact_decode: bool = False,
+    track: bool = False,
     save: Annotated[Path | None, option("FOLDER")] = None,
     as_json: Annotated[bool, option(name="json")] = False,
     output_format: Annotated[OutputFormat | None, option(name="format")] = None,
@@ -68,6 +69,7 @@ def detect(
             quoted: '"cup, glass",fork'.
         max_detections: Max detections per image.
         exact_decode: Decode large JPEGs at full size. Default: reduced, where the model's input needs no more.
+        track: Number the objects of videos, cameras and streams. An object keeps its number from frame to frame.
         save: Folder for copies of the images and videos with boxes drawn.
         as_json: Print JSON instead of a table. Images only.
         output_format: Form of the detections. json-lines and csv are printed, or written to the file --output. The
@@ -80,11 +82,14 @@ def detect(
     from model_zoo.contract import pipeline
     from model_zoo.contract.class_filter import parse_classes
     from model_zoo.sources.open import open_sources
+    from model_zoo.tracking import track_frames
 
     _check_output(as_json, output_format, output, save)
     opened = open_sources(sources)
     if as_json and opened.is_video:
         raise LineageError("--json is one document at the end; for videos, expected --format json-lines")
+    if track:
+        _check_tracking(opened)
     package = find_model(model, repository)
     query = pipeline.make_query(
         package.card,
@@ -96,10 +101,20 @@ def detect(
     )
     with ExitStack() as stack:
         results = _start(stack, package, query, opened, exact_decode)
+        results = track_frames(results) if track else results
         results = _write(stack, results, package, opened, save, output_format, output, image_url)
         reported = _report(results, opened, None if as_json or output_format else package.card.class_names)
         failed = _print_json(package, reported) if as_json else _count_errors(reported)
     return SOME_FAILED if failed else 0
+
+
+def _check_tracking(sources: Sources) -> None:
+    """Check that objects can be tracked, before any work."""
+    from model_zoo.tracking import check_installed
+
+    if not sources.is_video:
+        raise LineageError("--track numbers the objects of videos, cameras and streams; got images only")
+    check_installed()
 
 
 def _start(stack: ExitStack, package: Package, query: Query, sources: Sources, exact_decode: bool) -> Iterator[Result]:

@@ -175,6 +175,14 @@ def test_stream_yields_every_frame_of_a_video(model: Model, tmp_path: Path) -> N
     assert [frame.shape for frame in read_video(drawn)] == [(64, 64, 3)] * 6
 
 
+def test_stream_can_be_tracked(model: Model, tmp_path: Path) -> None:
+    pytest.importorskip("trackers", reason="tracking needs trackers")
+    path = write_video(tmp_path / "clip.mp4", map(frame_of, [9] * 3))
+    results = list(model.detect_stream(path, track=True, score=0.1))
+    assert 1 in results[2].detections.tracks()
+    assert next(model.detect_stream(path)).detections.track_ids is None
+
+
 @pytest.mark.parametrize(("name", "hint"), [("photo.jpg", "`detect` takes images"), ("none.mp4", "No such file")])
 def test_stream_of_no_video_is_an_error(name: str, hint: str, model: Model) -> None:
     pytest.importorskip("av", reason="videos need the extra `video`")

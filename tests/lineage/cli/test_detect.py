@@ -316,6 +316,28 @@ def json_lines(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
+def test_tracked_objects_have_numbers_in_every_output(detect: Detect, workspace: Path) -> None:
+    pytest.importorskip("trackers", reason="tracking needs trackers")
+    write_video(workspace / "clip.mp4", map(frame_of, [9] * 3))
+    code, out, _ = detect("clip.mp4", "--track", "--format", "json-lines", "--score", "0.1", "--save", "out")
+    numbers = [[found.get("track_id") for found in line["detections"]] for line in json_lines(out)]
+    assert (code, numbers[0].count(None)) == (0, len(numbers[0]))
+    assert numbers[1] == numbers[2]
+    assert 1 in numbers[1]
+    _, plain, _ = detect("clip.mp4", "--score", "0.1", "--save", "plain")
+    _, table, _ = detect("clip.mp4", "--track", "--score", "0.1")
+    assert ("  #1" in plain, "  #1" in table) == (False, True)
+    drawn = [read_video(workspace / folder / "clip.mp4")[2] for folder in ("out", "plain")]
+    assert not np.array_equal(*drawn)
+
+
+def test_images_are_not_tracked(detect: Detect, workspace: Path) -> None:
+    save_image(workspace / "a.png")
+    code, out, err = detect("a.png", "--track")
+    assert (code, out) == (2, "")
+    assert "--track numbers the objects of videos" in err
+
+
 def test_lines_of_a_video_are_the_detections_of_its_frames(detect: Detect, workspace: Path) -> None:
     path = write_video(workspace / "clip.mp4", map(frame_of, range(7)))
     code, out, err = detect("clip.mp4", "--format", "json-lines", "--score", "0.1")
