@@ -19,6 +19,11 @@ from tests.e2e.server import Server
 from tests.tiny_onnx import toy_card, toy_onnx
 
 pytestmark = [needs_chromium, pytest.mark.slow]
+LAYOUT_SHIFT = """() => new Promise((resolve) => {
+    new PerformanceObserver((list) => resolve(list.getEntries().reduce((sum, { value }) => sum + value, 0)))
+        .observe({ type: "layout-shift", buffered: true });
+    setTimeout(() => resolve(0), 300);
+})"""
 METRICS = (
     Metric("AP", 0.5, "toys val", "2026-11-29"),
     Metric("AP50", 0.75, "toys val", "2026-11-29"),
@@ -145,4 +150,5 @@ def test_pages_are_accessible(browser: Any, server: Server, path: str, scheme: s
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert audit(page) == []
         assert errors == []
+        assert page.evaluate(LAYOUT_SHIFT) < 0.05
         page.screenshot(path=SCREENSHOTS / f"{path}-{scheme}-{width}.png")

@@ -42,6 +42,7 @@ def bearer(name: str) -> dict[str, str]:
     [
         "/",
         "/docs",
+        "/model-cards",
         "/openapi.json",
         "/health/live",
         "/health/ready",

@@ -3,6 +3,7 @@
 import { getJson, setKey } from "./api.js";
 import { $, element, plural } from "./dom.js";
 
+const FIRST = 4;
 const number = (value, digits = 0) => value.toLocaleString("en", { maximumFractionDigits: digits });
 const megabytes = (bytes) => `${number(bytes / 1e6, 1)} MB`;
 const short = (digest) => digest && element("code", { textContent: digest.slice(0, 12), title: digest });
@@ -11,7 +12,7 @@ const text = (tag, textContent, className = "") => element(tag, { textContent, c
 async function load() {
   $("problem").hidden = $("access").hidden = true;
   try {
-    show(await getJson("models"));
+    await show(await getJson("models"));
   } catch (error) {
     $("status").textContent = "";
     $("problem").firstChild.textContent = error.message;
@@ -19,12 +20,16 @@ async function load() {
   }
 }
 
-function show({ models, problems, default_model: preferred }) {
+// The first models are shown with their cards at once, so that nothing moves.
+async function show({ models, problems, default_model: preferred }) {
+  const sorted = models.toSorted((a, b) => (b.name === preferred) - (a.name === preferred));
+  const articles = sorted.map((model) => article(model, model.name === preferred));
+  await Promise.all(articles.slice(0, FIRST).map((one) => one.fill()));
   $("empty").hidden = models.length > 0;
   $("problems").hidden = !problems.length;
   $("problems").replaceChildren(...problems.map((problem) => text("li", problem)));
-  const sorted = models.toSorted((a, b) => (b.name === preferred) - (a.name === preferred));
-  $("models").replaceChildren(...sorted.map((model) => article(model, model.name === preferred)));
+  $("models").replaceChildren(...articles);
+  for (const one of articles.slice(FIRST)) near.observe(one);
   filter();
 }
 
@@ -36,7 +41,6 @@ function article(model, preferred) {
   const versions = model.versions.toReversed().map((version) => details(model, version));
   made.append(...versions);
   made.dataset.text = [model.name, ...model.versions.map(({ license }) => license)].join(" ").toLowerCase();
-  near.observe(made);
   made.fill = () => fill(made, model, versions);
   return made;
 }
