@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import random
 import re
 import shutil
@@ -16,6 +17,7 @@ from typing import Any
 import cv2
 import pytest
 
+from service.access.key_file import add_key
 from tests.e2e.browser import SCREENSHOTS, audit, launched, needs_chromium, watch
 from tests.e2e.playground import ARABIC, address, choose, color_image, json_text, labels, slide, toy_server, view
 from tests.e2e.server import ROOT, Server
@@ -120,13 +122,33 @@ COMMANDS = {
 }
 
 
-@pytest.mark.parametrize("classes", [[], ["green"]])
-@pytest.mark.parametrize("program", COMMANDS)
-def test_program_finds_what_the_page_shows(page: Any, image: Path, program: str, classes: list[str]) -> None:
-    if program in {"curl", "JavaScript"} and shutil.which(program if program == "curl" else "node") is None:
+def run_program(page: Any, program: str, folder: Path) -> str:
+    """Copy a program from the page, run it where the image is, and return its output."""
+    if program in {"curl", "JavaScript"} and shutil.which("curl" if program == "curl" else "node") is None:
         pytest.skip("needs curl and Node.js")
     if program == "tritonclient":
         pytest.importorskip("tritonclient.http", reason="tritonclient is a development package")
+    page.click("#tab-code")
+    page.select_option("#language", program)
+    page.locator("#code .copy").click()
+    command = [*COMMANDS[program], page.evaluate("navigator.clipboard.readText()")]
+    environment = os.environ | {"LINEAGE_API_KEY": page.evaluate("sessionStorage.getItem('key') ?? ''")}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def classes_in(output: str, program: str) -> list[str]:
+    """Return the classes in the output of a program in their order. tritonclient prints their numbers."""
+    words = re.findall(r"^\d+\b" if program == "tritonclient" else r"[a-z]+", output, re.MULTILINE)
+    numbers = dict(enumerate(("red", "green", "blue")))
+    named = [numbers[int(word)] if word.isdigit() else word for word in words]
+    return [name for name in named if name in numbers.values()]
+
+
+@pytest.mark.parametrize("classes", [[], ["green"]])
+@pytest.mark.parametrize("program", COMMANDS)
+def test_program_finds_what_the_page_shows(page: Any, image: Path, program: str, classes: list[str]) -> None:
     choose(page, image)
     slide(page, "score", 0.1)
     slide(page, "iou", 0.8)
@@ -135,23 +157,28 @@ def test_program_finds_what_the_page_shows(page: Any, image: Path, program: str,
     for name in classes:
         page.get_by_role("button", name=name).click()
     page.wait_for_timeout(700)  # the last request
-    page.click("#tab-code")
-    page.select_option("#language", program)
-    page.locator("#code .copy").click()
-    command = [*COMMANDS[program], page.evaluate("navigator.clipboard.readText()")]
-    done = subprocess.run(command, cwd=image.parent, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    output = run_program(page, program, image.parent)
     shown = json.loads(json_text(page))["results"][0]["detections"]
-    assert [d["label"] for d in shown] == (classes or ["red", "green", "blue"])
-    names = ["0", "1", "2"] if program == "tritonclient" else ["red", "green", "blue"]
-    wanted = [
-        name for name, label in zip(names, ["red", "green", "blue"], strict=True) if label in classes or not classes
-    ]
-    words = re.findall(r"\b[a-z]+\b|^\d+\b" if program == "tritonclient" else r"[a-z]+", done.stdout, re.MULTILINE)
-    assert [word for word in words if word in names] == wanted
-    numbers = [float(number) for number in re.findall(r"\d+\.\d+", done.stdout)]
+    assert [d["label"] for d in shown] == classes_in(output, program) == (classes or ["red", "green", "blue"])
+    numbers = [float(number) for number in re.findall(r"\d+\.\d+", output)]
     for d in shown:  # y2 depends on IoU and NMS in the toy model
         assert all(any(abs(value - n) < 2e-3 for n in numbers) for value in (d["score"], d["box"][3]))
+
+
+def test_programs_send_the_key(browser: Any, image: Path, tmp_path: Path) -> None:
+    token = add_key(tmp_path / "keys.json", "user", ("detect",))
+    with toy_server(tmp_path, keys=tmp_path / "keys.json") as server, browser.new_context() as context:
+        context.grant_permissions(["clipboard-read", "clipboard-write"])
+        page = context.new_page()
+        page.goto(f"{address(server)}?model=toy")
+        page.wait_for_selector("#access:not([hidden])")
+        assert audit(page) == []
+        page.fill("#key", token)
+        page.click("#access button")
+        choose(page, image)
+        for program in COMMANDS:
+            assert classes_in(run_program(page, program, image.parent), program) == ["red", "green"]
+            assert token not in page.inner_text("#snippet")
 
 
 def test_downloads_have_the_detections_that_are_shown(page: Any, image: Path, tmp_path: Path) -> None:

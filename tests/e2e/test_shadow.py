@@ -15,8 +15,9 @@ from benchmarks import shadow
 from model_zoo.contract.repository import Repository
 from model_zoo.contract.rollout import Rollout, Shadow
 from model_zoo.contract.set_rollout import set_rollout
+from tests.e2e.browser import needs_chromium
 from tests.e2e.server import Server
-from tests.e2e.test_playground import CHROMIUM, browser
+from tests.e2e.test_playground import browser
 from tests.tiny_onnx import toy_card, toy_onnx
 
 __all__ = ["browser"]
@@ -56,7 +57,7 @@ def server(repository: Repository) -> Iterator[Server]:
         yield server.wait_until_ready()
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium; on Debian and Ubuntu: apt install chromium")
+@needs_chromium
 def test_page_shows_the_report(server: Server, images: list[Path], browser: Any) -> None:
     for image in images:
         assert server.client.post("/detect", files={"file": image.read_bytes()}).status_code == 200

@@ -17,7 +17,7 @@ import lineage
 from lineage import ImageResult
 from service.inference.bundled import BUNDLED_REPOSITORY
 from tests.conftest import ROOT
-from tests.e2e.test_playground import CHROMIUM, FLAGS
+from tests.e2e.browser import CHROMIUM, FLAGS
 from tests.service.conftest import SAMPLES
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
