@@ -75,6 +75,21 @@ def test_differences_of_two_versions_are_counted(page: Any) -> None:
     assert [title.split(",")[0] for title in titles] == ["toy version 1: 3 detections", "toy version 2: 3 detections"]
 
 
+def test_each_detection_has_one_partner(page: Any) -> None:
+    pairs, counts = page.evaluate(
+        """async () => {
+            const { count, match } = await import("/playground/match.js");
+            const found = (label, ...box) => ({ label, box });
+            const first = [found("a", 0, 0, 10, 10), found("a", 0, 0, 10, 9), found("b", 50, 50, 60, 60)];
+            const second = [found("a", 0, 0, 10, 9), found("c", 50, 50, 60, 60), found("a", 0, 0, 10, 4.9)];
+            const pairs = match(first, second);
+            return [pairs, count(first, second, pairs)];
+        }"""
+    )
+    assert pairs == [[1, 0]]  # the largest overlap; the last one has an IoU below 0.5
+    assert counts == [["a", 1, 1, 1], ["b", 0, 1, 0], ["c", 0, 0, 1]]
+
+
 def test_score_and_classes_filter_both_sides(page: Any) -> None:
     slide(page, "score", 0.5)
     page.locator(STATUS, has_text="1 in both, 0 on the left only, 0 on the right only").wait_for()
