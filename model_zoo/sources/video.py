@@ -104,12 +104,14 @@ def open_video(url: str, options: Mapping[str, str], format: str | None = None) 
     av = pyav()
     limits = {"max_pixels": str(DEFAULT_LIMITS.max_pixels)}
     try:
-        container = av.open(url, format=format, options=limits | dict(options), timeout=TIMEOUT)
+        container = av.open(
+            url, format=format, options=limits | dict(options), timeout=TIMEOUT, metadata_errors="replace"
+        )
     except (av.FFmpegError, OSError, ValueError) as error:
         raise ImageError(f"expected a video that can be opened; {reason(error)}") from None
-    if not container.streams.video:
+    if not any(stream.codec_context for stream in container.streams.video[:1]):
         container.close()
-        raise ImageError("expected a video; it has no video track")
+        raise ImageError("expected a video; it has no video track that can be decoded")
     return cast("InputContainer", container)
 
 

@@ -58,6 +58,20 @@ def test_file_that_is_no_video_is_an_error_of_its_frame(content: bytes, tmp_path
         frame.load()
 
 
+def test_video_of_an_unknown_codec_is_an_error(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "clip.mp4", [frame_of(1)])
+    path.write_bytes(path.read_bytes().replace(b"avc1", b"zzzz"))
+    [frame] = VideoFile(str(path))
+    with pytest.raises(ImageError, match="no video track that can be decoded"):
+        frame.load()
+
+
+def test_text_in_another_encoding_does_no_harm(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "clip.mp4", [frame_of(1)])
+    path.write_bytes(path.read_bytes().replace(b"Lavf", b"\xff\xfe\xfd\xfc"))
+    assert len(list(VideoFile(str(path)))) == 1
+
+
 def test_video_with_too_many_pixels_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_video(tmp_path / "clip.mp4", [frame_of(1)])
     monkeypatch.setattr(video, "DEFAULT_LIMITS", type("Limits", (), {"max_pixels": 1000}))
