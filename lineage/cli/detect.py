@@ -160,7 +160,7 @@ def _write(
 @contextmanager
 def _stopped_by_signals(sources: Sources) -> Iterator[None]:
     """End a live source at Ctrl-C or SIGTERM, so that all outputs are completed. A second signal interrupts."""
-    previous: dict[int, Any] = {}
+    previous: dict[signal.Signals, Any] = {}
 
     def stop(*_: object) -> None:
         sources.stop()
