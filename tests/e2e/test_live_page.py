@@ -171,6 +171,21 @@ def test_video_file_is_played_with_boxes(page: Any, video: Path) -> None:
     page.locator("#objects", has_text="red 1").filter(has_not_text="green").wait_for()
 
 
+def test_video_file_can_be_dropped(page: Any, video: Path) -> None:
+    page.locator("#model option").first.wait_for(state="attached")
+    page.evaluate(
+        """bytes => {
+            const dataTransfer = new DataTransfer();
+            dataTransfer.items.add(new File([new Uint8Array(bytes)], "video.webm", { type: "video/webm" }));
+            const options = { bubbles: true, cancelable: true, dataTransfer };
+            document.getElementById("screen").dispatchEvent(new DragEvent("drop", options));
+        }""",
+        list(video.read_bytes()),
+    )
+    page.locator("#objects", has_text="green 1, red 1").wait_for()
+    assert page.locator("#problem").is_hidden()
+
+
 def test_file_that_is_no_video_is_explained(page: Any, tmp_path: Path) -> None:
     (tmp_path / "notes.mp4").write_text("no video")
     page.set_input_files("#video-file", tmp_path / "notes.mp4")
