@@ -10,6 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.e2e.browser import SCREENSHOTS, audit, launched, needs_chromium, watch
 from tests.e2e.playground import address, choose, color_image, json_text, labels, slide, toy_server, view
@@ -212,6 +213,16 @@ def test_format_that_browsers_cannot_show_is_converted(page: Any, tmp_path: Path
     choose(page, path)
     page.wait_for_function("document.querySelector('#gallery canvas')")
     assert view(page, "[view.source.width, view.width, view.height]") == [120, 120, 80]
+
+
+@pytest.mark.slow
+def test_rotated_image_is_shown_as_displayed(page: Any, tmp_path: Path) -> None:
+    path, exif = tmp_path / "phone.jpg", Image.Exif()
+    exif[0x0112] = 6  # orientation: turned by 90 degrees
+    Image.new("RGB", (120, 80), (204, 102, 51)).save(path, exif=exif)
+    choose(page, path)
+    playwright.expect(page.locator("#status")).to_contain_text(f"80 {TIMES} 120")
+    assert view(page, "[view.source.width, view.source.height]") == [80, 120]
 
 
 @pytest.mark.slow

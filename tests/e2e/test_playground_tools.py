@@ -179,6 +179,7 @@ def test_programs_send_the_key(browser: Any, image: Path, tmp_path: Path) -> Non
         for program in COMMANDS:
             assert classes_in(run_program(page, program, image.parent), program) == ["red", "green"]
             assert token not in page.inner_text("#snippet")
+        assert audit(page) == []
 
 
 def test_downloads_have_the_detections_that_are_shown(page: Any, image: Path, tmp_path: Path) -> None:
@@ -235,6 +236,15 @@ def test_filter_of_the_page_equals_that_of_the_server() -> None:
             assert kept == few["detections"]
 
 
+def test_copy_works_without_tls(page: Any) -> None:
+    page.evaluate("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
+    page.click("#tab-code")
+    page.locator("#code .copy").click()
+    page.click("#open-access")  # a field to paste into
+    page.keyboard.press("Control+V")
+    assert page.input_value("#key").startswith("curl")
+
+
 def test_history_restores_image_and_options(page: Any, image: Path, tmp_path: Path) -> None:
     choose(page, image)
     slide(page, "iou", 0.8)
@@ -242,6 +252,7 @@ def test_history_restores_image_and_options(page: Any, image: Path, tmp_path: Pa
     choose(page, color_image(tmp_path / "b.png"))
     playwright.expect(page.locator("#past button")).to_have_count(3)
     page.click("#tab-history")
+    assert audit(page) == []
     page.locator("#past button").last.click()
     playwright.expect(page.locator("#status")).to_contain_text("it's a color.png")
     assert page.inner_text("#iou-value") == "0.45"

@@ -78,11 +78,18 @@ window.addEventListener("drop", (event) => {
 });
 for (const button of document.querySelectorAll("button.copy")) {
   button.addEventListener("click", async () => {
-    await navigator.clipboard.writeText($(button.dataset.source).textContent);
+    await copy($(button.dataset.source));
     button.textContent = "Copied";
     setTimeout(() => { button.textContent = "Copy"; }, 1500);
   });
 }
+// Browsers have no clipboard for pages without TLS, except on localhost: there, the selection is copied.
+function copy(source) {
+  if (navigator.clipboard) return navigator.clipboard.writeText(source.textContent);
+  getSelection().selectAllChildren(source);
+  return document.execCommand("copy");
+}
+
 $("open-access").addEventListener("click", () => askForKey());
 $("access").addEventListener("submit", async (event) => {
   event.preventDefault();

@@ -72,7 +72,7 @@ export async function loadBitmap(item) {
   try {
     return await createImageBitmap(item.converted ?? item.blob);
   } catch {
-    item.converting ??= preview(item.blob);
+    item.converting ??= preview(item.blob).finally(() => { item.converting = null; });
     item.converted = await item.converting;
     return createImageBitmap(item.converted);
   }

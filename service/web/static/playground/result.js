@@ -52,6 +52,7 @@ async function showImage() {
   const bitmap = await loadBitmap(item).catch(() => null); // the problem of the detection says why
   if (item !== state.selected) return bitmap?.close();
   view.source?.close?.();
+  item.missing = !bitmap;
   const size = item.result?.image ?? bitmap;
   view.show(bitmap, size?.width, size?.height);
   render();
@@ -162,5 +163,10 @@ $("zoom-out").addEventListener("click", () => view.zoomBy(0.8));
 $("fit").addEventListener("click", () => view.fit());
 for (const button of $("downloads").querySelectorAll("button")) button.addEventListener("click", () => download(button.dataset.kind));
 subscribe(["selected"], showImage);
+subscribe(["changed"], () => {
+  if (!state.selected?.missing || state.selected.status !== "done") return;
+  drawnItem = null; // the server answers again: it may convert the image, too
+  showImage();
+});
 subscribe(["selected", "changed", "score", "classes", "card"], render);
 subscribe(["model", "version", "iou", "nms", "key"], program);
