@@ -1,10 +1,9 @@
-"""Batch inference: resume after kill -9, memory, and throughput of two workers against one.
+"""Batch inference: resume after kill -9, and memory. `benchmarks/batch_speed.py` measures the throughput.
 
-    python -m benchmarks.batch --weights yolov5n.pt --images IMAGES --output benchmarks/results/batch.csv
+    python -m benchmarks.batch --output benchmarks/results/batch.csv
 
 A toy model detects on 20,000 small images, 50 of them broken. One run is undisturbed, another gets kill -9 of the main
-process and is resumed. Rows and faults must be equal. Then one and two workers, a core each, process real images at
-the size of the model in alternating rounds.
+process and is resumed. Rows and faults must be equal.
 """
 
 from __future__ import annotations
@@ -40,33 +39,19 @@ SHARD = 100
 class Options:
     """Options of the benchmark."""
 
-    weights: Path
-    """Official weights of a small model."""
-    images: Path
-    """Folder of real images."""
     output: Path = Path("benchmarks/results/batch.csv")
     """CSV to write."""
     work: Path = Path("build/batch")
     """Folder for temporary files."""
     count: int = 20_000
     """Number of small images."""
-    limit: int = 150
-    """Number of real images in a round."""
-    rounds: int = 3
-    """Rounds of one and two workers."""
-    part: str = "all"
-    """all, resume or speed."""
 
 
 def main(options: Options) -> None:
-    """Run the parts and write the CSV."""
+    """Measure and write the CSV."""
     shutil.rmtree(options.work, ignore_errors=True)
     options.work.mkdir(parents=True)
-    rows: list[tuple[str, object]] = [("cpu", describe_cpu())]
-    if options.part != "speed":
-        rows += measure_resuming(options)
-    if options.part != "resume":
-        rows += measure_speed(options)
+    rows = [("cpu", describe_cpu()), *measure_resuming(options)]
     with options.output.open("w", newline="") as file:
         csv.writer(file).writerows([("measure", "value"), *rows])
     print(options.output.read_text())
@@ -106,28 +91,6 @@ def measure_resuming(options: Options) -> list[tuple[str, object]]:
     ]
 
 
-def measure_speed(options: Options) -> list[tuple[str, object]]:
-    """Compare two workers with one, in alternating rounds."""
-    model = options.work / "model.onnx"
-    command = ["export", str(options.weights), "--output", str(model)]
-    subprocess.run([sys.executable, "-m", "lineage", *command], check=True)
-    rates: dict[int, list[float]] = {1: [], 2: []}
-    for number in range(options.rounds):
-        for workers in rates:
-            output = options.work / f"speed-{number}-{workers}"
-            limit = options.limit * workers
-            flags = [f"--workers={workers}", f"--limit={limit}", "--shard-size=25", "--provider=cpu"]
-            start(model, options.images, output, *flags, cores=workers).wait()
-            summary = json.loads((output / "summary.json").read_text())
-            rates[workers].append(sum(worker["images_per_second"] for worker in summary["workers"]))
-    one, two = median(rates[1]), median(rates[2])
-    return [
-        ("640 x 640, images per second, one worker", round(one, 2)),
-        ("640 x 640, images per second, two workers", round(two, 2)),
-        ("two workers by one", round(two / one, 3)),
-    ]
-
-
 def write_images(folder: Path, count: int) -> None:
     """Write small JPEGs of random blobs, of which 50 are cut off, empty or text."""
     random = np.random.default_rng(0)
@@ -140,12 +103,11 @@ def write_images(folder: Path, count: int) -> None:
         path.write_bytes([data[:100], b"", b"no image"][number % 3] if number in broken else data)
 
 
-def start(model: Path, images: Path, output: Path, *flags: str, cores: int = 2) -> subprocess.Popen[bytes]:
-    """Start a run in a group of its own, on the first `cores` cores."""
+def start(model: Path, images: Path, output: Path) -> subprocess.Popen[bytes]:
+    """Start a run in a group of its own."""
     command = ["lineage", "batch", str(images), "--output", str(output), "--model", str(model)]
-    flags = flags or ("--workers=2", f"--shard-size={SHARD}", "--provider=cpu")
-    pinned = ["taskset", "-c", ",".join(map(str, sorted(os.sched_getaffinity(0))[:cores]))]
-    return subprocess.Popen([*pinned, sys.executable, "-m", *command, *flags], start_new_session=True)
+    flags = ["--workers=2", f"--shard-size={SHARD}", "--provider=cpu"]
+    return subprocess.Popen([sys.executable, "-m", *command, *flags], start_new_session=True)
 
 
 def wait_for_parts(run: subprocess.Popen[bytes], output: Path, parts: int) -> list[tuple[int, float]]:
