@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol, runtime_checkable
 
+import torch
 from torch import Tensor, nn
 
 from model_zoo.contract.card import Shapes, WeightsOrigin
@@ -71,16 +72,19 @@ class Head(nn.Module, ABC):
     """Score threshold below which a box counts for every class above the threshold (`NMSThresholds`)."""
 
     @abstractmethod
-    def rows(self, maps: Sequence[Tensor]) -> Tensor:
-        """Flatten raw maps to (B, N, R), levels in order of ascending stride, rows in the order of the original."""
+    def planes(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """View raw maps as (B, A, R, h, w), levels in order of ascending stride. The order of rows is A, h, w."""
 
     @abstractmethod
     def priors(self, maps: Sequence[Tensor]) -> Tensor:
         """Return the priors (N, P), computed from the shapes of the maps."""
 
     @abstractmethod
-    def ranking(self, rows: Tensor) -> Tensor:
-        """Return (B, N): a number per row that is monotonic in an upper bound of its highest score."""
+    def ranking(self, rows: Tensor, dim: int = -1) -> Tensor:
+        """Return a number per row that is monotonic in an upper bound of its highest score.
+
+        `dim` is the axis of the R numbers. It is reduced.
+        """
 
     @abstractmethod
     def locate(self, raw: Tensor, priors: Tensor) -> Tensor:
@@ -93,10 +97,23 @@ class Head(nn.Module, ABC):
     def score(self, raw: Tensor) -> Tensor:
         """Decode the remaining numbers (..., R - box_numbers) of rows to class scores (..., C)."""
 
+    def rows(self, maps: Sequence[Tensor]) -> Tensor:
+        """Flatten raw maps to rows (B, N, R)."""
+        return to_rows(self.planes(maps))
+
+    def bound(self, ranking: Tensor) -> Tensor:
+        """Return the upper bound of the scores of rows with at most this ranking."""
+        return ranking.sigmoid()
+
     def decode(self, rows: Tensor, priors: Tensor) -> tuple[Tensor, Tensor]:
         """Return boxes (B, n, 4) xyxy in input pixels and scores (B, n, C)."""
         boxes = self.locate(rows[..., : self.box_numbers], priors)
         return boxes, self.score(rows[..., self.box_numbers :])
+
+
+def to_rows(planes: Sequence[Tensor]) -> Tensor:
+    """Flatten planes (B, A, R, h, w) to rows (B, N, R)."""
+    return torch.cat([plane.movedim(2, 4).flatten(1, 3) for plane in planes], dim=1)
 
 
 class Detector(nn.Module):

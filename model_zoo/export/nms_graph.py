@@ -20,9 +20,11 @@ are rows (B, n, 6) = x1, y1, x2, y2, score, class. A class as float32 is exact b
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
+from numpy.typing import NDArray
 from onnx_ir.passes import common as passes
 from onnxscript import FLOAT, INT32, OnnxFunction, script
 from onnxscript import opset20 as op
@@ -179,27 +181,59 @@ def detect(
 
 def append_nms(model: ir.Model, boxes: ir.Value, scores: ir.Value, multi_label_below: float) -> None:
     """Append NMS of candidate boxes (B, n, 4) and scores (B, n, C), with its thresholds as inputs."""
-    assert boxes.shape is not None
+    thresholds = add_thresholds(model.graph)
+    rows = append_labels(model, model.graph, boxes, scores, thresholds[0], multi_label_below)
+    finish(model, boxes, call(model, model.graph, detect, rows, *thresholds))
+
+
+def add_thresholds(graph: ir.Graph) -> list[ir.Value]:
+    """Add the inputs of NMS to a graph."""
     thresholds = [_threshold(name) for name in THRESHOLD_INPUTS]
+    graph.inputs.extend(thresholds)
+    return thresholds
+
+
+def append_labels(
+    model: ir.Model,
+    graph: ir.Graph,
+    boxes: ir.Value,
+    scores: ir.Value,
+    score_threshold: ir.Value,
+    multi_label_below: float,
+) -> ir.Value:
+    """Append the choice of labels to the graph of a model or of a branch. Return rows (B, n, 6)."""
     if multi_label_below > 0:
-        below = ir.Value(name="multi_label_below", const_value=ir.tensor(np.float32(multi_label_below)))
-        model.graph.register_initializer(below)
-        (rows,) = _call(model, label_boxes, boxes, scores, thresholds[0], below)
-    else:
-        (rows,) = _call(model, single_label, boxes, scores)
-    detections, count = _call(model, detect, rows, *thresholds)
+        below = constant(model, "multi_label_below", np.float32(multi_label_below))
+        return call(model, graph, label_boxes, boxes, scores, score_threshold, below)[0]
+    return call(model, graph, single_label, boxes, scores)[0]
+
+
+def finish(model: ir.Model, boxes: ir.Value, outputs: Sequence[ir.Value]) -> None:
+    """Make detections and count the outputs of a model, and inline all functions. `boxes` are the candidates."""
+    assert boxes.shape is not None
+    detections, count = outputs
     shape = [*boxes.shape[:2], 6]
     detections.name, detections.type, detections.shape = "detections", boxes.type, ir.Shape(shape)
     count.name, count.type, count.shape = "count", ir.TensorType(ir.DataType.INT32), ir.Shape(shape[:1])
-    model.graph.inputs.extend(thresholds)
     model.graph.outputs.extend([detections, count])
     passes.InlinePass()(model)
 
 
-def _call(model: ir.Model, function: OnnxFunction, *inputs: ir.Value) -> Sequence[ir.Value]:
-    """Append a call of an ONNX Script function, and add the function and its callees to the model."""
-    node = ir.Node(function.opset.domain, function.name, inputs, num_outputs=len(function.op_signature.outputs))
-    model.graph.append(node)
+def constant(model: ir.Model, name: str, value: NDArray[Any] | np.generic) -> ir.Value:
+    """Return the constant of this name, and add it to a model at the first call."""
+    if name not in model.graph.initializers:
+        model.graph.register_initializer(ir.Value(name=name, const_value=ir.tensor(value)))
+    return model.graph.initializers[name]
+
+
+def call(model: ir.Model, graph: ir.Graph, function: OnnxFunction, *inputs: ir.Value) -> Sequence[ir.Value]:
+    """Append a call of an ONNX Script function to a graph, and add the function and its callees to the model.
+
+    A function is called once per graph, so the names of its results are unique in the model.
+    """
+    names = [f"{graph.name}_{function.name}_{i}" for i, _ in enumerate(function.op_signature.outputs)]
+    node = ir.Node(function.opset.domain, function.name, inputs, outputs=[ir.Value(name=name) for name in names])
+    graph.append(node)
     for proto in (function.to_function_proto(), *function.to_model_proto().functions):
         callee = ir.from_proto(canonical_form(proto, COUNTERS))
         callee.opset_imports[""] = model.opset_imports[""]  # the operators used here are the same from 18 on

@@ -26,15 +26,16 @@ from torch import Tensor, nn
 
 from model_zoo.contract.card import ModelCard
 from model_zoo.contract.files import write_atomic
-from model_zoo.detector import Detector, to_network
-from model_zoo.export.candidates import candidates
+from model_zoo.detector import Detector, to_network, to_rows
+from model_zoo.export.candidates import candidates, shortlist
 from model_zoo.export.errors import ExportError
-from model_zoo.export.nms_graph import append_nms
-from model_zoo.export.options import check_candidates
+from model_zoo.export.options import SHORTLIST, check_candidates
 from model_zoo.export.precision import in_precision
+from model_zoo.export.shortlist_graph import Shortlist, append_shortlist_nms
 
 MAX_WEIGHT_BYTES = 2**31 - 2**25  # protobuf is limited to 2 GiB, of which the graph needs a part
 OPSET = 20  # the newest that ONNX Runtime 1.31 and TensorRT 10.16 support completely
+SHORTLIST_OUTPUTS = ("shortlist_boxes", "shortlist_scores", "shortlist_bound")
 CANDIDATE_OUTPUTS, RAW_OUTPUTS = ("candidate_boxes", "candidate_scores"), ("boxes", "scores")
 AXES = {
     "images": ("batch", "height", "width", 3),
@@ -56,11 +57,16 @@ class ExportModule(nn.Module):
         self.network = in_precision(deployed, card.precision)
         self.head, self.spec, self.k = deployed.head, deployed.input_spec, card.candidates
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Return boxes and scores of the k candidates, then of all predictions: (B, n, 4) and (B, n, C)."""
+    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Return boxes (B, n, 4) and scores (B, n, C) of the shortlist, the k candidates and all predictions.
+
+        The bound of the shortlist (B,) follows its scores.
+        """
         maps = self.network(to_network(images, self.spec))
-        rows, priors = self.head.rows(maps), self.head.priors(maps)
-        return *candidates(self.head, rows, priors, self.k), *self.head.decode(rows, priors)
+        planes, priors = self.head.planes(maps), self.head.priors(maps)
+        rows = to_rows(planes)
+        few = shortlist(self.head, planes, priors, min(SHORTLIST, self.k))
+        return *few, *candidates(self.head, rows, priors, self.k), *self.head.decode(rows, priors)
 
 
 def trace(deployed: Detector, card: ModelCard) -> ir.Model:
@@ -77,12 +83,13 @@ def trace(deployed: Detector, card: ModelCard) -> ir.Model:
             dynamo=True,
             opset_version=OPSET,
             input_names=["images"],
-            output_names=[*CANDIDATE_OUTPUTS, *RAW_OUTPUTS],
+            output_names=[*SHORTLIST_OUTPUTS, *CANDIDATE_OUTPUTS, *RAW_OUTPUTS],
             dynamic_shapes=(_dynamic_shape(card),),
-            optimize=False,  # `assemble` optimizes the complete graph
+            optimize=False,
             verbose=False,
         )
     assert program is not None
+    onnxscript.optimizer.optimize(program.model)  # `assemble` optimizes the complete graph
     return program.model
 
 
@@ -92,8 +99,9 @@ def assemble(traced: ir.Model, card: ModelCard) -> onnx.ModelProto:
     traced_outputs = {value.name: value for value in model.graph.outputs}
     model.graph.outputs[:] = [traced_outputs[name] for name in RAW_OUTPUTS] if card.output == "raw" else []
     if card.output == "detections":
+        few = Shortlist(*(traced_outputs[name] for name in SHORTLIST_OUTPUTS))
         boxes, scores = (traced_outputs[name] for name in CANDIDATE_OUTPUTS)
-        append_nms(model, boxes, scores, card.thresholds.multi_label_below)
+        append_shortlist_nms(model, few, boxes, scores, card.thresholds.multi_label_below)
     onnxscript.optimizer.optimize(model)
     passes.ClearMetadataAndDocStringPass()(model)
     _name_axes(model.graph)

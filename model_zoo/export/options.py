@@ -11,6 +11,7 @@ from model_zoo.contract.image_size import parse_size
 from model_zoo.export.errors import ExportError
 
 BLOCK: Final = 128  # candidates that one step of NMS compares
+SHORTLIST: Final = 256  # candidates that suffice for most images
 MAX_CANDIDATES: Final = 3840  # limit of TensorRT's TopK
 MAX_CALIBRATION_IMAGES: Final = 128
 MIN_SQNR_DB: Final = 25.0

@@ -50,18 +50,18 @@ class AnchorHead(Head):
         batch, _, height, width = x.shape
         return x.view(batch, -1, 5 + self.num_classes, height, width).permute(0, 1, 3, 4, 2)
 
-    def rows(self, maps: Sequence[Tensor]) -> Tensor:
-        """Flatten the maps to (B, N, 5 + C): level, anchor, y, x."""
-        return torch.cat([m.flatten(1, 3) for m in maps], dim=1)
+    def planes(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """View the maps as (B, A, 5 + C, h, w), the layout of the convolutions."""
+        return [m.movedim(4, 2) for m in maps]
 
     def priors(self, maps: Sequence[Tensor]) -> Tensor:
         """Return (N, 5): cell x, cell y, stride, anchor width, anchor height (the last two in pixels)."""
         levels = zip(maps, self.anchors, self.strides, strict=True)
         return torch.cat([_level_priors(m.shape[2], m.shape[3], a, stride) for m, a, stride in levels])
 
-    def ranking(self, rows: Tensor) -> Tensor:
-        """Return the raw objectness (B, N). Its sigmoid is an upper bound of the class scores."""
-        return rows[..., 4]
+    def ranking(self, rows: Tensor, dim: int = -1) -> Tensor:
+        """Return the raw objectness. Its sigmoid is an upper bound of the class scores."""
+        return rows.select(dim, 4)
 
     def locate(self, raw: Tensor, priors: Tensor) -> Tensor:
         """Decode raw x, y, w, h to boxes xyxy in pixels. Sizes are at most four times the anchor."""

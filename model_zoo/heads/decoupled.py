@@ -79,17 +79,17 @@ class DecoupledHead(Head):
         """Return the raw maps (B, 5 + C, h, w)."""
         return [level(x) for level, x in zip(self.levels, features, strict=True)]
 
-    def rows(self, maps: Sequence[Tensor]) -> Tensor:
-        """Flatten the maps to (B, N, 5 + C): level, y, x."""
-        return torch.cat([m.flatten(2) for m in maps], dim=2).transpose(1, 2)
+    def planes(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """View the maps as (B, 1, 5 + C, h, w)."""
+        return [m.unsqueeze(1) for m in maps]
 
     def priors(self, maps: Sequence[Tensor]) -> Tensor:
         """Return (N, 3): cell x, cell y, stride."""
         return cell_priors(maps, self.strides)
 
-    def ranking(self, rows: Tensor) -> Tensor:
-        """Return the raw objectness (B, N). Its sigmoid is an upper bound of the class scores."""
-        return rows[..., 4]
+    def ranking(self, rows: Tensor, dim: int = -1) -> Tensor:
+        """Return the raw objectness. Its sigmoid is an upper bound of the class scores."""
+        return rows.select(dim, 4)
 
     def locate(self, raw: Tensor, priors: Tensor) -> Tensor:
         """Decode raw x, y, w, h to boxes xyxy in pixels: centers (raw + cell) * stride, sizes exp * stride."""

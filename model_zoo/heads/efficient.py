@@ -110,17 +110,17 @@ class EfficientHead(Head):
         self.added = nn.ModuleList()
         return self
 
-    def rows(self, maps: Sequence[Tensor]) -> Tensor:
-        """Flatten the lead's maps to (B, N, 4 * bins + C): level, y, x."""
-        return torch.cat([m.flatten(2) for m in maps[: len(self.strides)]], dim=2).transpose(1, 2)
+    def planes(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """View the lead's maps as (B, 1, 4 * bins + C, h, w)."""
+        return [m.unsqueeze(1) for m in maps[: len(self.strides)]]
 
     def priors(self, maps: Sequence[Tensor]) -> Tensor:
         """Return (N, 3) for the lead's maps: cell x, cell y, stride."""
         return cell_priors(maps[: len(self.strides)], self.strides)
 
-    def ranking(self, rows: Tensor) -> Tensor:
-        """Return the highest class logit (B, N). Its sigmoid is the highest score."""
-        return rows[..., self.box_numbers :].amax(dim=-1)
+    def ranking(self, rows: Tensor, dim: int = -1) -> Tensor:
+        """Return the highest class logit. Its sigmoid is the highest score."""
+        return rows.narrow(dim, self.box_numbers, self.num_classes).amax(dim)
 
     def locate(self, raw: Tensor, priors: Tensor) -> Tensor:
         """Decode raw distances, or the logits of their distributions, to boxes xyxy in pixels."""

@@ -60,11 +60,11 @@ class GridHead(Head):
             boxes.unflatten(1, (area, self.boxes, 4)),
         )
 
-    def rows(self, maps: Sequence[Tensor]) -> Tensor:
-        """Return (B, N, 5 + C): x, y, w, h, confidence and the classes of the cell, ordered by cell, then box."""
+    def planes(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """Return (B, 1, 5 + C, S * S, n): x, y, w, h, confidence and the classes of the cell."""
         classes, confidences, boxes = self.split(maps[0])
         shared = classes[:, :, None].expand(-1, -1, self.boxes, -1)
-        return torch.cat([boxes, confidences[..., None], shared], dim=3).flatten(1, 2)
+        return [torch.cat([boxes, confidences[..., None], shared], dim=3).movedim(3, 1).unsqueeze(1)]
 
     def priors(self, maps: Sequence[Tensor]) -> Tensor:
         """Return (N, 2): cell x, cell y."""
@@ -72,9 +72,13 @@ class GridHead(Head):
         y, x = torch.meshgrid(side, side, indexing="ij")
         return torch.stack([x, y], dim=-1).flatten(0, 1).repeat_interleave(self.boxes, dim=0)
 
-    def ranking(self, rows: Tensor) -> Tensor:
-        """Return the highest score (B, N) itself: class scores are unbounded, so there is no cheaper bound."""
-        return (rows[..., 5:] * rows[..., 4:5]).amax(-1)
+    def ranking(self, rows: Tensor, dim: int = -1) -> Tensor:
+        """Return the highest score itself: class scores are unbounded, so there is no cheaper bound."""
+        return (rows.narrow(dim, 5, self.num_classes) * rows.narrow(dim, 4, 1)).amax(dim)
+
+    def bound(self, ranking: Tensor) -> Tensor:
+        """Return the ranking, which is a score."""
+        return ranking
 
     def locate(self, raw: Tensor, priors: Tensor) -> Tensor:
         """Decode raw x, y and roots of w, h to boxes xyxy in pixels. A root may be negative."""

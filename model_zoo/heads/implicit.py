@@ -70,9 +70,9 @@ class AuxiliaryHead(ImplicitHead):
             maps += [self.as_map(branch(x)) for branch, x in zip(self.auxiliary, features[levels:], strict=False)]
         return maps
 
-    def rows(self, maps: Sequence[Tensor]) -> Tensor:
-        """Flatten the lead's maps to (B, N, 5 + C): level, anchor, y, x."""
-        return super().rows(maps[: len(self.strides)])
+    def planes(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """View the lead's maps as (B, A, 5 + C, h, w)."""
+        return super().planes(maps[: len(self.strides)])
 
     def priors(self, maps: Sequence[Tensor]) -> Tensor:
         """Return (N, 5) for the lead's maps: cell x, cell y, stride, anchor width, anchor height."""

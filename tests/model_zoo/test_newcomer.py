@@ -70,16 +70,16 @@ class DiamondHead(Head):
     def forward(self, x):
         return [self.predict(x)]
 
-    def rows(self, maps):
-        return maps[0].flatten(2).transpose(1, 2)
+    def planes(self, maps):
+        return [maps[0].unsqueeze(1)]
 
     def priors(self, maps):
         height, width = maps[0].shape[2:]
         y, x = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
         return STRIDE * torch.stack([x, y], dim=-1).flatten(0, 1).float()
 
-    def ranking(self, rows):
-        return rows[..., 4:].amax(dim=-1)
+    def ranking(self, rows, dim=-1):
+        return rows.narrow(dim, 4, self.num_classes).amax(dim)
 
     def locate(self, raw, priors):
         distances = STRIDE * softplus(raw)

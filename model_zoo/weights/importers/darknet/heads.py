@@ -44,17 +44,17 @@ class JointHead(Head):
         """Return the raw maps (B, A, h, w, 5 + C)."""
         return [level.as_map(x) for level, x in zip(self._levels, features, strict=True)]
 
-    def rows(self, maps: Sequence[Tensor]) -> Tensor:
-        """Flatten the maps to (B, N, 5 + C) in the order level, anchor, y, x."""
-        return self._levels[0].rows(maps)
+    def planes(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """View the maps as (B, A, 5 + C, h, w)."""
+        return self._levels[0].planes(maps)
 
     def priors(self, maps: Sequence[Tensor]) -> Tensor:
         """Return the priors (N, P) of all levels."""
         return torch.cat([level.priors([x]) for level, x in zip(self._levels, maps, strict=True)])
 
-    def ranking(self, rows: Tensor) -> Tensor:
-        """Return the raw objectness (B, N), whose sigmoid bounds every class score."""
-        return self._levels[0].ranking(rows)
+    def ranking(self, rows: Tensor, dim: int = -1) -> Tensor:
+        """Return the raw objectness, whose sigmoid bounds every class score."""
+        return self._levels[0].ranking(rows, dim)
 
     def locate(self, raw: Tensor, priors: Tensor) -> Tensor:
         """Decode raw x, y, w, h to boxes xyxy in pixels, as all levels do."""

@@ -1,0 +1,87 @@
+"""Append NMS of a shortlist to a graph, and of all candidates where the shortlist is too short.
+
+    maps ─ rank ─ shortlist ─ decode ─┬─ NMS ─ detections, count
+                                      └─ rows ─ top k ─ decode ─ NMS ─ detections, count
+
+Both give the same detections. An `If` runs the second only if a prediction outside the shortlist may exceed the
+threshold. Its branch contains the nodes that no other output needs, so the rows of all predictions exist only there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import onnx_ir as ir
+from onnxscript import BOOL, FLOAT, script
+from onnxscript import opset20 as op
+
+from model_zoo.export.nms_graph import add_thresholds, append_labels, call, constant, detect, finish
+
+
+class Shortlist(NamedTuple):
+    """Outputs of `candidates.shortlist` in a graph."""
+
+    boxes: ir.Value
+    """Boxes (B, m, 4)."""
+    scores: ir.Value
+    """Scores (B, m, C)."""
+    bound: ir.Value
+    """Upper bound of the scores of all other predictions (B,)."""
+
+
+@script()
+def suffices(rows: FLOAT[...], bound: FLOAT[...], score_threshold: FLOAT[...]) -> BOOL:
+    """Return whether all rows above the threshold are among the m rows (B, m, 6) of a shortlist.
+
+    A shortlist with m rows above the threshold may lack further classes of its boxes. The margin is larger than the
+    error of a sigmoid in float32, which does not always increase with its input.
+    """
+    scores = op.Slice(rows, [4], [5], [2])
+    dead = op.Cast(scores <= op.Unsqueeze(score_threshold, [1, 2]), to=1)
+    free = op.ReduceMax(op.Squeeze(dead, [2]), [1], keepdims=0)
+    below = op.Cast(bound + 1e-6 <= score_threshold, to=1)
+    return op.ReduceMin(free * below, keepdims=0) > 0.0
+
+
+def append_shortlist_nms(
+    model: ir.Model, few: Shortlist, boxes: ir.Value, scores: ir.Value, multi_label_below: float
+) -> None:
+    """Append NMS of candidate boxes (B, n, 4) and scores (B, n, C) that a shortlist replaces where it suffices."""
+    graph, thresholds = model.graph, add_thresholds(model.graph)
+    rows = append_labels(model, graph, few.boxes, few.scores, thresholds[0], multi_label_below)
+    (enough,) = call(model, graph, suffices, rows, few.bound, thresholds[0])
+    short = ir.Graph([], [], nodes=[], name="shortlist")
+    missing = constant(model, "padding", np.asarray([0, 0, 0, 0, boxes.shape[1] - few.boxes.shape[1], 0]))
+    short.append(ir.Node("", "Pad", [rows, missing], outputs=[ir.Value(name="padded_rows")]))
+    short.outputs.extend(short[0].outputs)
+    full = _move(graph, [boxes, scores], enough)
+    full.outputs.append(append_labels(model, full, boxes, scores, thresholds[0], multi_label_below))
+    branches = [ir.AttrGraph("then_branch", short), ir.AttrGraph("else_branch", full)]
+    choice = ir.Node("", "If", [enough], branches, outputs=[ir.Value(name="chosen_rows")])
+    graph.append(choice)
+    finish(model, boxes, call(model, graph, detect, choice.outputs[0], *thresholds))
+
+
+def _move(graph: ir.Graph, values: Sequence[ir.Value], other: ir.Value) -> ir.Graph:
+    """Move the nodes that `values` need, and `other` does not, to a new graph.
+
+    Readers of inputs stay. A branch of TensorRT accepts no uint8, not even to read its shape.
+    """
+    needed = _producers(values) - _producers([other])
+    nodes = [node for node in graph if node in needed and not {*node.inputs} & {*graph.inputs}]
+    graph.remove(nodes)
+    return ir.Graph([], [], nodes=nodes, name="candidates")
+
+
+def _producers(values: Sequence[ir.Value]) -> set[ir.Node]:
+    """Return all nodes that values are computed by."""
+    found: set[ir.Node] = set()
+    waiting = [value.producer() for value in values]
+    while waiting:
+        node = waiting.pop()
+        if node is not None and node not in found:
+            found.add(node)
+            waiting.extend(value.producer() for value in node.inputs if value is not None)
+    return found
