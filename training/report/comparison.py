@@ -17,11 +17,13 @@ from model_zoo.contract.image_size import format_size
 from model_zoo.contract.plural import plural
 from model_zoo.registry import Family, describe_family
 from model_zoo.runtime.machine import describe_machine
+from training.report.images import encode_jpeg
 from training.report.labels import label_lines, label_points
 from training.report.page import Page, Tile
 from training.report.plots import COLORS, SIZE, make_epoch_figure, make_figure, plot_column
 from training.report.png import figure_png
 from training.report.text import plot_label, shorten
+from training.report.verdicts import LEGEND, draw_verdict, judge
 from training.run.compare import ComparedModel, Comparison
 
 COLUMNS: Final = (
@@ -51,14 +53,23 @@ def write_comparison(folder: Path, comparison: Comparison) -> None:
     """Write comparison.csv, comparison.html and comparison.png, the plot of AP by latency. The numbers come first."""
     models = comparison.models
     write_atomic(folder / "comparison.csv", comparison_csv(models).encode())
-    page = comparison_page(comparison.dataset.root.stem, models, comparison.failures)
+    page = comparison_page(comparison.dataset.root.stem, models, comparison.failures, _sample_images(comparison))
     write_atomic(folder / "comparison.html", page.encode())
     _, label, cost = COSTS[0]
     write_atomic(folder / "comparison.png", figure_png(cost_figure(models, label, cost, LARGE)))
 
 
-def comparison_page(dataset: str, models: Sequence[ComparedModel], failures: Sequence[str]) -> str:
-    """Return the HTML page: the history in one plot, a table, other costs, learning curves and the generations."""
+def comparison_page(
+    dataset: str, models: Sequence[ComparedModel], failures: Sequence[str], images: Sequence[tuple[str, bytes]] = ()
+) -> str:
+    """Return the HTML page: the history in one plot, images, a table, other costs, curves and the generations.
+
+    Args:
+        dataset: Name of the dataset.
+        models: The models.
+        failures: Error messages of the others.
+        images: Captions and JPEGs of one image as each model sees it.
+    """
     page = Page(f"The history of YOLO on {dataset}")
     page.summary(_sentence(models, dataset), _tiles(models))
     (caption, label, cost), *others = COSTS
@@ -72,6 +83,10 @@ def comparison_page(dataset: str, models: Sequence[ComparedModel], failures: Seq
         f"thread of {describe_machine()['cpu']}, the median of rounds over all models. Other machines have other "
         "milliseconds, but similar ratios."
     )
+    if images:
+        page.heading("One image")
+        page.paragraph(f"The same image, at the thresholds that each model is served with. {LEGEND}")
+        page.images(images)
     page.heading("Numbers")
     header, rows = _without_empty_columns(table_rows(models))
     page.table(header, rows, bars=BARS)
@@ -84,6 +99,16 @@ def comparison_page(dataset: str, models: Sequence[ComparedModel], failures: Seq
         if description := find_family(family):
             page.paragraph(f"{description.summary} {description.changes}".strip())
     return page.html()
+
+
+def _sample_images(comparison: Comparison) -> list[tuple[str, bytes]]:
+    """Return captions and JPEGs of the sample as each model sees it."""
+    images, names = [], comparison.dataset.class_names
+    for model in comparison.models:
+        if comparison.sample and model.sample is not None:
+            [verdict] = judge([comparison.sample], [model.sample], score=0)
+            images.append((verdict.caption(_with_year(model)), encode_jpeg(draw_verdict(verdict, names))))
+    return images
 
 
 def find_family(name: str) -> Family | None:

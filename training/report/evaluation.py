@@ -18,7 +18,7 @@ from training.evaluate.evaluation import Evaluation
 from training.report import plots
 from training.report.images import encode_jpeg
 from training.report.page import Page, Tile
-from training.report.verdicts import Verdict, best_and_worst, draw_verdict, judge
+from training.report.verdicts import LEGEND, Verdict, best_and_worst, draw_verdict, judge
 
 REPORT = "report.html"
 
@@ -133,14 +133,13 @@ def add_images(page: Page, assessment: Assessment) -> None:
     """Add the images with the best and with the worst detections."""
     best, worst = best_and_worst(assessment.verdicts)
     page.heading("Best and worst images")
-    page.paragraph(
-        "Blue: objects found. Yellow: objects missed. Red: false detections. An object is found if a detection of its "
-        "class covers it with an IoU of at least 0.5."
-    )
+    page.paragraph(LEGEND)
     for title, verdicts in (("Worst", worst), ("Best", best)):
         if verdicts:
             page.subheading(title)
-            page.images((v.caption, encode_jpeg(draw_verdict(v, assessment.class_names))) for v in verdicts)
+            page.images(
+                (v.caption(v.record.path.name), encode_jpeg(draw_verdict(v, assessment.class_names))) for v in verdicts
+            )
 
 
 def flatten(document: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

@@ -20,6 +20,10 @@ from training.report.text import shorten
 FOUND: Final[Color] = (38, 132, 255)
 MISSED: Final[Color] = (255, 176, 0)
 FALSE: Final[Color] = (226, 28, 99)
+LEGEND: Final = (
+    "Blue: objects found. Yellow: objects missed. Red: false detections. An object is found if a detection of its "
+    "class covers it with an IoU of at least 0.5."
+)
 MAX_BEST: Final = 3
 MAX_WORST: Final = 6  # they teach most
 MAX_LABELED: Final = 8  # found objects whose labels are drawn; of more, they would hide the image
@@ -58,10 +62,9 @@ class Verdict:
         total = self.objects + len(self.matches)
         return 2 * self.found / total if total else 1.0
 
-    @property
-    def caption(self) -> str:
-        """Name of the image, and what was found."""
-        return f"{self.record.path.name}: {self.found} of {self.objects} found, {self.false} false"
+    def caption(self, name: str) -> str:
+        """Return what was found, after a name."""
+        return f"{name}: {self.found} of {self.objects} found, {self.false} false"
 
 
 def judge(records: Sequence[Record], detections: Sequence[Detections], score: float) -> list[Verdict]:

@@ -16,24 +16,26 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import torch
 
 from model_zoo import registry
 from model_zoo.contract.card import ModelCard
+from model_zoo.contract.detections import Detections
 from model_zoo.contract.errors import LineageError
 from model_zoo.contract.files import file_sha256
 from model_zoo.contract.package import Package
-from model_zoo.contract.pipeline import Run, collate, make_query, preprocess
+from model_zoo.contract.pipeline import Run, collate, detect_inputs, make_query, preprocess, read_input
 from model_zoo.contract.repository import Repository
 from model_zoo.contract.suggest import did_you_mean
 from model_zoo.export.log import Log, silent
 from model_zoo.progress import Progress
 from training.config import TrainConfig, check_config
-from training.data.dataset import Dataset
+from training.data.dataset import Dataset, Record
 from training.data.open import open_dataset
-from training.evaluate.class_names import compare_classes
+from training.evaluate.class_names import compare_classes, match_classes
 from training.evaluate.evaluation import EvaluationImages, evaluate
-from training.evaluate.source import open_source
+from training.evaluate.source import Source, open_source
 from training.report.run import read_history
 from training.run.optional_step import describe
 from training.run.publish import EVALUATION, publish_run
@@ -75,6 +77,8 @@ class ComparedModel:
     """Rows of the run's epochs, empty if the comparison did not train the model."""
     latency_ms: float = field(default=float("nan"))
     """Median time of one image on one thread, from canvas to detections."""
+    sample: Detections | None = None
+    """Detections on the comparison's sample, at the model's own thresholds, in the dataset's class ids."""
 
     @property
     def images_per_second(self) -> float:
@@ -92,6 +96,8 @@ class Comparison:
     """Models that could be measured."""
     failures: Sequence[str]
     """Error messages of the models that could not be measured."""
+    sample: Record | None = None
+    """An image that all models looked at, None if the split has no objects."""
 
 
 def compare(
@@ -129,7 +135,12 @@ def compare(
         if not compared:
             raise LineageError("nothing to compare: no model could be trained or evaluated")
         sources = [open_source(m.name, output / "models" if m.history else repository, threads=1) for m in compared]
-        return Comparison(dataset, with_latency(compared, [source.run for source in sources]), failures)
+        measured = with_latency(compared, [source.run for source in sources])
+        sample = choose_sample(dataset.split(val_split).records)
+        if sample:
+            pairs = zip(measured, sources, strict=True)
+            measured = [replace(m, sample=detect_sample(source, dataset, sample)) for m, source in pairs]
+        return Comparison(dataset, measured, failures, sample)
 
 
 def _train_or_evaluate(
@@ -227,6 +238,21 @@ def evaluated_model(
     with Progress(f"evaluate {source}", len(images.records)) as progress:
         metrics = evaluate(model.card, model.run, dataset, images, progress=progress.update).metrics
     return ComparedModel(source, model.card, vars(metrics))
+
+
+def choose_sample(records: Sequence[Record]) -> Record | None:
+    """Return the first image with at least as many objects as three quarters of the images, None without objects."""
+    counts = np.asarray([len(record.boxes) for record in records])
+    if not counts.any():
+        return None
+    return next(r for r in records if len(r.boxes) >= max(np.quantile(counts, 0.75), 1))
+
+
+def detect_sample(source: Source, dataset: Dataset, record: Record) -> Detections:
+    """Return the detections of a model on one image, as it is served, in the dataset's class ids."""
+    item = read_input(source.card, record.path.read_bytes(), source.canvases)
+    [found] = detect_inputs(source.run, [item], make_query(source.card))
+    return found.map_classes(match_classes(source.card.class_names, dataset.class_names))
 
 
 def with_latency(models: Sequence[ComparedModel], runs: Sequence[Run]) -> list[ComparedModel]:

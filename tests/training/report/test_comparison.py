@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 import pytest
 
 from model_zoo.contract.card import ModelCard
+from model_zoo.contract.detections import Detections
 from model_zoo.export.card import build_export_card
 from tests.training.tiny_models import toy_detector
-from training.data.dataset import Dataset
+from training.data.dataset import Dataset, Record
 from training.report.comparison import (
     COSTS,
     best_of_generations,
@@ -145,6 +147,22 @@ def test_page_begins_with_the_best_and_the_fastest(card: ModelCard) -> None:
 def test_page_names_the_machine_of_the_latency(card: ModelCard, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("training.report.comparison.describe_machine", lambda: {"cpu": "Some <CPU>"})
     assert "one thread of Some &lt;CPU&gt;" in comparison_page("x", [model(card)], [])
+
+
+@pytest.mark.usefixtures("no_plots")
+def test_one_image_is_shown_as_each_model_sees_it(
+    card: ModelCard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.report.comparison.figure_png", lambda _: b"")
+    cv2.imwrite(str(tmp_path / "a.png"), np.full((40, 60, 3), 90, np.uint8))
+    boxes, one = np.asarray([[5, 5, 25, 25]], np.float32), np.ones(1, np.float32)
+    record = Record(tmp_path / "a.png", (40, 60), boxes, np.zeros(1, np.int64), np.zeros(1, bool), one, 0)
+    found = Detections(boxes, one, np.zeros(1, np.int64))
+    none = Detections(boxes[:0], one[:0], np.zeros(0, np.int64))
+    models = [generation(card, "yolov1", 0.6, sample=none), generation(card, "yolov7", 0.2, sample=found)]
+    write_comparison(tmp_path, Comparison(Dataset(tmp_path, ("cell",), (1,), {}), models, [], record))
+    page = (tmp_path / "comparison.html").read_text()
+    assert page.index("yolov1 (2015): 0 of 1 found, 0 false") < page.index("yolov7 (2022): 1 of 1 found, 0 false")
 
 
 @pytest.mark.usefixtures("no_plots")

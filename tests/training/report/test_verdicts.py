@@ -49,7 +49,7 @@ def test_objects_found_and_false_detections_are_counted() -> None:
     one = verdict(4, 3, 2)
     assert (one.objects, one.found, one.false) == (4, 3, 2)
     assert one.f1 == pytest.approx(2 * 3 / (4 + 5))
-    assert one.caption == "a.png: 3 of 4 found, 2 false"
+    assert one.caption("a.png") == "a.png: 3 of 4 found, 2 false"
 
 
 def test_low_scores_and_crowds_do_not_count() -> None:

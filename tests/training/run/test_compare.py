@@ -2,18 +2,24 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from model_zoo.contract.errors import LineageError
 from model_zoo.contract.repository import Repository
+from tests.tiny_onnx import toy_card, toy_onnx
 from tests.training.run.test_run_lock import hold
 from tests.training.write_data import write_data
+from training.data.dataset import Record
+from training.data.open import open_dataset
+from training.evaluate.source import open_source
 from training.report.comparison import write_comparison
 from training.run import compare as compare_module
-from training.run.compare import Budget, compare
+from training.run.compare import Budget, choose_sample, compare, detect_sample
 from training.run.run_folder import BEST, read_config
 
 BUDGET = Budget(epochs=2, batch="4", image_size=(64,), seed=3, training=("--optimizer", "adamw", "--lr", "0.001"))
@@ -39,10 +45,35 @@ def test_models_are_trained_published_and_measured_once(tmp_path: Path) -> None:
     assert "absent.onnx" in second.failures[0]
     assert messages == [f"skipped {second.failures[0]}"]
 
+    assert second.sample is not None
+    assert all(model.sample is not None for model in second.models)
     write_comparison(output, second)
+    assert "yolox-test (2021): " in (output / "comparison.html").read_text(encoding="utf-8")
     assert "absent.onnx" in (output / "comparison.html").read_text(encoding="utf-8")
     assert (output / "comparison.csv").read_text(encoding="utf-8").count("\n") == 3
     assert (output / "comparison.png").stat().st_size > 1000
+
+
+def make_record(objects: int) -> Record:
+    empty = np.zeros(objects, np.int64)
+    return Record(Path("x.png"), (8, 8), np.zeros((objects, 4), np.float32), empty, empty > 0, empty / 1, objects)
+
+
+@pytest.mark.parametrize(("counts", "chosen"), [([], None), ([0, 0], None), ([0, 0, 0, 0, 2], 2), ([1, 9, 5, 4], 9)])
+def test_sample_has_more_objects_than_most_images(counts: list[int], chosen: int | None) -> None:
+    sample = choose_sample([make_record(count) for count in counts])
+    assert (sample and len(sample.boxes)) == chosen
+
+
+def test_sample_is_detected_as_served_in_the_classes_of_the_dataset(tmp_path: Path) -> None:
+    dataset = open_dataset(write_data(tmp_path / "data"))
+    path = tmp_path / "toy.onnx"
+    path.write_bytes(toy_onnx(replace(toy_card(), class_names=("other", "bar", "square"))))
+    source = open_source(path, tmp_path, threads=1)
+    found = detect_sample(source, dataset, dataset.split("val").records[0])
+    assert len(found)
+    assert found.scores.min() >= source.card.thresholds.score
+    assert set(found.class_ids.tolist()) <= {0, 1}
 
 
 def test_comparison_without_models_is_refused(tmp_path: Path) -> None:
