@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from importlib.util import find_spec
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -72,11 +72,11 @@ class Tracker:
         from supervision import Detections as TrackerInput
 
         boxes = detections.boxes + CLASS_OFFSET * detections.class_ids[:, None]
-        rows = {"row": np.arange(len(boxes))}
+        rows: dict[str, Any] = {"row": np.arange(len(boxes))}
         tracked = self._tracker.update(TrackerInput(boxes, confidence=detections.scores, data=rows), timestamp=time)
         track_ids = np.full(len(boxes), UNTRACKED, np.int64)
         if len(tracked):  # in another order
-            numbers = tracked.tracker_id
+            numbers = np.asarray(tracked.tracker_id)
             track_ids[tracked.data["row"]] = np.where(numbers == UNTRACKED, UNTRACKED, numbers + 1)
         return replace(detections, track_ids=track_ids)
 

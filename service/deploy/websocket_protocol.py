@@ -74,7 +74,7 @@ class _ClosingTransport(LingeringTransport):
     """Closes after the client could read the reason, within a time limit."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
-        super().__init__(transport, lambda: True)
+        super().__init__(transport, transport.can_write_eof)  # TLS waits for the client itself
 
     def close(self) -> None:
         """End the sending side, and the connection after CLOSE_SECONDS."""

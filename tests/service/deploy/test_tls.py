@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from websockets.exceptions import ConnectionClosedOK
+from websockets.sync.client import connect as websocket
 
 from model_zoo.contract.package import Package
 from service.deploy import tls, uvicorn
@@ -70,6 +72,15 @@ def test_requests_are_answered_with_hsts(port: int, files: tuple[Path, Path]) ->
         connection.sendall(post(png(flat(9)), "/detect", "image/png", "Connection: close"))
         assert b'"detections"' in receive_all(connection)
         assert connection.version() in ("TLSv1.2", "TLSv1.3")
+
+
+def test_websockets_are_answered_and_closed_with_a_reason(port: int, files: tuple[Path, Path]) -> None:
+    context = ssl.create_default_context(cafile=str(files[0]))
+    with websocket(f"wss://127.0.0.1:{port}/ws/detect", ssl=context, proxy=None) as camera:
+        camera.send(png(flat(200)))
+        assert '"detections"' in str(camera.recv())
+        with pytest.raises(ConnectionClosedOK, match=r"1000.*no message for 0\.5 s"):
+            camera.recv()
 
 
 def test_renewed_certificate_is_followed_and_half_a_renewal_is_not(
