@@ -9,6 +9,7 @@ from typing import Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from model_zoo.contract.errors import ImageError
 from model_zoo.contract.images import decode_image
 
 Pixels: TypeAlias = NDArray[np.uint8]
@@ -44,8 +45,17 @@ class Frame:
         return decode_image(content) if isinstance(content, bytes) else content
 
 
+def failed_frame(source: str, error: ImageError) -> Frame:
+    """Return a frame whose `load` raises the error: what comes after it, and outputs of what came before, are kept."""
+
+    def fail() -> Content:
+        raise error
+
+    return Frame(source, fail)
+
+
 class Source(Protocol):
-    """Yields frames in order."""
+    """Yields frames in order. A source that cannot be opened, or is lost, yields a `failed_frame` last."""
 
     @property
     def name(self) -> str:
@@ -60,7 +70,7 @@ class Source(Protocol):
         """True if frames have numbers and times."""
 
     def __iter__(self) -> Iterator[Frame]:
-        """Yield the frames. A video that cannot be opened yields one frame whose `load` raises the error."""
+        """Yield the frames."""
 
     def count(self) -> int | None:
         """Return the number of frames, None if it is unknown."""

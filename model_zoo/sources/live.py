@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Final, TypeAlias
 
 from model_zoo.contract.errors import ImageError
-from model_zoo.contract.frames import Frame, Load
+from model_zoo.contract.frames import Frame, Load, failed_frame
 
 DELAYS: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0)  # seconds before each attempt to connect again
 JOIN_SECONDS: Final = 1.0
@@ -48,7 +48,7 @@ class LiveSource:
             self.stop()
             thread.join(JOIN_SECONDS)  # it may wait for data, until its timeout
         if self._error:
-            raise self._error
+            yield failed_frame(self.name, self._error)
 
     def count(self) -> None:
         """Return None: the end is not known."""
@@ -69,15 +69,16 @@ class LiveSource:
         """Read until `stop`, or until all attempts to connect again failed."""
         try:
             failures = 0
-            while not self._stopped.is_set():
+            while True:
                 before = self._received
                 error = self._read_connection()
                 failures = 0 if self._received > before else failures
-                if failures == len(DELAYS):
-                    self._error = ImageError(f"{self.name}: lost, {failures} attempts to connect again failed; {error}")
+                if self._stopped.is_set():
                     return
-                if not self._stopped.is_set():
-                    self._wait(error, DELAYS[failures])
+                if failures == len(DELAYS):
+                    self._error = ImageError(f"lost, {failures} attempts to connect again failed; {error}")
+                    return
+                self._wait(error, DELAYS[failures])
                 failures += 1
         finally:
             self._ended = True

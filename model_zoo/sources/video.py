@@ -6,12 +6,12 @@ import functools
 import types
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import numpy as np
 
 from model_zoo.contract.errors import ImageError, LineageError
-from model_zoo.contract.frames import Frame, Pixels
+from model_zoo.contract.frames import Frame, Pixels, failed_frame
 from model_zoo.contract.images import DEFAULT_LIMITS
 from model_zoo.contract.images.files import IMAGE_SUFFIXES
 from model_zoo.contract.images.kinds import describe
@@ -47,7 +47,7 @@ class VideoFile:
             with open_video(self._url, self._options) as container:
                 yield from self._frames(container)
         except ImageError as error:
-            yield Frame(self.name, functools.partial(_fail, error))
+            yield failed_frame(self.name, error)
 
     def count(self) -> int | None:
         """Return the number of frames by the header, None if it has none."""
@@ -185,7 +185,3 @@ def is_video_file(path: Path) -> bool:
 def reason(error: Exception) -> str:
     """Return why FFmpeg failed, without the address, which may have a password."""
     return str(getattr(error, "strerror", None) or error).rstrip(".")
-
-
-def _fail(error: ImageError) -> Any:
-    raise error

@@ -22,6 +22,7 @@ import pytest
 import lineage
 from lineage.cli.main import main
 from model_zoo.contract.drawing import class_color
+from model_zoo.contract.errors import ImageError
 from model_zoo.contract.frames import Load
 from model_zoo.contract.repository import Repository
 from model_zoo.sources.live import LiveSource
@@ -393,23 +394,28 @@ def test_frames_have_names_in_label_files(detect: Detect, workspace: Path) -> No
     assert {"red/a-1.jpg", "green/a-2.jpg", "red/clip.mp4_000001-1.jpg"} <= crops
 
 
-def test_live_source_ends_with_all_outputs_at_an_interrupt(
-    detect: Detect, workspace: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("end", ["interrupt", "loss"])
+def test_live_source_ends_with_all_outputs(
+    end: str, detect: Detect, workspace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def frames() -> Iterator[Load]:
         for number in itertools.count():
-            if number == 5:
+            if number == 5 and end == "interrupt":
                 os.kill(os.getpid(), signal.SIGINT)
+            if number == 5 and end == "loss":
+                raise ImageError("no power")
             time.sleep(0.02)
             yield lambda: frame_of(3)
 
     pytest.importorskip("av", reason="videos need the extra `video`")
+    monkeypatch.setattr("model_zoo.sources.live.DELAYS", ())
     monkeypatch.setattr("model_zoo.sources.open.open_url", lambda url: LiveSource(url, frames))
     before = signal.getsignal(signal.SIGINT)
-    code, out, _ = detect("rtsp://camera/x", "--format", "json-lines", "--save", "out")
-    assert code == 0
+    code, out, err = detect("rtsp://camera/x", "--format", "json-lines", "--save", "out")
+    assert code == (0 if end == "interrupt" else 1)
+    assert ("lineage: rtsp://camera/x: lost, 0 attempts to connect again failed; no power" in err) == (end == "loss")
     assert signal.getsignal(signal.SIGINT) is before
-    assert len(json_lines(out)) == len(read_video(workspace / "out/x.mp4")) >= 1
+    assert sum("error" not in line for line in json_lines(out)) == len(read_video(workspace / "out/x.mp4")) >= 1
 
 
 def test_paths_are_read_from_standard_input(detect: Detect, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
