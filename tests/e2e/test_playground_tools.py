@@ -207,6 +207,24 @@ def test_downloads_have_the_detections_that_are_shown(page: Any, image: Path, tm
     assert [c["name"] for c in coco["categories"]] == ["red", "green", "blue"]
 
 
+def test_many_images_are_decoded_one_after_the_other(page: Any, image: Path) -> None:
+    page.evaluate(
+        """() => {
+            const decode = createImageBitmap;
+            let open = 0;
+            window.most = 0;
+            window.createImageBitmap = (blob) => {
+                window.most = Math.max(window.most, ++open);
+                return decode(blob).finally(() => { open -= 1; });
+            };
+        }"""
+    )
+    choose(page, *[image] * 30)
+    playwright.expect(page.locator("#gallery canvas")).to_have_count(30)
+    assert page.evaluate("window.most") <= 2  # a thumbnail, and the selected image
+    playwright.expect(page.locator("#gallery .done")).to_have_count(30)
+
+
 def test_download_of_all_images(page: Any, image: Path, tmp_path: Path) -> None:
     choose(page, image, color_image(tmp_path / "b, c.png"))
     playwright.expect(page.locator("#gallery .done")).to_have_count(2)

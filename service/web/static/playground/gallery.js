@@ -6,6 +6,10 @@ import { state, subscribe } from "./state.js";
 
 const tiles = new Map(); // by the id of the item
 
+// Decoding takes 100 MB for a large image: one after the other.
+let last = Promise.resolve();
+const inTurn = (run) => { last = last.then(run, run); return last; };
+
 function draw() {
   for (const [id, tile] of tiles) if (!state.items.some((item) => item.id === id)) tile.remove(), tiles.delete(id);
   for (const item of state.items) if (!tiles.has(item.id)) tiles.set(item.id, $("gallery").appendChild(tile(item)));
@@ -19,7 +23,7 @@ function tile(item) {
   open.addEventListener("click", () => select(item));
   close.addEventListener("click", () => remove(item));
   const made = element("li", { title: item.name }, open, close);
-  thumbnail(item).then((canvas) => open.prepend(canvas), () => {}); // a broken file has none
+  inTurn(() => tiles.has(item.id) && thumbnail(item)).then((canvas) => canvas && open.prepend(canvas), () => {}); // a broken file has none
   return made;
 }
 
