@@ -26,7 +26,7 @@ def run(path: Path = NOTEBOOK, timeout: float = 120) -> nbformat.NotebookNode:
         CellExecutionError: A cell failed.
     """
     os.environ.setdefault("JUPYTER_PLATFORM_DIRS", "1")  # else a warning of Jupyter's
-    notebook = nbformat.read(path, as_version=4)
+    notebook: nbformat.NotebookNode = nbformat.read(path, as_version=4)
     NotebookClient(notebook, timeout=timeout, resources={"metadata": {"path": str(path.parent)}}).execute()
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)  # times differ from run to run

@@ -165,7 +165,7 @@ def cost_figure(
         axes.annotate("", end, start, arrowprops=arrow, zorder=1)
     for (i, _), point in zip(shown, points, strict=True):
         axes.scatter(*point, s=48, color=color_of(i), zorder=2)
-    label_points(axes, points, [_point_name(model) for _, model in shown], path)
+    label_points(figure, axes, points, [_point_name(model) for _, model in shown], path)
     return figure
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 SIDES: Final = ((1, 0.4), (-1, 0.4), (0, 1), (0, -1), (1, -0.9), (-1, -0.9))  # directions of labels, the best first
@@ -20,17 +21,19 @@ Point = tuple[float, float]
 Boxes = NDArray[np.float64]
 
 
-def label_points(axes: Axes, points: Sequence[Point], names: Sequence[str], path: Sequence[Point] = ()) -> None:
+def label_points(
+    figure: Figure, axes: Axes, points: Sequence[Point], names: Sequence[str], path: Sequence[Point] = ()
+) -> None:
     """Write names beside their points, where they cover the least of the others, of all points and of a path."""
-    axes.figure.draw_without_rendering()  # type: ignore[union-attr]  # of a figure; settles where the axes are
-    pixels = _pixels(axes, points)
+    figure.draw_without_rendering()  # settles where the axes are
+    pixels, inside = _pixels(axes, points), np.asarray(axes.bbox.extents)
     taken = np.concatenate([_around(pixels, MARKER), _around(_along(_pixels(axes, path)), 2)])
+    places = [(side, distance) for distance in DISTANCES for side in SIDES]
     for point, pixel, name in zip(points, pixels, names, strict=True):
         label = axes.annotate(name, point, (0, 0), textcoords="offset points", fontsize="small", linespacing=1.05)
-        extent = label.get_window_extent()
-        places = [(side, distance) for distance in DISTANCES for side in SIDES]
-        boxes = [_box(pixel, extent.size, *place, label.get_figure(root=True).dpi / 72) for place in places]
-        best = int(np.argmin([_cost(box, axes.bbox.extents, taken) for box in boxes]))
+        size = np.asarray(label.get_window_extent().size)
+        boxes = [_box(pixel, size, side, distance * figure.dpi / 72) for side, distance in places]
+        best = int(np.argmin([_cost(box, inside, taken) for box in boxes]))
         (x, y), distance = places[best]
         label.set(position=(distance * x, distance * y), ha=("center", "left", "right")[x], va=_vertical(y))
         taken = np.concatenate([taken, [boxes[best]]])
@@ -60,9 +63,9 @@ def _vertical(y: float) -> str:
     return "center" if abs(y) < 0.5 else "bottom" if y > 0 else "top"
 
 
-def _box(pixel: Boxes, size: Boxes, side: Point, distance: float, scale: float) -> Boxes:
+def _box(pixel: Boxes, size: Boxes, side: Point, distance: float) -> Boxes:
     """Return the box (4,) in pixels of a label at a side of its point."""
-    x, y = pixel + scale * distance * np.asarray(side)
+    x, y = pixel + distance * np.asarray(side)
     width, height = size
     left = x - {1: 0, -1: width, 0: width / 2}[int(side[0])]
     bottom = y - {"bottom": 0, "top": height, "center": height / 2}[_vertical(side[1])]

@@ -29,7 +29,7 @@ def extents(axes: Axes) -> list[Bbox]:
 )
 def test_labels_of_points_are_apart_and_inside(points: list[tuple[float, float]]) -> None:
     axes = make_axes()
-    label_points(axes, points, [f"model {i}\n2020" for i in range(len(points))])
+    label_points(axes.figure, axes, points, [f"model {i}\n2020" for i in range(len(points))])
     boxes = extents(axes)
     assert len(boxes) == len(points)
     for box in boxes:
@@ -43,7 +43,7 @@ def test_labels_of_points_are_apart_and_inside(points: list[tuple[float, float]]
 
 def test_labels_avoid_the_path() -> None:
     axes = make_axes()
-    label_points(axes, [(2, 5), (8, 5)], ["a" * 8, "b" * 8], path=[(2, 5), (8, 5)])
+    label_points(axes.figure, axes, [(2, 5), (8, 5)], ["a" * 8, "b" * 8], path=[(2, 5), (8, 5)])
     y = axes.transData.transform((0, 5))[1]
     for box in extents(axes):
         assert not (
@@ -53,7 +53,7 @@ def test_labels_avoid_the_path() -> None:
 
 def test_no_points_have_no_labels() -> None:
     axes = make_axes()
-    label_points(axes, [], [])
+    label_points(axes.figure, axes, [], [])
     assert not axes.texts
 
 
