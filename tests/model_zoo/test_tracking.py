@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -17,52 +16,9 @@ from model_zoo.runtime.detect_frames import FrameError, FrameResult
 from model_zoo.tracking import Tracker, track_frames
 
 pytest.importorskip("trackers", reason="tracking needs trackers")
-pytest.importorskip("supervision", reason="tracking needs supervision")
+benchmark = pytest.importorskip("benchmarks.tracking", reason="tracking needs the extra `track`")
 
 SIZE = (720, 1280)
-FRAMES = 300
-
-
-@dataclass
-class Scene:
-    """A video of objects that move, cross, leave and return, as a detector would see it."""
-
-    boxes: NDArray[np.float64]
-    """True boxes (frames, objects, 4)."""
-    visible: NDArray[np.bool_]
-    """Whether an object is in a frame (frames, objects)."""
-
-
-def crossing_scene(objects: int, rng: np.random.Generator) -> Scene:
-    """Objects that cross the image on straight lines at different heights and speeds, in both directions.
-
-    Paths cross each other. Each object is hidden for up to 12 frames, once.
-    """
-    frames = np.arange(FRAMES)[:, None]
-    speed = rng.uniform(3, 7, objects) * np.where(np.arange(objects) % 2, 1, -1)
-    start = np.where(speed > 0, -50, SIZE[1] + 50) - speed * rng.integers(0, 60, objects)
-    x = start + speed * frames
-    y = np.linspace(60, SIZE[0] - 160, objects) + 40 * np.sin(frames / 40 + rng.uniform(0, 6, objects))
-    width, height = rng.uniform(40, 80, objects), rng.uniform(60, 120, objects)
-    boxes = np.stack([x, y, x + width, y + height], axis=2)
-    hidden = rng.integers(60, 200, objects)
-    gap = (frames >= hidden) & (frames < hidden + rng.integers(1, 13, objects))
-    inside = (x + width / 2 > 0) & (x + width / 2 < SIZE[1])
-    return Scene(boxes, inside & ~gap)
-
-
-def observe(scene: Scene, rng: np.random.Generator) -> Iterator[Detections]:
-    """Detections of each frame: boxes off by 2 pixels, 5 % missed, scores that vary, and a false one at times."""
-    for boxes, visible in zip(scene.boxes, scene.visible, strict=True):
-        seen = visible & (rng.random(len(visible)) > 0.05)
-        found = boxes[seen] + rng.normal(0, 2, (seen.sum(), 4))
-        scores = rng.uniform(0.35, 0.95, len(found))
-        if rng.random() < 0.3:
-            corner = rng.uniform(0, 600, 2)
-            found = np.concatenate([found, [[*corner, *(corner + 60)]]])
-            scores = np.append(scores, rng.uniform(0.25, 0.6))
-        order = np.argsort(-scores)
-        yield make(found[order], scores[order], [0] * len(found))
 
 
 def make(boxes: Sequence[Sequence[float]] | NDArray[np.float64], scores: object, class_ids: object) -> Detections:
@@ -70,37 +26,13 @@ def make(boxes: Sequence[Sequence[float]] | NDArray[np.float64], scores: object,
     return Detections(corners, np.asarray(scores, np.float32), np.asarray(class_ids, np.int64))
 
 
-def idf1(scene: Scene, tracked: Sequence[Detections]) -> float:
-    """IDF1 (Ristani et al., 2016): each object is assigned one number, so that most of its boxes have it."""
-    optimize = pytest.importorskip("scipy.optimize", reason="the metric needs SciPy")
-    numbers = sorted({number for found in tracked for number in found.tracks() if number is not None})
-    overlaps = np.zeros((scene.visible.shape[1], len(numbers)))
-    for boxes, visible, found in zip(scene.boxes, scene.visible, tracked, strict=True):
-        for box, number in zip(found.boxes, found.tracks(), strict=True):
-            if number is not None:
-                overlaps[:, numbers.index(number)] += (iou(boxes, box) >= 0.5) & visible
-    matched = overlaps[optimize.linear_sum_assignment(-overlaps)].sum()
-    found = sum(number is not None for detections in tracked for number in detections.tracks())
-    return float(2 * matched / (scene.visible.sum() + found))
-
-
-def iou(boxes: NDArray[np.float64], box: NDArray[np.float32]) -> NDArray[np.float64]:
-    low, high = np.maximum(boxes[:, :2], box[:2]), np.minimum(boxes[:, 2:], box[2:])
-    inner = np.prod(np.maximum(high - low, 0), axis=1)
-    return inner / (np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) + np.prod(box[2:] - box[:2]) - inner)
-
-
-@pytest.mark.parametrize("seed", [0, 1])
-def test_crossing_and_hidden_objects_keep_their_numbers(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    scene, tracker = crossing_scene(10, rng), Tracker()
-    tracked = [tracker.update(found, n / 30) for n, found in enumerate(observe(scene, rng))]
-    assert idf1(scene, tracked) >= 0.95
+def test_crossing_and_hidden_objects_keep_their_numbers() -> None:
+    assert benchmark.measure(objects=10, seed=0)[0] >= 0.95
 
 
 def test_metric_knows_perfect_and_swapped_numbers() -> None:
     rng = np.random.default_rng(0)
-    scene = crossing_scene(4, rng)
+    scene = benchmark.make_scene(4, rng)
     for swapped, expected in ((False, 1.0), (True, 0.5)):
         tracked = []
         for n, (boxes, visible) in enumerate(zip(scene.boxes, scene.visible, strict=True)):
@@ -108,7 +40,7 @@ def test_metric_knows_perfect_and_swapped_numbers() -> None:
             shift = 100 if swapped and n % 2 else 0
             found = make(boxes[visible], np.ones(len(ids)), ids)
             tracked.append(Detections(found.boxes, found.scores, found.class_ids, ids + 1 + shift))
-        assert idf1(scene, tracked) == pytest.approx(expected, abs=0.02)
+        assert benchmark.idf1(scene, tracked) == pytest.approx(expected, abs=0.02)
 
 
 def test_numbers_begin_with_1_at_the_second_frame_and_keep_the_order() -> None:
