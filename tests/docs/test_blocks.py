@@ -21,6 +21,7 @@ LANGUAGES = {
     "json": "read below",
     "yaml": "read below",
     "xml": "read below",
+    "js": "tests/e2e/test_live.py runs it in Chromium",
     "mermaid": "tests/tools/test_site.py draws it",
     "text": "a drawing",
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import socket
 import time
@@ -16,6 +17,9 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync import client as websockets
 
+from service.access.key_file import add_key
+from tests.conftest import ROOT
+from tests.e2e.browser import launched, needs_chromium
 from tests.e2e.server import Server
 from tests.service.conftest import SAMPLES
 
@@ -134,3 +138,30 @@ def test_stop_tells_cameras_to_connect_again(processes: int, tmp_path: Path) -> 
                 assert closed.value.rcvd.code == 1012
         assert server.process.wait(20) == 0
         assert "Traceback" not in server.log
+
+
+@needs_chromium
+def test_snippets_of_the_document_run_in_a_browser(tmp_path: Path) -> None:
+    """The first one as written, the second one with the key and the calls of the first."""
+    first, second = re.findall(r"```js\n(.*?)```", (ROOT / "docs" / "live.md").read_text(encoding="utf-8"), re.DOTALL)
+    key = add_key(tmp_path / "keys.json", "page", ("detect",))
+    calls = first.partition("\n")[2]
+    programs = {None: first.replace("?model=yolov5n", "?model=ui-elements"), key: second + calls}
+    for token, program in programs.items():
+        with Server(None, tmp_path, **({"keys": tmp_path / "keys.json"} if token else {})) as server:
+            server.wait_until_ready()
+            program = program.replace("wss://host", "ws://localhost:8000").replace(
+                "localhost:8000", f"127.0.0.1:{server.port}"
+            )
+            with launched() as browser:
+                page = browser.new_page()
+                page.goto(f"http://127.0.0.1:{server.port}/")
+                script = f"""([key]) => new Promise((resolve) => {{
+                    const canvas = Object.assign(document.createElement("canvas"), {{ width: 64, height: 48 }});
+                    canvas.getContext("2d");
+                    const console = {{ log: resolve }};
+                    {program}
+                    socket.onclose = (event) => resolve(event.code);
+                }})"""
+                answer = page.evaluate(script, [token])
+        assert (answer["frame"], answer["width"], answer["height"]) == (0, 64, 48), answer
