@@ -41,7 +41,7 @@ COLUMNS: Final = (
 )
 BARS: Final = ("AP", "AP50", "AP75")
 MIN_AP_SPAN: Final = 0.01  # of the AP axis; smaller differences are noise
-LARGE: Final = (7.0, 4.4)  # inches
+LARGE: Final = (6.2, 4.2)  # inches
 COSTS: Final[tuple[tuple[str, str, Callable[[ComparedModel], float]], ...]] = (
     ("AP by latency", "Latency of one image (ms)", lambda model: model.latency_ms),
     ("AP by model size", "Parameters (millions)", lambda model: model.card.params / 1e6),
@@ -165,7 +165,8 @@ def cost_figure(
         axes.annotate("", end, start, arrowprops=arrow, zorder=1)
     for (i, _), point in zip(shown, points, strict=True):
         axes.scatter(*point, s=48, color=color_of(i), zorder=2)
-    label_points(figure, axes, points, [_point_name(model) for _, model in shown], path)
+    font = "medium" if size == LARGE else "small"
+    label_points(figure, axes, points, [_point_name(model) for _, model in shown], path, font)
     return figure
 
 

@@ -22,7 +22,12 @@ Boxes = NDArray[np.float64]
 
 
 def label_points(
-    figure: Figure, axes: Axes, points: Sequence[Point], names: Sequence[str], path: Sequence[Point] = ()
+    figure: Figure,
+    axes: Axes,
+    points: Sequence[Point],
+    names: Sequence[str],
+    path: Sequence[Point] = (),
+    font: str = "small",
 ) -> None:
     """Write names beside their points, where they cover the least of the others, of all points and of a path."""
     figure.draw_without_rendering()  # settles where the axes are
@@ -30,7 +35,7 @@ def label_points(
     taken = np.concatenate([_around(pixels, MARKER), _around(_along(_pixels(axes, path)), 2)])
     places = [(side, distance) for distance in DISTANCES for side in SIDES]
     for point, pixel, name in zip(points, pixels, names, strict=True):
-        label = axes.annotate(name, point, (0, 0), textcoords="offset points", fontsize="small", linespacing=1.05)
+        label = axes.annotate(name, point, (0, 0), textcoords="offset points", fontsize=font, linespacing=1.05)
         size = np.asarray(label.get_window_extent().size)
         boxes = [_box(pixel, size, side, distance * figure.dpi / 72) for side, distance in places]
         best = int(np.argmin([_cost(box, inside, taken) for box in boxes]))

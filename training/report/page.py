@@ -144,5 +144,6 @@ def _image(jpeg: bytes, alternative: str) -> str:
 
 
 def _figure(content: str, caption: str, is_wide: bool = False) -> str:
-    options = " class=broad tabindex=0" if is_wide else ""  # keys move a plot that a phone shows in part
-    return f"<figure{options}>{content}<figcaption>{html.escape(caption)}</figcaption></figure>"
+    return (
+        f"<figure{' class=broad' if is_wide else ''}>{content}<figcaption>{html.escape(caption)}</figcaption></figure>"
+    )
