@@ -23,7 +23,7 @@ def candidates(head: Head, rows: Tensor, priors: Tensor, k: int) -> tuple[Tensor
     which no threshold accepts.
     """
     top = select_top_k(head.ranking(rows), k)
-    boxes, scores = head.decode(_gather(rows, top.index), priors[top.index])
+    boxes, scores = head.decode(_gather(rows, top.indices), priors[top.indices])
     return boxes, scores * top.valid[..., None]
 
 
@@ -34,14 +34,14 @@ def shortlist(head: Head, planes: Sequence[Tensor], priors: Tensor, size: int) -
     threshold, NMS needs no others, and the rows of all predictions need not exist.
     """
     top = select_top_k(torch.cat([head.ranking(plane, 2).flatten(1) for plane in planes], dim=1), size)
-    boxes, scores = head.decode(_gather_planes(planes, top.index), priors[top.index])
+    boxes, scores = head.decode(_gather_planes(planes, top.indices), priors[top.indices])
     return boxes, scores * top.valid[..., None], head.bound(top.lowest)
 
 
 class TopK(NamedTuple):
     """The k highest values of (B, N), in order of index. It is the tie-break of every later sort."""
 
-    index: Tensor
+    indices: Tensor
     """Indices (B, k)."""
     valid: Tensor
     """1 for indices, 0 for padding if N < k."""
@@ -81,4 +81,5 @@ def _gather_plane(plane: Tensor, index: Tensor) -> Tensor:
     index = index.clamp(0, anchors * area - 1)
     starts = index + index // area * ((numbers - 1) * area)
     places = starts[..., None] + torch.arange(numbers, device=plane.device) * area
-    return plane.flatten(1).gather(1, places.flatten(1)).unflatten(1, places.shape[1:])
+    rows: Tensor = plane.flatten(1).gather(1, places.flatten(1)).unflatten(1, places.shape[1:])
+    return rows

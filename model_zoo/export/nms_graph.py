@@ -26,7 +26,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx_ir.passes import common as passes
-from onnxscript import FLOAT, INT32, OnnxFunction, script
+from onnxscript import BOOL, FLOAT, INT32, OnnxFunction, script
 from onnxscript import opset20 as op
 
 from model_zoo.export.canonical_form import canonical_form
@@ -158,6 +158,20 @@ def label_boxes(
     else:
         rows = op.Identity(single)
     return rows
+
+
+@script()
+def suffices(rows: FLOAT[...], bound: FLOAT[...], score_threshold: FLOAT[...]) -> BOOL:
+    """Return whether all rows above the threshold are among the m rows (B, m, 6) of a shortlist.
+
+    A shortlist with m rows above the threshold may lack further classes of its boxes. The margin is larger than the
+    error of a sigmoid in float32, which does not always increase with its input.
+    """
+    scores = op.Slice(rows, [4], [5], [2])
+    dead = op.Cast(scores <= op.Unsqueeze(score_threshold, [1, 2]), to=1)
+    free = op.ReduceMax(op.Squeeze(dead, [2]), [1], keepdims=0)
+    below = op.Cast(bound + 1e-6 <= score_threshold, to=1)
+    return op.ReduceMin(free * below, keepdims=0) > 0.0
 
 
 @script()

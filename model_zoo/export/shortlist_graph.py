@@ -14,10 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 import onnx_ir as ir
-from onnxscript import BOOL, FLOAT, script
-from onnxscript import opset20 as op
 
-from model_zoo.export.nms_graph import add_thresholds, append_labels, call, constant, detect, finish
+from model_zoo.export.nms_graph import add_thresholds, append_labels, call, constant, detect, finish, suffices
 
 
 class Shortlist(NamedTuple):
@@ -31,24 +29,12 @@ class Shortlist(NamedTuple):
     """Upper bound of the scores of all other predictions (B,)."""
 
 
-@script()
-def suffices(rows: FLOAT[...], bound: FLOAT[...], score_threshold: FLOAT[...]) -> BOOL:
-    """Return whether all rows above the threshold are among the m rows (B, m, 6) of a shortlist.
-
-    A shortlist with m rows above the threshold may lack further classes of its boxes. The margin is larger than the
-    error of a sigmoid in float32, which does not always increase with its input.
-    """
-    scores = op.Slice(rows, [4], [5], [2])
-    dead = op.Cast(scores <= op.Unsqueeze(score_threshold, [1, 2]), to=1)
-    free = op.ReduceMax(op.Squeeze(dead, [2]), [1], keepdims=0)
-    below = op.Cast(bound + 1e-6 <= score_threshold, to=1)
-    return op.ReduceMin(free * below, keepdims=0) > 0.0
-
-
 def append_shortlist_nms(
     model: ir.Model, few: Shortlist, boxes: ir.Value, scores: ir.Value, multi_label_below: float
 ) -> None:
     """Append NMS of candidate boxes (B, n, 4) and scores (B, n, C) that a shortlist replaces where it suffices."""
+    assert boxes.shape is not None
+    assert few.boxes.shape is not None
     graph, thresholds = model.graph, add_thresholds(model.graph)
     rows = append_labels(model, graph, few.boxes, few.scores, thresholds[0], multi_label_below)
     (enough,) = call(model, graph, suffices, rows, few.bound, thresholds[0])

@@ -26,7 +26,7 @@ def test_shortlist_equals_the_best_candidates(variant: str) -> None:
         everything = head.decode(rows, priors)[1].amax(2)
     assert torch.equal(boxes, best_boxes)
     assert torch.equal(scores, best_scores)
-    best = select_top_k(head.ranking(rows), SIZE).index
+    best = select_top_k(head.ranking(rows), SIZE).indices
     others = everything.scatter(1, best, 0.0)
     assert (others.amax(1) <= bound).all()
 
@@ -34,12 +34,12 @@ def test_shortlist_equals_the_best_candidates(variant: str) -> None:
 def test_short_input_is_padded() -> None:
     """No prediction is missing, so the lowest value is that of the padding."""
     top = select_top_k(torch.tensor([[3.0, 1.0, 2.0]]), 5)
-    assert top.index[0, :3].tolist() == [0, 1, 2]
+    assert top.indices[0, :3].tolist() == [0, 1, 2]
     assert top.valid.tolist() == [[1, 1, 1, 0, 0]]
     assert top.lowest.item() == torch.finfo(torch.float32).min
 
 
 def test_indices_are_in_order() -> None:
     top = select_top_k(torch.tensor([[3.0, 1.0, 2.0, 5.0], [1.0, 1.0, 1.0, 0.0]]), 2)
-    assert top.index[0].tolist() == [0, 3]
+    assert top.indices[0].tolist() == [0, 3]
     assert top.lowest.tolist() == [3.0, 1.0]
