@@ -41,9 +41,7 @@ def _measure(package: Package, image: bytes, core: int, begin: float, seconds: f
     query, count = pipeline.make_query(engine.card), 0
     pipeline.detect_inputs(engine.run, inputs, query)
     if time.time() > begin:
-        raise SystemExit(
-            f"opening the model took more than {START_SECONDS} s; is the machine busy?"
-        )
+        raise SystemExit(f"opening the model took more than {START_SECONDS} s; is the machine busy?")
     while (now := time.time()) < begin + seconds:
         if now >= begin:
             pipeline.detect_inputs(engine.run, inputs, query)
