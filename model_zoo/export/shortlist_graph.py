@@ -1,9 +1,9 @@
 """Append NMS of a shortlist to a graph, and of all candidates where the shortlist is too short.
 
-    maps ─ rank ─ shortlist ─ decode ─┬─ NMS ─ detections, count
-                                      └─ rows ─ top k ─ decode ─ NMS ─ detections, count
+    maps ─┬─ rank ─ shortlist ─ decode ─ labels ─ pad ─┬─ If ─ NMS ─ detections, count
+          └─ rows ─ top k ───── decode ─ labels ───────┘
 
-Both give the same detections. An `If` runs the second only if a prediction outside the shortlist may exceed the
+Both give the same detections. The `If` takes the second only if a prediction outside the shortlist may exceed the
 threshold. Its branch contains the nodes that no other output needs, so the rows of all predictions exist only there.
 """
 
