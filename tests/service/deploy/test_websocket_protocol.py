@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -244,9 +245,16 @@ def test_server_that_stops_says_so(models: Repository, monkeypatch: pytest.Monke
         assert close_code(connection) == 1012
 
 
+def send_slowly(connection: socket.socket, data: bytes) -> None:
+    """Send the same bytes every 10 ms for up to 10 s."""
+    for _ in range(1000):
+        connection.sendall(data)
+        time.sleep(0.01)
+
+
 def test_client_that_neither_reads_nor_closes_is_cut_off(models: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(websocket_protocol, "CLOSE_SECONDS", 0.1)
     with listening(models, keep_alive_timeout=0.2) as port, opened(port) as connection:
         assert close_code(connection) == 1000
         with pytest.raises((BrokenPipeError, ConnectionResetError)):
-            connection.sendall(frame(PING, bytes(100)) * 1_000_000)
+            send_slowly(connection, frame(PING, bytes(100)) * 1000)
