@@ -44,7 +44,7 @@ def main(repository: Path, model: str, images: Path, seconds: int = 10, rounds: 
     Args:
         repository: Folder of the repository.
         model: Name in the repository.
-        images: Folder of photos. The video pans over them.
+        images: Folder of images. The video pans over them.
         seconds: Length of the video.
         rounds: Number of rounds.
     """
@@ -89,12 +89,12 @@ def measure(kinds: dict[str, Callable[[], Iterable[object]]], count: int, rounds
     return {kind: statistics.median(values) for kind, values in rates.items()}
 
 
-def pan(photos: list[Path], count: int) -> Iterator[Pixels]:
-    """Yield frames that pan over one photo a second."""
+def pan(images: list[Path], count: int) -> Iterator[Pixels]:
+    """Yield frames that pan over one image a second."""
     for number in range(count):
         if number % RATE == 0:
-            photo = decode_image(read_image_file(photos[number // RATE % len(photos)]))
-            wide = np.asarray(cv2.resize(photo, (WIDTH + 4 * RATE, HEIGHT + 2 * RATE)), np.uint8)
+            image = decode_image(read_image_file(images[number // RATE % len(images)]))
+            wide = np.asarray(cv2.resize(image, (WIDTH + 4 * RATE, HEIGHT + 2 * RATE)), np.uint8)
         left, top = 4 * (number % RATE), 2 * (number % RATE)
         yield np.ascontiguousarray(wide[top : top + HEIGHT, left : left + WIDTH])
 

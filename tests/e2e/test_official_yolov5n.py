@@ -49,12 +49,12 @@ def as_rows(detections: list[dict[str, Any]]) -> NDArray[np.float64]:
     return np.array([[*d["box"], d["score"], d["class_id"]] for d in detections])
 
 
-def test_samples_of_the_playground_show_their_objects(default_server: Server) -> None:
+def test_samples_of_the_playground_show_their_objects(server: Server) -> None:
     samples = FOLDER / "samples" / "coco"
     expected = {"astronaut.jpg": "person", "cat.jpg": "cat", "coffee.jpg": "cup"}
     assert sorted(path.name for path in samples.glob("*.jpg")) == sorted(expected)
     for name, label in expected.items():
-        assert label in {found["label"] for found in detect(default_server, samples / name)}
+        assert label in {found["label"] for found in detect(server, samples / name)}
 
 
 @pytest.mark.parametrize("image_id", IMAGES)

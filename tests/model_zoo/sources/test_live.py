@@ -28,7 +28,7 @@ def pixels(number: int) -> Load:
 
 
 class Camera:
-    """Gives its frames when asked to, and then loses the connection."""
+    """A camera with a frame for each read, which loses its connection after the last one."""
 
     def __init__(self, *connections: int) -> None:
         self._connections = iter(connections)
