@@ -40,6 +40,7 @@ NATIVE = {
 
 
 @needs_chromium
+@pytest.mark.slow
 @pytest.mark.parametrize(("markup", "label"), NATIVE.items())
 def test_labels_follow_appearance(camera: Camera, tmp_path: Path, markup: str, label: str) -> None:
     assert capture(camera, f"<div style='padding:40px'>{markup}</div>", tmp_path).labels == [label]

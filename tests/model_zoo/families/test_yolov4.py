@@ -46,7 +46,7 @@ def test_parameters_match_published_ones(variant: str) -> None:
     assert file_size(variant).floats(80) == floats
 
 
-@pytest.mark.parametrize("variant", PUBLISHED)
+@pytest.mark.parametrize("variant", [v if v in FAST else pytest.param(v, marks=pytest.mark.slow) for v in PUBLISHED])
 def test_gflops_match_published_ones(variant: str) -> None:
     """Darknet's total includes one operation per input of a pool and per sum of a shortcut."""
     detector, extra = on_meta(variant), 0

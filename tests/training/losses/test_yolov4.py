@@ -176,6 +176,7 @@ def test_recipe_follows_darknet() -> None:
     assert [round(share * 500.5) for share in recipe.schedule.milestones] == [400, 450]
 
 
-@pytest.mark.parametrize("variant", ["yolov4-test", pytest.param("yolov4-csp-test", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", ["yolov4-test", "yolov4-csp-test"])
 def test_network_overfits_one_image(variant: str) -> None:
     overfit(variant, recipe_of(variant), size=64, steps=150, lr=0.02)

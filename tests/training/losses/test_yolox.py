@@ -143,6 +143,7 @@ def test_batch_loss_is_the_sum_over_images_per_positive(shared: Path, monkeypatc
     torch.testing.assert_close(together, alone[0] + alone[1])
 
 
+@pytest.mark.slow
 def test_network_overfits_one_image() -> None:
     overfit("yolox-test", recipe_of("yolox-test"), size=128, steps=120, lr=0.01)
 

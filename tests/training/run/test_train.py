@@ -140,6 +140,7 @@ def train_until_signal(number: int, batch: int, data: Path, runs: Path) -> tuple
     return done.returncode, done.stdout.splitlines()
 
 
+@pytest.mark.slow
 def test_killed_run_resumes_exactly(data: Path, finished: Path, tmp_path: Path) -> None:
     """Killed in the third batch of the second epoch. No loader process survives, or the command would not return."""
     code, _ = train_until_signal(signal.SIGKILL, 7, data, tmp_path)
