@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -43,6 +43,16 @@ def watch(page: Any, address: str) -> list[str]:
     inside = (address, address.replace("http", "ws", 1), "data:", "blob:")
     page.on("request", lambda request: None if request.url.startswith(inside) else errors.append(request.url))
     return errors
+
+
+@contextmanager
+def watched_page(browser: Any, address: str, provoked: Sequence[str] = (), **options: Any) -> Iterator[Any]:
+    """Open an empty page for a server. Errors in it fail the test, except those that contain any of `provoked`."""
+    with browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options}) as context:
+        page = context.new_page()
+        errors = watch(page, address)
+        yield page
+        assert [text for text in errors if not any(known in text for known in provoked)] == []
 
 
 def audit(page: Any) -> list[str]:

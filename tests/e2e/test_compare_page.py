@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from model_zoo.contract.repository import Repository
-from tests.e2e.browser import SCREENSHOTS, audit, launched, needs_chromium, watch
+from tests.e2e.browser import SCREENSHOTS, audit, needs_chromium, watched_page
 from tests.e2e.playground import address, color_image, slide
 from tests.e2e.server import Server
 from tests.tiny_onnx import toy_card, toy_onnx
@@ -33,24 +33,15 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with launched() as chromium:
-        yield chromium
-
-
-@pytest.fixture(scope="module")
 def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return color_image(tmp_path_factory.mktemp("images") / "color.png")
 
 
 @pytest.fixture
 def page(browser: Any, server: Server, image: Path) -> Iterator[Any]:
-    with browser.new_context(viewport={"width": 1280, "height": 900}) as context:
-        page = context.new_page()
-        errors = watch(page, address(server))
+    with watched_page(browser, address(server), ["503"]) as page:
         open_comparison(page, server, image)
         yield page
-        assert [text for text in errors if "503" not in text] == []  # the browser logs what a test provokes
 
 
 def open_comparison(page: Any, server: Server, image: Path) -> None:

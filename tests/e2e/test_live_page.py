@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from service.access.key_file import add_key
-from tests.e2e.browser import CHROMIUM, FLAGS, SCREENSHOTS, audit, launched, needs_chromium, watch
+from tests.e2e.browser import CHROMIUM, FLAGS, SCREENSHOTS, audit, launched, needs_chromium, watched_page
 from tests.e2e.playground import address, slide, toy_server
 from tests.e2e.server import Server
 
@@ -61,14 +61,11 @@ def browser(camera: Path) -> Iterator[Any]:
 @contextmanager
 def opened(browser: Any, server: Server, query: str = "?model=toy", **options: Any) -> Iterator[Any]:
     """Open the tab. Errors in the page fail the test."""
-    with browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options}) as context:
-        page = context.new_page()
-        errors = watch(page, address(server))
+    provoked = ("WebSocket connection", "401", "426")
+    with watched_page(browser, address(server), provoked, **options) as page:
         page.goto(f"{address(server)}{query}#live")
         page.locator("#start").wait_for()
         yield page
-        refused = ("WebSocket connection", "401", "426")  # the browser logs what a test provokes
-        assert [text for text in errors if not any(part in text for part in refused)] == []
 
 
 @pytest.fixture

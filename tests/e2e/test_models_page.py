@@ -13,7 +13,7 @@ from model_zoo.contract.repository import Repository
 from model_zoo.contract.rollout import Canary, Rollout
 from model_zoo.contract.set_rollout import set_rollout
 from service.access.key_file import add_key
-from tests.e2e.browser import SCREENSHOTS, audit, launched, needs_chromium, watch
+from tests.e2e.browser import SCREENSHOTS, audit, needs_chromium, watch, watched_page
 from tests.e2e.playground import TUNED, address, toy_server
 from tests.e2e.server import Server
 from tests.tiny_onnx import toy_card, toy_onnx
@@ -47,21 +47,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server.wait_until_ready()
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with launched() as chromium:
-        yield chromium
-
-
 @pytest.fixture
 def page(browser: Any, server: Server) -> Iterator[Any]:
-    with browser.new_context(viewport={"width": 1280, "height": 900}) as context:
-        page = context.new_page()
-        errors = watch(page, address(server))
+    with watched_page(browser, address(server), ["503"]) as page:
         page.goto(f"{address(server)}model-cards")
         page.locator("#status", has_text="3 models").wait_for()
         yield page
-        assert [text for text in errors if "503" not in text] == []  # the browser logs what a test provokes
 
 
 def article(page: Any, name: str) -> Any:

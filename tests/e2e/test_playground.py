@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.e2e.browser import SCREENSHOTS, audit, launched, needs_chromium, watch
+from tests.e2e.browser import SCREENSHOTS, audit, needs_chromium, watched_page
 from tests.e2e.playground import address, choose, color_image, json_text, labels, slide, toy_server, view
 from tests.e2e.server import ROOT, Server
 
@@ -38,22 +38,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with launched() as chromium:
-        yield chromium
-
-
 @pytest.fixture
 def page(browser: Any, server: Server) -> Iterator[Any]:
     """The playground with the model toy. Errors in the page and requests to other hosts fail the test."""
-    with browser.new_context(viewport={"width": 1280, "height": 900}) as context:
-        page = context.new_page()
-        errors = watch(page, address(server))
+    with watched_page(browser, address(server), PROVOKED) as page:
         page.goto(f"{address(server)}?model=toy")
         page.wait_for_selector("#model option", state="attached")
         yield page
-        assert [text for text in errors if not any(known in text for known in PROVOKED)] == []
 
 
 @pytest.fixture(scope="module")

@@ -18,13 +18,14 @@ import cv2
 import pytest
 
 from service.access.key_file import add_key
-from tests.e2e.browser import SCREENSHOTS, launched, needs_chromium, watch
+from tests.e2e.browser import SCREENSHOTS, needs_chromium, watched_page
 from tests.e2e.playground import ARABIC, address, choose, color_image, json_text, labels, slide, toy_server, view
 from tests.e2e.server import ROOT, Server
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
 STATIC = ROOT / "service" / "web" / "static" / "playground"
 PROVOKED = ("ERR_FAILED", "ERR_INTERNET_DISCONNECTED", "status of 50", "404")
+OPTIONS = {"has_touch": True, "permissions": ["clipboard-read", "clipboard-write"]}
 
 pytestmark = [needs_chromium, pytest.mark.slow]
 
@@ -35,22 +36,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with launched() as chromium:
-        yield chromium
-
-
 @pytest.fixture
 def page(browser: Any, server: Server) -> Iterator[Any]:
-    with browser.new_context(viewport={"width": 1280, "height": 900}, has_touch=True) as context:
-        context.grant_permissions(["clipboard-read", "clipboard-write"])
-        page = context.new_page()
-        errors = watch(page, address(server))
+    with watched_page(browser, address(server), PROVOKED, **OPTIONS) as page:
         page.goto(f"{address(server)}?model=toy")
         page.wait_for_selector("#model option", state="attached")
         yield page
-        assert [text for text in errors if not any(known in text for known in PROVOKED)] == []
 
 
 @pytest.fixture(scope="module")
