@@ -17,10 +17,7 @@ from model_zoo.contract.rollout import Rollout, Shadow
 from model_zoo.contract.set_rollout import set_rollout
 from tests.e2e.browser import needs_chromium
 from tests.e2e.server import Server
-from tests.e2e.test_playground import browser
 from tests.tiny_onnx import toy_card, toy_onnx
-
-__all__ = ["browser"]
 
 
 @pytest.fixture
