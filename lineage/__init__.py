@@ -15,13 +15,17 @@ if TYPE_CHECKING:
     from lineage.client import AsyncClient, Client
     from lineage.model import Model, load
     from lineage.results import ImageResult, save_video
+    from model_zoo.contract.detections import Detections
     from model_zoo.contract.errors import ImageError, LineageError
 
-__all__ = ["AsyncClient", "Client", "ImageError", "ImageResult", "LineageError", "Model", "load", "save_video"]
+__all__ = [
+    "AsyncClient", "Client", "Detections", "ImageError", "ImageResult", "LineageError", "Model", "load", "save_video",
+]  # fmt: skip
 
 _HOMES: Final = {
     "AsyncClient": "lineage.client",
     "Client": "lineage.client",
+    "Detections": "model_zoo.contract.detections",
     "ImageError": "model_zoo.contract.errors",
     "ImageResult": "lineage.results",
     "LineageError": "model_zoo.contract.errors",

@@ -10,7 +10,6 @@ import threading
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any, Self, TypeAlias, Unpack, overload
@@ -22,19 +21,16 @@ from lineage.batches import check_batches, map_batches
 from lineage.inputs import Image, ImageFile, read
 from lineage.options import Options
 from lineage.results import ImageResult, with_image
+from lineage.streams import StreamSource, detect_stream
 from model_zoo.contract import pipeline
 from model_zoo.contract.card import ModelCard
-from model_zoo.contract.errors import ImageError, LineageError, PackageNotFound
-from model_zoo.contract.frames import Frame
-from model_zoo.contract.ordered_map import ordered_map
+from model_zoo.contract.errors import ImageError, PackageNotFound
 from model_zoo.contract.package import Package
 from model_zoo.contract.pipeline import ModelInput, Query
 from model_zoo.runtime.base import Engine, EngineOptions
-from model_zoo.runtime.detect_frames import AHEAD, place
+from model_zoo.runtime.detect_frames import place
 from model_zoo.runtime.model_file import open_model_file
 from model_zoo.runtime.open import open_engine
-from model_zoo.sources.open import open_source
-from model_zoo.tracking import Tracker
 from service.inference.bundled import repository_of
 
 Result: TypeAlias = ImageResult | ImageError
@@ -139,7 +135,7 @@ class Model:
         return map_batches(work, images, 1, self._engine.workers)
 
     def detect_stream(
-        self, source: str | PathLike[str] | int, *, track: bool = False, **options: Unpack[Options]
+        self, source: StreamSource, *, track: bool = False, **options: Unpack[Options]
     ) -> Iterator[ImageResult]:
         """Detect objects in every frame of a video, or in the newest one of a camera or stream, and yield the results.
 
@@ -152,21 +148,8 @@ class Model:
             LineageError: The source cannot be opened, is no video, or is lost. The tracker is not installed.
             QueryError: An option is out of range, or a class is unknown.
         """
-        opened, query = open_source(str(source)), self._query(options)
-        if not opened.is_video:
-            raise LineageError(f"{source}: expected a video, camera or stream; `detect` takes images")
-
-        def work(frame: Frame) -> ImageResult:
-            try:
-                result = self._detect(frame.pixels(), query)
-            except ImageError as error:
-                raise ImageError(f"{frame.name}: {error}") from None
-            return replace(result, file=frame.source, frame=frame.index, time=frame.time)
-
-        tracker = Tracker() if track else None
-        threads = 1 if opened.is_live else self._engine.workers
-        results = ordered_map(work, opened, threads, limit=1 if opened.is_live else threads * (1 + AHEAD))
-        return _numbered(results, tracker) if tracker else results
+        query = self._query(options)
+        return detect_stream(source, lambda pixels: self._detect(pixels, query), self._engine.workers, track=track)
 
     def close(self) -> None:
         """Free the memory."""
@@ -213,8 +196,3 @@ class Model:
             warnings.warn(f"{content.name or 'image'}: {text}", stacklevel=2)
 
         return place(card, content.data, canvases, warn=warn)
-
-
-def _numbered(results: Iterable[ImageResult], tracker: Tracker) -> Iterator[ImageResult]:
-    for result in results:
-        yield replace(result, detections=tracker.update(result.detections, result.time))

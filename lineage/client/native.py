@@ -6,8 +6,6 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from lineage.client.calls import Call, Reply, expecting
 from lineage.client.errors import ImageError, image_error
 from lineage.client.query import Query
@@ -43,11 +41,7 @@ def _result(image: ImageFile, entry: Mapping[str, Any], answer: Mapping[str, Any
     found, model = entry["detections"], answer["model"]
     return ImageResult(
         size=(entry["image"]["height"], entry["image"]["width"]),
-        detections=Detections(
-            np.array([detection["box"] for detection in found], np.float32).reshape(-1, 4),
-            np.array([detection["score"] for detection in found], np.float32),
-            np.array([detection["class_id"] for detection in found], np.int64),
-        ),
+        detections=Detections.from_dict(found),
         labels=[detection["label"] for detection in found],
         model=f"{model['name']}@{model['version']}",
         file=image.name,

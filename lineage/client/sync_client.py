@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Self, Unpack, overload
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Self, Unpack, overload
 
 import httpx2
 
@@ -14,10 +15,14 @@ from lineage.client.connection import build, client_options, failure
 from lineage.client.core import Core, Health, ModelInfo, Result, Transport
 from lineage.client.errors import ClientError, ImageError
 from lineage.client.exchange import RetryPolicy
-from lineage.client.inputs import load, load_all
+from lineage.client.inputs import encode_jpeg, load, load_all
 from lineage.client.query import Options, Query
 from lineage.inputs import Image
 from lineage.results import ImageResult, with_image
+
+if TYPE_CHECKING:
+    from lineage.streams import StreamSource
+    from model_zoo.contract.frames import Pixels
 
 
 class Client:
@@ -92,6 +97,32 @@ class Client:
             return list(map(with_image, self._perform(self._core.detect(load_all(batch), query)), batch))
 
         return map_batches(work, images, batch_size, concurrency)
+
+    def detect_stream(
+        self, source: StreamSource, *, track: bool = False, concurrency: int = 4, **options: Unpack[Options]
+    ) -> Iterator[ImageResult]:
+        """Detect objects in every frame of a video, or in the newest one of a camera or stream, and yield the results.
+
+        This process reads the source, and sends each frame as a JPEG image.
+
+        Args:
+            source: Video file, number or path of a camera, or address of a video or stream (https, rtsp).
+            track: Number the objects, so that an object keeps its number from frame to frame: `detections.track_ids`.
+            concurrency: Max number of frames of a video that are sent at the same time. Of a live source it is one.
+            options: As for `detect`.
+
+        Raises:
+            LineageError: The source cannot be opened, is no video, or is lost. PyAV or the tracker is not installed.
+            ClientError: A request failed. The results before it have been yielded.
+        """
+        from lineage.streams import detect_stream
+
+        check_batches((), 1, concurrency)
+
+        def detect(pixels: Pixels) -> ImageResult:
+            return replace(self.detect(encode_jpeg(pixels), **options), image=pixels)
+
+        return detect_stream(source, detect, concurrency, track=track)
 
     def draw(self, image: Image, **options: Unpack[Options]) -> bytes:
         """Return the image with its detections drawn, as JPEG. The options are those of `detect`."""

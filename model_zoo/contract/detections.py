@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,15 @@ class Detections:
     """Class indices (N,)."""
     track_ids: NDArray[np.int64] | None = None
     """Numbers (N,) of the tracked objects, UNTRACKED for an object without a number. None if nothing was tracked."""
+
+    @classmethod
+    def from_dict(cls, entries: Sequence[Mapping[str, Any]]) -> Self:
+        """Return the detections of `to_dict`, or of an answer of a server. Numbers of tracked objects are left out."""
+        return cls(
+            np.array([entry["box"] for entry in entries], np.float32).reshape(-1, 4),
+            np.array([entry["score"] for entry in entries], np.float32),
+            np.array([entry["class_id"] for entry in entries], np.int64),
+        )
 
     def __len__(self) -> int:
         return len(self.scores)

@@ -183,13 +183,6 @@ def test_stream_can_be_tracked(model: Model, tmp_path: Path) -> None:
     assert next(model.detect_stream(path)).detections.track_ids is None
 
 
-@pytest.mark.parametrize(("name", "hint"), [("photo.jpg", "`detect` takes images"), ("none.mp4", "No such file")])
-def test_stream_of_no_video_is_an_error(name: str, hint: str, model: Model) -> None:
-    pytest.importorskip("av", reason="videos need the extra `video`")
-    with pytest.raises(LineageError, match=hint):
-        list(model.detect_stream(name))
-
-
 def test_video_needs_a_result(tmp_path: Path) -> None:
     pytest.importorskip("av", reason="videos need the extra `video`")
     with pytest.raises(ValueError, match="expected at least one result"):

@@ -120,5 +120,5 @@ def test_both_clients_have_the_same_calls() -> None:
         members = inspect.getmembers(client, inspect.isfunction)
         return {name: list(inspect.signature(call).parameters) for name, call in members if not name.startswith("_")}
 
-    assert calls(AsyncClient) == calls(Client)
+    assert calls(AsyncClient) == {name: call for name, call in calls(Client).items() if name != "detect_stream"}
     assert list(inspect.signature(AsyncClient).parameters) == list(inspect.signature(Client).parameters)

@@ -10,9 +10,20 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from lineage.client import AccessDenied, Client, DeadlineExceeded, ImageError, ImageResult, TLSError, Unavailable
+import lineage
+from lineage.client import (
+    AccessDenied,
+    Client,
+    DeadlineExceeded,
+    ImageError,
+    ImageResult,
+    ModelNotFound,
+    TLSError,
+    Unavailable,
+)
 from model_zoo.contract.package import Package
 from model_zoo.contract.repository import Repository
 from service.access.key_file import add_key
@@ -23,6 +34,7 @@ from tests.service.app_client import png
 from tests.service.conftest import flat
 from tests.service.deploy.certificates import make_certificate, needs_openssl
 from tests.service.deploy.wire import listening
+from tests.videos import frame_of, write_video
 
 IMAGE = png(flat(200, 100, 0))
 
@@ -173,5 +185,29 @@ def test_images_of_a_generator_are_read_as_needed(url: str, tmp_path: Path) -> N
 
 
 def test_sizes_are_checked_at_the_call() -> None:
-    with Client("http://host") as client, pytest.raises(ValueError, match="batch_size"):
-        client.detect_many([], batch_size=0)
+    with Client("http://host") as client:
+        with pytest.raises(ValueError, match="batch_size"):
+            client.detect_many([], batch_size=0)
+        with pytest.raises(ValueError, match="concurrency"):
+            client.detect_stream("clip.mp4", concurrency=0)
+
+
+def test_frames_of_a_video_have_the_results_of_a_model(url: str, toy_package: Package, tmp_path: Path) -> None:
+    path = write_video(tmp_path / "clip.mp4", map(frame_of, range(6)))
+    with Client(url) as client, lineage.load(toy_package.model_path) as model:
+        remote, local = list(client.detect_stream(path, score=0.1)), list(model.detect_stream(path, score=0.1))
+    assert [(r.file, r.frame, r.time, r.labels) for r in remote] == [(r.file, r.frame, r.time, r.labels) for r in local]
+    for theirs, ours in zip(remote, local, strict=True):
+        assert np.abs(theirs.detections.boxes - ours.detections.boxes).max() < 1, "JPEG changes colors a little"
+        assert theirs.plot().shape == (64, 64, 3)
+    assert remote[0].model == toy_package.reference
+
+
+def test_frame_that_cannot_be_sent_is_an_error_of_the_client(scripted: Scripted, tmp_path: Path) -> None:
+    path = write_video(tmp_path / "clip.mp4", map(frame_of, range(2)))
+    scripted.script(answer(), problem(404, "No such model"))
+    with Client(scripted.url) as client:
+        results = client.detect_stream(path, concurrency=1, model="toy")
+        assert next(results).frame == 0
+        with pytest.raises(ModelNotFound):
+            next(results)

@@ -25,6 +25,12 @@ def test_to_dict_is_plain_json() -> None:
     assert json.loads(json.dumps(entries)) == entries
 
 
+def test_from_dict_reads_what_to_dict_writes() -> None:
+    entries = DETECTIONS.to_dict(["person", "bicycle"])
+    assert Detections.from_dict(entries).to_dict(["person", "bicycle"]) == entries
+    assert Detections.from_dict([]).boxes.shape == (0, 4)
+
+
 def test_to_coco_maps_classes_and_converts_boxes() -> None:
     records = DETECTIONS.to_coco(image_id=7, category_ids={0: 1, 1: 2})
     assert records[0] == {"image_id": 7, "category_id": 2, "bbox": [10, 20, 30, 40], "score": pytest.approx(0.9)}
