@@ -87,7 +87,8 @@ def write_labels(
         names: Name of each source, from `name_images`.
         folder: Folder to create.
         label_format: coco writes labels.json. yolo writes labels/, classes.txt and data.yaml. label-studio writes
-            tasks.json and label_config.xml. crops writes a folder of JPEG files for each label.
+            tasks.json and label_config.xml. These also write the frames of videos to images/, as JPEG. crops writes a
+            folder of JPEG files for each label.
         image_url: Start of the address at which Label Studio finds an image, before its name.
 
     Raises:
@@ -100,7 +101,10 @@ def write_labels(
         with _open_writer(label_format, part, package, image_url) as add:
             for result in results:
                 if isinstance(result, FrameResult):
-                    add(frame_name(names, result.frame), result)
+                    name = frame_name(names, result.frame)
+                    if result.frame.index is not None and label_format != "crops":
+                        write_image(part / "images" / name, result.frame.pixels())
+                    add(name, result)
                 yield result
         part.rename(folder)
     finally:
@@ -188,7 +192,8 @@ def _write_yolo(folder: Path, class_names: Sequence[str]) -> Iterator[_Add]:
     with _create(folder / "classes.txt") as file:
         file.writelines(" ".join(name.split()) + "\n" for name in class_names)
     with _create(folder / "data.yaml") as file:
-        file.write("# Put the images, or a link to their folder, at images.\ntrain: images\nval: images\nnames:\n")
+        file.write("# Put the images, or a link to their folder, at images. Frames of videos are there already.\n")
+        file.write("train: images\nval: images\nnames:\n")
         file.writelines(f"  {i}: {json.dumps(name, ensure_ascii=False)}\n" for i, name in enumerate(class_names))
 
     def add(name: str, result: FrameResult) -> None:
@@ -213,7 +218,7 @@ def _write_label_studio(folder: Path, package: Package, image_url: str) -> Itera
 
         def add(name: str, result: FrameResult) -> None:
             prediction = to_prediction(result.detections, result.size, labels, package.reference)
-            tasks.append({"data": {"image": image_url + quote(name)}, "predictions": [prediction]})
+            tasks.append({"data": {"image": image_url + quote(os.fsencode(name))}, "predictions": [prediction]})
 
         yield add
         tasks.close()

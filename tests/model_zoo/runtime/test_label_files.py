@@ -143,6 +143,19 @@ def test_crops_are_the_pixels_of_the_boxes(tmp_path: Path) -> None:
     assert decode_image(files["cup_glass_/a_b-1.jpg"].read_bytes()).shape == (40, 20, 3)
 
 
+@pytest.mark.parametrize("label_format", ["coco", "yolo", "label-studio", "crops"])
+def test_frames_of_videos_are_beside_their_labels(label_format: LabelFormat, tmp_path: Path) -> None:
+    names = name_images(["in/clip.mp4"], label_format)
+    result = FrameResult(Frame("in/clip.mp4", image("").load, 12, 0.4), (100, 200), FOUND, 0, 0)
+    assert list(write_labels([result], PACKAGE, names, tmp_path / "out", label_format)) == [result]
+    images = list((tmp_path / "out").rglob("000012.jpg"))
+    if label_format == "crops":
+        assert images == []
+    else:
+        assert images == [tmp_path / "out/images/clip.mp4/000012.jpg"]
+        assert np.abs(decode_image(images[0].read_bytes()).astype(int) - 50).max() < 3
+
+
 def test_names_of_addresses_and_frames_stay_in_the_folder() -> None:
     url = "https://host/../a b/c.jpg?id=../1"
     names = name_images([url, "in/clip.mp4"], "coco")
