@@ -79,10 +79,14 @@ def _operations(tag: str, openapi: Mapping[str, Any]) -> Iterator[Operation]:
                 yield Operation(method.upper(), path, described)
 
 
+def _breakable(path: str) -> str:
+    """Escape a path that may break after its slashes."""
+    return escape(path).replace("/", "/<wbr>")
+
+
 def _contents(tag: str, openapi: Mapping[str, Any]) -> str:
-    links = "".join(
-        f'<li><a href="#{one.anchor}"><b>{one.method}</b> {escape(one.path)}</a>' for one in _operations(tag, openapi)
-    )
+    link = '<li><a href="#{}"><b>{}</b> <span>{}</span></a>'
+    links = "".join(link.format(one.anchor, one.method, _breakable(one.path)) for one in _operations(tag, openapi))
     return f'<a href="#{escape(tag)}">{escape(tag)}</a><ul>{links}</ul>'
 
 

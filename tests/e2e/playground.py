@@ -11,20 +11,22 @@ from typing import Any, Final
 import cv2
 import numpy as np
 
-from model_zoo.contract.card import ParentWeights, WeightsOrigin
+from model_zoo.contract.card import ParentWeights, Thresholds, WeightsOrigin
 from model_zoo.contract.repository import Repository
 from tests.e2e.server import Server
 from tests.tiny_onnx import toy_card, toy_onnx
 
 ARABIC: Final = ("أحمر", "أخضر", "أزرق")
 TUNED: Final = WeightsOrigin("AGPL-3.0", "run a", parents=(ParentWeights("yolov5n.pt", "0" * 64, "AGPL-3.0"),))
+STRICT: Final = Thresholds(score=0.5, iou=0.6)
 
 
 @contextmanager
 def toy_server(folder: Path, **flags: object) -> Iterator[Server]:
-    """Run a server with the models `other`, `rtl`, `screens` and two versions of `toy` (`first` is 1)."""
+    """Run a server with `rtl`, `screens`, and two versions of `toy` (`first` is 1) and of `other` (1 is strict)."""
     repository = Repository(folder / "repository")
     for card in (
+        replace(toy_card("other", thresholds=STRICT), class_names=("green", "red", "blue")),
         toy_card("other", weights=TUNED),
         replace(toy_card("rtl"), class_names=ARABIC),
         replace(toy_card("screens"), class_names=("text_field", "dropdown", "toggle")),  # has samples

@@ -115,6 +115,40 @@ def test_model_that_fails_has_its_error(page: Any) -> None:
     assert page.locator("#compare [role=alert]").is_hidden()
 
 
+def test_link_opens_the_same_comparison(page: Any, server: Server, image: Path) -> None:
+    page.locator(".reference").nth(1).select_option("other")
+    slide(page, "score", 0.3)
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.get_by_role("button", name="Copy link").click()
+    page.get_by_role("button", name="Copied").wait_for()
+    link = page.evaluate("navigator.clipboard.readText()")
+    query = "?model=toy&version=1&score=0.3&left=toy%401&right=other#compare"
+    assert link == address(server) + query
+    page.wait_for_url("**/" + query)  # the address of the page has them, too
+    page.goto("about:blank")
+    page.goto(link)
+    page.set_input_files("#file", image)
+    page.locator(STATUS, has_text="2 in both, 0 on the left only, 0 on the right only").wait_for()
+    assert [side.input_value() for side in page.locator(".reference").all()] == ["toy@1", "other"]
+    page.click("#tab-images")
+    page.wait_for_url("**/?model=toy&version=1&score=0.3")
+
+
+def test_link_to_a_version_that_does_not_exist_is_explained(browser: Any, server: Server, image: Path) -> None:
+    with watched_page(browser, address(server), ["404"]) as page:
+        page.goto(f"{address(server)}?model=toy&left=toy@9&right=toy@1#compare")
+        page.set_input_files("#file", image)
+        page.locator("#compare [role=alert]", has_text="9").wait_for()
+        page.locator(".reference").nth(0).select_option("toy@2")
+        page.locator(STATUS, has_text="in both").wait_for()
+
+
+def test_both_sides_have_the_same_overlap(page: Any) -> None:
+    with page.expect_request(lambda r: "model=other" in r.url) as request:
+        page.locator(".reference").nth(1).select_option("other")
+    assert "iou=0.45" in request.value.url  # that of the settings, whatever the default of the model
+
+
 @pytest.mark.parametrize("width", [390, 1280])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_comparison_is_accessible(browser: Any, server: Server, image: Path, width: int, scheme: str) -> None:

@@ -18,12 +18,14 @@ from tests.e2e.playground import TUNED, address, toy_server
 from tests.e2e.server import Server
 from tests.tiny_onnx import toy_card, toy_onnx
 
+playwright = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
 pytestmark = [needs_chromium, pytest.mark.slow]
 LAYOUT_SHIFT = """() => new Promise((resolve) => {
     new PerformanceObserver((list) => resolve(list.getEntries().reduce((sum, { value }) => sum + value, 0)))
         .observe({ type: "layout-shift", buffered: true });
     setTimeout(() => resolve(0), 300);
 })"""
+PROVOKED = ("503", "ERR_INTERNET_DISCONNECTED")
 METRICS = (
     Metric("AP", 0.5, "toys val", "2026-11-29"),
     Metric("AP50", 0.75, "toys val", "2026-11-29"),
@@ -49,10 +51,14 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture
 def page(browser: Any, server: Server) -> Iterator[Any]:
-    with watched_page(browser, address(server), ["503"]) as page:
+    with watched_page(browser, address(server), PROVOKED) as page:
         page.goto(f"{address(server)}model-cards")
         page.locator("#status", has_text="3 models").wait_for()
         yield page
+
+
+def refuse(route: Any) -> None:
+    route.fulfill(status=503, json={"detail": "too many requests wait"})
 
 
 def article(page: Any, name: str) -> Any:
@@ -109,13 +115,80 @@ def test_version_opens_in_the_playground(page: Any) -> None:
 
 
 def test_error_and_offline_are_explained(page: Any) -> None:
-    page.route("**/models", lambda route: route.fulfill(status=503, json={"detail": "too many requests wait"}))
+    page.route("**/models", refuse)
     page.reload()
-    page.locator("#problem", has_text="too many requests wait").wait_for()
+    problem = page.get_by_role("alert")
+    problem.get_by_role("heading", name="The models cannot be shown").wait_for()
+    assert "too many requests wait" in problem.inner_text()
+    assert page.locator("#filter").is_hidden()
+    assert page.locator("#loading").is_hidden()
+    page.context.set_offline(True)
     page.unroute("**/models")
     page.click("#retry")
-    page.locator("#status", has_text="3 models").wait_for()
+    page.locator("#problem", has_text="You are offline.").wait_for()
+    playwright.expect(page.locator("#retry")).to_be_focused()
+    page.context.set_offline(False)
+    page.locator("#status", has_text="3 models").wait_for()  # without a click
     assert page.locator("#problem").is_hidden()
+
+
+def test_loading_page_has_the_places_of_the_cards(page: Any) -> None:
+    page.route("**/models", lambda route: None)  # never answered
+    page.reload()
+    playwright.expect(page.locator("#loading")).to_be_visible()
+    assert page.inner_text("#status") == "Loading models …"
+
+
+def test_empty_repository_says_what_to_do(page: Any) -> None:
+    nothing = {"models": [], "problems": [], "default_model": None}
+    page.route("**/models", lambda route: route.fulfill(json=nothing))
+    page.reload()
+    page.get_by_role("heading", name="No models yet").wait_for()
+    assert page.locator("#empty dt").all_inner_texts()[0] == "lineage pull NAME"
+    assert page.inner_text("#status") == "0 models"
+    assert page.locator("#filter").is_hidden()
+    page.unroute("**/models")
+    page.get_by_role("button", name="Look again").click()
+    page.locator("#status", has_text="3 models").wait_for()
+    playwright.expect(page.locator("#filter")).to_be_focused()
+    assert page.locator("#empty").is_hidden()
+
+
+def test_card_that_fails_does_not_hide_the_others(page: Any) -> None:
+    page.route("**/models/toy", refuse)
+    page.reload()
+    toy = article(page, "toy")
+    toy.get_by_text("The card cannot be read. too many requests wait").wait_for()
+    article(page, "tuned").locator("ol li").wait_for()
+    page.unroute("**/models/toy")
+    toy.get_by_role("button", name="Try again for toy").click()
+    toy.get_by_text("Open in the playground").first.wait_for()
+    playwright.expect(toy.locator("summary").first).to_be_focused()
+    assert toy.get_by_text("The card cannot be read.").count() == 0
+
+
+STATES = {
+    "empty": ("**/models", lambda route: route.fulfill(json={"models": [], "problems": [], "default_model": None})),
+    "error": ("**/models", refuse),
+    "loading": ("**/models", lambda route: None),
+    "failing-card": ("**/models/toy", refuse),
+}
+SIGNS = {"empty": "#empty", "error": "#problem", "loading": "#loading", "failing-card": ".failure"}
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_states_are_accessible(browser: Any, server: Server, scheme: str, width: int) -> None:
+    for state, (path, handler) in STATES.items():
+        with watched_page(
+            browser, address(server), ["503"], viewport={"width": width, "height": 900}, color_scheme=scheme
+        ) as page:
+            page.route(path, handler)
+            page.goto(f"{address(server)}model-cards")
+            page.wait_for_selector(SIGNS[state])
+            assert page.evaluate("document.documentElement.scrollWidth") <= width
+            assert audit(page) == []
+            page.screenshot(path=SCREENSHOTS / f"model-cards-{state}-{scheme}-{width}.png")
 
 
 def test_key_is_asked_for(browser: Any, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from tests.e2e.server import ROOT, Server
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
 STATIC = ROOT / "service" / "web" / "static" / "playground"
-PROVOKED = ("ERR_FAILED", "ERR_INTERNET_DISCONNECTED", "status of 50", "404")
+PROVOKED = ("ERR_FAILED", "ERR_INTERNET_DISCONNECTED", "status of 50", "404", "415")
 OPTIONS = {"has_touch": True, "permissions": ["clipboard-read", "clipboard-write"]}
 
 pytestmark = [needs_chromium, pytest.mark.slow]
@@ -156,6 +156,23 @@ def test_program_finds_what_the_page_shows(page: Any, image: Path, program: str,
         assert all(any(abs(value - n) < 2e-3 for n in numbers) for value in (d["score"], d["box"][3]))
 
 
+def test_programs_have_the_thresholds_and_classes_of_the_chosen_version(page: Any, image: Path) -> None:
+    page.select_option("#model", "other")
+    choose(page, image)
+    page.click("#tab-code")
+    snippet = page.locator("#snippet")
+    playwright.expect(snippet).to_contain_text("model=other&score=0.25&iou=0.45")
+    page.select_option("#version", "1")
+    playwright.expect(snippet).to_contain_text("model=other%401&score=0.5&iou=0.6")
+    assert page.inner_text("#score-value") == "0.50"
+    playwright.expect(page.locator("#rows tr")).to_have_count(1)
+    page.click("#tab-detections")
+    page.get_by_role("button", name="green 1").click()
+    page.click("#tab-code")
+    page.select_option("#language", "tritonclient")
+    playwright.expect(snippet).to_contain_text("if int(class_id) in {0}:")  # the number of green in version 1
+
+
 def test_programs_send_the_key(browser: Any, image: Path, tmp_path: Path) -> None:
     token = add_key(tmp_path / "keys.json", "user", ("detect",))
     with toy_server(tmp_path, keys=tmp_path / "keys.json") as server, browser.new_context() as context:
@@ -264,6 +281,60 @@ def test_history_restores_image_and_options(page: Any, image: Path, tmp_path: Pa
     assert page.inner_text("#iou-value") == "0.45"
     page.wait_for_timeout(400)
     assert page.locator("#past button").count() == 3  # the answer was kept
+
+
+def test_images_are_cleared_and_brought_back(page: Any, image: Path, tmp_path: Path) -> None:
+    choose(page, image, color_image(tmp_path / "b.png"))
+    playwright.expect(page.locator("#gallery .done")).to_have_count(2)
+    page.get_by_role("button", name="Clear images").focus()
+    page.keyboard.press("Enter")
+    playwright.expect(page.get_by_role("status").filter(has_text="2 images removed.")).to_be_visible()
+    playwright.expect(page.locator("#undo")).to_be_focused()
+    playwright.expect(page.locator("#undo")).to_have_accessible_description("2 images removed.")
+    playwright.expect(page.locator("#empty")).to_be_visible()
+    assert page.locator("#strip").is_hidden()
+    page.keyboard.press("Enter")
+    playwright.expect(page.locator("#gallery .done")).to_have_count(2)
+    playwright.expect(page.locator("#clear")).to_be_focused()
+    assert labels(page) == ["red", "green"]
+    page.click("#clear")
+    choose(page, image)
+    playwright.expect(page.locator("#gallery .done")).to_have_count(1)
+    assert page.locator("#undo").is_hidden()  # the offer ends with the next image
+    assert page.inner_text("#removed") == ""
+
+
+def test_image_in_work_is_cleared_and_detected_when_it_is_back(page: Any, image: Path) -> None:
+    page.route("**/detect?*", lambda route: None)  # never answered
+    page.set_input_files("#file", image)
+    playwright.expect(page.locator("#gallery .loading")).to_have_count(1)
+    page.click("#clear")
+    page.unroute("**/detect?*")
+    page.click("#undo")
+    page.wait_for_selector("#result:not([hidden])")
+    assert page.locator("#problem").is_hidden()
+
+
+def test_error_leaves_with_its_image(page: Any, tmp_path: Path) -> None:
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    page.set_input_files("#file", tmp_path / "broken.png")
+    playwright.expect(page.locator("#problem")).to_be_visible()
+    page.click("#clear")
+    playwright.expect(page.locator("#problem")).to_be_hidden()
+
+
+def test_history_is_cleared_and_brought_back(page: Any, image: Path) -> None:
+    choose(page, image)
+    page.click("#tab-history")
+    playwright.expect(page.locator("#past button")).to_have_count(1)
+    page.get_by_role("button", name="Clear history").click()
+    playwright.expect(page.locator("#past button")).to_have_count(0)
+    playwright.expect(page.locator("#no-history")).to_be_visible()
+    assert page.inner_text("#removed") == "1 request removed."
+    assert page.locator("#gallery .open").count() == 1  # the images stay
+    page.keyboard.press("Enter")
+    playwright.expect(page.locator("#past button")).to_have_count(1)
+    playwright.expect(page.locator("#forget")).to_be_focused()
 
 
 def test_names_that_run_from_right_to_left(page: Any, image: Path) -> None:

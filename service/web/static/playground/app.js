@@ -8,7 +8,7 @@ import { add, retry } from "./images.js";
 import { listModels } from "./models.js";
 import "./options.js";
 import "./result.js";
-import { fromAddress, state, update } from "./state.js";
+import { fromAddress, link, state, update } from "./state.js";
 import { tabs } from "./tabs.js";
 
 const IMAGE_NAME = /\.(jpe?g|png|webp|tiff?|bmp|hei[cf]|avif)$/i;
@@ -77,10 +77,12 @@ window.addEventListener("drop", (event) => {
   addFiles(event.dataTransfer.files);
 });
 for (const button of document.querySelectorAll("button.copy")) {
+  const text = button.textContent;
   button.addEventListener("click", async () => {
+    $("address").textContent = new URL(link(), location.href).href;
     await copy($(button.dataset.source));
     button.textContent = "Copied";
-    setTimeout(() => { button.textContent = "Copy"; }, 1500);
+    setTimeout(() => { button.textContent = text; }, 1500);
   });
 }
 // Browsers have no clipboard for pages without TLS, except on localhost: there, the selection is copied.

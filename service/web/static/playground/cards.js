@@ -9,15 +9,20 @@ const megabytes = (bytes) => `${number(bytes / 1e6, 1)} MB`;
 const short = (digest) => digest && element("code", { textContent: digest.slice(0, 12), title: digest });
 const text = (tag, textContent, className = "") => element(tag, { textContent, className });
 
-async function load() {
-  $("problem").hidden = $("access").hidden = true;
+async function load(event) {
+  $("problem").hidden = $("access").hidden = $("empty").hidden = true;
+  $("loading").hidden = $("models").childElementCount > 0;
+  $("status").textContent = "Loading models …";
   try {
     await show(await getJson("models"));
   } catch (error) {
     $("status").textContent = "";
-    $("problem").firstChild.textContent = error.message;
+    $("problem").querySelector("p").textContent = error.message;
     $("problem").hidden = false;
   }
+  $("loading").hidden = true;
+  const isShown = (id) => $(id).checkVisibility();
+  if (event?.type === "click") $(["retry", "again", "filter"].find(isShown)).focus(); // the button may be gone
 }
 
 // The first models are shown with their cards at once, so that nothing moves.
@@ -61,8 +66,10 @@ function details(model, version) {
 }
 
 async function fill(made, model, versions) {
+  made.ariaBusy = "true";
   const detail = await getJson(`models/${encodeURIComponent(model.name)}`).catch((error) => ({ error }));
-  if (detail.error) return made.append(text("p", detail.error.message, "bad"));
+  made.ariaBusy = "false";
+  if (detail.error) return made.append(failure(detail.error, made));
   if (detail.rollout) made.querySelector("header").append(...rollout(detail.rollout));
   for (const shown of versions) {
     const version = detail.versions.find((one) => one.version === shown.version);
@@ -72,6 +79,18 @@ async function fill(made, model, versions) {
     made.dataset.text += ` ${version.card.class_names.join(" ").toLowerCase()}`;
   }
   filter();
+}
+
+// A card that cannot be read does not hide the others.
+function failure({ message }, made) {
+  const again = element("button", { type: "button" }, "Try again", text("span", ` for ${made.querySelector("h2").textContent}`, "away"));
+  const note = element("div", { className: "failure" }, text("p", `The card cannot be read. ${message}`, "bad"), again);
+  again.addEventListener("click", async () => {
+    note.remove();
+    made.querySelector("summary")?.focus(); // the button is gone
+    await made.fill();
+  });
+  return note;
 }
 
 function rollout({ stable, canary, shadow }) {
@@ -166,7 +185,7 @@ function filter() {
 }
 
 $("filter").addEventListener("input", filter);
-$("retry").addEventListener("click", load);
+for (const id of ["retry", "again"]) $(id).addEventListener("click", load);
 $("access").addEventListener("submit", (event) => {
   event.preventDefault();
   setKey($("key").value.trim());

@@ -4,7 +4,7 @@ import { detect } from "./api.js";
 import { debounce, element, plural } from "./dom.js";
 import { loadBitmap, select } from "./images.js";
 import { count, match } from "./match.js";
-import { isShown, query, reference, state, subscribe } from "./state.js";
+import { SIDES, isShown, maxIou, query, reference, state, subscribe, update, versionOf } from "./state.js";
 import { View } from "./view.js";
 
 const MATCHED = [0, 163, 141];
@@ -22,7 +22,7 @@ const TEMPLATE = `
     <div class="side"><h2></h2><div tabindex="0" role="group"></div></div>
     <div class="side"><h2></h2><div tabindex="0" role="group"></div></div>
   </div>
-  <p><span class="key"></span>in both: same class, IoU at least 0.5 <span class="key only"></span>on this side only</p>
+  <p class="legend"><span><i class="key"></i>in both: same class, IoU at least 0.5</span> <span><i class="key only"></i>on this side only</span></p>
   <div id="difference"><table aria-label="Differences by class"><thead><tr><th scope="col">Class</th><th scope="col">In both</th>
     <th scope="col">Left only</th><th scope="col">Right only</th></tr></thead><tbody></tbody></table></div>`;
 
@@ -41,38 +41,51 @@ export function mount(section) {
     problem: section.querySelector("[role=alert]"), titles: all("h2"), rows: section.querySelector("tbody"),
   };
   $.views = all(".side > div").map((host, side) => new View(host, { hover: (id) => highlight(side, id), drawn: () => follow(side) }));
-  for (const list of $.references) list.addEventListener("change", run);
+  for (const list of $.references) list.addEventListener("change", choose);
   $.image.addEventListener("change", () => select(state.items.find(({ id }) => id === Number($.image.value))));
   section.querySelector("#swap").addEventListener("click", () => {
     const [left, right] = $.references;
     [left.value, right.value] = [right.value, left.value];
-    run();
+    choose();
   });
   section.addEventListener("show", () => { visible = true; list(); run(); });
   section.addEventListener("hide", () => { visible = false; abort.abort(); });
   subscribe(["models"], () => { list(); run(); });
-  subscribe(["selected", "items", "iou", "nms"], debounce(run, 100));
-  subscribe(["score", "classes", "card"], () => { draw(); again(); });
+  subscribe(["selected", "items", "iou", "nms", "card"], debounce(run, 100));
+  subscribe(["score", "classes"], () => { draw(); again(); });
 }
 
 const again = debounce(run, 300); // a lower score needs another request
 
 // List models, their aliases and their versions. The right side begins with another version or model than the left side.
 function list() {
+  if (!state.models.length) return; // not known yet
   const references = state.models.flatMap(({ name, aliases, versions }) => [
     name, ...Object.keys(aliases).map((alias) => `${name}@${alias}`),
     ...versions.filter((one) => one.state !== "failed").map(({ version }) => `${name}@${version}`),
   ]);
   const model = state.models.find(({ name }) => name === state.model);
-  const left = model?.aliases[state.version] ?? (Number(state.version) || model?.default);
-  const version = model?.versions.findLast((one) => one.version !== left && one.state !== "failed")?.version;
+  const version = model?.versions.findLast((one) => one.version !== versionOf(model) && one.state !== "failed")?.version;
   const right = version ? `${model.name}@${version}` : state.models.find(({ name }) => name !== state.model)?.name;
-  const starts = [reference(), right];
+  const starts = [reference(), right ?? references[0]];
   $.references.forEach((select, side) => {
-    const chosen = [select.value, starts[side], references[0]].find((one) => references.includes(one));
-    select.replaceChildren(...references.map((one) => new Option(one, one)));
-    select.value = chosen ?? "";
+    const chosen = state[SIDES[side]] || starts[side];
+    // One that does not exist stays, for the error of the server.
+    select.replaceChildren(...[...new Set([...references, chosen])].map((one) => new Option(one, one)));
+    select.value = chosen;
   });
+  keep();
+}
+
+// The link to the page has both sides.
+function keep() {
+  const [left, right] = $.references.map(({ value }) => value);
+  update({ left, right });
+}
+
+function choose() {
+  keep();
+  run();
 }
 
 async function run() {
@@ -103,6 +116,7 @@ async function run() {
 function parameters(model) {
   const params = query();
   params.set("model", model);
+  params.set("iou", maxIou()); // models have different defaults
   return params;
 }
 

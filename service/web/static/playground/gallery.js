@@ -1,8 +1,9 @@
 // The strip of images of the session: thumbnails with the number of their detections.
 
 import { $, element, plural } from "./dom.js";
-import { isStale, remove, select, shown, thumbnail } from "./images.js";
+import { clear, isStale, remove, select, shown, thumbnail } from "./images.js";
 import { state, subscribe } from "./state.js";
+import { offer } from "./undo.js";
 
 const tiles = new Map(); // by the id of the item
 
@@ -13,7 +14,7 @@ const inTurn = (run) => { last = last.then(run, run); return last; };
 function draw() {
   for (const [id, tile] of tiles) if (!state.items.some((item) => item.id === id)) tile.remove(), tiles.delete(id);
   for (const item of state.items) if (!tiles.has(item.id)) tiles.set(item.id, $("gallery").appendChild(tile(item)));
-  $("gallery").hidden = state.items.length === 0;
+  $("strip").hidden = state.items.length === 0;
   count();
 }
 
@@ -40,5 +41,9 @@ function count() {
   tiles.get(state.selected?.id)?.scrollIntoView?.({ block: "nearest", inline: "nearest" });
 }
 
+$("clear").addEventListener("click", ({ currentTarget }) => {
+  const text = `${plural(state.items.length, "image")} removed.`;
+  offer(currentTarget, text, clear());
+});
 subscribe(["items"], draw);
 subscribe(["selected", "changed", "model", "version", "score", "iou", "nms", "classes"], count);

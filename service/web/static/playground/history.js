@@ -3,6 +3,7 @@
 import { $, element, plural } from "./dom.js";
 import { shown, take } from "./images.js";
 import { reference, state, subscribe, update } from "./state.js";
+import { offer } from "./undo.js";
 
 const MAX_ENTRIES = 100;
 const OPTIONS = ["model", "version", "score", "iou", "nms", "classes"];
@@ -12,12 +13,13 @@ function remember() {
   const item = state.changed;
   if (item.status !== "done" || entries.some((entry) => entry.answer === item.answer)) return;
   const options = Object.fromEntries(OPTIONS.map((name) => [name, state[name]]));
-  entries = [{ item, options, key: item.key, answer: item.answer, count: shown(item).length, at: new Date(), name: reference() }, ...entries].slice(0, MAX_ENTRIES);
-  draw();
+  replace([{ item, options, key: item.key, answer: item.answer, count: shown(item).length, at: new Date(), name: reference() }, ...entries].slice(0, MAX_ENTRIES));
 }
 
-function draw() {
+function replace(list) {
+  entries = list;
   $("no-history").hidden = entries.length > 0;
+  $("forget").hidden = !entries.length;
   $("past").replaceChildren(...entries.map((entry) => element("li", {}, line(entry))));
 }
 
@@ -39,4 +41,9 @@ function restore({ item, options, key, answer }) {
   update({ ...options, items, selected: item }); // at once: the options of then are not for the image of now
 }
 
+$("forget").addEventListener("click", ({ currentTarget }) => {
+  const old = entries;
+  replace([]);
+  offer(currentTarget, `${plural(old.length, "request")} removed.`, () => replace([...entries, ...old].slice(0, MAX_ENTRIES)));
+});
 subscribe(["changed"], remember);

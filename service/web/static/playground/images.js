@@ -28,6 +28,17 @@ export function remove(item) {
   pump();
 }
 
+// Remove all images, and return a function that brings them back.
+export function clear() {
+  const { items, selected } = state;
+  for (const item of items) item.abort?.abort();
+  update({ items: [], selected: null });
+  return () => {
+    update({ items, selected });
+    retry(); // those that were aborted
+  };
+}
+
 export function select(item) {
   update({ selected: item });
   pump();

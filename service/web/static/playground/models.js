@@ -3,7 +3,7 @@
 import { call, getJson } from "./api.js";
 import { $, element } from "./dom.js";
 import { add } from "./images.js";
-import { state, subscribe, update } from "./state.js";
+import { reference, state, subscribe, update, versionOf } from "./state.js";
 
 // Sets of samples: the folder of each under samples, and classes that its model knows.
 const SETS = [["", ["text_field", "dropdown", "toggle"]], ["coco", ["person", "cat", "cup"]]];
@@ -27,19 +27,19 @@ async function showModel() {
   $("model").value = model.name;
   const option = (value, textContent) => element("option", { value, textContent });
   const aliases = Object.entries(model.aliases).map(([name, version]) => option(name, `${name} → ${version}`));
-  const versions = model.versions.map(({ version, state: now }) => option(version, now === "failed" ? `${version} (failed)` : version));
-  $("version").replaceChildren(option("", `default (${model.default})`), ...aliases, ...versions);
+  const numbers = model.versions.map(({ version, state: now }) => option(version, now === "failed" ? `${version} (failed)` : version));
+  $("version").replaceChildren(option("", `default (${model.default})`), ...aliases, ...numbers);
   $("version").value = state.version;
   if ($("version").selectedIndex < 0) $("version").append(option(state.version, state.version)), $("version").value = state.version;
   describeLicense(model);
-  const { card } = await getJson(`models/${encodeURIComponent(model.name)}`).catch(() => ({ card: null }));
-  if (state.model === model.name) update({ card });
+  const asked = reference();
+  const { versions } = await getJson(`models/${encodeURIComponent(model.name)}`).catch(() => ({ versions: [] }));
+  if (reference() === asked) update({ card: versions.find(({ version }) => version === versionOf(model))?.card ?? null });
 }
 
 // License of the model's weights, the weights they were trained from, and the terms that bind users.
 function describeLicense(model) {
-  const number = model.aliases[state.version] ?? (Number(state.version) || model.default);
-  const version = model.versions.find((one) => one.version === number);
+  const version = model.versions.find((one) => one.version === versionOf(model));
   const parents = (version?.parents ?? []).map(({ name, license }) => `${name} (${license})`);
   const trained = parents.length ? `, trained from ${parents.join(", ")}` : "";
   const terms = Object.entries(version?.terms ?? {}).map(([name, text]) => ` ${name}: ${text}.`);

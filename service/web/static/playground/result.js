@@ -7,7 +7,7 @@ import { save, toCoco, toCsv, toJson, toImage } from "./downloads.js";
 import { freshen, loadBitmap, shown } from "./images.js";
 import { toShapes } from "./paint.js";
 import { SNIPPETS } from "./snippets.js";
-import { isShown, minScore, query, reference, state, subscribe, update } from "./state.js";
+import { isShown, minScore, query, reference, state, subscribe, threshold, update } from "./state.js";
 import * as table from "./table.js";
 import { View } from "./view.js";
 
@@ -48,7 +48,7 @@ async function showImage() {
   $("empty").hidden = item !== null;
   if (item && PHONE.matches) $("message").scrollIntoView();
   view.draw([]);
-  if (!item) return view.show(null);
+  if (!item) return $("problem").hidden = true, view.show(null);
   const bitmap = await loadBitmap(item).catch(() => null); // the problem of the detection says why
   if (item !== state.selected) return bitmap?.close();
   view.source?.close?.();
@@ -119,15 +119,14 @@ function timing(ms) {
   const parts = { ...ms, rest: Math.max(ms.total - ms.decode - ms.queue - ms.infer, 0) };
   const texts = STAGES.map((name) => `${name} ${parts[name].toFixed(1)}`);
   $("timing").ariaLabel = `${ms.total.toFixed(1)} ms on the server: ${texts.join(", ")}`;
-  $("timing").replaceChildren(...STAGES.map((name, i) => {
-    const bar = element("span", { className: name, textContent: `${texts[i]} ms`, title: `${texts[i]} ms` });
-    bar.style.flex = `${Math.max(parts[name], 0.001)} 1 0`;
-    return bar;
-  }));
+  const bars = STAGES.map((name) => element("i", { className: name }));
+  bars.forEach((bar, i) => { bar.style.flex = `${Math.max(parts[STAGES[i]], 0.001)} 1 0`; });
+  $("timing").replaceChildren(element("div", {}, ...bars), ...STAGES.map((name, i) =>
+    element("span", {}, element("i", { className: `swatch ${name}` }), ` ${texts[i]} ms`)));
 }
 
 function program() {
-  const options = { model: reference(), score: state.score, iou: state.iou, nms: state.nms, classes: [...state.classes] };
+  const options = { model: reference(), score: threshold("score"), iou: threshold("iou"), nms: state.nms, classes: [...state.classes] };
   const ids = options.classes.map((name) => state.card?.class_names.indexOf(name) ?? -1).filter((id) => id >= 0);
   const base = new URL(".", location.href).href;
   const request = { base, file: state.selected?.name ?? "image.jpg", query: query({ exact: true }), options, ids, key: Boolean(key()) };

@@ -3,19 +3,22 @@
 import { debounce } from "./dom.js";
 
 export const MIN_SCORE = 0.05; // of a request: the slider filters the answer down to it, without another request
-const IN_ADDRESS = ["model", "version", "score", "iou", "nms", "classes"];
+const IN_ADDRESS = ["model", "version", "score", "iou", "nms"]; // and the classes
+export const SIDES = ["left", "right"]; // in the address of the comparison only
 const subscribers = new Set();
 
 // `null` and "" stand for the default of the server or of the model.
 export const state = {
   models: [], // as in GET /models, without those that have no usable version
-  card: null, // of the default version of the model
+  card: null, // of the chosen version
   model: "",
   version: "", // a number or an alias
   score: null,
   iou: null,
   nms: "",
   classes: new Set(), // names of the classes to show; empty: all
+  left: "", // the models of the comparison, with a version or an alias
+  right: "",
   items: [], // the images of the session (images.js)
   selected: null,
   panel: "images", // the chosen tab
@@ -25,7 +28,7 @@ export const state = {
 export function update(changes) {
   Object.assign(state, changes);
   const names = new Set(Object.keys(changes));
-  if ([...IN_ADDRESS, "panel"].some((name) => names.has(name))) writeAddress();
+  if ([...IN_ADDRESS, ...SIDES, "classes", "panel"].some((name) => names.has(name))) writeAddress();
   for (const [wanted, run] of subscribers) if (wanted.some((name) => names.has(name))) run(names);
 }
 
@@ -38,8 +41,12 @@ export function subscribe(names, run) {
 }
 
 export const reference = () => (state.version ? `${state.model}@${state.version}` : state.model);
-export const minScore = () => state.score ?? state.card?.thresholds.score ?? 0.25;
-export const maxIou = () => state.iou ?? state.card?.thresholds.iou ?? 0.45;
+// The number of the chosen version of a model.
+export const versionOf = (model) => model.aliases[state.version] ?? (Number(state.version) || model.default);
+// "score" or "iou" as it applies: the chosen one, or that of the card. null: not known.
+export const threshold = (name) => state[name] ?? state.card?.thresholds[name] ?? null;
+export const minScore = () => threshold("score") ?? 0.25;
+export const maxIou = () => threshold("iou") ?? 0.45;
 export const isShown = (d) => d.score >= minScore() && (!state.classes.size || state.classes.has(d.label));
 
 // The parameters of POST /detect. Without `exact`, the answer has more than is shown, for the slider and the classes.
@@ -47,9 +54,9 @@ export const isShown = (d) => d.score >= minScore() && (!state.classes.size || s
 export function query({ exact = false } = {}) {
   const params = new URLSearchParams();
   if (state.model) params.set("model", reference());
-  if (!exact) params.set("score", Math.min(MIN_SCORE, minScore()));
-  else if (state.score !== null) params.set("score", state.score);
-  if (state.iou !== null) params.set("iou", state.iou);
+  const [score, iou] = exact ? [threshold("score"), threshold("iou")] : [Math.min(MIN_SCORE, minScore()), state.iou];
+  if (score !== null) params.set("score", score);
+  if (iou !== null) params.set("iou", iou);
   if (state.nms) params.set("nms", state.nms);
   if (exact) for (const name of state.classes) params.append("classes", quoted(name));
   return params;
@@ -59,10 +66,11 @@ export function query({ exact = false } = {}) {
 export const quoted = (name) => (/[",]/.test(name) ? `"${name.replaceAll('"', '""')}"` : name);
 const unquoted = (name) => (name.startsWith('"') ? name.slice(1, -1).replaceAll('""', '"') : name);
 
-// The address of this page with these options.
+// The address of this page with these options and, in the comparison, with both sides.
 export function link() {
   const params = new URLSearchParams();
-  for (const name of IN_ADDRESS.slice(0, -1)) if (state[name] !== null && state[name] !== "") params.set(name, state[name]);
+  const names = state.panel === "compare" ? [...IN_ADDRESS, ...SIDES] : IN_ADDRESS;
+  for (const name of names) if (state[name] !== null && state[name] !== "") params.set(name, state[name]);
   for (const name of state.classes) params.append("classes", quoted(name));
   const text = params.toString();
   return location.pathname + (text && `?${text}`) + (state.panel === "images" ? "" : `#${state.panel}`);
@@ -83,5 +91,7 @@ export function fromAddress() {
     iou: number("iou", 0),
     nms: ["iou", "diou"].includes(params.get("nms")) ? params.get("nms") : "",
     classes: new Set(names.map((name) => unquoted(name.trim()))),
+    left: params.get("left") ?? "",
+    right: params.get("right") ?? "",
   };
 }
