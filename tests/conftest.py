@@ -1,4 +1,4 @@
-"""Fixtures of all tests: the folder of the reference data."""
+"""Fixtures of all tests: the folder of the reference data. Properties are tested without a clock."""
 
 from __future__ import annotations
 
@@ -8,10 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 os.environ["LINEAGE_MEASURE"] = "0"  # detections must not depend on what is fastest on a machine
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("LINEAGE_SHARED", ROOT.parent / "shared"))
+settings.register_profile("no clock", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("no clock")
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from torch import Tensor
@@ -110,7 +110,6 @@ def test_measures_match_the_published_formulas(
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@settings(deadline=None)
 @given(pair=box_pairs())
 def test_values_and_gradients_are_finite(dtype: torch.dtype, pair: tuple[np.ndarray, np.ndarray]) -> None:
     first, second = (torch.from_numpy(boxes).to(dtype).requires_grad_() for boxes in pair)
@@ -130,7 +129,6 @@ def test_values_match_darknet_with_distances_to_the_power_0_6(shared: Path) -> N
     np.testing.assert_allclose(actual, case["values"], atol=5e-6)
 
 
-@settings(deadline=None)
 @given(pair=box_pairs())
 def test_pairwise_iou_equals_row_by_row_iou(pair: tuple[np.ndarray, np.ndarray]) -> None:
     first, second = map(torch.from_numpy, pair)
@@ -147,7 +145,6 @@ def test_shape_iou_equals_iou_of_boxes_with_the_same_center() -> None:
     assert actual[0, 1] == pytest.approx(4 / 12)
 
 
-@settings(deadline=None)
 @given(arrays(np.float64, (5, 4), elements=coordinates))
 def test_conversions_match_the_contract(boxes: np.ndarray) -> None:
     np.testing.assert_array_equal(family.cxcywh_to_xyxy(torch.from_numpy(boxes)), contract.cxcywh_to_xyxy(boxes))

@@ -23,7 +23,7 @@ BLOCKS = {
 }
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.sampled_from(sorted(BLOCKS)), st.integers(0, 2**31))
 def test_deployed_blocks_are_equivalent_plain_convolutions(name: str, seed: int) -> None:
     torch.manual_seed(seed)

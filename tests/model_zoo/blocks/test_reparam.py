@@ -11,7 +11,7 @@ from model_zoo.blocks.reparam import RepConv
 from tests.model_zoo.batch_norms import randomize
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.sampled_from([(6, 6), (6, 4)]), st.sampled_from([1, 2]), st.integers(0, 2**31))
 def test_parallel_branches_fold_into_one_convolution(channels: tuple[int, int], stride: int, seed: int) -> None:
     torch.manual_seed(seed)

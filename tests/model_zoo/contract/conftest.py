@@ -1,19 +1,15 @@
-"""A model card, a repository, and a Hypothesis profile without deadlines."""
+"""A model card, and a repository."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
 
 from model_zoo.contract.card import Metric, ModelCard, WeightsOrigin
 from model_zoo.contract.letterbox import LetterboxPolicy
 from model_zoo.contract.package import Package
 from model_zoo.contract.repository import Repository
-
-settings.register_profile("no clock", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("no clock")
 
 
 @pytest.fixture(scope="session")

@@ -73,14 +73,14 @@ def test_truncated_file_is_an_error(name: str) -> None:
         assert (np.abs(truncated - complete).max(axis=-1) > 8).mean() < 0.15
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=300), st.sampled_from([b"", *(data[:12] for data in ORDINARY.values())]))
 def test_any_bytes_raise_image_error(data: bytes, head: bytes) -> None:
     with pytest.raises(ImageError):
         decode_image(head + data, SMALL)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(st.sampled_from(sorted(ORDINARY)), st.data())
 def test_any_damage_gives_an_error_or_an_image(name: str, draw: st.DataObject) -> None:
     data = bytearray(ORDINARY[name])

@@ -65,7 +65,7 @@ THRESHOLDS = st.builds(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 10**6), st.sampled_from([0.0, 40.0, 200.0]), st.integers(0, 5), THRESHOLDS, THRESHOLDS)
 def test_detections_equal_the_contract(
     seed: int, sizes: float, digits: int, one: NMSThresholds, other: NMSThresholds
@@ -73,7 +73,7 @@ def test_detections_equal_the_contract(
     assert_matches_contract(nms_session(), *scene(seed, sizes, digits), [one, other], 0.0)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 10**6), st.integers(1, 5), st.sampled_from([0.7, 0.75, 0.8, 0.9]))
 def test_multi_label_detections_equal_the_contract(seed: int, digits: int, score: float) -> None:
     """Thresholds are high enough to keep the pairs of box and class within the candidates: 384 of 1152."""

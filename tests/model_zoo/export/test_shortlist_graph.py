@@ -118,7 +118,7 @@ def test_one_image_of_a_batch_decides_for_all() -> None:
     assert_exact([scene(10), scene(0), scene(100, seed=1)], [USUAL] * 3, 0.0, is_full=False)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.integers(0, 10**6),
     st.integers(0, 3),

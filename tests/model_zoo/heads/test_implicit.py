@@ -28,7 +28,7 @@ def p6() -> Detector:
     return randomize(build("yolov7-p6-test", num_classes=3))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(0, 2**31))
 def test_implicit_knowledge_folds_into_the_convolution(inputs: int, outputs: int, seed: int) -> None:
     torch.manual_seed(seed)

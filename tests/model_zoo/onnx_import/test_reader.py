@@ -61,7 +61,7 @@ def test_values_in_typed_fields_are_counted(tmp_path: Path) -> None:
         read_model(save(model, tmp_path / "net.onnx"))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(edits=st.lists(st.tuples(st.integers(0, len(VALID) - 1), st.integers(0, 255)), min_size=1, max_size=8))
 def test_mutated_files_are_read_or_refused(edits: list[tuple[int, int]], tmp_path: Path) -> None:
     contents = bytearray(VALID)

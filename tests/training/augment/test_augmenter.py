@@ -78,7 +78,7 @@ def test_samples_are_valid_for_every_recipe(name: str, policy: LetterboxPolicy) 
     ),
     st.integers(0, 2**32),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_samples_are_valid_for_random_recipes(recipe: Augmentation, seed: int) -> None:
     augmenter = Augmenter(make_images(3, objects=4), recipe, SIZE, CENTER)
     assert_valid(augmenter(1, default_rng(seed)), recipe)

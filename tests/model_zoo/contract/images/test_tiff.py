@@ -56,7 +56,7 @@ class TestTiff:
         assert_close(decode_image(tiff(pixels, order, **layout)), expected, 0.5)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=80), st.sampled_from([b"II*\0\x08\0\0\0", b"MM\0*\0\0\0\x08", b""]))
 def test_any_exif_block_has_an_orientation(data: bytes, head: bytes) -> None:
     assert 1 <= exif_orientation(head + data) <= 8

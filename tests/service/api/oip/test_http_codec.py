@@ -136,7 +136,7 @@ DOCUMENTS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(DOCUMENTS, st.binary(max_size=20), st.integers(-2, 2) | st.none())
 def test_random_requests_are_decoded_or_refused(value: object, tail: bytes, shift: int | None) -> None:
     text = json.dumps(value).encode()

@@ -18,7 +18,7 @@ from service.api.oip.tensors import DTYPES, check_shape, from_bytes, from_elemen
 NUMBERS = sorted(DTYPES)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.sampled_from(NUMBERS).flatmap(lambda name: st.tuples(st.just(name), arrays(DTYPES[name], array_shapes()))))
 def test_numbers_survive_a_round_trip_without_a_copy(case: tuple[str, Any]) -> None:
     datatype, array = case
@@ -41,14 +41,14 @@ def test_empty_outputs_have_no_bytes() -> None:
     assert bytes(to_bytes(np.empty((1, 0, 6), np.float32))) == b""
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.binary(max_size=9), min_size=1, max_size=5))
 def test_elements_survive_a_round_trip(elements: list[bytes]) -> None:
     data = b"".join(struct.pack("<I", len(element)) + element for element in elements)
     assert from_bytes("x", "BYTES", (len(elements),), data).data == elements
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.sampled_from([*NUMBERS, "BYTES"]), st.lists(st.integers(1, 4), min_size=1, max_size=3), st.binary(max_size=64)
 )

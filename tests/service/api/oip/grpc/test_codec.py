@@ -154,7 +154,7 @@ def test_answers_are_binary() -> None:
     assert (answer.model_name, answer.model_version, answer.id) == ("toy", "1", "7")
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.data())
 def test_damaged_messages_raise_nothing_else(data: st.DataObject) -> None:
     valid = bytearray(
