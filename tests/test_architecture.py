@@ -100,6 +100,13 @@ def test_test_files_are_named_after_modules(test: Path) -> None:
         assert any(m.with_suffix(".py").is_file() or (m / "__init__.py").is_file() for m in modules), modules[0]
 
 
+def test_test_files_import_no_other_ones() -> None:
+    """What they share is in modules beside them, so that a test can be moved or renamed."""
+    tests = {module_of(path) for path in TEST_FILES}
+    imports = [(name_of(path), name) for path in python_files("tests") for name in imported_names(nodes_of(path))]
+    assert [use for use in imports if not tests.isdisjoint((use[1], use[1].rpartition(".")[0]))] == []
+
+
 def test_files_named_as_not_mirrored_exist() -> None:
     assert [name for name in NOT_MIRRORED if not (ROOT / name).exists()] == []
 

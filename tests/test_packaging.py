@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-import tomllib
 import zipfile
 from pathlib import Path
 
@@ -17,9 +16,8 @@ from packaging.utils import canonicalize_name
 
 from tests.conftest import ROOT
 from tests.gpu_wheels import FACTS, PINS, download, read_pins, read_wheel
+from tests.project import PACKAGES, PROJECT
 
-PACKAGES = ("lineage", "model_zoo", "service", "training")
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 EXTRAS: dict[str, list[str]] = PROJECT["optional-dependencies"]
 LOCK = dict(line.split("==") for line in (ROOT / "requirements" / "lock.txt").read_text(encoding="utf-8").split())
 GPU = {**LOCK, **read_pins()}

@@ -12,7 +12,7 @@ import pytest
 
 from benchmarks import install
 from tests.conftest import ROOT
-from tests.test_packaging import PACKAGES, PROJECT
+from tests.project import PACKAGES, PROJECT
 
 pytestmark = pytest.mark.slow  # `make dist` installs its tools from the package index
 

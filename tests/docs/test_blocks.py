@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shlex
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
@@ -13,7 +12,8 @@ from xml.etree import ElementTree
 import pytest
 import yaml
 
-from tests.docs.test_docs import ASSIGNMENT, DOCUMENTS, FENCE, SHELLS, joined, text
+from tests.docs.documents import ASSIGNMENT, DOCUMENTS, FENCE, SHELLS, joined, text
+from tests.project import PROJECT
 
 LANGUAGES = {
     "python": "test_snippets runs it",
@@ -77,7 +77,7 @@ def test_data_can_be_read(document: str, language: str, body: str) -> None:
 
 
 def test_extras_of_commands_exist() -> None:
-    extras = tomllib.loads(text("pyproject.toml"))["project"]["optional-dependencies"]
+    extras = PROJECT["optional-dependencies"]
     named = re.findall(r"(?:yolo-lineage|'\.)\[([\w,]+)\]", "\n".join(map(text, map(str, DOCUMENTS))))
     assert named
     assert {extra for names in named for extra in names.split(",")} <= set(extras)

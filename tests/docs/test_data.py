@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lineage.cli.data import MAX_SHOWN
-from tests.docs.test_docs import blocks, table, text
+from tests.docs.documents import blocks, table, text
 from tests.training.data.tiny_datasets import make_coco
 from training.data import cache
 from training.data.formats import coco

@@ -10,7 +10,6 @@ import re
 import shlex
 import shutil
 import subprocess
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,59 +28,13 @@ from service.api.native.schemas import DetectAnswer, DetectQuery
 from service.app import create_app
 from service.settings import Settings
 from tests.conftest import ROOT
+from tests.docs.documents import DOCUMENTS, blocks, code_lines, commands, table, text
 from tests.e2e.server import Server
+from tests.project import PROJECT
 from tests.tiny_onnx import toy_card, toy_onnx
 
-FOLDERS = ("docs", "examples", "benchmarks", "service")
-FOUND = [*ROOT.glob("*.md"), *(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.md"))]
-DOCUMENTS = sorted(path for path in FOUND if "node_modules" not in path.parts)
-FENCE = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
-SHELLS = ("sh", "bash", "shell", "console")
 PAGES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("*.md"))
-ASSIGNMENT = re.compile(r"[A-Z_]+=")
 VERBS = [command.name for command in cli.COMMANDS]
-INDENTED = re.compile(r"^    (\S.*)$", re.MULTILINE)
-
-
-def text(name: str) -> str:
-    return (ROOT / name).read_text(encoding="utf-8")
-
-
-def blocks(name: str, language: str) -> list[str]:
-    return [body for kind, body in FENCE.findall(text(name)) if kind == language]
-
-
-def table(name: str, heading: str) -> list[list[str]]:
-    """Return the rows of the first table below a heading, without its head and without backquotes."""
-    section = text(name).split(f"# {heading}\n", 1)[1]
-    lines = re.search(r"(?:^\|.*\n)+", section, re.MULTILINE)
-    assert lines, f"{name}: no table below {heading!r}"
-    return [[cell.strip().strip("`") for cell in line.split("|")[1:-1]] for line in lines[0].splitlines()[2:]]
-
-
-def commands(program: str) -> list[tuple[str, list[str]]]:
-    """Return every line of code in a document that calls `program`: (document, words)."""
-    return [(document, words[1:]) for document, words in code_lines() if Path(words[0]).name == program]
-
-
-def code_lines() -> Iterator[tuple[str, list[str]]]:
-    """Yield every shell command of the documents: (document, words), without assignments of variables before it."""
-    for path in DOCUMENTS:
-        source = path.read_text(encoding="utf-8")
-        lines = [line for kind, body in FENCE.findall(source) if kind in SHELLS for line in joined(body)]
-        for line in [*lines, *INDENTED.findall(source)]:
-            try:
-                words = shlex.split(line, comments=True)
-            except ValueError:  # an indented drawing or JSON
-                continue
-            while words and ASSIGNMENT.match(words[0]):
-                del words[0]
-            if words:
-                yield path.name, words
-
-
-def joined(block: str) -> list[str]:
-    return block.replace("\\\n", " ").splitlines()
 
 
 def lineage_commands() -> list[tuple[str, list[str]]]:
@@ -248,7 +201,6 @@ def test_glossary_is_sorted_without_duplicates() -> None:
 
 
 def test_every_dependency_has_its_license_listed() -> None:
-    project = tomllib.loads(text("pyproject.toml"))["project"]
-    required = [*project["dependencies"], *(r for extra in project["optional-dependencies"].values() for r in extra)]
-    names = {re.split(r"[^\w.-]", requirement)[0] for requirement in required} - {project["name"]}
+    required = [*PROJECT["dependencies"], *(r for extra in PROJECT["optional-dependencies"].values() for r in extra)]
+    names = {re.split(r"[^\w.-]", requirement)[0] for requirement in required} - {PROJECT["name"]}
     assert {row[0] for row in table("THIRD_PARTY.md", "Packages")} == names

@@ -11,7 +11,7 @@ import yaml
 from starlette.testclient import TestClient
 
 from service.settings import Settings
-from tests.docs.test_docs import blocks, commands, text
+from tests.docs.documents import blocks, commands, text
 from tests.service.app_client import png
 from tests.service.conftest import client, flat, toy_package
 

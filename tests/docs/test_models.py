@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
@@ -10,10 +9,7 @@ import torch
 
 from model_zoo.profile import profile
 from model_zoo.registry import build, families, variants
-from tests.conftest import ROOT
-
-PAGES = sorted((ROOT / "docs" / "models").glob("yolo*.md"))
-ROW = re.compile(r"^\| `([\w.-]+)` \| ([\d ]+) \| ([\d,]+) \| ([\d,]+) \| ([\d.]+) \|", re.MULTILINE)
+from tests.docs.variant_tables import PAGES, ROW
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

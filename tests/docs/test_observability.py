@@ -11,7 +11,7 @@ from model_zoo.contract.package import Package
 from model_zoo.contract.repository import Repository
 from service.telemetry.metrics import PREFIX
 from tests.conftest import ROOT
-from tests.docs.test_docs import table
+from tests.docs.documents import table
 from tests.repositories import publish, repository, toy
 from tests.service.app_client import serving
 

@@ -7,7 +7,7 @@ import re
 from service.api.problems import STATUS_BY_ERROR
 from service.settings import Settings
 from service.telemetry.metrics import Metrics
-from tests.docs.test_docs import table
+from tests.docs.documents import table
 
 # Settings that look like limits, but bound no client.
 NOT_LIMITS = {"max_batch", "max_delay_ms", "cors_max_age", "decoders"}

@@ -18,8 +18,8 @@ from model_zoo.contract.repository import Repository
 from model_zoo.registry import build
 from model_zoo.weights.importers.darknet.file_sizes import file_size
 from tests.conftest import ROOT
-from tests.docs.test_docs import DOCUMENTS as ALL_DOCUMENTS
-from tests.model_zoo.weights.importers import originals, test_yolov6, test_yolov7, test_yolox
+from tests.docs.documents import DOCUMENTS as ALL_DOCUMENTS
+from tests.model_zoo.weights.importers import originals, yolov6_keys, yolov7_keys, yolox_keys
 from tests.model_zoo.weights.importers.darknet.weights_files import VERSION_2, write
 from tests.service.app_client import png
 from tests.service.deploy.wire import listening
@@ -99,11 +99,11 @@ FILES: dict[str, Callable[[Path], object]] = {
     '"clip.mp4"': lambda folder: write_video(folder / "clip.mp4", map(frame_of, range(3))),
     '"photo.jpg"': lambda folder: (folder / "photo.jpg").write_bytes(png(np.zeros((48, 64, 3), np.uint8))),
     '"yolov5n.pt"': lambda f: save_checkpoint(f / "yolov5n.pt", originals.original_state(build("yolov5n"))),
-    '"yolov6n.pt"': lambda f: save_checkpoint(f / "yolov6n.pt", test_yolov6.original_state(build("yolov6n"))),
+    '"yolov6n.pt"': lambda f: save_checkpoint(f / "yolov6n.pt", yolov6_keys.original_state(build("yolov6n"))),
     '"yolov7-tiny.pt"': lambda f: save_checkpoint(
-        f / "yolov7-tiny.pt", test_yolov7.original_state(build("yolov7-tiny"))
+        f / "yolov7-tiny.pt", yolov7_keys.original_state(build("yolov7-tiny"))
     ),
-    '"yolox_nano.pth"': lambda f: save_checkpoint(f / "yolox_nano.pth", test_yolox.original_state(build("yolox-nano"))),
+    '"yolox_nano.pth"': lambda f: save_checkpoint(f / "yolox_nano.pth", yolox_keys.original_state(build("yolox-nano"))),
     **{
         f'"{variant}.weights"': lambda folder, name=f"{variant}.weights": save_darknet(folder / name)  # type: ignore[misc]
         for variant in ("yolov1-tiny", "yolov2-tiny-voc", "yolov3-tiny", "yolov4-tiny")

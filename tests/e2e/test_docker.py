@@ -33,8 +33,8 @@ from tests.e2e.compose import (
     wait_until,
     wait_until_healthy,
 )
+from tests.e2e.operations_page import sections
 from tests.e2e.prometheus import PrometheusClient, all_queries, panel_query, write_configuration
-from tests.e2e.test_operations import sections
 from tests.service.app_client import png
 from tests.service.conftest import flat
 from tests.service.deploy.certificates import make_certificate, needs_openssl

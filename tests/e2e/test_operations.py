@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -13,21 +12,12 @@ import pytest
 
 from model_zoo.contract.repository import Repository
 from tests.conftest import ROOT
+from tests.e2e.operations_page import sections
 from tests.e2e.server import Server
 from tests.service.conftest import SAMPLES
 from tests.tiny_onnx import toy_card, toy_onnx
 
-FENCE = re.compile(r"^( *)```sh\n(.*?)^ *```", re.DOTALL | re.MULTILINE)
 ADDRESS = "localhost:8000"
-
-
-def sections() -> dict[str, str]:
-    """Return the commands of each section of the page."""
-    text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
-    parts = re.split(r"^## (.+)$", text, flags=re.MULTILINE)
-    titles, bodies = parts[1::2], parts[2::2]
-    found = {t: "\n".join(block for _, block in FENCE.findall(b)) for t, b in zip(titles, bodies, strict=True)}
-    return {title: script for title, script in found.items() if script}
 
 
 def run(script: str, folder: Path) -> str:

@@ -18,7 +18,7 @@ from httpx2 import Client, HTTPError
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from tests.e2e.server import TIMEOUT, Server
-from tests.e2e.test_serve import image_of, publish_toy
+from tests.e2e.toy_server import image_of, publish_toy, without_times
 
 pytestmark = [
     pytest.mark.slow,
@@ -90,20 +90,6 @@ def wait_until_ended(numbers: list[int]) -> None:
     while any(map(is_alive, numbers)):
         assert time.monotonic() < end
         time.sleep(0.05)
-
-
-def without_times(answer: Any) -> Any:
-    document = answer.json()
-    return {
-        name: [
-            {key: value for key, value in result.items() if "_ms" not in key and "seconds" not in key}
-            for result in part
-        ]
-        if name == "results"
-        else part
-        for name, part in document.items()
-        if "_ms" not in name and "time" not in name
-    }
 
 
 def test_answers_are_those_of_one_process(server: Server, tmp_path: Path) -> None:

@@ -14,26 +14,15 @@ from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 from httpx2 import Response
 
-from model_zoo.contract.repository import Repository
 from tests.e2e.server import ROOT, TIMEOUT, Server
+from tests.e2e.toy_server import image_of, publish_toy
 from tests.malformed_images import malformed_files
-from tests.tiny_onnx import toy_card, toy_onnx
 
 MEBIBYTE = 1 << 20
 Publish = Callable[..., Path]
-
-
-def publish_toy(folder: Path, name: str = "toy", work: int = 0) -> Path:
-    """Publish a version of the toy model and return the repository. `work` makes the model slow."""
-    card, source = toy_card(name, size=(256, 256)), folder / "model.onnx"
-    source.write_bytes(toy_onnx(card, work=work))
-    Repository(folder / "models").publish(card, {"model.onnx": source})
-    return folder / "models"
 
 
 @pytest.fixture
@@ -46,12 +35,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server for the tests that do not change it."""
     with Server(publish_toy(tmp_path_factory.mktemp("server"))) as server:
         yield server.wait_until_ready()
-
-
-def image_of(seed: int, size: tuple[int, int] = (128, 128)) -> bytes:
-    """A PNG in a color that depends on the seed."""
-    color = np.random.default_rng(seed).integers(64, 256, 3, dtype=np.uint8)
-    return cv2.imencode(".png", np.broadcast_to(color, (*size, 3)))[1].tobytes()
 
 
 def detect(server: Server, image: bytes, **query: object) -> Response:

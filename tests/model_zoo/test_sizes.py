@@ -4,7 +4,7 @@ import pytest
 
 from model_zoo.registry import variants
 from model_zoo.sizes import KNOWN_SIZES, compute_size, model_size
-from tests.docs.test_models import PAGES, ROW
+from tests.docs.variant_tables import PAGES, ROW
 
 DOCUMENTED = {row[0]: row for page in PAGES for row in ROW.findall(page.read_text(encoding="utf-8"))}
 

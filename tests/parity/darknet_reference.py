@@ -12,17 +12,21 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from model_zoo.contract.boxes import cxcywh_to_xyxy
-from model_zoo.detector import Detector
+from model_zoo.detector import Detector, Head
 from model_zoo.registry import variants
 from model_zoo.weights.importers.darknet import from_darknet
 from tests.conftest import SHARED
 
 Array = NDArray[Any]
+RAW, BOXES, SCORES = 1e-3, 2e-3, 2e-4  # absolute; boxes in pixels, up to some hundreds
+THRESHOLD = 0.25  # of objectness and of class scores in the references
+ABSENT = pytest.param(None, marks=pytest.mark.skip("no reference data; set LINEAGE_SHARED"), id="absent")
 
 
 @dataclass(frozen=True)
@@ -161,3 +165,15 @@ def loader() -> ModuleType:
 @functools.cache
 def _load(name: str) -> tuple[dict[str, Any], list[Any], Array, dict[str, Array]]:
     return loader().load(SHARED / "parity" / name)
+
+
+def assert_same_boxes(run: Reference, head: Head, maps: list[Tensor], tolerance: float) -> None:
+    with torch.inference_mode():
+        rows = head.rows(maps)
+        boxes, scores = (t[0].numpy() for t in head.decode(rows, head.priors(maps)))
+    order = run.order_of_rows(maps, rows[0].numpy())
+    expected = run["boxes"]
+    sides = np.ptp(run.boxes.reshape(-1, 2, 2), axis=1).max(axis=1, keepdims=True)
+    unit = np.maximum(1, sides / min(run.images.shape[2:]))  # boxes may be far larger than the image
+    np.testing.assert_allclose(boxes[order] / unit, run.boxes / unit, rtol=0, atol=tolerance)
+    np.testing.assert_allclose(np.where(scores > THRESHOLD, scores, 0)[order], expected[:, 5:], rtol=0, atol=SCORES)

@@ -9,14 +9,22 @@ from torch import Tensor
 
 from model_zoo.contract.boxes import cxcywh_to_xyxy
 from model_zoo.contract.nms import nms
-from model_zoo.detector import Detector, Head
+from model_zoo.detector import Detector
 from tests.parity import darknet_reference
-from tests.parity.darknet_reference import Array, Reference, darknet_layout, our_layout, references
+from tests.parity.darknet_reference import (
+    ABSENT,
+    BOXES,
+    RAW,
+    SCORES,
+    Array,
+    Reference,
+    assert_same_boxes,
+    darknet_layout,
+    our_layout,
+    references,
+)
 
-RAW, BOXES, SCORES = 1e-3, 2e-3, 2e-4  # absolute; boxes in pixels, up to some hundreds
-THRESHOLD = 0.25  # of objectness and of class scores in the references
 NMS_KINDS = {"nms_sort": 0.0, "diounms_b10": 1.0}  # distance_weight of each
-ABSENT = pytest.param(None, marks=pytest.mark.skip("no reference data; set LINEAGE_SHARED"), id="absent")
 LARGE_FILE = 100_000_000  # floats; files of this size (YOLOv1) take many seconds to write and read
 RUNS = [pytest.param(r, id=str(r), marks=[pytest.mark.slow] * (r.floats > LARGE_FILE)) for r in references()]
 
@@ -62,18 +70,6 @@ def test_boxes_and_scores_of_the_reference_maps(run: Reference, detector: Detect
 
 def test_boxes_and_scores_of_the_image(run: Reference, detector: Detector, raw_maps: list[Tensor]) -> None:
     assert_same_boxes(run, detector.head, raw_maps, SCORES * min(run.images.shape[2:]))
-
-
-def assert_same_boxes(run: Reference, head: Head, maps: list[Tensor], tolerance: float) -> None:
-    with torch.inference_mode():
-        rows = head.rows(maps)
-        boxes, scores = (t[0].numpy() for t in head.decode(rows, head.priors(maps)))
-    order = run.order_of_rows(maps, rows[0].numpy())
-    expected = run["boxes"]
-    sides = np.ptp(run.boxes.reshape(-1, 2, 2), axis=1).max(axis=1, keepdims=True)
-    unit = np.maximum(1, sides / min(run.images.shape[2:]))  # boxes may be far larger than the image
-    np.testing.assert_allclose(boxes[order] / unit, run.boxes / unit, rtol=0, atol=tolerance)
-    np.testing.assert_allclose(np.where(scores > THRESHOLD, scores, 0)[order], expected[:, 5:], rtol=0, atol=SCORES)
 
 
 def test_nms_of_the_reference_boxes(run: Reference) -> None:

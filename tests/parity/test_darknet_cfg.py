@@ -11,8 +11,17 @@ from model_zoo.detector import Detector
 from model_zoo.weights.importers.darknet.cfg_network import from_cfg
 from tests.conftest import SHARED
 from tests.parity.darknet_cfgs import cfg_text
-from tests.parity.darknet_reference import Reference, darknet_layout, loader, references, with_pj_normalization
-from tests.parity.test_darknet import ABSENT, RAW, SCORES, assert_same_boxes
+from tests.parity.darknet_reference import (
+    ABSENT,
+    RAW,
+    SCORES,
+    Reference,
+    assert_same_boxes,
+    darknet_layout,
+    loader,
+    references,
+    with_pj_normalization,
+)
 
 QUICK = ("yolov2-tiny-voc", "yolov3-tiny", "yolov4-tiny")
 FIRST_RUNS = [run for run in references() if run.program == run.programs[0]]

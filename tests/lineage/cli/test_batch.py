@@ -8,8 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lineage.cli.main import main
-from tests.lineage.cli.test_detect import save_image
-from tests.lineage.cli.test_detect import workspace as workspace  # a fixture
+from tests.lineage.cli.toy_files import save_image
 
 
 def test_results_are_counted_and_options_reach_the_model(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:

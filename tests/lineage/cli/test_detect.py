@@ -24,37 +24,14 @@ from lineage.cli.main import main
 from model_zoo.contract.drawing import class_color
 from model_zoo.contract.errors import ImageError
 from model_zoo.contract.frames import Load
-from model_zoo.contract.repository import Repository
 from model_zoo.sources.live import LiveSource
 from service.api.native.schemas import DetectAnswer
 from tests.images import damaged_jpeg
-from tests.tiny_onnx import CLASS_NAMES, toy_card, toy_onnx
+from tests.lineage.cli.toy_files import RED, publish, save_image
+from tests.tiny_onnx import CLASS_NAMES
 from tests.videos import frame_of, read_video, write_video
 
 Detect = Callable[..., tuple[int, str, str]]
-RED = (250, 100, 20)
-
-
-def save_image(path: Path, color: tuple[int, int, int] = RED, size: tuple[int, int] = (64, 64)) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    image = np.full((*size, 3), color, dtype=np.uint8)
-    _, data = cv2.imencode(path.suffix, image[..., ::-1])
-    path.write_bytes(data.tobytes())
-    return path
-
-
-def publish(root: Path, name: str, file: Path) -> None:
-    card = toy_card(name)
-    file.write_bytes(toy_onnx(card))
-    Repository(root).publish(card, {"model.onnx": file})
-
-
-@pytest.fixture
-def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The current folder, with a repository `models` of one model."""
-    publish(tmp_path / "models", "toy", tmp_path / "toy.onnx")
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-import tomllib
 import types
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +16,7 @@ from lineage.cli import main as cli
 from lineage.cli.main import main
 from model_zoo.contract.errors import QueryError
 from tests.conftest import ROOT
+from tests.project import PROJECT
 
 Install = Callable[[Callable[..., object]], None]
 HEAVY = ("torch", "onnx", "onnxruntime", "fastapi", "matplotlib", "scipy", "safetensors", "faster_coco_eval")
@@ -82,10 +82,9 @@ def test_help_of_a_command_is_readable(name: str, capsys: pytest.CaptureFixture[
 
 
 def test_extras_in_messages_exist() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    assert project["name"] == cli.DISTRIBUTION
+    assert PROJECT["name"] == cli.DISTRIBUTION
     named = {extra for command in cli.COMMANDS for extra in command.extras.split(",")}
-    assert named | {*cli.EXTRA_OF_PACKAGE.values(), "training"} <= set(project["optional-dependencies"])
+    assert named | {*cli.EXTRA_OF_PACKAGE.values(), "training"} <= set(PROJECT["optional-dependencies"])
 
 
 def test_version_prints_one_line() -> None:

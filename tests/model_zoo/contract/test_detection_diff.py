@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,21 +14,11 @@ from model_zoo.contract.detection_diff import (
     pair_detections,
 )
 from model_zoo.contract.detections import Detections
-
-NAMES = ("cat", "dog")
-Row = tuple[float, float, float, float, float, int]
-
-
-def detections(*rows: Row) -> Detections:
-    table = np.array(rows, dtype=np.float32).reshape(-1, 6)
-    return Detections(table[:, :4], table[:, 4], table[:, 5].astype(np.int64))
+from tests.model_zoo.contract.detection_rows import CAT, NAMES, Row, detections
 
 
 def counts(first: Detections, second: Detections, limits: DiffLimits = DEFAULT_LIMITS) -> dict[tuple[str, str], int]:
     return dict(count_differences(pair_detections(first, second, NAMES, NAMES, limits), limits))
-
-
-CAT: Row = (0, 0, 100, 100, 0.9, 0)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import numpy as np
 from model_zoo.contract.detection_diff import pair_detections
 from model_zoo.contract.detections import Detections
 from model_zoo.contract.diff_drawing import COLORS, GAP, draw_differences
-from tests.model_zoo.contract.test_detection_diff import CAT, NAMES, Row, detections
+from tests.model_zoo.contract.detection_rows import CAT, NAMES, Row, detections
 
 BLACK = np.zeros((200, 300, 3), dtype=np.uint8)
 DOG: Row = (150, 50, 280, 180, 0.8, 1)

@@ -15,6 +15,11 @@ from tests.service.conftest import Publish
 from tests.service.fake_engine import open_fake_engine
 
 KEY_NAME = "ops"
+POLICY = {
+    "stable": 1,
+    "canary": {"version": 2, "percent": 5.0, "sticky": "client"},
+    "schema_version": 1,
+}  # of a rollout
 
 
 @pytest.fixture

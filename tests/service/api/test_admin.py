@@ -14,12 +14,11 @@ from model_zoo.contract.repository import Repository
 from model_zoo.contract.rollout import parse_rollout, read_rollout
 from service.api.native.schemas import Model
 from service.inference.bundled import BUNDLED_REPOSITORY
-from tests.service.api.conftest import KEY_NAME
+from tests.service.api.conftest import KEY_NAME, POLICY
 from tests.service.app_client import check_problem, detect, png
 from tests.service.conftest import Publish, flat
 
 TOY = "/admin/models/toy"
-POLICY = {"stable": 1, "canary": {"version": 2, "percent": 5.0, "sticky": "client"}, "schema_version": 1}
 
 
 def model_after(response: Response) -> Model:

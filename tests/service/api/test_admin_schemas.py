@@ -6,7 +6,7 @@ import pytest
 
 from model_zoo.contract.rollout import parse_rollout
 from service.api.admin_schemas import ROLLOUT_SCHEMA
-from tests.service.api.test_admin import POLICY
+from tests.service.api.conftest import POLICY
 
 
 def test_documented_schema_of_a_policy_is_that_of_the_reader() -> None:

@@ -12,7 +12,7 @@ import pytest
 from model_zoo.contract.errors import LineageError
 from model_zoo.contract.repository import Repository
 from tests.tiny_onnx import toy_card, toy_onnx
-from tests.training.run.test_run_lock import hold
+from tests.training.run.lock_holder import hold
 from tests.training.write_data import write_data
 from training.data.dataset import Record
 from training.data.open import open_dataset

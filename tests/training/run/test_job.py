@@ -20,7 +20,7 @@ import torch
 from model_zoo.contract.errors import LineageError
 from model_zoo.export.log import silent
 from tests.conftest import ROOT
-from tests.training.run.test_train import OPTIONS, build_config, load_run
+from tests.training.run.short_runs import OPTIONS, build_config, load_run
 from tests.training.write_data import write_data
 from training.config import TrainConfig
 from training.loop.distributed import ProcessGroup

@@ -19,29 +19,21 @@ import torch
 from model_zoo.contract.errors import LineageError
 from model_zoo.weights import store
 from tests.conftest import ROOT
-from tests.training.run.test_run_lock import hold
+from tests.training.run.lock_holder import hold
+from tests.training.run.short_runs import OPTIONS, build_config, load_run
 from tests.training.write_data import write_data
 from training.config import TrainConfig
 from training.loop.threads import VARIABLES
 from training.run import checkpoint
-from training.run.checkpoint import TrainingState
 from training.run.progress import RunLogger
 from training.run.run_folder import read_config
 from training.run.train import train
 from training.run.trainer import EARLY_STOPPED, FINISHED, INTERRUPTED, OUT_OF_TIME
 
-OPTIONS = ["--model", "yolox-test", "--image-size", "64", "--batch", "4", "--device", "cpu"]
-TIMES = ("seconds", "images_per_second", "memory_gib")
-
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_data(tmp_path_factory.mktemp("data") / "toy", train=16)
-
-
-def build_config(data: Path, runs: Path, **options: Any) -> TrainConfig:
-    fixed = {"model": "yolox-test", "image_size": (64,), "batch": 4, "device": "cpu", "workers": 0}
-    return TrainConfig(**fixed, data=data, runs=runs, **options)
 
 
 def resume(folder: Path, **options: Any) -> str:
@@ -109,16 +101,6 @@ def test_measured_threads_are_logged_stored_and_used(
     train(build_config(data, tmp_path, epochs=1, threads=3), messages.append)
     assert (used, torch.get_num_threads()) == ([2, 3], before)
     assert sum(message.startswith("threads: ") for message in messages) == 1
-
-
-def load_run(folder: Path) -> tuple[dict[str, torch.Tensor], TrainingState]:
-    """Return the tensors and the state of a run's checkpoint without its times."""
-    tensors, state = checkpoint.read(folder / "checkpoint.safetensors")
-    for row in state.history:
-        for name in TIMES:
-            del row[name]
-    state.seconds = 0.0
-    return dict(tensors), state
 
 
 def assert_same_runs(first: Path, second: Path) -> None:

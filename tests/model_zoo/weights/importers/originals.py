@@ -64,6 +64,10 @@ class Originals:
         return block
 
 
+def arrays(state: dict[str, torch.Tensor]) -> dict[str, np.ndarray]:
+    return {key: value.numpy() for key, value in state.items()}
+
+
 def original_state(detector: Detector) -> dict[str, torch.Tensor]:
     """Return weights under the original keys, in fp16 and with anchors in cells."""
     config = yolov5.VARIANTS[detector.variant]

@@ -7,11 +7,11 @@ import pytest
 
 from model_zoo.contract.errors import LineageError
 from model_zoo.weights.importers import from_state_dict
-from tests.model_zoo.weights.importers.originals import original_state, randomized
+from tests.model_zoo.weights.importers.originals import arrays, original_state, randomized
 
 
 def test_missing_and_unknown_keys_are_listed():
-    state = {key: value.numpy() for key, value in original_state(randomized()).items()}
+    state = arrays(original_state(randomized()))
     del state["model.1.bn.bias"]
     state["model.99.weight"] = np.zeros(1)
     with pytest.raises(LineageError, match=r"1 missing: backbone\.down2\.bn\.bias; 1 unknown: model\.99\.weight"):

@@ -16,8 +16,7 @@ from httpx2 import Client as HTTPClient
 
 from lineage.client import Client
 from tests.e2e.server import Server
-from tests.e2e.test_processes import without_times
-from tests.e2e.test_serve import image_of, publish_toy
+from tests.e2e.toy_server import image_of, publish_toy, without_times
 from tests.service.deploy.ray.local_ray import LocalRay, configure, needs_ray
 
 pytestmark = [needs_ray, pytest.mark.slow]
