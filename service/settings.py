@@ -21,6 +21,7 @@ from model_zoo.contract.expectation import expectation
 from model_zoo.contract.images import ImageLimits
 from model_zoo.contract.suggest import did_you_mean
 from model_zoo.runtime.base import Compute, EngineOptions, Provider, Runtime, Shapes
+from model_zoo.runtime.choice import check_compute
 from service.telemetry.tracing import is_available
 
 PREFIX = "LINEAGE_"
@@ -267,8 +268,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _provider_computes_bf16(self) -> Self:
-        if self.compute == "bf16" and self.provider not in ("auto", "openvino"):
-            raise ValueError(f"compute bf16 needs provider openvino or auto; provider {self.provider} has no bf16")
+        check_compute(self.provider, self.compute)
         return self
 
     @model_validator(mode="after")

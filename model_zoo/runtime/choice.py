@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
+from model_zoo.contract.errors import LineageError
+
 Provider = Literal["auto", "cpu", "cuda", "tensorrt", "openvino"]
 Compute = Literal["auto", "fp32", "bf16"]
 
@@ -25,14 +27,38 @@ class Configuration(NamedTuple):
 DEFAULT: Final = Configuration("cpu", "fp32")
 
 
+def check_compute(provider: Provider, compute: Compute) -> None:
+    """Check that a provider computes in a precision.
+
+    Raises:
+        LineageError: It is bfloat16, and the provider another than OpenVINO.
+    """
+    if compute == "bf16" and provider not in ("auto", "openvino"):
+        raise LineageError(
+            f"compute bf16: expected provider openvino or auto; got {provider}, which computes in the file's own "
+            "precision; leave the provider or compute out"
+        )
+
+
 @dataclass(frozen=True)
-class Trial:
+class _Configured:
+    """Provider and precision as fields, as in JSON."""
+
+    provider: Provider = "auto"
+    """Execution provider of ONNX Runtime."""
+    compute: Compute = "fp32"
+    """Precision of float32 layers."""
+
+    @property
+    def configuration(self) -> Configuration:
+        """The configuration."""
+        return Configuration(self.provider, self.compute)
+
+
+@dataclass(frozen=True)
+class Trial(_Configured):
     """Measurements of one configuration on this machine."""
 
-    provider: Provider
-    """Execution provider of ONNX Runtime."""
-    compute: Compute
-    """Precision of float32 layers."""
     lone_ms: float = 0.0
     """Milliseconds of one image while no other is under way."""
     images_per_second: float = 0.0
@@ -44,27 +70,13 @@ class Trial:
     problem: str | None = None
     """Why the configuration cannot be used, or None if it can."""
 
-    @property
-    def configuration(self) -> Configuration:
-        """The configuration."""
-        return Configuration(self.provider, self.compute)
-
 
 @dataclass(frozen=True)
-class Choice:
+class Choice(_Configured):
     """The configuration of an engine."""
 
-    provider: Provider = "auto"
-    """Execution provider of ONNX Runtime."""
-    compute: Compute = "fp32"
-    """Precision of float32 layers."""
     trials: tuple[Trial, ...] = ()
     """Measurements of all configurations. Empty: there was one, or it was given."""
-
-    @property
-    def configuration(self) -> Configuration:
-        """The configuration."""
-        return Configuration(self.provider, self.compute)
 
     @property
     def measured(self) -> Trial | None:

@@ -29,7 +29,7 @@ from model_zoo.contract.files import read_text, write_atomic
 from model_zoo.contract.package import Package
 from model_zoo.runtime import sessions
 from model_zoo.runtime.base import EngineOptions
-from model_zoo.runtime.choice import DEFAULT, Choice, Configuration, Trial
+from model_zoo.runtime.choice import DEFAULT, Choice, Configuration, Trial, check_compute
 from model_zoo.runtime.golden import has_golden
 from model_zoo.runtime.machine import computes_bf16, describe_machine
 from model_zoo.runtime.trials import measure
@@ -68,11 +68,7 @@ def configurations(card: ModelCard, options: EngineOptions) -> list[Configuratio
     Raises:
         LineageError: bfloat16 is requested from another provider than OpenVINO.
     """
-    if options.compute == "bf16" and options.provider not in ("auto", "openvino"):
-        raise LineageError(
-            f"compute bf16: expected provider openvino or auto; got {options.provider}, which computes in the file's "
-            "own precision; leave the provider or compute out"
-        )
+    check_compute(options.provider, options.compute)
     if options.runtime != "onnxruntime" or options.provider != "auto":
         return [Configuration(options.provider, "bf16" if options.compute == "bf16" else "fp32")]
     if options.compute == "bf16":

@@ -196,6 +196,6 @@ def test_token_of_label_studio_needs_an_address() -> None:
 
 
 def test_bf16_needs_a_provider_that_computes_it() -> None:
-    with pytest.raises(SettingsError, match="compute bf16 needs provider openvino or auto; provider cpu has no bf16"):
+    with pytest.raises(SettingsError, match="compute bf16: expected provider openvino or auto; got cpu"):
         Settings(provider="cpu", compute="bf16")
     assert Settings(compute="bf16").engine_options.compute == "bf16"
