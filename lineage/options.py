@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, TypedDict
+from typing import TypedDict
+
+from model_zoo.contract.nms import OverlapMeasure
 
 
 class Options(TypedDict, total=False):
@@ -11,6 +13,6 @@ class Options(TypedDict, total=False):
 
     score: float | None
     iou: float | None
-    nms: Literal["diou", "iou"] | None
+    nms: OverlapMeasure | None
     classes: Sequence[str | int] | None
     max_detections: int | None

@@ -6,13 +6,14 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 import tyro
 
 from lineage.cli.arguments import option
 from model_zoo.contract.errors import LineageError
 from model_zoo.contract.image_size import format_size
+from model_zoo.contract.nms import DISTANCE_WEIGHTS, OverlapMeasure
 from model_zoo.contract.plural import plural
 from model_zoo.runtime.base import Compute, Provider
 from service.inference.bundled import REPOSITORY_HELP, repository_of
@@ -28,7 +29,7 @@ def evaluate(
     image_size: tuple[int, ...] = (),
     score: float = 0.001,
     iou: float = 0.6,
-    nms: Literal["iou", "diou"] = "iou",
+    nms: OverlapMeasure = "iou",
     batch: int = 16,
     exact_decode: bool = False,
     ignore_case: bool = False,
@@ -62,7 +63,6 @@ def evaluate(
         report: With the folder of a run: write its report.html again.
         as_json: Print JSON instead of tables.
     """
-    from model_zoo.contract.pipeline import DISTANCE_WEIGHTS
     from model_zoo.contract.targets import check_folder_target
     from model_zoo.progress import Progress
     from training.data.open import open_dataset

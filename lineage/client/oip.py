@@ -23,10 +23,10 @@ from lineage.client.query import Query
 from lineage.inputs import ImageFile
 from lineage.results import ImageResult
 from model_zoo.contract.detections import Detections
+from model_zoo.contract.nms import DISTANCE_WEIGHTS
 
 HEADER: Final = "inference-header-content-length"
 DTYPES: Final[Mapping[str, str]] = {"detections": "<f4", "count": "<i4"}
-DISTANCE_WEIGHTS: Final = {"diou": 1.0, "iou": 0.0}
 
 
 def infer_request(images: Sequence[ImageFile], query: Query, model: str) -> Call:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import lineage.options
+from model_zoo.contract.nms import OverlapMeasure
 
 
 class Options(lineage.options.Options, total=False):
@@ -25,7 +25,7 @@ class Query:
     """Min score of a detection, 0 to 1."""
     iou: float | None = None
     """Overlap above which the lower-scored of two detections of one class is dropped, 0 to 1."""
-    nms: Literal["diou", "iou"] | None = None
+    nms: OverlapMeasure | None = None
     """Overlap measure: diou also uses the distance of the box centers."""
     classes: Sequence[str | int] | None = None
     """Labels or class ids to report."""

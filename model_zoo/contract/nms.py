@@ -10,11 +10,16 @@ Neither time nor the number of candidates is limited.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Final, Literal
+
 import numpy as np
 from numpy.typing import NDArray
 
 from model_zoo.contract.boxes import Floats, pairwise_diou
 
+OverlapMeasure = Literal["diou", "iou"]
+DISTANCE_WEIGHTS: Final[Mapping[str, float]] = {"diou": 1.0, "iou": 0.0}  # by the name of the measure in requests
 _BLOCK = 64  # candidates per pass: large blocks save NumPy calls, small ones save comparisons
 
 

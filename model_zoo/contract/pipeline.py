@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,10 +24,10 @@ from model_zoo.contract.detections import Detections
 from model_zoo.contract.errors import ImageError, QueryError
 from model_zoo.contract.images import DEFAULT_LIMITS, ImageLimits, Warn, decode_parsed, parse_image
 from model_zoo.contract.letterbox import Geometry, Size
+from model_zoo.contract.nms import DISTANCE_WEIGHTS
 
 Feeds = Mapping[str, NDArray[np.generic]]
 Run = Callable[[Feeds], tuple[NDArray[np.float32], NDArray[np.int32]]]
-DISTANCE_WEIGHTS: Final = {"diou": 1.0, "iou": 0.0}  # by the name of the NMS measure in requests
 
 
 @dataclass(frozen=True)
@@ -62,15 +61,20 @@ def make_query(
     *,
     score: float | None = None,
     iou: float | None = None,
+    nms: str | None = None,
     distance_weight: float | None = None,
     classes: str | int | Sequence[str | int] | None = None,
     max_detections: int | None = None,
 ) -> Query:
-    """Build a query. Parameters that are None get the card's default.
+    """Build a query. Parameters that are None get the card's default. `nms` is the name of a distance weight.
 
     Raises:
         QueryError: a value is outside the card's bounds, or a class is unknown.
     """
+    if nms is not None:
+        if nms not in DISTANCE_WEIGHTS:
+            raise QueryError(f"nms: expected {' or '.join(DISTANCE_WEIGHTS)}; got {nms!r}")
+        distance_weight = DISTANCE_WEIGHTS[nms]
     bounds = card.thresholds
     limit = card.max_detections
     classes = [classes] if isinstance(classes, str | int) else classes

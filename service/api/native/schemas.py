@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from model_zoo.contract.class_filter import parse_classes
-from model_zoo.contract.pipeline import DISTANCE_WEIGHTS
+from model_zoo.contract.nms import DISTANCE_WEIGHTS, OverlapMeasure
 from service.api.problems import Problem
 from service.inference.model_store import PackageState
 from service.inference.query import QueryOptions
@@ -39,7 +39,7 @@ class DetectQuery(BaseModel):
         ),
     ] = None
     nms: Annotated[
-        Literal["diou", "iou"] | None,
+        OverlapMeasure | None,
         Field(
             description="Overlap measure: `diou` also uses the distance of the box centers (arXiv:1911.08287). "
             "By default that of the card."
