@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,16 @@ Pixels = NDArray[Any]
 RNG = np.random.default_rng(0)
 NOISE = RNG.integers(0, 256, (37, 53, 4), np.uint8)
 NOISE16 = RNG.integers(0, 65536, (37, 53, 4), np.uint16)
+UPRIGHT: dict[int, Callable[[Pixels], Pixels]] = {
+    1: lambda a: a,
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.swapaxes(0, 1),
+    6: lambda a: a[::-1].swapaxes(0, 1),
+    7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
+    8: lambda a: a[:, ::-1].swapaxes(0, 1),
+}
 
 
 def assert_close(actual: Pixels, expected: Pixels, max_difference: float) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -39,20 +38,10 @@ from tests.images import (
     with_exif,
 )
 from tests.malformed_images import ordinary_files
-from tests.model_zoo.contract.images.pixels import Pixels, assert_close, decode_with_pillow
+from tests.model_zoo.contract.images.pixels import UPRIGHT, Pixels, assert_close, decode_with_pillow
 
 ALPHA = Image.fromarray((np.mgrid[0:37, 0:53][1] * 5 % 256).astype(np.uint8))
 JPEG_OPTIONS = ({}, {"subsampling": 0}, {"progressive": True}, {"restart_marker_blocks": 2})
-UPRIGHT: dict[int, Callable[[Pixels], Pixels]] = {
-    1: lambda a: a,
-    2: lambda a: a[:, ::-1],
-    3: lambda a: a[::-1, ::-1],
-    4: lambda a: a[::-1],
-    5: lambda a: a.swapaxes(0, 1),
-    6: lambda a: a[::-1].swapaxes(0, 1),
-    7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
-    8: lambda a: a[:, ::-1].swapaxes(0, 1),
-}
 
 
 def with_alpha(mode: str) -> Image.Image:
