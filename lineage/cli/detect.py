@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TextIO, get_args
 
 import tyro
 from loky import cpu_count
 
 from lineage.cli.arguments import option
+from lineage.cli.main import INTERRUPTED
+from lineage.cli.tables import plain
 from model_zoo.contract.errors import LineageError
 from model_zoo.contract.image_size import format_size
 from service.inference.bundled import REPOSITORY_HELP, repository_of
@@ -54,7 +57,8 @@ def detect(
     Prints a table, with --json the response of POST /detect, or with --format other forms. An image that cannot be
     read is reported, the other ones are processed, and the exit code is 1.
 
-    Of a video, every frame is processed. Of a camera or stream, the newest frame is, until Ctrl-C.
+    Of a video, every frame is processed. Of a camera or stream, the newest frame is. Ctrl-C ends both and completes all
+    outputs.
 
     Args:
         sources: Images and videos: files, folders (the files directly in them), quoted patterns such as
@@ -84,6 +88,7 @@ def detect(
     from model_zoo.sources.open import open_sources
     from model_zoo.tracking import track_frames
 
+    output = None if output == Path("-") else output  # standard output, as by default
     _check_output(as_json, output_format, output, save)
     opened = open_sources(sources)
     if as_json and opened.is_video:
@@ -105,6 +110,8 @@ def detect(
         results = _write(stack, results, package, opened, save, output_format, output, image_url)
         reported = _report(results, opened, None if as_json or output_format else package.card.class_names)
         failed = _print_json(package, reported) if as_json else _count_errors(reported)
+    if opened.stopped.is_set() and not opened.is_live:
+        return INTERRUPTED
     return SOME_FAILED if failed else 0
 
 
@@ -124,7 +131,7 @@ def _start(stack: ExitStack, package: Package, query: Query, sources: Sources, e
 
     engine = open_engine(package)
     stack.callback(engine.close)
-    if sources.is_live:
+    if sources.is_video:
         stack.enter_context(_stopped_by_signals(sources))
     return detect_frames(engine, query, sources, exact=exact_decode, live=sources.is_live)
 
@@ -149,7 +156,7 @@ def _write(
         threads = 1 if sources.is_live else int(cpu_count())
         results = save_drawn(results, plan_copies(sources.items, save), class_names, threads)
     if output_format == "json-lines" or output_format == "csv":
-        file = stack.enter_context(output.open("x", encoding="utf-8", newline="")) if output else sys.stdout
+        file = stack.enter_context(_create(output)) if output else sys.stdout
         return write_records(results, class_names, output_format, file)
     if output_format and output:
         names = name_images([source.name for source in sources.items], output_format)
@@ -157,9 +164,13 @@ def _write(
     return results
 
 
+def _create(path: Path) -> TextIO:
+    return path.open("x", encoding="utf-8", errors="backslashreplace", newline="")  # names of files are any bytes
+
+
 @contextmanager
 def _stopped_by_signals(sources: Sources) -> Iterator[None]:
-    """End a live source at Ctrl-C or SIGTERM, so that all outputs are completed. A second signal interrupts."""
+    """End the sources at Ctrl-C or SIGTERM, so that all outputs are completed. A second signal interrupts."""
     previous: dict[signal.Signals, Any] = {}
 
     def stop(*_: object) -> None:
@@ -196,7 +207,7 @@ def find_model(reference: str | None, repository: Path | None) -> Package:
 
 def _check_output(as_json: bool, output_format: OutputFormat | None, output: Path | None, save: Path | None) -> None:
     """Check the options of the output, before any work."""
-    from model_zoo.contract.targets import check_folder_target
+    from model_zoo.contract.targets import check_file_target, check_folder_target
     from model_zoo.runtime.label_files import check_new_folder
 
     if output_format and as_json:
@@ -205,10 +216,16 @@ def _check_output(as_json: bool, output_format: OutputFormat | None, output: Pat
         raise LineageError(f"--output belongs to --format; expected --format {' or '.join(get_args(OutputFormat))}")
     if output_format and not output and output_format not in RECORDS:
         raise LineageError(f"--format {output_format} writes a folder; expected --output FOLDER")
-    if output:
+    if output and output_format in RECORDS:
+        if os.path.lexists(output):
+            raise LineageError(f"{output}: expected a file that does not exist yet; choose another, or remove it")
+        check_file_target(output)
+    elif output:
         check_new_folder(output)
     if save:
         check_folder_target(save)
+    if save and output and save.resolve().is_relative_to(output.resolve()):
+        raise LineageError(f"--save {save}: expected a folder outside of --output {output}")
 
 
 def _report(results: Iterable[Result], sources: Sources, class_names: Sequence[str] | None) -> Iterator[Result]:
@@ -223,11 +240,11 @@ def _report(results: Iterable[Result], sources: Sources, class_names: Sequence[s
     for result in track(results, "detect", sources.count(), unit):
         yield result
         if isinstance(result, FrameError):
-            tqdm.write(f"lineage: {result.frame.name}: {result.reason}", file=sys.stderr)
+            tqdm.write(plain(f"lineage: {result.frame.name}: {result.reason}"), file=sys.stderr)
             continue
         done += 1
         if result.warning:
-            tqdm.write(f"lineage: warning: {result.frame.name}: {result.warning}", file=sys.stderr)
+            tqdm.write(plain(f"lineage: warning: {result.frame.name}: {result.warning}"), file=sys.stderr)
         if class_names:
             if done == 1:
                 tqdm.write(_table_head(class_names))
@@ -261,11 +278,12 @@ def _table_lines(result: FrameResult, class_names: Sequence[str]) -> list[str]:
     count, frame = len(result.detections), result.frame
     objects = "1 object" if count == 1 else f"{count or 'no'} objects"
     when = "" if frame.time is None else f"  {frame.time:.3f} s"
-    lines = [f"{frame.name}{when}  {format_size(result.size)}  {objects}"]
+    lines = [plain(f"{frame.name}{when}  {format_size(result.size)}  {objects}")]
     for entry in result.detections.to_dict(class_names):
         corners = "".join(f"{v:9.1f}" for v in entry["box"])
         number = f"  #{entry['track_id']}" if "track_id" in entry else ""
-        lines.append(f"  {entry['label']:<{_label_width(class_names)}}  {entry['score']:5.2f}{corners}{number}")
+        label = plain(entry["label"])
+        lines.append(f"  {label:<{_label_width(class_names)}}  {entry['score']:5.2f}{corners}{number}")
     return lines
 
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from lineage.cli.imports import quick_imports
+from lineage.cli.tables import plain
 from model_zoo.contract.errors import LineageError
 from model_zoo.contract.suggest import did_you_mean
 
@@ -136,7 +137,7 @@ def _run(command: Command, arguments: Sequence[str]) -> int:
     except (LineageError, OSError, ModuleNotFoundError) as error:
         if os.environ.get("LINEAGE_DEBUG") == "1" or isinstance(error, BrokenPipeError) or _is_bug(error):
             raise
-        print(f"lineage: {_message(error, command)}", file=sys.stderr)
+        print("\n".join(map(plain, f"lineage: {_message(error, command)}".splitlines())), file=sys.stderr)
         return USER_ERROR
 
 
@@ -161,8 +162,8 @@ def _message(error: Exception, command: Command) -> str:
             f"`lineage {command.name}` needs the package {error.name}, which is not installed; "
             f"run: pip install '{DISTRIBUTION}[{extras}]'"
         )
-    if isinstance(error, OSError) and error.filename:
-        return f"{error.filename}: {error.strerror}"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return str(error)
 
 

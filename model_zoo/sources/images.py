@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +24,7 @@ class Image:
     """Return its contents."""
 
     def __iter__(self) -> Iterator[Frame]:
-        yield Frame(self.name, self.load)
+        yield Frame(self.name, functools.cache(self.load))  # as long as the frame, which outputs read again
 
     def count(self) -> int:
         """Return 1."""

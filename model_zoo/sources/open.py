@@ -7,11 +7,11 @@ for frame in sources:
 
 from __future__ import annotations
 
-import itertools
 import re
 import sys
+import threading
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final
 
@@ -34,6 +34,8 @@ class Sources:
 
     items: list[Source]
     """The sources, in order."""
+    stopped: threading.Event = field(default_factory=threading.Event)
+    """Set by `stop`."""
 
     @property
     def is_live(self) -> bool:
@@ -46,7 +48,9 @@ class Sources:
         return any(source.is_video for source in self.items)
 
     def __iter__(self) -> Iterator[Frame]:
-        return itertools.chain.from_iterable(self.items)
+        for source in self.items:
+            if not self.stopped.is_set():
+                yield from source
 
     def count(self) -> int | None:
         """Return the number of frames of all sources, None if that of any is unknown."""
@@ -55,6 +59,7 @@ class Sources:
 
     def stop(self) -> None:
         """End the iteration."""
+        self.stopped.set()
         for source in self.items:
             source.stop()
 
@@ -72,6 +77,8 @@ def open_sources(words: Iterable[str | Path], stdin: IO[bytes] | None = None) ->
     """
     found: list[str | Image] = []
     for word in map(str, words):
+        if not word:
+            raise LineageError("expected the name of a file or folder, or an address; got an empty one")
         found += _read_stdin(stdin or sys.stdin.buffer) if word == STDIN else _expand(word)
     sources = [open_source(one) if isinstance(one, str) else one for one in dict.fromkeys(found)]
     live = next((source.name for source in sources if source.is_live), None)
@@ -93,9 +100,16 @@ def open_source(name: str) -> Source:
         if _is_camera(name):
             device = name if name.startswith("/") else f"/dev/video{name}"
             return open_live(name, device, "v4l2", {})
+        _check_kind(path)
         return VideoFile(name, f"file:{path}") if is_video_file(path) else image_file(path)
     except ImageError as error:
         raise LineageError(f"{hide_password(name) if is_url(name) else name}: {error}") from None
+
+
+def _check_kind(path: Path) -> None:
+    """Check that a path is no pipe: it can be read once, and reading it may never end."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise ImageError("expected a file; got a pipe or device; send the output of a program to `lineage detect -`")
 
 
 def _expand(word: str) -> list[str]:

@@ -13,7 +13,7 @@ from http.client import HTTPException, HTTPResponse
 from pathlib import PurePosixPath
 from typing import Any, Final
 from urllib.error import HTTPError
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 from urllib.request import HTTPRedirectHandler, OpenerDirector, Request, build_opener
 
 from model_zoo.contract.errors import ImageError, ImageTooLarge, LineageError
@@ -22,14 +22,17 @@ from model_zoo.contract.images import DEFAULT_LIMITS
 from model_zoo.contract.images.files import IMAGE_SUFFIXES
 from model_zoo.sources.images import Image
 from model_zoo.sources.live import LiveSource
-from model_zoo.sources.video import VIDEO_SUFFIXES, VideoFile, decode, open_video, to_rgb
+from model_zoo.sources.video import CONTAINERS, VIDEO_SUFFIXES, VideoFile, decode, open_video, to_rgb
 
 HTTP: Final = ("http", "https")
 STREAMS: Final = ("rtsp", "rtsps", "rtmp", "rtmps", "rtp", "udp", "tcp")
 SECONDS: Final = 30.0  # to fetch an image
 CHUNK: Final = 65_536
+PLAYLISTS: Final = (".m3u8", ".m3u", ".mpd")
+# No playlists: their servers could send the program to any other server, and fill its memory.
 NETWORK: Final = {
-    "protocol_whitelist": "http,https,httpproxy,tls,tcp,udp,rtp,srtp,rtsp,rtsps,rtmp,rtmps,crypto,data",
+    "protocol_whitelist": "http,https,httpproxy,tls,tcp,udp,rtp,srtp,rtsp,rtsps,rtmp,rtmps",
+    "format_whitelist": f"{CONTAINERS},rtsp,rtp,mpjpeg",
     "rtsp_flags": "prefer_tcp",
     "user_agent": "yolo-lineage",
 }
@@ -50,10 +53,12 @@ def open_url(url: str) -> Source:
     """
     parts = _split(url)
     name, suffix = hide_password(url), PurePosixPath(parts.path).suffix.lower()
+    if suffix in PLAYLISTS:
+        raise ImageError("expected a video or stream; playlists are not read: let ffmpeg convert it, see docs/video.md")
     if parts.scheme in STREAMS:
         return open_live(name, url)
     if suffix in IMAGE_SUFFIXES or (suffix not in VIDEO_SUFFIXES and _is_image(url)):
-        return Image(name, functools.cache(functools.partial(fetch, url)))
+        return Image(name, functools.partial(fetch, url))
     return _open_http_video(name, url)
 
 
@@ -82,7 +87,7 @@ def fetch(url: str, max_bytes: int = DEFAULT_LIMITS.max_bytes, seconds: float = 
                     raise ImageError(f"expected the image within {seconds:g} s; got {len(body):,} bytes")
             if response.length:
                 raise ImageError(f"the connection was cut, {response.length:,} bytes are missing")
-    except (OSError, HTTPException) as error:
+    except (OSError, HTTPException, UnicodeError) as error:
         raise ImageError(f"cannot be fetched; {error}") from None
     return bytes(body)
 
@@ -111,7 +116,7 @@ def _request(url: str, seconds: float) -> HTTPResponse:
         ImageError: The server answers with an error.
     """
     user, at, _ = urlsplit(url).netloc.rpartition("@")
-    request = Request(hide_password(url), headers={"User-Agent": NETWORK["user_agent"]})
+    request = Request(_ascii(hide_password(url)), headers={"User-Agent": NETWORK["user_agent"]})
     if at:
         token = base64.b64encode(unquote(user).encode()).decode()
         request.add_unredirected_header("Authorization", f"Basic {token}")
@@ -123,12 +128,19 @@ def _request(url: str, seconds: float) -> HTTPResponse:
     return response
 
 
+def _ascii(url: str) -> str:
+    """Return an address as browsers send it: other letters and spaces are escaped."""
+    parts = urlsplit(url)
+    path, query = (quote(part, safe="/%:;=&?~+!$,'@()*[]|") for part in (parts.path, parts.query))
+    return parts._replace(path=path, query=query).geturl()
+
+
 def _is_image(url: str) -> bool:
     """Return True for an image by the content type, and for what cannot be fetched: its frame reports the error."""
     try:
         with _request(url, SECONDS) as response:
             return response.headers.get_content_maintype() == "image"
-    except (ImageError, OSError, HTTPException):
+    except (ImageError, OSError, HTTPException, UnicodeError):
         return True
 
 

@@ -24,9 +24,14 @@ VIDEO_SUFFIXES: Final = (
     ".3gp", ".asf", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mjpeg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts",
     ".ogv", ".ts", ".webm", ".wmv",
 )  # fmt: skip
-# A playlist within a file must not read from the network, and one from the network must not read files.
-FILE_ONLY: Final = {"protocol_whitelist": "file"}
+CONTAINERS: Final = (  # FFmpeg's names
+    "mov,matroska,avi,flv,asf,gif,mjpeg,mpegts,mpeg,mpegvideo,ogg,mxf,ivf,h264,hevc,m4v,av1,obu,yuv4mpegpipe,dv,nut"
+)
+# A file contains its video itself. Playlists and scripts, whatever their suffix, would read other files.
+FILE_ONLY: Final = {"protocol_whitelist": "file", "format_whitelist": CONTAINERS}
 MAX_DAMAGED: Final = 250  # packets in a row: about 10 s
+MAX_GAP: Final = 3600.0  # seconds between two frames
+DEFAULT_RATE: Final = 25.0  # frames per second of a file that has no times
 TIMEOUT: Final = (10.0, 10.0)  # seconds to open, and to wait for data
 
 
@@ -62,16 +67,37 @@ class VideoFile:
         self._stopped = True
 
     def _frames(self, container: InputContainer) -> Iterator[Frame]:
-        start: float | None = None
         index = -1
+        clock = Clock(float(container.streams.video[0].average_rate or DEFAULT_RATE))
         for index, frame in enumerate(decode(container)):
             if self._stopped:
                 return
-            time = frame.time if frame.time is not None else 0.0
-            start = time if start is None else start
-            yield Frame(self.name, functools.cache(functools.partial(to_rgb, frame)), index, time - start)
+            time = clock.advance(frame.time)
+            yield Frame(self.name, functools.cache(functools.partial(to_rgb, frame)), index, time)
         if index < 0:
             raise ImageError("expected a video; none of its frames can be decoded")
+
+
+class Clock:
+    """Times of frames. They begin with 0 and grow, whatever the file has.
+
+    A time that is missing, does not grow, or jumps by more than MAX_GAP becomes one period after the previous one. The
+    times after it continue from there.
+    """
+
+    def __init__(self, rate: float) -> None:
+        self._period = 1 / rate
+        self._offset, self._last = 0.0, -self._period
+
+    def advance(self, time: float | None) -> float:
+        """Return the time of the next frame in seconds. `time` is that of the file."""
+        expected = self._last + self._period
+        found = expected if time is None else time + self._offset
+        if self._last < 0 or not self._last < found <= self._last + MAX_GAP:
+            self._offset += expected - found
+            found = expected
+        self._last = found
+        return found
 
 
 def pyav() -> types.ModuleType:
@@ -184,4 +210,6 @@ def is_video_file(path: Path) -> bool:
 
 def reason(error: Exception) -> str:
     """Return why FFmpeg failed, without the address, which may have a password."""
+    if isinstance(error, pyav().error.ExitError):
+        return f"nothing arrived within {TIMEOUT[1]:g} s"
     return str(getattr(error, "strerror", None) or error).rstrip(".")

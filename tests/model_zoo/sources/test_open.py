@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 
 import pytest
@@ -67,3 +68,20 @@ def test_live_source_stands_alone(monkeypatch: pytest.MonkeyPatch, folder: Path)
     assert open_sources(["rtsp://a"]).is_live
     with pytest.raises(LineageError, match="rtsp://a does not end: expected it alone, got 2 sources"):
         open_sources(["in/b.png", "rtsp://a"])
+
+
+@pytest.mark.parametrize("name", ["pipe", "pipe.png", "pipe.mp4", "/dev/zero"])
+def test_pipes_and_devices_are_refused_before_they_are_read(name: str, folder: Path) -> None:
+    if name.startswith("pipe"):
+        os.mkfifo(folder / name)
+    with pytest.raises(LineageError, match=f"^{name}: expected a file; got a pipe or device; .* `lineage detect -`"):
+        open_sources([name])
+
+
+def test_stopped_sources_begin_no_other(folder: Path) -> None:
+    sources = open_sources(["in"])
+    frames = iter(sources)
+    next(frames)
+    sources.stop()
+    assert list(frames) == []
+    assert sources.stopped.is_set()

@@ -12,7 +12,7 @@ import pytest
 
 from model_zoo.contract.errors import ImageError, ImageTooLarge, LineageError
 from model_zoo.contract.images.files import encode_image
-from model_zoo.sources import live
+from model_zoo.sources import live, video
 from model_zoo.sources.images import Image
 from model_zoo.sources.live import LiveSource
 from model_zoo.sources.urls import fetch, hide_password, open_url
@@ -98,6 +98,34 @@ def test_fetching_has_limits(act: Callable[[FileServer], None], message: str, se
     assert isinstance(caught.value, ImageTooLarge) == (act is limited)
 
 
+def test_letters_of_all_languages_and_spaces_are_sent_escaped(served: FileServer) -> None:
+    assert fetch(served.url("é 1.png?n=ü&m=%20")) == PNG
+    assert served.requests[0][0] == "/%C3%A9%201.png?n=%C3%BC&m=%20"
+
+
+@pytest.mark.parametrize("host", ["a..b", "é" * 70])
+def test_host_that_is_no_name_is_an_error(host: str) -> None:
+    with pytest.raises(ImageError, match="cannot be fetched"):
+        fetch(f"http://{host}/a.png")
+
+
+@pytest.mark.parametrize("kind", ["ffconcat", "hls", "sdp", "redirect", "suffix"])
+def test_servers_cannot_send_the_program_elsewhere(kind: str, served: FileServer, tmp_path: Path) -> None:
+    pytest.importorskip("av", reason="videos need the extra `video`")
+    secret = write_video(tmp_path / "secret.ts", [frame_of(1)])
+    texts = {
+        "ffconcat": f"ffconcat version 1.0\nfile file://{secret}\n",
+        "hls": f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{served.url('other.ts')}\n#EXT-X-ENDLIST\n",
+        "sdp": "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=x\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=video 5004 RTP/AVP 33\r\n",
+    }
+    served.contents = texts.get(kind, "x").encode()
+    served.content_type = {"hls": "application/vnd.apple.mpegurl", "sdp": "application/sdp"}.get(kind, "video/mp4")
+    served.location = f"file://{secret}" if kind == "redirect" else ""
+    with pytest.raises(ImageError, match="expected a video"):
+        open_url(served.url("a.m3u8" if kind == "suffix" else "a.mp4"))
+    assert not any("other" in path for path, _ in served.requests)
+
+
 def test_password_is_sent_but_never_shown() -> None:
     headers: list[str | None] = []
 
@@ -129,6 +157,13 @@ def test_refused_stream_does_not_show_the_password() -> None:
     with pytest.raises(ImageError, match="Connection refused") as caught:
         open_url("rtsp://me:secret@127.0.0.1:9/x")
     assert "secret" not in str(caught.value)
+
+
+def test_stream_that_sends_nothing_is_an_error_after_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("av", reason="videos need the extra `video`")
+    monkeypatch.setattr(video, "TIMEOUT", (0.1, 0.1))
+    with pytest.raises(ImageError, match=r"nothing arrived within 0\.1 s"):
+        open_url("udp://127.0.0.1:5999")
 
 
 def test_video_with_an_end_gives_every_frame(served: FileServer, tmp_path: Path) -> None:

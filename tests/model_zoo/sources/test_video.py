@@ -10,7 +10,7 @@ import pytest
 
 from model_zoo.contract.errors import ImageError, LineageError
 from model_zoo.sources import video
-from model_zoo.sources.video import VideoFile, is_video_file
+from model_zoo.sources.video import Clock, VideoFile, is_video_file
 from tests.videos import frame_of, read_video, write_video
 
 pytest.importorskip("av", reason="videos need the extra `video`")
@@ -114,3 +114,35 @@ def test_missing_package_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_videos_are_known_by_suffix_or_contents(name: str, content: bytes, expected: bool, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(content)
     assert is_video_file(tmp_path / name) is expected
+
+
+@pytest.mark.parametrize("kind", ["ffconcat", "hls", "hls-file", "sdp", "text"])
+def test_playlists_and_scripts_do_not_read_other_files(kind: str, tmp_path: Path) -> None:
+    other = write_video(tmp_path / "other.ts", [frame_of(1)])
+    hls = "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{}\n#EXT-X-ENDLIST\n"
+    texts = {
+        "ffconcat": "ffconcat version 1.0\nfile other.ts\n",
+        "hls": hls.format("other.ts"),
+        "hls-file": hls.format(f"file:{other}"),
+        "sdp": "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=x\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=video 5004 RTP/AVP 33\r\n",
+        "text": "\x1b[31mtext art is a video for FFmpeg\n" * 20,
+    }
+    (tmp_path / "clip.mp4").write_text(texts[kind])
+    [frame] = VideoFile(str(tmp_path / "clip.mp4"))
+    with pytest.raises(ImageError, match="expected a video that can be opened"):
+        frame.load()
+
+
+@pytest.mark.parametrize(
+    ("times", "expected"),
+    [
+        ([5.0, 5.1, 5.4], [0, 0.1, 0.4]),
+        ([None, None, None], [0, 0.1, 0.2]),
+        ([0.0, 0.2, 0.2, 0.4], [0, 0.2, 0.3, 0.5]),
+        ([3.0, 3.1, 0.0, 0.1], [0, 0.1, 0.2, 0.3]),
+        ([0.0, 1e9, 1e9 + 0.5], [0, 0.1, 0.6]),
+    ],
+)
+def test_times_begin_with_zero_and_grow(times: list[float | None], expected: list[float]) -> None:
+    clock = Clock(rate=10)
+    assert [clock.advance(time) for time in times] == pytest.approx(expected)
