@@ -145,16 +145,20 @@ class ImageResult:
 def save_video(path: str | Path, results: Iterable[ImageResult]) -> Path:
     """Write the drawn frames of `Model.detect_stream` as a video, H.264 in MP4. Return the path.
 
+    If the results end with an error, or by Ctrl-C, the video has the frames before it.
+
     Args:
         path: File to write, ending in .mp4.
         results: Results with their images.
 
     Raises:
-        ValueError: There are no results.
-        LineageError: PyAV is not installed.
+        ValueError: There are no results, or the path does not end in .mp4.
+        LineageError: PyAV is not installed, or the video cannot be written.
     """
     from model_zoo.outputs.video import RATE, VideoWriter
 
+    if Path(path).suffix.lower() != ".mp4":
+        raise ValueError(f"{path}: expected a path that ends in .mp4")
     with VideoWriter(path) as writer:
         number = -1
         for number, result in enumerate(results):

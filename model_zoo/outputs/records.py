@@ -35,9 +35,11 @@ def write_records(
 
 
 def _lines(file: TextIO, class_names: Sequence[str]) -> Callable[[Result], object]:
+    is_ascii = (file.encoding or "utf-8").lower() != "utf-8"  # other characters would become what is no JSON
+
     def write(result: Result) -> None:
         record = _place(result) | result_entry(result, class_names)
-        file.write(json.dumps(record, ensure_ascii=False) + "\n")
+        file.write(json.dumps(record, ensure_ascii=is_ascii) + "\n")
 
     return write
 

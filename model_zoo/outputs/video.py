@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -12,7 +14,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from model_zoo.sources.video import pyav
+from model_zoo.contract.errors import LineageError
+from model_zoo.sources.video import pyav, reason
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
@@ -27,15 +30,19 @@ OPTIONS: Final = {"preset": "veryfast", "crf": "23"}
 class VideoWriter:
     """A video that is written frame by frame. Use it in a `with` block: the file appears at its end.
 
+    After an error, the file has the frames before it.
+
     Args:
-        path: File to write. The folder is created.
+        path: File to write. Its folder is created.
 
     Raises:
-        LineageError: PyAV is not installed.
+        LineageError: PyAV is not installed, or the path is a folder.
     """
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        if self.path.is_dir():
+            raise LineageError(f"{path}: expected the file name of a video; it is a folder")
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._part = self.path.with_name(f".{uuid4().hex}.mp4")
         self._container: OutputContainer = pyav().open(
@@ -50,13 +57,17 @@ class VideoWriter:
         Args:
             pixels: RGB image (H, W, 3). Frames of another size than the first are resized to it.
             time: Seconds from the start.
+
+        Raises:
+            LineageError: The frame cannot be written.
         """
-        stream = self._stream = self._stream or self._add_stream(pixels)
-        planes = cv2.cvtColor(_fit(pixels, (stream.height, stream.width)), cv2.COLOR_RGB2YUV_I420)  # BT.601
-        frame = pyav().VideoFrame.from_ndarray(planes, format="yuv420p")
-        frame.pts = self._last = max(round(time * TICKS), self._last + 1)
-        frame.time_base = Fraction(1, TICKS)
-        self._container.mux(stream.encode(frame))
+        with self._explained():
+            stream = self._stream = self._stream or self._add_stream(pixels)
+            planes = cv2.cvtColor(_fit(pixels, (stream.height, stream.width)), cv2.COLOR_RGB2YUV_I420)  # BT.601
+            frame = pyav().VideoFrame.from_ndarray(planes, format="yuv420p")
+            frame.pts = self._last = max(round(time * TICKS), self._last + 1)
+            frame.time_base = Fraction(1, TICKS)
+            self._container.mux(stream.encode(frame))
 
     def __enter__(self) -> Self:
         return self
@@ -65,14 +76,22 @@ class VideoWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         try:
-            if kind is None and self._stream:
-                self._container.mux(self._stream.encode())
+            with self._explained():
+                if self._stream:
+                    self._container.mux(self._stream.encode())
                 self._container.close()
+            if self._stream:
                 self._part.replace(self.path)
-            else:
-                self._container.close()
         finally:
             self._part.unlink(missing_ok=True)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Raise errors of FFmpeg with the name of the file."""
+        try:
+            yield
+        except pyav().FFmpegError as error:
+            raise LineageError(f"{self.path}: the video cannot be written; {reason(error)}") from None
 
     def _add_stream(self, pixels: NDArray[np.uint8]) -> VideoStream:
         height, width = pixels.shape[:2]

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from model_zoo.contract.errors import LineageError
 from model_zoo.outputs.video import VideoWriter
 from tests.videos import frame_of, read_video
 
@@ -39,12 +40,28 @@ def test_odd_and_changing_sizes_fit_the_first_frame(tmp_path: Path) -> None:
         assert np.abs(frame.reshape(-1, 3).mean(axis=0) - (200, 10, 20)).max() < 6
 
 
-def test_nothing_is_left_after_an_error(tmp_path: Path) -> None:
+def test_video_that_ends_with_an_error_has_the_frames_before_it(tmp_path: Path) -> None:
     def fail() -> None:
         with VideoWriter(tmp_path / "a.mp4") as writer:
             writer.write(frame_of(1), 0)
-            raise RuntimeError
+            raise KeyboardInterrupt
 
-    with pytest.raises(RuntimeError):
+    with pytest.raises(KeyboardInterrupt):
         fail()
-    assert list(tmp_path.iterdir()) == []
+    assert len(read_video(tmp_path / "a.mp4")) == 1
+    assert [file.name for file in tmp_path.iterdir()] == ["a.mp4"]
+
+
+@pytest.mark.parametrize(("shape", "name"), [((64, 17_000), "a.mp4"), ((64, 64), "folder")])
+def test_video_that_cannot_be_written_is_one_error(shape: tuple[int, int], name: str, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(LineageError, match=r"is a folder|cannot be written"), VideoWriter(tmp_path / name) as writer:
+        writer.write(np.zeros((*shape, 3), np.uint8), 0)
+    assert [file.name for file in tmp_path.iterdir()] == ["folder"]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 2), (3, 1000), (1, 700)])
+def test_tiny_frames_can_be_written(size: tuple[int, int], tmp_path: Path) -> None:
+    with VideoWriter(tmp_path / "a.mp4") as writer:
+        writer.write(frame_of(1, size), 0)
+    assert len(read_video(tmp_path / "a.mp4")) == 1
