@@ -22,7 +22,7 @@ from service.inference.memory import Reservation
 from service.telemetry.logs import OncePerSecond
 
 if TYPE_CHECKING:
-    from uvicorn._types import ASGIReceiveEvent
+    from uvicorn._types import ASGIReceiveEvent, ASGISendEvent
     from websockets.http11 import Request
 
 Headers = Sequence[tuple[bytes, bytes]]
@@ -49,6 +49,7 @@ def is_handshake(method: str, target: bytes, headers: Headers) -> bool:
         and values.get(b"sec-websocket-version") == [b"13"]
         and _is_key(values.get(b"sec-websocket-key", []))
         and not any(name in values for name in _FRAMING)
+        and len(target) <= MAX_HEADER
         and len(headers) <= MAX_HEADERS
         and all(len(name) + len(value) <= MAX_HEADER for name, value in headers)
     )
@@ -165,6 +166,11 @@ class LiveProtocol(WebSocketsSansIOProtocol):
         if not self.writable.is_set():
             self.transport.pause_reading()
         return event
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """Send an event of the application."""
+        await super().send(message)
+        self.handshake_complete |= self.close_sent  # also by a refusal, which uvicorn would log as an error
 
     def pause_writing(self) -> None:
         """Stop reading from a client that does not read."""

@@ -202,12 +202,18 @@ def test_bytes_after_a_handshake_are_refused(port: int, rest: bytes) -> None:
     assert received.count(b"HTTP/1.1 ") == received.count(b"HTTP/1.1 400") == 1
 
 
-def test_refused_handshake_ends_the_connection(port: int) -> None:
+def test_refused_handshake_ends_the_connection(port: int, caplog: pytest.LogCaptureFixture) -> None:
     with connect(port) as connection:
         connection.sendall(get("/ws/detect", "GET", *HANDSHAKE, "Origin: http://evil.example"))
         assert receive_response(connection).startswith(b"HTTP/1.1 403")
         connection.sendall(get("/models"))
         assert b"HTTP" not in receive_all(connection)
+    assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+def test_handshake_with_a_long_address_is_answered(port: int) -> None:
+    """The parser of handshakes would refuse it without an answer."""
+    assert exchange(port, get(f"/ws/detect?classes={'a,' * 5000}", "GET", *HANDSHAKE)).startswith(b"HTTP/1.1 4")
 
 
 def test_other_addresses_have_no_websocket(port: int) -> None:
@@ -224,6 +230,7 @@ def test_heads_that_the_parser_would_refuse_are_no_handshakes() -> None:
     assert not is_handshake("POST", b"/ws/detect", headers)
     assert not is_handshake("GET", b"/ws/detect", [*headers, (b"x", b"y" * 8001)])
     assert not is_handshake("GET", b"/ws/detect", headers + [(b"x", b"y")] * 100)
+    assert not is_handshake("GET", b"/ws/detect?" + b"x" * 8000, headers)
 
 
 def test_idle_websocket_gives_way_to_a_new_client(models: Repository) -> None:
