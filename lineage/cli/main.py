@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 import io
 import os
 import sys
@@ -14,6 +13,7 @@ from lineage.cli.imports import quick_imports
 from lineage.cli.tables import plain
 from model_zoo.contract.errors import LineageError
 from model_zoo.contract.suggest import did_you_mean
+from model_zoo.contract.versions import installed_version
 
 DISTRIBUTION: Final = "yolo-lineage"
 PROJECT_PACKAGES: Final = ("lineage", "model_zoo", "service", "training")
@@ -108,7 +108,7 @@ def _dispatch(arguments: Sequence[str]) -> int:
         print(_help())
         return 0
     if name in ("-V", "--version", "version"):
-        print(f"lineage {_version()}")
+        print(f"lineage {installed_version(DISTRIBUTION) or '(not installed, run from a checkout)'}")
         return 0
     command, rest = find_command(arguments)
     if command is None:
@@ -192,13 +192,6 @@ def _unknown_command(name: str) -> str:
 def _unknown_subcommand(name: str, word: str, known: Sequence[str]) -> str:
     expected = ", ".join(f"`lineage {command}`" for command in (name, *known))
     return f"lineage: {name}: unexpected argument {word!r}; expected one of {expected}"
-
-
-def _version() -> str:
-    try:
-        return importlib.metadata.version(DISTRIBUTION)
-    except importlib.metadata.PackageNotFoundError:
-        return "(not installed, run from a checkout)"
 
 
 if __name__ == "__main__":

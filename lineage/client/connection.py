@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib.metadata
 import ssl
 from collections.abc import Iterator
 from typing import Any, Final
@@ -12,6 +11,7 @@ import httpx2
 
 from lineage.client.calls import Send
 from lineage.client.errors import ClientError, DeadlineExceeded, TLSError, Unavailable
+from model_zoo.contract.versions import installed_version
 
 TIMEOUT_HEADER: Final = "X-Request-Timeout"
 MAX_MARGIN: Final = 0.5  # seconds for the answer to arrive
@@ -54,10 +54,8 @@ def _default_tls() -> ssl.SSLContext:
 @functools.cache
 def user_agent() -> str:
     """Return name and version of the client."""
-    try:
-        return f"yolo-lineage/{importlib.metadata.version('yolo-lineage')}"
-    except importlib.metadata.PackageNotFoundError:  # run from a checkout
-        return "yolo-lineage"
+    version = installed_version("yolo-lineage")
+    return f"yolo-lineage/{version}" if version else "yolo-lineage"
 
 
 def build(client: httpx2.Client | httpx2.AsyncClient, step: Send) -> httpx2.Request:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from dataclasses import replace
 
 from model_zoo.contract.card import ModelCard, Output, Precision, Thresholds, WeightsOrigin
+from model_zoo.contract.versions import installed_version
 from model_zoo.detector import Detector
 from model_zoo.export.options import MAX_CANDIDATES
 from model_zoo.profile import profile
@@ -54,12 +54,5 @@ def build_export_card(
     """Return the full card for an export: also parameters and GFLOPs of the deployed form, and tool versions."""
     card = build_card(detector, name, output=output, precision=precision, candidates=candidates, weights=weights)
     cost = profile(detector.deploy())
-    tools = {tool: _version(tool) for tool in TOOLS}
+    tools = {tool: installed_version(tool) or "unknown" for tool in TOOLS}
     return replace(card, params=cost.params, gflops=round(cost.gflops, 2), tools=tools)
-
-
-def _version(tool: str) -> str:
-    try:
-        return importlib.metadata.version(tool)
-    except importlib.metadata.PackageNotFoundError:  # the project itself, run from a checkout
-        return "unknown"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import math
 import re
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from model_zoo.contract.card import ModelCard, Precision, Shapes, Thresholds, We
 from model_zoo.contract.files import file_sha256
 from model_zoo.contract.letterbox import LetterboxPolicy
 from model_zoo.contract.licenses import UNKNOWN, checked_license
+from model_zoo.contract.versions import installed_version
 from model_zoo.export.options import BLOCK
 from model_zoo.onnx_import.decoding import Decoding
 from model_zoo.onnx_import.network import InputFormat, Network, literal
@@ -95,7 +95,7 @@ def build_card(
         precision=_precision(network.model),
         params=_parameter_count(network.model),
         weights=WeightsOrigin(license, source.name, file_sha256(source)),
-        tools={tool: _version(tool) for tool in TOOLS},
+        tools={tool: installed_version(tool) or "unknown" for tool in TOOLS},
     )
     letterbox_note = f"letterbox {placement}, {_source(request.onnx.letterbox, layout, '--letterbox')}"
     return card, [letterbox_note, shapes_note, license_note]
@@ -137,10 +137,3 @@ def _precision(model: ModelProto) -> Precision:
 
 def _parameter_count(model: ModelProto) -> int:
     return sum(math.prod(tensor.dims) for tensor in model.graph.initializer if len(tensor.dims) > 0)
-
-
-def _version(tool: str) -> str:
-    try:
-        return importlib.metadata.version(tool)
-    except importlib.metadata.PackageNotFoundError:  # the project itself, run from a checkout
-        return "unknown"

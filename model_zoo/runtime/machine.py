@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import platform
 from pathlib import Path
 from typing import Any, Final
 
 from loky import cpu_count
+
+from model_zoo.contract.versions import installed_version
 
 CPU_INFO: Final = Path("/proc/cpuinfo")
 FAST_BF16: Final = "amx_bf16"
@@ -30,7 +31,7 @@ def describe_machine() -> dict[str, Any]:
         "cpu": _cpu_info("model name") or platform.processor() or platform.machine(),
         "flags": sorted(cpu_flags()),
         "cores": int(cpu_count()),
-        "versions": {name: _version(name) for name in RUNTIMES},
+        "versions": {name: installed_version(name) for name in RUNTIMES},
     }
 
 
@@ -41,10 +42,3 @@ def _cpu_info(field: str) -> str:
     except OSError:
         return ""
     return next((line.partition(":")[2].strip() for line in lines if line.partition("\t")[0] == field), "")
-
-
-def _version(name: str) -> str | None:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None

@@ -12,10 +12,10 @@ import re
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
-from importlib import metadata
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final
 
+from model_zoo.contract.versions import installed_version
 from service.telemetry.request import Batch, RequestRecord, Stage
 
 if TYPE_CHECKING:
@@ -37,10 +37,7 @@ def trace_id_of(traceparent: str) -> str:
 
 def version() -> str:
     """Return the version of the installed distribution."""
-    try:
-        return metadata.version(SERVICE_NAME)
-    except metadata.PackageNotFoundError:
-        return "0+unknown"
+    return installed_version(SERVICE_NAME) or "0+unknown"
 
 
 def is_available() -> bool:

@@ -18,7 +18,6 @@ import json
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from model_zoo.contract import typed_json
 from model_zoo.contract.card import WeightsOrigin
 from model_zoo.contract.errors import LineageError
 from model_zoo.contract.files import write_atomic
+from model_zoo.contract.versions import installed_version
 from training.config import ADAPTER, TrainConfig, parse_config
 from training.data.dataset import Dataset
 from training.recipe import Recipe
@@ -66,7 +66,8 @@ def describe_run(config: TrainConfig, recipe: Recipe, dataset: Dataset, world_si
         "recipe": recipe_document(recipe),
         "data": {"root": str(dataset.root), "class_names": list(dataset.class_names), "splits": splits},
         "world_size": world_size,
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+        "versions": {"python": platform.python_version()}
+        | {name: installed_version(name) or "not installed" for name in PACKAGES},
     }
 
 
@@ -118,10 +119,3 @@ def weights_in(folder: str | Path) -> Path:
         if (path := Path(folder) / name).is_file():
             return path
     raise LineageError(f"{folder}: expected a run with weights; there is neither {BEST} nor {LAST} in it")
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"
