@@ -16,8 +16,9 @@ from urllib.error import HTTPError
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 from urllib.request import HTTPRedirectHandler, OpenerDirector, Request, build_opener
 
-from model_zoo.contract.errors import ImageError, ImageTooLarge, LineageError
+from model_zoo.contract.errors import ImageError, LineageError
 from model_zoo.contract.frames import Load, Source
+from model_zoo.contract.http_body import read_body
 from model_zoo.contract.images import DEFAULT_LIMITS
 from model_zoo.contract.images.files import IMAGE_SUFFIXES
 from model_zoo.sources.images import Image
@@ -27,7 +28,6 @@ from model_zoo.sources.video import CONTAINERS, VIDEO_SUFFIXES, VideoFile, decod
 HTTP: Final = ("http", "https")
 STREAMS: Final = ("rtsp", "rtsps", "rtmp", "rtmps", "rtp", "udp", "tcp")
 SECONDS: Final = 30.0  # to fetch an image
-CHUNK: Final = 65_536
 PLAYLISTS: Final = (".m3u8", ".m3u", ".mpd")
 # No playlists: their servers could send the program to any other server, and fill its memory.
 NETWORK: Final = {
@@ -76,20 +76,11 @@ def fetch(url: str, max_bytes: int = DEFAULT_LIMITS.max_bytes, seconds: float = 
         ImageTooLarge: It has more bytes.
     """
     deadline = time.monotonic() + seconds
-    body = bytearray()
     try:
         with _request(url, seconds) as response:
-            while chunk := response.read1(CHUNK):
-                body += chunk
-                if len(body) > max_bytes:
-                    raise ImageTooLarge(f"expected at most {max_bytes:,} bytes; got more")
-                if time.monotonic() > deadline:
-                    raise ImageError(f"expected the image within {seconds:g} s; got {len(body):,} bytes")
-            if response.length:
-                raise ImageError(f"the connection was cut, {response.length:,} bytes are missing")
+            return read_body(response, max_bytes, deadline)
     except (OSError, HTTPException, UnicodeError) as error:
         raise ImageError(f"cannot be fetched; {error}") from None
-    return bytes(body)
 
 
 class _WebRedirects(HTTPRedirectHandler):

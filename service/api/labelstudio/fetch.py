@@ -6,15 +6,15 @@ import json
 import time
 from collections.abc import Mapping
 from functools import cache
-from http.client import HTTPException, HTTPResponse
+from http.client import HTTPException
 from pathlib import Path
 from typing import Final
 from urllib.error import HTTPError
 from urllib.request import HTTPRedirectHandler, OpenerDirector, Request, build_opener
 
-from model_zoo.contract.errors import ImageError, ImageTooLarge
+from model_zoo.contract.errors import ImageError
+from model_zoo.contract.http_body import read_body
 
-CHUNK: Final = 65_536
 MAX_TOKEN_BYTES: Final = 65_536
 
 
@@ -62,7 +62,7 @@ def _opener() -> OpenerDirector:
 
 
 def _read(url: str, body: bytes | None, headers: Mapping[str, str], max_bytes: int, deadline: float) -> bytes:
-    """Return the body of an answer, whose length header is not trusted.
+    """Return the body of an answer.
 
     Errors are logged, so they do not show the query: addresses of object stores are signed there.
     """
@@ -70,23 +70,12 @@ def _read(url: str, body: bytes | None, headers: Mapping[str, str], max_bytes: i
     try:
         request = Request(url, body, dict(headers))
         with _opener().open(request, timeout=max(0.001, deadline - time.monotonic())) as response:
-            return _read_body(response, shown, max_bytes, deadline)
-    except ImageError:
-        raise
+            return read_body(response, max_bytes, deadline)
+    except ImageError as error:
+        raise type(error)(f"{shown}: {error}") from None
     except HTTPError as error:
         with error:
             hint = "; redirects are not followed" if 300 <= error.code < 400 else ""
             raise ImageError(f"{shown}: expected status 200; got {error.code}{hint}") from None
     except (OSError, HTTPException, ValueError) as error:
         raise ImageError(f"{shown}: cannot be fetched ({error})") from None
-
-
-def _read_body(response: HTTPResponse, shown: str, max_bytes: int, deadline: float) -> bytes:
-    body = bytearray()
-    while chunk := response.read1(CHUNK):
-        body += chunk
-        if len(body) > max_bytes:
-            raise ImageTooLarge(f"{shown}: expected at most {max_bytes:,} bytes")
-        if time.monotonic() > deadline:
-            raise ImageError(f"{shown}: not received in time")
-    return bytes(body)
