@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lineage.batches import check_batches, map_batches
+from lineage.find import find_model
 from lineage.inputs import Image, ImageFile, read
 from lineage.options import Options
 from lineage.results import ImageResult, with_image
@@ -26,12 +27,10 @@ from model_zoo.contract import pipeline
 from model_zoo.contract.card import ModelCard
 from model_zoo.contract.errors import ImageError, PackageNotFound
 from model_zoo.contract.package import Package
-from model_zoo.contract.pipeline import ModelInput, Query
+from model_zoo.contract.pipeline import ModelInput, Query, make_query
 from model_zoo.runtime.base import Engine, EngineOptions
 from model_zoo.runtime.detect_frames import place
-from model_zoo.runtime.model_file import open_model_file
 from model_zoo.runtime.open import open_engine
-from service.inference.bundled import repository_of
 
 Result: TypeAlias = ImageResult | ImageError
 
@@ -50,28 +49,12 @@ def load(
     Raises:
         LineageError: There is no such model, or it does not run on this machine.
     """
-    return Model(find(source, model), options or EngineOptions())
-
-
-def find(source: str | PathLike[str] | None = None, model: str | None = None) -> Package:
-    """Return the package that the arguments of `load` name.
-
-    Raises:
-        PackageError: There is no such model.
-    """
     path = Path(source) if source is not None else None
-    if path and (path.suffix == ".onnx" or path.is_file()):
-        return open_model_file(path)
-    if path and not path.is_dir():
+    if path and not path.is_dir():  # a file, or the name of a model
         if model:
             raise PackageNotFound(f"{path}: no such folder; expected a model repository")
         path, model = None, str(source)
-    repository = repository_of(path)
-    names = repository.names()
-    if not model and len(names) != 1:
-        found = f"{len(names)} models: {', '.join(names)}" if names else "no model"
-        raise PackageNotFound(f"{repository.root}: expected a repository with one model, or its name; got {found}")
-    return repository.resolve(model or names[0])
+    return Model(find_model(model, path), options or EngineOptions())
 
 
 class Model:
@@ -110,7 +93,7 @@ class Model:
         """
         if isinstance(image, list | tuple):
             return list(self.detect_many(image, **options))
-        return self._detect(image, self._query(options))
+        return self._detect(image, make_query(self.card, **options))
 
     def detect_many(self, images: Iterable[Image], **options: Unpack[Options]) -> Iterator[Result]:
         """Detect objects in any number of images, as many at a time as the machine has cores, and yield the results.
@@ -123,7 +106,7 @@ class Model:
             QueryError: An option is out of range, or a class is unknown.
         """
         check_batches(images, 1, self._engine.workers)
-        query = self._query(options)
+        query = make_query(self.card, **options)
 
         def work(batch: Sequence[Image]) -> list[Result]:
             [image] = batch
@@ -148,7 +131,7 @@ class Model:
             LineageError: The source cannot be opened, is no video, or is lost. The tracker is not installed.
             QueryError: An option is out of range, or a class is unknown.
         """
-        query = self._query(options)
+        query = make_query(self.card, **options)
         return detect_stream(source, lambda pixels: self._detect(pixels, query), self._engine.workers, track=track)
 
     def close(self) -> None:
@@ -160,14 +143,6 @@ class Model:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _query(self, options: Options) -> Query:
-        given: dict[str, Any] = dict(options)
-        measure = given.pop("nms", None)
-        if measure not in (None, *pipeline.DISTANCE_WEIGHTS):
-            raise ValueError(f"nms: expected {' or '.join(pipeline.DISTANCE_WEIGHTS)}; got {measure!r}")
-        weight = pipeline.DISTANCE_WEIGHTS[measure] if measure else None
-        return pipeline.make_query(self.card, distance_weight=weight, **given)
 
     def _detect(self, image: Image, query: Query) -> ImageResult:
         start = time.perf_counter()

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 import tyro
 
 from lineage.cli.arguments import option
-from lineage.cli.detect import CARD_DEFAULT, find_model
+from lineage.cli.detect import CARD_DEFAULT
+from lineage.find import find_model
 from model_zoo.contract.errors import LineageError
 from model_zoo.contract.plural import plural
 from model_zoo.runtime.choice import Compute, Provider

@@ -18,9 +18,10 @@ from loky import cpu_count
 from lineage.cli.arguments import option
 from lineage.cli.main import INTERRUPTED
 from lineage.cli.tables import plain
+from lineage.find import find_model
 from model_zoo.contract.errors import LineageError
 from model_zoo.contract.image_size import format_size
-from service.inference.bundled import REPOSITORY_HELP, repository_of
+from service.inference.bundled import REPOSITORY_HELP
 
 if TYPE_CHECKING:
     from model_zoo.contract.package import Package
@@ -185,24 +186,6 @@ def _stopped_by_signals(sources: Sources) -> Iterator[None]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
-
-
-def find_model(reference: str | None, repository: Path | None) -> Package:
-    """Return the .onnx file or the package that `reference` names, by default the repository's only model."""
-    if reference and (reference.endswith(".onnx") or Path(reference).is_file()):
-        from model_zoo.runtime.model_file import open_model_file
-
-        return open_model_file(Path(reference))
-    if reference and (Path(reference) / "best.safetensors").is_file():
-        raise LineageError(
-            f"--model {reference}: expected a model; this is a training run; publish it with "
-            f"`lineage export {reference} --name NAME`"
-        )
-    models = repository_of(repository)
-    names = models.names()
-    if not reference and len(names) > 1:
-        raise LineageError(f"--model: expected one of the models in {models.root}: {', '.join(names)}")
-    return models.resolve(reference or "".join(names))
 
 
 def _check_output(as_json: bool, output_format: OutputFormat | None, output: Path | None, save: Path | None) -> None:

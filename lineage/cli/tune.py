@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 import tyro
 
 from lineage.cli.arguments import option
-from lineage.cli.detect import find_model
 from lineage.cli.tables import format_table
+from lineage.find import find_model
 from model_zoo.contract.errors import LineageError
 from model_zoo.contract.files import write_atomic
 from model_zoo.contract.package import Package

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import lineage
-from lineage.model import Model, find
+from lineage.model import Model
 from model_zoo.contract.errors import ImageError, LineageError, PackageError, QueryError
 from model_zoo.contract.package import Package
 from tests.conftest import ROOT
@@ -127,13 +127,17 @@ def test_damage_is_a_warning(model: Model) -> None:
 
 
 def test_models_are_found(toy_package: Package, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    name, reference = toy_package.name, toy_package.reference
-    assert {find(root).reference, find(root, name).reference, find(str(root), reference).reference} == {reference}
-    assert find(toy_package.model_path).model_path == toy_package.model_path
+    def reference(*arguments: Any) -> str:
+        with lineage.load(*arguments) as model:
+            return model.reference
+
+    name, expected = toy_package.name, toy_package.reference
+    assert {reference(root), reference(root, name), reference(str(root), expected)} == {expected}
+    assert reference(toy_package.model_path) == f"{name}@0"
     monkeypatch.chdir(tmp_path)
-    assert find().name == "ui-elements"
+    assert reference() == "ui-elements@1"
     (tmp_path / "models").symlink_to(root)
-    assert {find().reference, find(name).reference} == {reference}
+    assert {reference(), reference(name)} == {expected}
 
 
 @pytest.mark.parametrize(
@@ -142,7 +146,7 @@ def test_models_are_found(toy_package: Package, root: Path, tmp_path: Path, monk
         (("missing.onnx",), "no such file"),
         (("missing",), "missing"),
         (("missing", "toy"), "no such folder; expected a model repository"),
-        ((".",), "no model"),
+        ((".",), "the model repository . is empty"),
         ((ROOT / "README.md",), "expected an ONNX file"),
     ],
 )
