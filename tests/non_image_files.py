@@ -6,8 +6,6 @@ NON_IMAGE_FILES: dict[str, bytes] = {
     "gif": b"GIF89a\x01\0\x01\0\x80\0\0",
     "pdf": b"%PDF-1.7\n",
     "zip": b"PK\x03\x04\x14\0",
-    "heic": b"\0\0\0\x18ftypheic\0\0\0\0",
-    "heif": b"\0\0\0\x18ftypmif1\0\0\0\0",
     "avif": b"\0\0\0\x1cftypavif\0\0\0\0",
     "mp4": b"\0\0\0\x20ftypisom\0\0\2\0",
     "mov": b"\0\0\0\x14ftypqt  \0\0\0\0",

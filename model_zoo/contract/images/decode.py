@@ -4,10 +4,10 @@
     encoded = parse_image(data)                                      # header and limits, nothing decoded
     image = decode_parsed(encoded, min_size=(360, 640))              # a large JPEG at 1/2, 1/4 or 1/8 of its size
 
-JPEG, PNG, WebP, TIFF and BMP are identified by their first bytes, never by the file name. Errors name the type of
-other files, such as "a GIF". The header is parsed here and checked against the limits before anything is decoded. Only
-the parts that the pixels need reach the decoder (see `headers`). Damaged files raise errors instead of decoding in
-part.
+JPEG, PNG, WebP, TIFF, BMP and HEIF (extra `heif`) are identified by their first bytes, never by the file name. Errors
+name the type of other files, such as "a GIF". The header is parsed here and checked against the limits before anything
+is decoded. Only the parts that the pixels need reach the decoder (see `headers`). Damaged files raise errors instead of
+decoding in part.
 """
 
 from __future__ import annotations
@@ -27,10 +27,11 @@ from model_zoo.contract.errors import ImageTooLarge, UnsupportedImage
 from model_zoo.contract.image_size import format_size
 from model_zoo.contract.images import c_stderr
 from model_zoo.contract.images.headers import read_bmp, read_png, read_webp
+from model_zoo.contract.images.heif import decode_heif, read_heif
 from model_zoo.contract.images.jpeg import read_jpeg
 from model_zoo.contract.images.kinds import describe
 from model_zoo.contract.images.tiff import read_tiff
-from model_zoo.contract.images.types import EncodedImage, ImageHeader, damaged, error_text
+from model_zoo.contract.images.types import FORMATS, EncodedImage, ImageHeader, damaged, error_text
 from model_zoo.contract.letterbox import Size
 
 __all__ = [
@@ -58,6 +59,7 @@ _FORMATS: tuple[tuple[re.Pattern[bytes], Callable[[bytes], EncodedImage]], ...] 
     (re.compile(rb"RIFF.{4}WEBP", re.DOTALL), read_webp),
     (re.compile(rb"II\*\0|MM\0\*"), read_tiff),
     (re.compile(rb"BM.{12}[\x0c\x28\x34\x38\x40\x6c\x7c]\0\0\0", re.DOTALL), read_bmp),
+    (re.compile(rb".{4}ftyp(hei[cmxs]|hev[cmx]|mif[12]|msf1)", re.DOTALL), read_heif),
 )
 _C_STDERR = c_stderr.create()
 # libjpeg computes fewer samples of each block of 8 x 8, which averages the pixels. The color bit of REDUCED_COLOR is
@@ -152,9 +154,8 @@ def parse_image(data: bytes | bytearray | memoryview, limits: ImageLimits = DEFA
     data = bytes(data)
     reader = next((reader for magic, reader in _FORMATS if magic.match(data)), None)
     if reader is None:
-        expected = "a JPEG, PNG, WebP, TIFF or BMP image"
         fix = "convert it to one of these" if data else "save or send it again"
-        raise UnsupportedImage(error_text("the file", expected, describe(data), fix))
+        raise UnsupportedImage(error_text("the file", FORMATS, describe(data), fix))
     try:
         encoded = reader(data)
     except (struct.error, IndexError) as error:
@@ -178,6 +179,8 @@ def decode_parsed(encoded: EncodedImage, warn: Warn | None = None, min_size: Siz
     """
     if encoded.header.format == "JPEG":  # the common case: always 8 bits, never transparent
         image = _decode_jpeg(encoded, warn, min_size)
+    elif encoded.header.format == "HEIF":
+        image = _to_rgb(decode_heif(encoded), encoded)
     else:
         image = _to_rgb(_decode(encoded, cv2.IMREAD_UNCHANGED, encoded.header.size, warn), encoded)
     rotate = _UPRIGHT.get(encoded.header.orientation)

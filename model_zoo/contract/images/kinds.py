@@ -8,7 +8,6 @@ _KINDS: tuple[tuple[bytes, str], ...] = (
     (rb"GIF8[79]a", "a GIF"),
     (rb"%PDF", "a PDF document"),
     (rb"PK(\x03\x04|\x05\x06|\x07\x08)", "a ZIP archive (or a document in one)"),
-    (rb".{4}ftyp(hei[cmxs]|hev[cmx]|mif[12]|msf1)", "a HEIC image"),
     (rb".{4}ftypavi[fs]", "an AVIF image"),
     (rb".{4}ftypcrx", "a camera raw file (CR3)"),
     (rb".{4}(ftyp|moov|mdat|wide)", "a video (MP4 or MOV)"),

@@ -10,6 +10,7 @@ from model_zoo.contract.letterbox import Size
 
 # A segment or chunk costs the sender a few bytes and the reader microseconds. Real files have far fewer.
 MAX_PARTS = 2**14
+FORMATS = "a JPEG, PNG, WebP, TIFF or BMP image"
 
 
 @dataclass(frozen=True)
