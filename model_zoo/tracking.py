@@ -20,7 +20,7 @@ from model_zoo.contract.detections import UNTRACKED, Detections
 from model_zoo.contract.errors import LineageError
 from model_zoo.runtime.detect_frames import FrameResult, Result
 
-NEEDED: Final = ("supervision", "scipy", "trackers")
+NEEDED: Final = ("deprecate", "requests", "rich", "scipy", "supervision", "trackers")
 INSTALL: Final = "pip install 'yolo-lineage[track]' && pip install --no-deps 'trackers>=2.6,<3'"
 CONFIDENT: Final = 0.4
 """Score from which a detection is matched first, and may begin a track."""

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from importlib.metadata import requires
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,15 @@ def test_lock_satisfies_the_requirements_of_the_project() -> None:
     ]
     requirements = [r for r in map(Requirement, required) if canonicalize_name(r.name) != PROJECT["name"]]
     assert [str(r) for r in requirements if not satisfied(r, LOCK)] == []
+
+
+def test_track_extra_has_the_requirements_of_trackers_without_its_opencv() -> None:
+    pytest.importorskip("trackers", reason="tracking needs trackers")
+    needed = {r.name: r for r in map(Requirement, requires("trackers") or ()) if not r.marker and r.name != "numpy"}
+    del needed["opencv-python"]
+    extra = {canonicalize_name(r.name): r for r in map(Requirement, EXTRAS["track"])}
+    assert {canonicalize_name(name) for name in needed} == set(extra)
+    assert all(satisfied(requirement, LOCK) for requirement in needed.values())
 
 
 def test_lock_pins_no_local_builds() -> None:
