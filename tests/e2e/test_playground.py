@@ -15,6 +15,7 @@ from PIL import Image
 from tests.e2e.browser import SCREENSHOTS, audit, needs_chromium, watched_page
 from tests.e2e.playground import address, choose, color_image, json_text, labels, slide, toy_server, view
 from tests.e2e.server import ROOT, Server
+from tests.heif_images import encode_heif
 
 playwright = pytest.importorskip("playwright.sync_api", reason="needs the package playwright")
 STATIC = ROOT / "service" / "web" / "static" / "playground"
@@ -198,12 +199,19 @@ def test_image_can_be_dropped_and_pasted(page: Any, image: Path, way: str) -> No
 
 
 @pytest.mark.slow
-def test_format_that_browsers_cannot_show_is_converted(page: Any, tmp_path: Path) -> None:
-    path = tmp_path / "scan.tiff"
-    cv2.imwrite(str(path), np.full((80, 120, 3), (51, 102, 204), np.uint8))
-    choose(page, path)
+@pytest.mark.parametrize("suffix", [".tiff", ".heic"])
+def test_format_that_browsers_cannot_show_is_converted(page: Any, tmp_path: Path, suffix: str) -> None:
+    path, image = tmp_path / f"scan{suffix}", np.full((80, 120, 3), (204, 102, 0), np.uint8)
+    if suffix == ".heic":
+        path.write_bytes(encode_heif(image))
+    else:
+        cv2.imwrite(str(path), image[..., ::-1])
+    with page.expect_response("**/preview") as preview:
+        choose(page, path)
+    assert preview.value.status == 200
     page.wait_for_function("document.querySelector('#gallery canvas')")
     assert view(page, "[view.source.width, view.width, view.height]") == [120, 120, 80]
+    assert labels(page) == ["red", "green"]
 
 
 @pytest.mark.slow

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import cv2
 import numpy as np
 import pytest
@@ -10,7 +12,9 @@ from starlette.testclient import TestClient
 from model_zoo.contract.package import Package
 from model_zoo.contract.repository import Repository
 from service.inference.image_pool import MAX_PREVIEW_SIDE
-from tests.service.app_client import check_problem, png, serving
+from tests.heif_images import encode_heif
+from tests.images import exif
+from tests.service.app_client import check_problem, detect, png, serving
 from tests.service.conftest import flat
 
 
@@ -27,6 +31,25 @@ def test_tiff_becomes_jpeg(client: TestClient) -> None:
     assert decode(client.post("/preview", content=tiff, headers={"Content-Type": "image/tiff"}).content).shape == (
         image.shape
     )
+
+
+def test_heif_is_shown_and_detected(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By every way in, upright, with the detections of the same image in another format."""
+    image = flat(200, 150, 50, size=(40, 60))
+    heif = encode_heif(image, exif=b"Exif\0\0" + exif(6))
+    shown = decode(client.post("/preview", files={"file": heif}).content)
+    assert shown.shape == (60, 40, 3)
+    assert np.abs(shown.astype(int) - (200, 150, 50)).max() < 8
+    expected, answer = (detect(client, data, score=0.1).json()["results"][0] for data in (png(shown), heif))
+    assert answer["image"] == {"width": 40, "height": 60}
+    assert [found["label"] for found in answer["detections"]] == [found["label"] for found in expected["detections"]]
+    with client.websocket_connect("/ws/detect?score=0.1") as socket:
+        socket.send_bytes(heif)
+        assert socket.receive_json()["detections"] == answer["detections"] != []
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    refused = check_problem(client.post("/preview", files={"file": heif}), 415, "Unsupported image")
+    assert "got a HEIC image" in refused
+    assert "pip install 'yolo-lineage[heif]'" in refused
 
 
 @pytest.mark.parametrize("size", [(30, 2 * MAX_PREVIEW_SIDE), (3 * MAX_PREVIEW_SIDE, 1)])
