@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from training.report.svg import figure_svg
 
 STYLE: Final = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
+CODE: Final = re.compile("`([^`]+)`")
 MAX_UNBROKEN: Final = 20  # characters of a table cell that are kept on one line
 WIDE: Final = 6  # inches; wider plots take the place of two
 
@@ -55,8 +56,9 @@ class Page:
         self._add(f"<h3>{html.escape(text)}</h3>")
 
     def paragraph(self, text: str) -> None:
-        """Add a paragraph of plain text."""
-        self._add(f"<p>{html.escape(text)}</p>")
+        """Add a paragraph of plain text. Names in backticks become code."""
+        text = CODE.sub(r"<code>\1</code>", html.escape(text))
+        self._add(f"<p>{text}</p>")
 
     def notice(self, text: str) -> None:
         """Add a paragraph that stands out: something is wrong."""

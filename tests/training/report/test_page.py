@@ -39,6 +39,12 @@ def test_summary_is_above_the_contents_and_the_sections() -> None:
         assert f'<h2 id="{name}">{title}</h2>' in document
 
 
+def test_names_in_backticks_are_code() -> None:
+    page = Page("x")
+    page.paragraph("`a<b` is not c")
+    assert "<p><code>a&lt;b</code> is not c</p>" in page.html()
+
+
 def test_folded_table_is_behind_its_text() -> None:
     page = Page("x")
     page.table(["a"], [[1]], folded="Show 1 option")

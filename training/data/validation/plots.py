@@ -10,6 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
@@ -27,6 +28,7 @@ MAX_PANELS = 8  # splits side by side; of more, the first
 MAX_SAMPLES = 16  # images on a sheet
 CENTER_BINS = 32  # cells along each side of the map of box centers
 SIZE_LIMITS = (32, 96)  # pixels; square roots of COCO's area limits
+FEW_TO_MANY = LinearSegmentedColormap.from_list("few_to_many", COLORS[:2])  # visible on white and on black
 
 
 def class_figure(class_names: Sequence[str], statistics: Sequence[SplitStatistics]) -> Figure:
@@ -63,7 +65,7 @@ def box_size_figure(splits: Sequence[Split], image_size: int) -> Figure:
         if len(sides):
             extent = (0, limit, 0, limit)
             log: Any = {"xscale": "log", "yscale": "log", "bins": "log"}
-            axes.hexbin(*sides.T, **log, extent=extent, gridsize=50, mincnt=1, cmap="viridis", rasterized=True)
+            axes.hexbin(*sides.T, **log, extent=extent, gridsize=50, mincnt=1, cmap=FEW_TO_MANY, rasterized=True)
         for side in SIZE_LIMITS:  # curves of constant area
             widths = np.geomspace(1, image_size, 50)
             axes.plot(widths, side**2 / widths, color="gray", linewidth=0.8, linestyle=":")
