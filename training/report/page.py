@@ -101,7 +101,7 @@ class Page:
         self._add(_figure(_image(jpeg, caption), caption))
 
     def html(self) -> str:
-        """Return the HTML document."""
+        """Return the HTML document. Bytes of file names that are no text are escaped."""
         names = [_identifier(title, i) for i, (title, _) in enumerate(self._sections)]
         links = "".join(
             f'<li><a href="#{name}">{html.escape(title)}</a></li>'
@@ -113,13 +113,14 @@ class Page:
             + "</section>"
             for name, (title, parts) in zip(names, self._sections, strict=True)
         )
-        return (
+        document = (
             '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
             '<meta name="viewport" content="width=device-width, initial-scale=1">'
             f"<title>{html.escape(self._title)}</title><style>\n{STYLE}</style></head>\n<body>\n"
             f"<header>{''.join(self._header)}</header>\n"
             f'<nav aria-label="Contents"><ul>{links}</ul></nav>\n<main>\n{sections}\n</main>\n</body></html>\n'
         )
+        return document.encode(errors="backslashreplace").decode()
 
     def _add(self, part: str) -> None:
         (self._sections[-1][1] if self._sections else self._header).append(part)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 from training.report.page import Page, Tile
@@ -15,6 +16,13 @@ def test_table_escapes_text_and_shows_undefined_metrics_as_dash() -> None:
     assert "<td>&lt;i&gt;</td>" in page.html()
     assert f"<td class=long>{'y' * 30}</td>" in page.html()
     assert "<h1>a &amp; b</h1>" in page.html()
+
+
+def test_file_names_may_be_any_bytes() -> None:
+    page = Page("x")
+    page.image(os.fsdecode(b"<\xff>.png"), b"jpeg")
+    page.html().encode()
+    assert "<figcaption>&lt;\\udcff&gt;.png</figcaption>" in page.html()
 
 
 def test_bars_are_as_long_as_their_values() -> None:
