@@ -101,7 +101,7 @@ def test_test_files_are_named_after_modules(test: Path) -> None:
 
 
 def test_test_files_import_no_other_ones() -> None:
-    """What they share is in modules beside them, so that a test can be moved or renamed."""
+    """Shared helpers are in modules beside them, so that a test can be moved or renamed."""
     tests = {module_of(path) for path in TEST_FILES}
     imports = [(name_of(path), name) for path in python_files("tests") for name in imported_names(nodes_of(path))]
     assert [use for use in imports if not tests.isdisjoint((use[1], use[1].rpartition(".")[0]))] == []

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import tyro
 
 from lineage.cli.arguments import option
-from lineage.cli.detect import CARD_DEFAULT
-from lineage.find import find_model
+from lineage.cli.query_options import MODEL_DEFAULTS, QueryOptions
 from model_zoo.contract.errors import LineageError
 from model_zoo.contract.plural import plural
 from model_zoo.runtime.choice import Compute, Provider
-from service.inference.bundled import REPOSITORY_HELP
 
 if TYPE_CHECKING:
     from model_zoo.batch.run import Summary
@@ -25,14 +22,7 @@ def batch(
     sources: Annotated[tuple[str, ...], tyro.conf.Positional, option("SOURCE [SOURCE ...]")],
     *,
     output: Annotated[str, option("FOLDER")],
-    model: Annotated[str | None, option("MODEL", hint="(default: the repository's only model)")] = None,
-    repository: Annotated[Path | None, option("FOLDER", hint=REPOSITORY_HELP)] = None,
-    score: Annotated[float | None, option("NUMBER", hint=CARD_DEFAULT)] = None,
-    iou: Annotated[float | None, option("NUMBER", hint=CARD_DEFAULT)] = None,
-    nms: Annotated[Literal["diou", "iou"] | None, option(hint=CARD_DEFAULT)] = None,
-    classes: Annotated[str | None, option("NAMES", hint="(default: all)")] = None,
-    max_detections: Annotated[int | None, option("NUMBER", hint=CARD_DEFAULT)] = None,
-    exact_decode: bool = False,
+    options: Annotated[QueryOptions, option(name="")] = MODEL_DEFAULTS,
     output_format: Annotated[Literal["parquet", "coco"], option(name="format")] = "parquet",
     column: Annotated[str, option("NAME")] = "image",
     limit: Annotated[int | None, option("NUMBER")] = None,
@@ -51,14 +41,7 @@ def batch(
         sources: Paths, or URLs such as s3://bucket/images. Folders, with all folders below them. Images and quoted
             patterns. Lists of images (.txt), Parquet files, and WebDataset shards (.tar).
         output: Folder for the results: a path, or a URL such as s3://bucket/results.
-        model: NAME, NAME@VERSION or NAME@ALIAS in the repository, or an .onnx file that `lineage export` wrote.
-        repository: Folder of the repository.
-        score: Min score of a detection, from 0 to 1.
-        iou: NMS threshold, from 0 to 1. Higher values allow more overlap between boxes.
-        nms: Overlap measure of NMS: IoU, or DIoU, which also considers the distance between centers.
-        classes: Only these classes, by name or index, separated by commas, such as person,car.
-        max_detections: Max detections per image.
-        exact_decode: Decode large JPEGs at full size. Default: reduced, where the model's input needs no more.
+        options: The model, and what it reports.
         output_format: Format of the results.
         column: Column of Parquet files with the bytes or the paths of images.
         limit: Only the first images.
@@ -72,23 +55,13 @@ def batch(
     from model_zoo.batch.results import MAX_SHARD
     from model_zoo.batch.run import run_batch
     from model_zoo.batch.stores import absolute
-    from model_zoo.contract.class_filter import parse_classes
     from model_zoo.contract.files import file_sha256
-    from model_zoo.contract.pipeline import DISTANCE_WEIGHTS, make_query
 
     _check_range("--limit", limit, None)
     _check_range("--shard-size", shard_size, MAX_SHARD)
     _check_range("--workers", workers, None)
-    package = find_model(model, repository)
-    query = make_query(
-        package.card,
-        score=score,
-        iou=iou,
-        distance_weight=DISTANCE_WEIGHTS[nms] if nms else None,
-        classes=parse_classes(classes) if classes else None,
-        max_detections=max_detections,
-    )
-    options = Options(
+    package, query = options.resolve()
+    manifest = Options(
         sources=tuple(dict.fromkeys(map(absolute, sources))),
         column=column,
         limit=limit,
@@ -102,11 +75,11 @@ def batch(
         distance_weight=query.distance_weight,
         classes=None if query.class_ids is None else tuple(sorted(query.class_ids)),
         max_detections=query.max_detections,
-        exact_decode=exact_decode,
+        exact_decode=options.exact_decode,
         provider=provider,
         compute=compute,
     )
-    summary = run_batch(output, package, options, engine=engine, workers=workers or _default_workers(provider))
+    summary = run_batch(output, package, manifest, engine=engine, workers=workers or _default_workers(provider))
     print(_describe(summary, output))
 
 
