@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from model_zoo.contract import drawing
 from model_zoo.contract.errors import ImageError, LineageError
 from model_zoo.contract.frames import Source
-from model_zoo.contract.images.files import IMAGE_SUFFIXES, write_image
+from model_zoo.contract.images.files import WRITTEN_SUFFIXES, write_image
 from model_zoo.contract.ordered_map import ordered_map
 from model_zoo.outputs.video import VideoWriter
 from model_zoo.runtime.detect_frames import FrameError, FrameResult, Result
@@ -35,7 +35,7 @@ def plan_copies(sources: Iterable[Source], folder: str | Path) -> dict[str, Path
     """Assign every source a file in `folder`: its own name, with -2, -3 ... added to duplicates.
 
     Raises:
-        LineageError: A copy would overwrite one of the sources, directly or through a link.
+        LineageError: A copy would have the name of a folder, or overwrite a source, directly or through a link.
     """
     sources, folder = list(sources), Path(folder)
     originals = {_file_id(Path(source.name)) for source in sources if Path(source.name).exists()}
@@ -43,6 +43,8 @@ def plan_copies(sources: Iterable[Source], folder: str | Path) -> dict[str, Path
     used: set[str] = set()
     for source in sources:
         copies[source.name] = copy = folder / _unused_name(source, used)
+        if copy.is_dir():
+            raise LineageError(f"--save {folder}: expected no folder with the name of a copy; got {copy}")
         if copy.exists() and _file_id(copy) in originals:
             raise LineageError(f"--save {folder}: {copy} is one of the inputs; choose another folder")
     return copies
@@ -94,7 +96,7 @@ def _unused_name(source: Source, used: set[str]) -> str:
     if source.is_video:
         suffix = ".mp4"
     else:
-        suffix = path.suffix if path.suffix.lower() in IMAGE_SUFFIXES else f"{path.suffix}.jpg"
+        suffix = path.suffix if path.suffix.lower() in WRITTEN_SUFFIXES else f"{path.suffix}.jpg"
     name, number = path.stem + suffix, 2
     while name.casefold() in used:
         name, number = f"{path.stem}-{number}{suffix}", number + 1

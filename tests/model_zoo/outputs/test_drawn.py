@@ -15,10 +15,10 @@ from model_zoo.sources.live import LiveSource
 
 
 def test_copies_of_equal_names_are_numbered(tmp_path: Path) -> None:
-    paths = [tmp_path / name for name in ("one/a.jpg", "two/a.jpg", "two/A.png", "two/A.JPG", "two/b.gif")]
+    paths = [tmp_path / name for name in ("one/a.jpg", "two/a.jpg", "two/A.png", "two/A.JPG", "two/b.gif", "c.heic")]
     copies = plan_copies(map(image_file, paths), Path("out"))
     assert [str(copy) for copy in copies.values()] == [
-        "out/a.jpg", "out/a-2.jpg", "out/A.png", "out/A-3.JPG", "out/b.gif.jpg",
+        "out/a.jpg", "out/a-2.jpg", "out/A.png", "out/A-3.JPG", "out/b.gif.jpg", "out/c.heic.jpg",
     ]  # fmt: skip
 
 
