@@ -87,7 +87,7 @@ class ImageLimits:
     """Limits on image files.
 
     The defaults allow 64-megapixel phone cameras, at three bytes per pixel. The worst files that we could craft within
-    them take about 1.5 s on one core and 650 MB.
+    them take about 3 s on one core and 650 MB.
     """
 
     max_bytes: int = 20 * 1024**2

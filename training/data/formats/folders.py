@@ -16,8 +16,6 @@ from training.data.validation.findings import Finding
 # Images in other formats are reported rather than skipped.
 OTHER_SUFFIXES = [
     ".gif",
-    ".heic",
-    ".heif",
     ".avif",
     ".jxl",
     ".jp2",
