@@ -109,7 +109,7 @@ function body(name, version) {
   return element("div", { className: "version" },
     part("Network", list(network(version))),
     part("Weights", lineage(version)),
-    part("Metrics", card.metrics.length ? metrics(card.metrics) : text("p", "None recorded. lineage evaluate measures and records them.")),
+    part("Metrics", card.metrics.length ? metrics(card.metrics) : text("p", "None recorded. Published training runs have them. lineage evaluate measures any model.")),
     part("Engine", ...engine(version.engine)),
     part(plural(card.class_names.length, "class").replace("classs", "classes"), classes(card.class_names)),
     element("p", { className: "wide" }, element("a", { className: "button", href: address },
