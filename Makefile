@@ -71,6 +71,7 @@ lint: $(WORK)/.ready
 	$(WORK)/bin/ruff check
 	$(WORK)/bin/ruff format --check
 	$(WORK)/bin/mypy
+	$(WORK)/bin/ty check --output-format concise
 	$(WORK)/bin/lint-imports
 
 check: lint test

@@ -34,4 +34,4 @@ def test_empty_list_of_classes_means_all() -> None:
 
 def test_unknown_options_are_refused() -> None:
     with pytest.raises(TypeError, match="threshold"):
-        Query(threshold=0.5)  # type: ignore[call-arg]
+        Query(threshold=0.5)  # ty: ignore[unknown-argument]

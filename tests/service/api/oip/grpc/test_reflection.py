@@ -7,7 +7,7 @@ import pytest
 grpc = pytest.importorskip("grpc", reason="needs the extra grpc")
 reflection_pb2 = pytest.importorskip("grpc_reflection.v1alpha.reflection_pb2", reason="needs the extra grpc")
 
-from google.protobuf.descriptor_pb2 import FileDescriptorProto
+from google.protobuf.descriptor_pb2 import FileDescriptorProto  # ty: ignore[missing-module-member]  # made when imported
 
 from service.api.oip.grpc.protobuf import SERVICE
 from service.api.oip.grpc.reflection import NAMES
