@@ -4,7 +4,7 @@
 #   docker build --target gpu -t yolo-lineage:gpu .              server on an NVIDIA GPU (CUDA 13, driver 580 or newer)
 #   docker build --target training -t yolo-lineage:training .    import, export and training
 #
-# For gRPC or ZeroMQ, add --build-arg EXTRAS=cpu,grpc,zmq (or gpu,grpc,zmq).
+# For gRPC, ZeroMQ or HEIF, add --build-arg EXTRAS=cpu,grpc,zmq,heif (or gpu,grpc,zmq,heif).
 # To use another package index, such as PyTorch's for CPU, add --build-arg PIP_INDEX_URL=... or PIP_EXTRA_INDEX_URL=...
 
 FROM python:3.11-slim-bookworm AS base

@@ -22,7 +22,7 @@ def encode_heif(*images: NDArray[Any], quality: int = 95, **options: Any) -> byt
     for image in images:
         mode = MODES[1 if image.ndim == 2 else image.shape[2]] + (";16" if image.dtype == np.uint16 else "")
         file.add_frombytes(mode, image.shape[1::-1], image.tobytes())
-    file.save(buffer, quality=quality, **{"chroma": 444, **options})
+    file.save(buffer, quality=quality, **{"chroma": 444, "enc_params": {"preset": "ultrafast"}, **options})
     return buffer.getvalue()
 
 
