@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from lineage.results import ImageResult
 from model_zoo.contract.errors import ImageError, LineageError
-from model_zoo.contract.frames import Frame, Pixels
+from model_zoo.contract.frames import Frame, Pixels, bounded
 from model_zoo.contract.ordered_map import ordered_map
 from model_zoo.runtime.detect_frames import AHEAD
 from model_zoo.sources.open import open_source
@@ -41,7 +41,7 @@ def detect_stream(
 
     tracker = Tracker() if track else None
     threads = 1 if opened.is_live else threads
-    results = ordered_map(work, opened, threads, limit=1 if opened.is_live else threads * (1 + AHEAD))
+    results = ordered_map(work, opened, threads, bounded(1 if opened.is_live else threads * (1 + AHEAD)))
     return _numbered(results, tracker) if tracker else results
 
 

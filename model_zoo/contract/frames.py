@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from model_zoo.contract.images import decode_image
 Pixels: TypeAlias = NDArray[np.uint8]
 Content: TypeAlias = bytes | Pixels
 Load: TypeAlias = Callable[[], Content]
+MAX_PENDING: Final = 2**27  # pixels of frames in memory: about 1 GB in the decoder's form and in RGB
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +30,8 @@ class Frame:
     """Number of the frame in a video or stream, from 0. None for an image."""
     time: float | None = None
     """Seconds since the first frame. None for an image."""
+    area: int = 0
+    """Pixels of a decoded frame. 0 if nothing is in memory before `load`."""
 
     @property
     def name(self) -> str:
@@ -43,6 +46,11 @@ class Frame:
         """
         content = self.load()
         return decode_image(content) if isinstance(content, bytes) else content
+
+
+def bounded(limit: int) -> Callable[[Frame], int]:
+    """Return the limit of `ordered_map` for frames: `limit`, and fewer of large frames."""
+    return lambda frame: max(1, min(limit, MAX_PENDING // frame.area)) if frame.area else limit
 
 
 def failed_frame(source: str, error: ImageError) -> Frame:

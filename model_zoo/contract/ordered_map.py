@@ -11,20 +11,23 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def ordered_map(work: Callable[[T], R], items: Iterable[T], threads: int, limit: int = 0) -> Iterator[R]:
+def ordered_map(
+    work: Callable[[T], R], items: Iterable[T], threads: int, limit: int | Callable[[T], int] = 0
+) -> Iterator[R]:
     """Yield the result of `work` on each item, in the order of the items.
 
     Args:
         work: Function that the threads call.
         items: Items, taken as needed in the thread of the caller.
         threads: Number of threads.
-        limit: Max items that are in work or wait for the caller, by default as many as threads.
+        limit: Max items that are in work or wait for the caller, by default as many as threads. A function returns it
+            for the newest item.
     """
     pool, pending = ThreadPoolExecutor(threads, "lineage"), deque[Future[R]]()
     try:
         for item in items:
             pending.append(pool.submit(work, item))
-            if len(pending) >= max(limit, threads):
+            while len(pending) >= (limit(item) if callable(limit) else max(limit, threads)):
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from model_zoo.contract import drawing
 from model_zoo.contract.errors import ImageError, LineageError
-from model_zoo.contract.frames import Source
+from model_zoo.contract.frames import Source, bounded
 from model_zoo.contract.images.files import WRITTEN_SUFFIXES, write_image
 from model_zoo.contract.ordered_map import ordered_map
 from model_zoo.outputs.video import VideoWriter
@@ -70,7 +70,7 @@ def save_drawn(
 
     writer: VideoWriter | None = None
     with ExitStack() as stack:
-        for drawn in ordered_map(draw, results, threads):
+        for drawn in ordered_map(draw, results, threads, lambda result: bounded(threads)(result.frame)):
             if drawn.pixels is not None:
                 path = copies[drawn.result.frame.source]
                 if writer is None or writer.path != path:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 TICKS: Final = 90_000  # a second: the unit of times in the file
 BT_601, LIMITED_RANGE = 6, 1  # numbers of H.264: players would take BT.709 for large images
+MAX_SIDE: Final = 4096  # pixels: players support no larger ones, and encoding them takes gigabytes
 RATE: Final = 30  # nominal: each frame has its own time
 OPTIONS: Final = {"preset": "veryfast", "crf": "23"}
 
@@ -55,7 +56,8 @@ class VideoWriter:
         """Add a frame.
 
         Args:
-            pixels: RGB image (H, W, 3). Frames of another size than the first are resized to it.
+            pixels: RGB image (H, W, 3). Frames of another size than the first are resized to it, and large ones to
+                MAX_SIDE.
             time: Seconds from the start.
 
         Raises:
@@ -94,7 +96,8 @@ class VideoWriter:
             raise LineageError(f"{self.path}: the video cannot be written; {reason(error)}") from None
 
     def _add_stream(self, pixels: NDArray[np.uint8]) -> VideoStream:
-        height, width = pixels.shape[:2]
+        scale = min(1, MAX_SIDE / max(pixels.shape))
+        height, width = (max(1, round(side * scale)) for side in pixels.shape[:2])
         stream: VideoStream = self._container.add_stream("libx264", rate=RATE, options=dict(OPTIONS))
         stream.height, stream.width = height + height % 2, width + width % 2  # chroma has half the size
         stream.pix_fmt = "yuv420p"

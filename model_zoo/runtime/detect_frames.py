@@ -16,7 +16,7 @@ from model_zoo.contract import pipeline
 from model_zoo.contract.card import ModelCard
 from model_zoo.contract.detections import Detections
 from model_zoo.contract.errors import ImageError
-from model_zoo.contract.frames import Content, Frame
+from model_zoo.contract.frames import Content, Frame, bounded
 from model_zoo.contract.images import Warn
 from model_zoo.contract.letterbox import Size
 from model_zoo.contract.ordered_map import ordered_map
@@ -78,7 +78,7 @@ def detect_frames(
             return FrameError(frame, str(error))
 
     threads = 1 if live else engine.workers
-    return ordered_map(run, frames, threads, limit=1 if live else threads * (1 + AHEAD))
+    return ordered_map(run, frames, threads, bounded(1 if live else threads * (1 + AHEAD)))
 
 
 def place(

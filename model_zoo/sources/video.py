@@ -30,6 +30,7 @@ CONTAINERS: Final = (  # FFmpeg's names
 # A file contains its video itself. Playlists and scripts, whatever their suffix, would read other files.
 FILE_ONLY: Final = {"protocol_whitelist": "file", "format_whitelist": CONTAINERS}
 MAX_DAMAGED: Final = 250  # packets in a row: about 10 s
+MAX_COUNT: Final = 10**9  # frames: a year at 30 per second
 MAX_GAP: Final = 3600.0  # seconds between two frames
 DEFAULT_RATE: Final = 25.0  # frames per second of a file that has no times
 TIMEOUT: Final = (10.0, 10.0)  # seconds to open, and to wait for data
@@ -73,7 +74,8 @@ class VideoFile:
             if self._stopped:
                 return
             time = clock.advance(frame.time)
-            yield Frame(self.name, functools.cache(functools.partial(to_rgb, frame)), index, time)
+            load = functools.cache(functools.partial(to_rgb, frame))
+            yield Frame(self.name, load, index, time, frame.width * frame.height)
         if index < 0:
             raise ImageError("expected a video; none of its frames can be decoded")
 
@@ -188,13 +190,12 @@ def to_rgb(frame: VideoFrame) -> Pixels:
 
 
 def count_frames(container: InputContainer) -> int | None:
-    """Return the number of frames by the header or by duration and rate, None if the length is unknown."""
+    """Return the number of frames by the header or by duration and rate, None if it is unknown or absurd."""
     stream = container.streams.video[0]
-    if stream.frames:
-        return stream.frames
-    if container.duration is None or not stream.average_rate:
-        return None
-    return round(container.duration / 1e6 * float(stream.average_rate))
+    count = stream.frames
+    if not count and container.duration and stream.average_rate:
+        count = round(container.duration / 1e6 * float(stream.average_rate))
+    return count if 0 < count <= MAX_COUNT else None
 
 
 def is_video_file(path: Path) -> bool:

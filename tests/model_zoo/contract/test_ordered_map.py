@@ -34,6 +34,14 @@ def test_items_are_taken_as_needed(limit: int, expected: int) -> None:
     results.close()  # type: ignore[attr-defined]
 
 
+def test_limit_of_the_newest_item_holds_for_those_before_it() -> None:
+    taken: list[int] = []
+    results = ordered_map(str, (taken.append(i) or i for i in itertools.count()), 8, lambda item: 1 if item == 2 else 4)  # type: ignore[func-returns-value]
+    assert [next(results), len(taken), next(results), next(results), len(taken)] == ["0", 3, "1", "2", 3]
+    assert (next(results), len(taken)) == ("3", 7)
+    results.close()  # type: ignore[attr-defined]
+
+
 def test_abandoned_work_is_not_started() -> None:
     started: list[int] = []
     gate = threading.Event()

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from model_zoo.contract.errors import LineageError
+from model_zoo.outputs import video
 from model_zoo.outputs.video import VideoWriter
 from tests.videos import frame_of, read_video
 
@@ -52,12 +53,26 @@ def test_video_that_ends_with_an_error_has_the_frames_before_it(tmp_path: Path) 
     assert [file.name for file in tmp_path.iterdir()] == ["a.mp4"]
 
 
-@pytest.mark.parametrize(("shape", "name"), [((64, 17_000), "a.mp4"), ((64, 64), "folder")])
-def test_video_that_cannot_be_written_is_one_error(shape: tuple[int, int], name: str, tmp_path: Path) -> None:
-    (tmp_path / "folder").mkdir()
-    with pytest.raises(LineageError, match=r"is a folder|cannot be written"), VideoWriter(tmp_path / name) as writer:
-        writer.write(np.zeros((*shape, 3), np.uint8), 0)
-    assert [file.name for file in tmp_path.iterdir()] == ["folder"]
+def test_name_of_a_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(LineageError, match="expected the file name of a video; it is a folder"):
+        VideoWriter(tmp_path)
+
+
+def test_error_of_the_encoder_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(video, "OPTIONS", {"preset": "none"})
+    with (
+        pytest.raises(LineageError, match=r"a\.mp4: the video cannot be written; "),
+        VideoWriter(tmp_path / "a.mp4") as writer,
+    ):
+        writer.write(frame_of(1), 0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_large_frames_are_reduced(tmp_path: Path) -> None:
+    with VideoWriter(tmp_path / "a.mp4") as writer:
+        writer.write(frame_of(1, (65, 8192)), 0)
+        writer.write(frame_of(1, (65, 8192)), 1)
+    assert [frame.shape for frame in read_video(tmp_path / "a.mp4")] == [(32, 4096, 3)] * 2
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 2), (3, 1000), (1, 700)])

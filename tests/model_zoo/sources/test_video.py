@@ -22,6 +22,7 @@ def test_every_frame_has_its_number_time_and_pixels(tmp_path: Path) -> None:
     frames = list(source)
     assert source.count() == len(frames) == 8
     assert [frame.index for frame in frames] == list(range(8))
+    assert {frame.area for frame in frames} == {64 * 64}
     assert [frame.time for frame in frames] == pytest.approx([i / 10 for i in range(8)])
     assert [frame.name for frame in frames[:2]] == [f"{path}#0", f"{path}#1"]
     for frame, expected in zip(frames, read_video(path), strict=True):
