@@ -1,4 +1,4 @@
-"""What servers of the toy model receive and answer."""
+"""Requests to servers of the toy model, and their answers."""
 
 from __future__ import annotations
 
