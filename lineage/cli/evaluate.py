@@ -89,15 +89,14 @@ def evaluate(
     protocol = EvaluationProtocol(score, iou, DISTANCE_WEIGHTS[nms], ignore_case)
     with Progress("evaluate", len(images.records)) as progress:
         evaluation = evaluate_model(model.card, model.run, dataset, images, protocol, progress.update)
-    document = evaluation_document(evaluation, model, images)
-    document |= {
+    document = evaluation_document(evaluation, model, images) | {
         "device": model.device,
         "source": source,
         "data": str(data),
         "split": split,
         "protocol": asdict(protocol),
+        "unmatched_classes": classes.to_dict(),
     }
-    document["unmatched_classes"] = classes.to_dict()
     print(json.dumps(document, indent=2) if as_json else _tables(document))
     if output:
         write_evaluation(output, evaluation, dataset.category_ids, document)

@@ -11,7 +11,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -130,8 +130,14 @@ def compare(
     check_config(TrainConfig("any", data, budget.epochs, budget.batch, seed=budget.seed))  # type: ignore[arg-type]
     dataset = open_dataset(data)
     output.mkdir(parents=True, exist_ok=True)
+
+    def measure(name: str) -> ComparedModel:
+        if name in registry.variants():
+            return trained_model(train_and_publish(name, data, budget, output, log), output)
+        return evaluated_model(name, repository, dataset, val_split, log)
+
     with lock_folder(output):
-        compared, failures = _train_or_evaluate(models, dataset, data, budget, output, repository, val_split, log)
+        compared, failures = _measured(models, measure, log)
         if not compared:
             raise LineageError("nothing to compare: no model could be trained or evaluated")
         sources = [open_source(m.name, output / "models" if m.history else repository, threads=1) for m in compared]
@@ -143,24 +149,14 @@ def compare(
         return Comparison(dataset, measured, failures, sample)
 
 
-def _train_or_evaluate(
-    models: Sequence[str],
-    dataset: Dataset,
-    data: Path,
-    budget: Budget,
-    output: Path,
-    repository: str | Path,
-    val_split: str,
-    log: Log,
+def _measured(
+    models: Sequence[str], measure: Callable[[str], ComparedModel], log: Log
 ) -> tuple[list[ComparedModel], list[str]]:
     """Return the measured models, and the error messages of the others."""
-    variants, compared, failures = registry.variants(), list[ComparedModel](), list[str]()
+    compared, failures, variants = list[ComparedModel](), list[str](), registry.variants()
     for name in models:
         try:
-            if name in variants:
-                compared.append(trained_model(train_and_publish(name, data, budget, output, log), output))
-            else:
-                compared.append(evaluated_model(name, repository, dataset, val_split, log))
+            compared.append(measure(name))
         except Exception as error:  # any: a failed export of one model must not cost the others their results
             hint = "" if name in variants else did_you_mean(name, variants)
             failures.append("; ".join(filter(None, [_with_name(name, error), hint])))
