@@ -14,13 +14,13 @@ import os
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
 import tyro
 
+from benchmarks.busy_cores import busy_cores
 from benchmarks.cpu import describe_cpu
 
 ROOT: Final = Path(__file__).resolve().parents[1]
@@ -92,18 +92,6 @@ def start(checkout: Path, *arguments: str) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         text=True,
     )
-
-
-@contextmanager
-def busy_cores(count: int) -> Iterator[None]:
-    """Keep cores busy inside the block, with a spinning process each."""
-    processes = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
-    try:
-        yield
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
 
 
 def compare(

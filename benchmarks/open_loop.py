@@ -18,6 +18,8 @@ from typing import Final
 
 import numpy as np
 
+from benchmarks.peers.load import Connection
+
 UNSENT: Final = -1
 
 
@@ -38,46 +40,6 @@ def request_bytes(path: str, body: bytes, timeout: float | None = None) -> bytes
     deadline = f"X-Request-Timeout: {timeout:.3f}\r\n" if timeout else ""
     head = f"POST {path} HTTP/1.1\r\nHost: benchmark\r\nContent-Type: image/jpeg\r\n{deadline}"
     return head.encode() + b"Content-Length: %d\r\n\r\n" % len(body) + body
-
-
-class Connection(asyncio.Protocol):
-    """A kept-alive connection with one request at a time."""
-
-    def __init__(self) -> None:
-        self._received = bytearray()
-        self._answer: asyncio.Future[int] | None = None
-        self.transport: asyncio.Transport | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport."""
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
-
-    def connection_lost(self, _: Exception | None) -> None:
-        """End the request without an answer."""
-        self.transport = None
-        self._finish(0)
-
-    def data_received(self, data: bytes) -> None:
-        """Finish the request once its answer is complete."""
-        self._received += data
-        head, end, body = bytes(self._received).partition(b"\r\n\r\n")
-        length = next((int(line[15:]) for line in head.split(b"\r\n") if line[:15].lower() == b"content-length:"), 0)
-        if end and len(body) >= length:
-            self._received.clear()
-            self._finish(int(head[9:12]))
-
-    async def send(self, request: bytes) -> int:
-        """Send a request and return the status of the answer, 0 without one."""
-        if self.transport is None:
-            return 0
-        self._answer = asyncio.get_running_loop().create_future()
-        self.transport.write(request)
-        return await self._answer
-
-    def _finish(self, status: int) -> None:
-        if self._answer and not self._answer.done():
-            self._answer.set_result(status)
 
 
 class Load:
@@ -139,7 +101,7 @@ class Load:
             connection = self._free.popleft()
             if connection is None or connection.transport is None or connection.transport.is_closing():
                 connection = await self._connect()
-            status = await connection.send(self._request)
+            status, _ = await connection.send(self._request)
             self._free.append(connection)
         now = asyncio.get_running_loop().time()
         self.answers.append(Answer(status, now - arrival, now))

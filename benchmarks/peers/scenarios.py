@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-import subprocess
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from typing import Final
 
+from benchmarks.busy_cores import busy_cores
 from benchmarks.cpu import describe_cpu
 from benchmarks.peers.load import Outcome, Plan, go_first, run
 from benchmarks.peers.servers import Server
@@ -95,7 +93,10 @@ def measure(server: Server, requests: Sequence[bytes], scenario: Scenario, secon
         connections=scenario.connections,
         rate=0 if scenario.connections else rate,
     )
-    with neighbors(scenario.neighbors), ProcessPoolExecutor(1, get_context("spawn"), go_first) as generator:
+    with (
+        busy_cores(CORES if scenario.neighbors else 0),
+        ProcessPoolExecutor(1, get_context("spawn"), go_first) as generator,
+    ):
         return generator.submit(run, plan).result()
 
 
@@ -120,16 +121,3 @@ def make_row(server: Server, scenario: Scenario, outcome: Outcome, rate: float) 
         cold_start_s=server.cold_start,
         cpu=describe_cpu(),
     )
-
-
-@contextmanager
-def neighbors(wanted: bool) -> Iterator[None]:
-    """Keep every core busy with a process that spins."""
-    command = [sys.executable, "-c", "while True: pass"]
-    processes = [subprocess.Popen(command) for _ in range(CORES if wanted else 0)]
-    try:
-        yield
-    finally:
-        for process in processes:
-            process.kill()
-            process.wait()
