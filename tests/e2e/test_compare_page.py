@@ -102,7 +102,8 @@ def test_sides_zoom_together(page: Any) -> None:
     page.locator(".side > div").nth(0).focus()
     for _ in range(3):
         page.keyboard.press("+")
-    page.wait_for_function("document.querySelectorAll('.side > .zoomed').length === 2")
+    page.wait_for_selector(".side:last-of-type > .zoomed")
+    assert page.locator(".side > .zoomed").count() == 2
 
 
 def test_model_that_fails_has_its_error(page: Any) -> None:
@@ -158,6 +159,14 @@ def test_comparison_is_accessible(browser: Any, server: Server, image: Path, wid
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert audit(page) == []
         page.screenshot(path=SCREENSHOTS / f"compare-{scheme}-{width}.png", full_page=True)
+
+
+@pytest.mark.parametrize("panel", ["compare", "live"])
+def test_panel_of_a_tablet_begins_below_the_header(browser: Any, server: Server, panel: str) -> None:
+    with watched_page(browser, address(server), viewport={"width": 768, "height": 900}) as page:
+        page.goto(f"{address(server)}#{panel}")
+        page.wait_for_selector(f"#{panel} .bar")
+        assert page.locator(f"#{panel}").bounding_box()["y"] == page.locator("main").bounding_box()["y"]
 
 
 def test_format_that_only_the_browser_knows_is_sent_as_jpeg(

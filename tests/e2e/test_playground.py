@@ -209,7 +209,7 @@ def test_format_that_browsers_cannot_show_is_converted(page: Any, tmp_path: Path
     with page.expect_response("**/preview") as preview:
         choose(page, path)
     assert preview.value.status == 200
-    page.wait_for_function("document.querySelector('#gallery canvas')")
+    page.wait_for_selector("#gallery canvas")
     assert view(page, "[view.source.width, view.width, view.height]") == [120, 120, 80]
     assert labels(page) == ["red", "green"]
 

@@ -122,7 +122,7 @@ function timing(ms) {
   const bars = STAGES.map((name) => element("i", { className: name }));
   bars.forEach((bar, i) => { bar.style.flex = `${Math.max(parts[STAGES[i]], 0.001)} 1 0`; });
   $("timing").replaceChildren(element("div", {}, ...bars), ...STAGES.map((name, i) =>
-    element("span", {}, element("i", { className: `swatch ${name}` }), ` ${texts[i]} ms`)));
+    element("span", {}, element("i", { className: `swatch ${name}` }), ` ${texts[i]}${i < STAGES.length - 1 ? "" : " ms"}`)));
 }
 
 function program() {
