@@ -5,16 +5,19 @@ from __future__ import annotations
 import io
 import json
 import sys
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from lineage.results import ImageResult, with_image
+from lineage.results import ImageResult, save_video, with_image
 from model_zoo.contract.detections import Detections
-from model_zoo.contract.errors import ImageError
+from model_zoo.contract.errors import ImageError, LineageError
 from model_zoo.contract.images import decode_image
+from tests.videos import read_video
 
 BOXES = np.array([[1.5, 2, 30.25, 40], [0, 0, 10, 10]], np.float32)
 FOUND = Detections(BOXES, np.array([0.875, 0.5], np.float32), np.array([1, 0]))
@@ -96,3 +99,21 @@ def test_notebooks_show_the_image() -> None:
     shown = with_image(RESULT, pixels)
     assert np.array_equal(decode_image(shown._repr_png_() or b""), shown.plot())
     assert RESULT._repr_png_() is None
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, LineageError])
+def test_video_of_results_that_end_with_an_error_is_kept(error: type[BaseException], tmp_path: Path) -> None:
+    def results() -> Iterator[ImageResult]:
+        for number in range(3):
+            yield replace(EMPTY, image=np.zeros((48, 64, 3), np.uint8), frame=number, time=number / 10)
+        raise error
+
+    pytest.importorskip("av", reason="videos need the extra `video`")
+    with pytest.raises(error):
+        save_video(tmp_path / "a.mp4", results())
+    assert len(read_video(tmp_path / "a.mp4")) == 3
+
+
+def test_name_of_a_video_ends_in_mp4(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"a\.avi: expected a path that ends in \.mp4"):
+        save_video(tmp_path / "a.avi", [])
