@@ -9,9 +9,8 @@ from typing import TypeAlias
 
 from lineage.results import ImageResult
 from model_zoo.contract.errors import ImageError, LineageError
-from model_zoo.contract.frames import Frame, Pixels, bounded
-from model_zoo.contract.ordered_map import ordered_map
-from model_zoo.runtime.detect_frames import AHEAD
+from model_zoo.contract.frames import Frame, Pixels
+from model_zoo.runtime.detect_frames import map_frames
 from model_zoo.sources.open import open_source
 from model_zoo.tracking import Tracker
 
@@ -40,8 +39,7 @@ def detect_stream(
         return replace(detect(_pixels(frame)), file=frame.source, frame=frame.index, time=frame.time)
 
     tracker = Tracker() if track else None
-    threads = 1 if opened.is_live else threads
-    results = ordered_map(work, opened, threads, bounded(1 if opened.is_live else threads * (1 + AHEAD)))
+    results = map_frames(work, opened, threads, live=opened.is_live)
     return _numbered(results, tracker) if tracker else results
 
 

@@ -8,9 +8,9 @@ for result in detect_frames(engine, make_query(package.card), open_sources(["ima
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from model_zoo.contract import pipeline
 from model_zoo.contract.card import ModelCard
@@ -24,6 +24,7 @@ from model_zoo.contract.package import Package
 from model_zoo.contract.pipeline import ModelInput, Query
 from model_zoo.runtime.base import Engine
 
+R = TypeVar("R")
 AHEAD: Final = 2  # frames that wait for each worker: decoding a video goes on while all are busy
 
 
@@ -77,8 +78,12 @@ def detect_frames(
         except ImageError as error:
             return FrameError(frame, str(error))
 
-    threads = 1 if live else engine.workers
-    return ordered_map(run, frames, threads, bounded(1 if live else threads * (1 + AHEAD)))
+    return map_frames(run, frames, engine.workers, live=live)
+
+
+def map_frames(work: Callable[[Frame], R], frames: Iterable[Frame], threads: int, *, live: bool) -> Iterator[R]:
+    """Yield the result of `work` on every frame, in order. A live source has one at a time, so that none waits."""
+    return ordered_map(work, frames, 1 if live else threads, bounded(1 if live else threads * (1 + AHEAD)))
 
 
 def place(
