@@ -25,7 +25,8 @@ VIDEO_SUFFIXES: Final = (
     ".ogv", ".ts", ".webm", ".wmv",
 )  # fmt: skip
 CONTAINERS: Final = (  # FFmpeg's names
-    "mov,matroska,avi,flv,asf,gif,mjpeg,mpegts,mpeg,mpegvideo,ogg,mxf,ivf,h264,hevc,m4v,av1,obu,yuv4mpegpipe,dv,nut"
+    "mov,matroska,avi,flv,asf,gif,mjpeg,jpeg_pipe,mpegts,mpeg,mpegvideo,ogg,mxf,ivf,h264,hevc,m4v,av1,obu,dv,nut,"
+    "yuv4mpegpipe"
 )
 # A file contains its video itself. Playlists and scripts, whatever their suffix, would read other files.
 FILE_ONLY: Final = {"protocol_whitelist": "file", "format_whitelist": CONTAINERS}
