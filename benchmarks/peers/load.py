@@ -19,7 +19,6 @@ from typing import Final
 import numpy as np
 
 TICKS: Final = os.sysconf("SC_CLK_TCK")
-UNSET: Final = -1
 PATIENCE: Final = 60.0
 """Seconds to wait for the last answers."""
 MAX_CONNECTIONS: Final = 256

@@ -99,11 +99,6 @@ def rename_category(documents: Documents) -> None:
     documents["val"]["categories"][0]["name"] = "wasp"
 
 
-def add_duplicate_name(documents: Documents) -> None:
-    for document in documents.values():
-        document["categories"].append({"id": 9, "name": "ant"})
-
-
 def remove_categories(documents: Documents) -> None:
     for document in documents.values():
         document["categories"], document["annotations"] = [], []
