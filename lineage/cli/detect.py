@@ -19,6 +19,7 @@ from lineage.cli.query_options import MODEL_DEFAULTS, QueryOptions
 from lineage.cli.tables import plain
 from model_zoo.contract.errors import LineageError
 from model_zoo.contract.image_size import format_size
+from service.inference.bundled import is_bundled, repository_of
 
 if TYPE_CHECKING:
     from model_zoo.contract.package import Package
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
     from model_zoo.sources.open import Sources
 
 SOME_FAILED: Final = 1
+BUNDLED_HINT: Final = (
+    "lineage: the bundled model detects interface elements on screenshots; for other objects, expected --model, "
+    "or a model in ./models (`lineage pull`, `lineage import`)"
+)
 
 
 def detect(
@@ -64,6 +69,8 @@ def detect(
     if track:
         _check_tracking(opened)
     package, query = options.resolve()
+    if not options.model and is_bundled(repository_of(options.repository)):
+        print(BUNDLED_HINT, file=sys.stderr)
     with ExitStack() as stack:
         results = _start(stack, package, query, opened, options.exact_decode)
         results = track_frames(results) if track else results

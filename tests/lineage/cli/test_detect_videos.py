@@ -32,15 +32,20 @@ def detect(*flags: str) -> int:
     return main(["detect", "clip.mp4", "--model", "toy.onnx", "--score", "0.1", *flags])
 
 
+def test_bundled_model_is_announced(workspace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nobody has asked for it, and it knows no people or cars."""
+    assert main(["detect", "none.jpg"]) == 1
+    assert "the bundled model detects interface elements on screenshots" in capsys.readouterr().err
+    assert detect() == 0
+    assert "bundled" not in capsys.readouterr().err
+
+
 @needs_ffprobe
 def test_ffprobe_reads_every_frame_of_a_drawn_video(workspace: Path) -> None:
     assert detect("--save", "drawn") == 0
     fields = "codec_name,pix_fmt,width,height,color_space,color_range,nb_read_frames"
-    done = subprocess.run(
-        ["ffprobe", "-v", "warning", "-count_frames", "-show_entries", f"stream={fields}:format=duration", "-of", "json",
-         "drawn/clip.mp4"],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
+    options = ["-v", "warning", "-count_frames", "-show_entries", f"stream={fields}:format=duration", "-of", "json"]
+    done = subprocess.run(["ffprobe", *options, "drawn/clip.mp4"], capture_output=True, text=True, check=True)
     assert done.stderr == ""
     answer = json.loads(done.stdout)
     assert answer["streams"] == [
