@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 from numpy.typing import NDArray
@@ -209,6 +210,7 @@ def choose_canvas(card: ModelCard, image: Size, sizes: Sequence[Size]) -> Size:
 def _within(name: str, value: float | None, default: float, low: float, high: float) -> float:
     if value is None:
         return default
-    if not low <= value <= high:  # also rejects NaN
-        raise QueryError(f"{name}: expected a number from {low:g} to {high:g}; got {value:g}")
+    if not isinstance(value, Real) or not low <= value <= high:  # also rejects NaN
+        actual = f"{value:g}" if isinstance(value, Real) else repr(value)[:100]
+        raise QueryError(f"{name}: expected a number from {low:g} to {high:g}; got {actual}")
     return value

@@ -160,6 +160,8 @@ def test_query_defaults_come_from_the_card(card: ModelCard) -> None:
         ({"score": 0.0}, "score: expected a number from 0.001 to 1; got 0"),
         ({"score": 1.1}, "score: expected a number from 0.001 to 1; got 1.1"),
         ({"score": float("nan")}, "score: expected a number from 0.001 to 1; got nan"),
+        ({"score": "0.5"}, "score: expected a number from 0.001 to 1; got '0.5'"),
+        ({"iou": [0.5]}, "iou: expected a number from 0 to 1; got [0.5]"),
         ({"iou": -0.1}, "iou: expected a number from 0 to 1; got -0.1"),
         ({"distance_weight": 2.0}, "distance_weight: expected a number from 0 to 1; got 2"),
         ({"max_detections": 0}, "max_detections: expected a number from 1 to 500; got 0"),
