@@ -39,6 +39,7 @@ def detect(
     *,
     options: Annotated[QueryOptions, option(name="")] = MODEL_DEFAULTS,
     track: bool = False,
+    every: Annotated[int, option("NUMBER")] = 1,
     output: Annotated[OutputOptions, option(name="")] = TABLE,
 ) -> int:
     """Detect objects in images, videos, cameras and streams.
@@ -55,6 +56,7 @@ def detect(
             reads an image, or a list of these, from standard input.
         options: The model, and what it reports.
         track: Number the objects of videos, cameras and streams. An object keeps its number from frame to frame.
+        every: Of video files, each frame of this distance: 30 is one a second of most videos.
         output: Form and place of the results.
     """
     if not sources:
@@ -63,7 +65,7 @@ def detect(
     from model_zoo.tracking import track_frames
 
     output.check()
-    opened = open_sources(sources)
+    opened = open_sources(sources, every=every)
     if output.as_json and opened.is_video:
         raise LineageError("--json is one document at the end; for videos, expected --format json-lines")
     if track:

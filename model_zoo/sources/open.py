@@ -7,6 +7,7 @@ for frame in sources:
 
 from __future__ import annotations
 
+import math
 import re
 import sys
 import threading
@@ -34,6 +35,8 @@ class Sources:
 
     items: list[Source]
     """The sources, in order."""
+    every: int = 1
+    """Of a video, only frames whose number is a multiple of this are yielded."""
     stopped: threading.Event = field(default_factory=threading.Event)
     """Set by `stop`."""
 
@@ -50,12 +53,16 @@ class Sources:
     def __iter__(self) -> Iterator[Frame]:
         for source in self.items:
             if not self.stopped.is_set():
-                yield from source
+                yield from (frame for frame in source if not (frame.index or 0) % self.every)
 
     def count(self) -> int | None:
         """Return the number of frames of all sources, None if that of any is unknown."""
-        counts = [source.count() for source in self.items]
-        return None if None in counts else sum(filter(None, counts))
+        total = 0
+        for source in self.items:
+            if (count := source.count()) is None:
+                return None
+            total += math.ceil(count / self.every) if source.is_video else count
+        return total
 
     def stop(self) -> None:
         """End the iteration."""
@@ -64,16 +71,18 @@ class Sources:
             source.stop()
 
 
-def open_sources(words: Iterable[str | Path], stdin: IO[bytes] | None = None) -> Sources:
+def open_sources(words: Iterable[str | Path], stdin: IO[bytes] | None = None, every: int = 1) -> Sources:
     """Return the sources that words name, without duplicates, in the order of the words.
 
     Args:
         words: Files, folders, patterns, addresses, cameras (0, /dev/video0), and - for standard input: the bytes of an
             image, or a list of words, one a line.
         stdin: Standard input.
+        every: Of a video, only each frame of this distance.
 
     Raises:
         LineageError: A word has no meaning, a stream cannot be opened, or there is another source beside a live one.
+            `every` is less than 1, or not 1 for a live source.
     """
     found: list[str | Image] = []
     for word in map(str, words):
@@ -84,7 +93,9 @@ def open_sources(words: Iterable[str | Path], stdin: IO[bytes] | None = None) ->
     live = next((source.name for source in sources if source.is_live), None)
     if live and len(sources) > 1:
         raise LineageError(f"{live} does not end: expected it alone, got {len(sources)} sources; start one for each")
-    return Sources(sources)
+    if every < 1 or (live and every > 1):
+        raise LineageError(f"every: expected 1 or more for video files, and 1 for cameras and streams; got {every}")
+    return Sources(sources, every)
 
 
 def open_source(name: str) -> Source:

@@ -61,11 +61,11 @@ def test_ffprobe_reads_every_frame_of_a_drawn_video(workspace: Path) -> None:
 def test_labels_of_a_video_are_a_dataset(label_format: str, workspace: Path) -> None:
     from training.data.open import open_dataset
 
-    assert detect("--format", label_format, "--output", "labels") == 0
+    assert detect("--format", label_format, "--output", "labels", "--every", "5") == 0
     dataset = open_dataset(workspace / "labels")
     assert dataset.splits
     for split in dataset.splits.values():
         assert [record.path for record in split.records] == [
-            workspace / f"labels/images/clip.mp4/{number:06}.jpg" for number in range(12)
+            workspace / f"labels/images/clip.mp4/{number:06}.jpg" for number in (0, 5, 10)
         ]
         assert any(len(record.boxes) for record in split.records)

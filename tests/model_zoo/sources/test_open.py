@@ -35,6 +35,19 @@ def test_files_folders_and_patterns_are_found_once_in_order(folder: Path) -> Non
     assert not open_sources(["in/b.png"]).is_video
 
 
+def test_frames_of_videos_can_be_thinned_out(folder: Path) -> None:
+    sources = open_sources(["in"], every=2)
+    assert [frame.name for frame in sources] == ["in/a.mp4#0", "in/a.mp4#2", "in/b.png"]
+    assert sources.count() == 3
+
+
+def test_distance_of_frames_is_checked(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opening, "open_url", lambda url: LiveSource(url, lambda: iter(())))
+    for words, every in ((["in"], 0), (["rtsp://camera"], 2)):
+        with pytest.raises(LineageError, match=f"every: expected 1 or more for video files, .*; got {every}"):
+            open_sources(words, every=every)
+
+
 def test_standard_input_is_an_image_or_a_list(folder: Path) -> None:
     image = (folder / "in/b.png").read_bytes()
     [frame] = open_sources(["-"], io.BytesIO(image))
