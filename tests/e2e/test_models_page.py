@@ -214,5 +214,5 @@ def test_pages_are_accessible(browser: Any, server: Server, path: str, scheme: s
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert audit(page) == []
         assert errors == []
-        assert page.evaluate(LAYOUT_SHIFT) < 0.05
+        assert page.evaluate(LAYOUT_SHIFT) < 0.01
         page.screenshot(path=SCREENSHOTS / f"{path}-{scheme}-{width}.png")

@@ -315,6 +315,15 @@ def test_layout_fits_without_shifts(browser: Any, server: Server, image: Path, w
 
 
 @pytest.mark.slow
+def test_phone_scrolls_to_the_image(browser: Any, server: Server, image: Path) -> None:
+    with watched_page(browser, address(server), viewport={"width": 390, "height": 844}) as page:
+        page.goto(f"{address(server)}?model=toy")
+        choose(page, image)
+        playwright.expect(page.locator("#gallery .done")).to_have_count(1)
+        assert abs(page.locator("#message").bounding_box()["y"]) < 2
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
 def test_axe_finds_nothing_serious(browser: Any, server: Server, width: int, scheme: str) -> None:
@@ -328,6 +337,9 @@ def test_axe_finds_nothing_serious(browser: Any, server: Server, width: int, sch
         for tab in ("detections", "code", "response", "history"):
             page.click(f"#tab-{tab}")
             found[tab] = audit(page)
+        page.click("#clear")
+        found["cleared"] = audit(page)
+        page.click("#undo")
         page.click("#open-access")
         page.route("**/detect?*", lambda route: route.abort())
         page.select_option("#nms", "iou")
