@@ -15,6 +15,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
+
 from model_zoo.contract import pipeline
 from model_zoo.contract.card import ModelCard
 from model_zoo.contract.detections import Detections
@@ -176,10 +178,11 @@ def evaluate_detector(
     images: EvaluationImages,
     protocol: EvaluationProtocol = EvaluationProtocol(),
     progress: Progress = lambda _: None,
+    precision: torch.dtype = torch.float32,
 ) -> Evaluation:
     """Evaluate the deployed form of a detector, on its own device and at its own input size.
 
-    The detector itself is not changed.
+    The detector itself is not changed. The network computes in `precision`, and decoding and NMS in float32.
     """
     card = build_card(detector)
-    return evaluate(card, network_run(detector, card), dataset, images, protocol, progress)
+    return evaluate(card, network_run(detector, card, precision), dataset, images, protocol, progress)

@@ -64,7 +64,7 @@ class Session:
     """Images to evaluate on, or None without evaluation."""
 
     def evaluate(self, detector: Detector) -> Evaluation:
-        """Evaluate a detector on the evaluation images, with the settings of the server."""
+        """Evaluate a detector on the evaluation images in float32, with the settings of the server."""
         assert self.evaluation_images is not None
         return _evaluate(detector, self.dataset, self.evaluation_images)
 
@@ -225,9 +225,11 @@ def _set_threads(threads: int | None, resources: ExitStack) -> None:
         torch.set_num_threads(threads)
 
 
-def _evaluate(detector: Detector, dataset: Dataset, images: EvaluationImages) -> Evaluation:
+def _evaluate(
+    detector: Detector, dataset: Dataset, images: EvaluationImages, precision: torch.dtype = torch.float32
+) -> Evaluation:
     with Progress("evaluate", len(images.records)) as progress:
-        return evaluate_detector(detector, dataset, images, progress=progress.update)
+        return evaluate_detector(detector, dataset, images, progress=progress.update, precision=precision)
 
 
 def _compute(config: TrainConfig, group: ProcessGroup) -> ComputePrecision:
@@ -256,7 +258,7 @@ def _build_session(
 
     def evaluate(averaged: Detector) -> Metrics:
         assert images is not None
-        return _evaluate(averaged, dataset, images).metrics
+        return _evaluate(averaged, dataset, images, compute.dtype).metrics
 
     trainer = Trainer(loop, loader, evaluate if images else None, config, folder, state)
     return Session(trainer, dataset, images)

@@ -23,8 +23,9 @@ from tests.training.run.lock_holder import hold
 from tests.training.run.short_runs import OPTIONS, build_config, load_run
 from tests.training.write_data import write_data
 from training.config import TrainConfig
+from training.evaluate.evaluation import evaluate_detector
 from training.loop.threads import VARIABLES
-from training.run import checkpoint
+from training.run import checkpoint, session
 from training.run.progress import RunLogger
 from training.run.run_folder import read_config
 from training.run.train import train
@@ -61,6 +62,20 @@ def test_run_writes_its_files(finished: Path) -> None:
     assert {"config.json", "best.safetensors", "last.safetensors", "checkpoint.safetensors", "report.html"} <= names
     assert {"results.csv", "metrics.jsonl", "batches"} <= names
     assert store.load(finished / "best.safetensors").class_names == ("square", "bar")
+
+
+def test_epochs_are_evaluated_in_the_precision_of_the_run(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    precisions = []
+
+    def observed(*values: Any, precision: torch.dtype, **options: Any) -> Any:
+        precisions.append(precision)
+        return evaluate_detector(*values, precision=precision, **options)
+
+    monkeypatch.setattr(session, "evaluate_detector", observed)
+    train(build_config(data, tmp_path, epochs=1, precision="bf16"))
+    assert precisions == [torch.bfloat16, torch.float32], "the best weights are evaluated in float32"
 
 
 def test_config_file_describes_the_run(finished: Path) -> None:
