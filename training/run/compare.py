@@ -28,6 +28,7 @@ from model_zoo.contract.package import Package
 from model_zoo.contract.pipeline import Run, collate, detect_inputs, make_query, preprocess, read_input
 from model_zoo.contract.repository import Repository
 from model_zoo.contract.suggest import did_you_mean
+from model_zoo.convert import export_weights
 from model_zoo.export.log import Log, silent
 from model_zoo.progress import Progress
 from training.config import TrainConfig, check_config
@@ -35,7 +36,7 @@ from training.data.dataset import Dataset, Record
 from training.data.open import open_dataset
 from training.evaluate.class_names import compare_classes, match_classes
 from training.evaluate.evaluation import EvaluationImages, evaluate
-from training.evaluate.source import Source, open_source
+from training.evaluate.source import WEIGHTS, Source, open_source
 from training.report.run import read_history
 from training.run.optional_step import describe
 from training.run.publish import EVALUATION, publish_run
@@ -134,19 +135,27 @@ def compare(
     def measure(name: str) -> ComparedModel:
         if name in registry.variants():
             return trained_model(train_and_publish(name, data, budget, output, log), output)
-        return evaluated_model(name, repository, dataset, val_split, log)
+        source = with_exported_weights(name, output / "exports", log)
+        return replace(evaluated_model(source, repository, dataset, val_split, log), name=name)
 
     with lock_folder(output):
         compared, failures = _measured(models, measure, log)
         if not compared:
             raise LineageError("nothing to compare: no model could be trained or evaluated")
-        sources = [open_source(m.name, output / "models" if m.history else repository, threads=1) for m in compared]
+        sources = [_open(model, output, repository) for model in compared]
         measured = with_latency(compared, [source.run for source in sources])
         sample = choose_sample(dataset.split(val_split).records)
         if sample:
             pairs = zip(measured, sources, strict=True)
             measured = [replace(m, sample=detect_sample(source, dataset, sample)) for m, source in pairs]
         return Comparison(dataset, measured, failures, sample)
+
+
+def _open(model: ComparedModel, output: Path, repository: str | Path) -> Source:
+    """Open a measured model on one thread."""
+    if model.history:
+        return open_source(model.name, output / "models", threads=1)
+    return open_source(with_exported_weights(model.name, output / "exports"), repository, threads=1)
 
 
 def _measured(
@@ -220,6 +229,22 @@ def trained_model(package: Package, output: Path) -> ComparedModel:
     """Return a model that the comparison trained, with the metrics of its package."""
     metrics = json.loads((package.path / EVALUATION).read_text(encoding="utf-8"))
     return ComparedModel(package.name, package.card, metrics, read_history(output / "runs" / package.name))
+
+
+def with_exported_weights(source: str, folder: Path, log: Log = silent) -> str:
+    """Return a source, or for a run or a weights file, the ONNX file of its weights.
+
+    In torch, its latency could not be compared with that of served models. A file that is in the folder is used again.
+    """
+    weights = Path(source) / BEST if Path(source).is_dir() else Path(source)
+    if weights.suffix not in WEIGHTS or not weights.is_file():
+        return source
+    target = folder / f"{file_sha256(weights)}.onnx"
+    if not target.is_file():
+        log(f"exporting {source}")
+        folder.mkdir(exist_ok=True)
+        export_weights(weights, target, log=log)
+    return str(target)
 
 
 def evaluated_model(

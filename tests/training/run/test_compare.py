@@ -53,6 +53,13 @@ def test_models_are_trained_published_and_measured_once(tmp_path: Path) -> None:
     assert (output / "comparison.csv").read_text(encoding="utf-8").count("\n") == 3
     assert (output / "comparison.png").stat().st_size > 1000
 
+    run = output / "runs" / "yolov5-test"
+    third = compare([str(run), str(run / BEST)], data, budget, output=output)
+    assert [model.name for model in third.models] == [str(run), str(run / BEST)]
+    assert len(list((output / "exports").glob("*.onnx"))) == 1, "both have the same weights"
+    for model in third.models:
+        assert model.metrics["ap50"] == pytest.approx(first.models[0].metrics["ap50"], abs=0.02)
+
 
 def make_record(objects: int) -> Record:
     empty = np.zeros(objects, np.int64)
