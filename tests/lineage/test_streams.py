@@ -28,7 +28,6 @@ def detect(pixels: Pixels) -> ImageResult:
 
 def live(monkeypatch: pytest.MonkeyPatch, frames: Iterator[Load]) -> None:
     monkeypatch.setattr("model_zoo.sources.live.DELAYS", ())
-    monkeypatch.setattr("model_zoo.sources.live.JOIN_SECONDS", 0.01)
     monkeypatch.setattr("model_zoo.sources.open.open_url", lambda url: LiveSource(url, lambda: frames))
 
 
@@ -40,14 +39,14 @@ def test_every_frame_of_a_video_has_a_result(tmp_path: Path) -> None:
 
 
 def test_live_source_gives_the_newest_frame_for_each_result(monkeypatch: pytest.MonkeyPatch) -> None:
-    first_has_a_result, all_are_sent = threading.Event(), threading.Event()
+    first_has_a_result, all_are_sent, end = threading.Event(), threading.Event(), threading.Event()
 
     def frames() -> Iterator[Load]:
         yield lambda: frame_of(0)
         first_has_a_result.wait(10)
         yield from itertools.repeat(lambda: frame_of(1), 99)
         all_are_sent.set()
-        threading.Event().wait(10)
+        end.wait(10)
 
     live(monkeypatch, frames())
     results = detect_stream("rtsp://camera", detect, threads=4, track=False)
@@ -55,7 +54,9 @@ def test_live_source_gives_the_newest_frame_for_each_result(monkeypatch: pytest.
     first_has_a_result.set()
     all_are_sent.wait(10)
     assert next(results).frame == 99
+    end.set()
     results.close()  # type: ignore[attr-defined]
+    assert "lineage live" not in [thread.name for thread in threading.enumerate()]
 
 
 def test_lost_source_is_an_error_after_its_frames(monkeypatch: pytest.MonkeyPatch) -> None:
