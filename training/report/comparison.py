@@ -224,7 +224,7 @@ def _tiles(models: Sequence[ComparedModel]) -> list[Tile]:
         Tile("Highest AP", f"{best.metrics['ap']:.3f}", shorten(best.name)),
         Tile("Lowest latency", _latency(fastest), shorten(fastest.name)),
         Tile("Fewest parameters", f"{_number(smallest.card.params / 1e6, 2)} M", shorten(smallest.name)),
-        Tile("Generations", f"{families}", f"{min(years)} to {max(years)}" if years else ""),
+        Tile("Generations", f"{families}", " to ".join(map(str, sorted({min(years), max(years)}))) if years else ""),
         Tile("Epochs", " or ".join(f"{count:,}" for count in sorted(epochs)), "the same for all"),
     ]
     return [tile for tile in tiles if tile.value not in ("0", "", " M")]

@@ -140,7 +140,9 @@ def test_page_begins_with_the_best_and_the_fastest(card: ModelCard) -> None:
         "yolov7 (2022) is the fastest with AP 0.200 and 1.0 ms."
     ) in page
     assert '<dd class="value">2</dd><dd class="note">2015 to 2022</dd>' in page
-    assert "the most accurate and the fastest: AP 0.600 and 5.0 ms" in comparison_page("cells", [slow], [])
+    single = comparison_page("cells", [slow], [])
+    assert "the most accurate and the fastest: AP 0.600 and 5.0 ms" in single
+    assert '<dd class="note">2015</dd>' in single
 
 
 @pytest.mark.usefixtures("no_plots")
