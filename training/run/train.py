@@ -9,6 +9,7 @@ import gc
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from model_zoo.contract.errors import LineageError
 from model_zoo.contract.image_size import format_size
@@ -20,12 +21,14 @@ from training.evaluate.coco import Metrics
 from training.loop.distributed import is_lost_rank, process_group
 from training.loop.precision import choose_device
 from training.loop.reuse_memory import reuse_memory
+from training.loop.schedule import LRSchedule
 from training.run.commands import command, export_command
 from training.run.optional_step import describe, optional_step
 from training.run.run_folder import CHECKPOINT, weights_in
 from training.run.session import Session, open_session
 from training.run.trainer import EARLY_STOPPED, FINISHED, INTERRUPTED, OUT_OF_TIME, Trainer
 
+FEW_STEPS: Final = 100  # optimizer steps that teach a detector little, even from official weights
 MESSAGES = {
     FINISHED: "finished",
     EARLY_STOPPED: "early stopping: no improvement for {patience}",
@@ -104,7 +107,19 @@ def _introduction(session: Session) -> str:
         f"{loop.detector.variant} on {loop.compute.device}, {config.precision}{ranks}: {images} of "
         f"{size}, {classes}, {epochs} of {batches} of {schedule.batch}\n"
         f"recipe: {loop.recipe.source}\n"
-        f"run: {session.trainer.folder}"
+        f"run: {session.trainer.folder}{_few_steps(schedule)}"
+    )
+
+
+def _few_steps(schedule: LRSchedule) -> str:
+    """Return a line with advice if accumulated batches leave few optimizer steps, else nothing."""
+    nominal, batch = schedule.optimizer.nominal_batch, schedule.batch
+    steps = max(schedule.total_steps * batch // nominal, 1) if nominal else schedule.total_steps
+    if not schedule.optimizer.accumulate or batch >= nominal or steps >= FEW_STEPS:
+        return ""
+    return (
+        f"\nwarning: the run has about {plural(steps, 'optimizer step')}, one per {nominal} images, and learns little. "
+        f"Use more epochs, or a step for each batch: --nominal-batch {batch}"
     )
 
 

@@ -64,6 +64,16 @@ def test_run_writes_its_files(finished: Path) -> None:
     assert store.load(finished / "best.safetensors").class_names == ("square", "bar")
 
 
+@pytest.mark.parametrize(("nominal", "warned"), [(64, True), (4, False)])
+def test_run_of_few_optimizer_steps_is_warned_of(nominal: int, warned: bool, data: Path, tmp_path: Path) -> None:
+    """Four batches of four images make one step of 64 images, or four of 4."""
+    messages: list[str] = []
+    config = replace(build_config(data, tmp_path, epochs=1, nominal_batch=nominal), model="yolov5-test")
+    train(config, messages.append)
+    advice = "about 1 optimizer step, one per 64 images, and learns little. Use more epochs, or a step for each batch"
+    assert any(advice in message and "--nominal-batch 4" in message for message in messages) == warned
+
+
 def test_epochs_are_evaluated_in_the_precision_of_the_run(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
