@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import tyro
@@ -102,7 +102,8 @@ def _start(stack: ExitStack, package: Package, query: Query, sources: Sources, e
     stack.callback(engine.close)
     if sources.is_video:
         stack.enter_context(_stopped_by_signals(sources))
-    return detect_frames(engine, query, sources, exact=exact_decode, live=sources.is_live)
+    frames = detect_frames(engine, query, sources, exact=exact_decode, live=sources.is_live)
+    return stack.enter_context(closing(frames))  # ends its threads before the engine closes
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -13,7 +13,7 @@ R = TypeVar("R")
 
 def ordered_map(
     work: Callable[[T], R], items: Iterable[T], threads: int, limit: int | Callable[[T], int] = 0
-) -> Iterator[R]:
+) -> Generator[R]:
     """Yield the result of `work` on each item, in the order of the items.
 
     Args:

@@ -8,7 +8,7 @@ for result in detect_frames(engine, make_query(package.card), open_sources(["ima
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -61,7 +61,7 @@ Result = FrameResult | FrameError
 
 def detect_frames(
     engine: Engine, query: Query, frames: Iterable[Frame], *, exact: bool = False, live: bool = False
-) -> Iterator[Result]:
+) -> Generator[Result]:
     """Yield the result of every frame, in order. As many frames run in parallel as the engine has workers.
 
     Args:
@@ -81,7 +81,7 @@ def detect_frames(
     return map_frames(run, frames, engine.workers, live=live)
 
 
-def map_frames(work: Callable[[Frame], R], frames: Iterable[Frame], threads: int, *, live: bool) -> Iterator[R]:
+def map_frames(work: Callable[[Frame], R], frames: Iterable[Frame], threads: int, *, live: bool) -> Generator[R]:
     """Yield the result of `work` on every frame, in order. A live source has one at a time, so that none waits."""
     return ordered_map(work, frames, 1 if live else threads, bounded(1 if live else threads * (1 + AHEAD)))
 

@@ -174,7 +174,7 @@ def test_abandoned_iteration_leaves_no_thread(url: str) -> None:
 
 def threads_of_the_client() -> list[threading.Thread]:
     """Return the threads of batches. The server is in this process, too."""
-    return [thread for thread in threading.enumerate() if thread.name.startswith("lineage")]
+    return [thread for thread in threading.enumerate() if thread.name.startswith("lineage_")]
 
 
 def test_images_of_a_generator_are_read_as_needed(url: str, tmp_path: Path) -> None:
