@@ -114,8 +114,10 @@ def _introduction(session: Session) -> str:
 def _few_steps(schedule: LRSchedule) -> str:
     """Return a line with advice if accumulated batches leave few optimizer steps, else nothing."""
     nominal, batch = schedule.optimizer.nominal_batch, schedule.batch
-    steps = max(schedule.total_steps * batch // nominal, 1) if nominal else schedule.total_steps
-    if not schedule.optimizer.accumulate or batch >= nominal or steps >= FEW_STEPS:
+    if not schedule.optimizer.accumulate or batch >= nominal:
+        return ""
+    steps = max(schedule.total_steps * batch // nominal, 1)
+    if steps >= FEW_STEPS:
         return ""
     return (
         f"\nwarning: the run has about {plural(steps, 'optimizer step')}, one per {nominal} images, and learns little. "
