@@ -31,7 +31,7 @@ def test_items_are_taken_as_needed(limit: int, expected: int) -> None:
     assert len(taken) == expected
     assert next(results) == "1"
     assert len(taken) == expected + 1
-    results.close()  # type: ignore[attr-defined]
+    results.close()
 
 
 def test_limit_of_the_newest_item_holds_for_those_before_it() -> None:
@@ -39,7 +39,7 @@ def test_limit_of_the_newest_item_holds_for_those_before_it() -> None:
     results = ordered_map(str, (taken.append(i) or i for i in itertools.count()), 8, lambda item: 1 if item == 2 else 4)  # type: ignore[func-returns-value]
     assert [next(results), len(taken), next(results), next(results), len(taken)] == ["0", 3, "1", "2", 3]
     assert (next(results), len(taken)) == ("3", 7)
-    results.close()  # type: ignore[attr-defined]
+    results.close()
 
 
 def test_abandoned_work_is_not_started() -> None:
@@ -53,7 +53,7 @@ def test_abandoned_work_is_not_started() -> None:
 
     results = ordered_map(work, range(100), threads=1, limit=50)
     next(results)
-    results.close()  # type: ignore[attr-defined]
+    results.close()
     assert started in ([0], [0, 1])
 
 
