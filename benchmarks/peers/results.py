@@ -114,11 +114,12 @@ def is_ours(row: Row) -> bool:
 
 
 def report(rows: Sequence[Row]) -> None:
-    """Write the medians as CSV and plot, and print them as a table."""
+    """Write the medians as CSV and plot, and print them as a table. Those of other machines stay in the CSV file."""
     found = medians(rows)
     path = RESULTS / "peers.csv"
+    others = [row for row in read(path) if row.cpu not in {row.cpu for row in found}]
     path.unlink(missing_ok=True)
-    for row in found:
+    for row in (*others, *found):
         append(path, row)
     print(markdown(found))
     draw(found, RESULTS / "peers.png")

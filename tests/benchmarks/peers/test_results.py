@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.peers.results import append, best_peer_capacity, markdown, medians, read
+from benchmarks.peers import results
+from benchmarks.peers.results import append, best_peer_capacity, markdown, medians, read, report
 from benchmarks.peers.scenarios import Row
 
 ROW = Row("tuned FastAPI", "1.0", "1280x720 x8", 20, 400, 500, 90, 200, 190, 100, 0, 0.5, 0.1, 0, 1.5, "a CPU")
@@ -44,3 +45,13 @@ def test_servers_of_this_project_have_ratios_to_the_best_peer() -> None:
     assert "| 40.0 (2.00x) | 90.0 (2.00x) |" in ours
     assert "| 20.0 | 90.0 |" in fast
     assert "| 16.0 | 45.0 |" in light
+
+
+def test_a_report_keeps_the_medians_of_other_machines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(results, "RESULTS", tmp_path)
+    other = replace(ROW, cpu="another CPU")
+    append(tmp_path / "peers.csv", other)
+    append(tmp_path / "peers.csv", named("tuned FastAPI", 1))  # of this machine, measured before
+    report([named("tuned FastAPI", 20), named("lineage", 40)])
+    assert read(tmp_path / "peers.csv") == [other, named("tuned FastAPI", 20), named("lineage", 40)]
+    assert (tmp_path / "peers.png").is_file()
