@@ -33,6 +33,8 @@ def nms(
 ) -> NDArray[np.int64]:
     """Return the indices of the kept candidates, best score first.
 
+    Blocks are processed until `limit` candidates are kept: later ones have lower scores.
+
     Args:
         boxes: Boxes (N, 4), xyxy.
         scores: Scores (N,).
@@ -41,28 +43,18 @@ def nms(
         distance_weight: 1 for DIoU-NMS, 0 for plain IoU-NMS.
         limit: Max number of kept candidates.
     """
+
+    def suppresses(a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.bool_]:
+        same_class: NDArray[np.bool_] = class_ids[a][:, None] == class_ids[b]
+        return same_class & (pairwise_diou(boxes[a], boxes[b], float(distance_weight)) > float(iou_threshold))
+
     order = np.argsort(-scores, kind="stable")
-    survives = np.zeros(len(order), dtype=bool)
-    for class_id in np.unique(class_ids):
-        candidates = order[class_ids[order] == class_id]
-        survives[_greedy(boxes, candidates, float(iou_threshold), float(distance_weight), limit or len(order))] = True
-    return order[survives[order]][:limit]
-
-
-def _greedy(
-    boxes: Floats, order: NDArray[np.int64], threshold: float, distance_weight: float, limit: int
-) -> NDArray[np.int64]:
-    """Return the kept candidates of one class from `order`, which lists all of them, best first.
-
-    Blocks are processed until `limit` candidates are kept: later ones have lower scores.
-    """
-    kept = order[:0]
+    kept, limit = order[:0], limit or len(order)
     while order.size and len(kept) < limit:
         block, order = order[:_BLOCK], order[_BLOCK:]
-        block = block[~(pairwise_diou(boxes[kept], boxes[block], distance_weight) > threshold).any(axis=0)]
-        suppresses = pairwise_diou(boxes[block], boxes[block], distance_weight) > threshold
-        kept = np.concatenate([kept, block[_survivors(np.triu(suppresses, k=1))]])
-    return kept
+        block = block[~suppresses(kept, block).any(axis=0)]
+        kept = np.concatenate([kept, block[_survivors(np.triu(suppresses(block, block), k=1))]])
+    return kept[:limit]
 
 
 def _survivors(suppresses: NDArray[np.bool_]) -> NDArray[np.bool_]:
