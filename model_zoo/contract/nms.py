@@ -33,8 +33,6 @@ def nms(
 ) -> NDArray[np.int64]:
     """Return the indices of the kept candidates, best score first.
 
-    Blocks are processed until `limit` candidates are kept: later ones have lower scores.
-
     Args:
         boxes: Boxes (N, 4), xyxy.
         scores: Scores (N,).
@@ -43,18 +41,39 @@ def nms(
         distance_weight: 1 for DIoU-NMS, 0 for plain IoU-NMS.
         limit: Max number of kept candidates.
     """
+    order = np.argsort(-scores, kind="stable")
+    # With a limit, one pass over all classes ends early. Without one, classes apart need fewer comparisons.
+    passes = [order] if limit else [order[class_ids[order] == class_id] for class_id in np.unique(class_ids)]
+    survives = np.zeros(len(order), dtype=bool)
+    for candidates in passes:
+        kept = _greedy(boxes, class_ids, candidates, float(iou_threshold), float(distance_weight), limit or len(order))
+        survives[kept] = True
+    return order[survives[order]][:limit]
+
+
+def _greedy(
+    boxes: Floats,
+    class_ids: NDArray[np.integer],
+    order: NDArray[np.int64],
+    threshold: float,
+    distance_weight: float,
+    limit: int,
+) -> NDArray[np.int64]:
+    """Return the kept candidates from `order`, which lists them best first.
+
+    Blocks are processed until `limit` candidates are kept: later ones have lower scores.
+    """
 
     def suppresses(a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.bool_]:
         same_class: NDArray[np.bool_] = class_ids[a][:, None] == class_ids[b]
-        return same_class & (pairwise_diou(boxes[a], boxes[b], float(distance_weight)) > float(iou_threshold))
+        return same_class & (pairwise_diou(boxes[a], boxes[b], distance_weight) > threshold)
 
-    order = np.argsort(-scores, kind="stable")
-    kept, limit = order[:0], limit or len(order)
+    kept = order[:0]
     while order.size and len(kept) < limit:
         block, order = order[:_BLOCK], order[_BLOCK:]
         block = block[~suppresses(kept, block).any(axis=0)]
         kept = np.concatenate([kept, block[_survivors(np.triu(suppresses(block, block), k=1))]])
-    return kept[:limit]
+    return kept
 
 
 def _survivors(suppresses: NDArray[np.bool_]) -> NDArray[np.bool_]:
