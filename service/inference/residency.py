@@ -12,6 +12,8 @@ import asyncio
 from collections.abc import Callable, Collection, Mapping
 from typing import Final, Literal
 
+from loky import cpu_count
+
 from model_zoo.contract.errors import PackageError
 from model_zoo.contract.package import Package
 from model_zoo.runtime.base import EngineOptions
@@ -20,7 +22,7 @@ from service.inference.loaded_model import LoadedModel
 
 FACTOR: Final = 2.5
 FIXED: Final = 16 << 20
-FIXED_OPENVINO: Final = 48 << 20  # it compiles each canvas: 63 MB each for a file of 7.5 MB
+OPENVINO_WORKER: Final = 32 << 20  # of each canvas: 40 MB for a file of 7.5 MB, 71 with two workers
 # wait: unload other models, also once they are no longer in use. evict: unload those that are idle. free: unload none.
 Effort = Literal["wait", "evict", "free"]
 
@@ -98,7 +100,8 @@ def model_bytes(package: Package, options: EngineOptions) -> int:
     openvino = may_use_openvino(options)
     if options.provider in ("auto", "cpu") and not openvino:
         return int(FACTOR * largest + FIXED)
-    return len(options.canvases(package.card)) * int(FACTOR * largest + (FIXED_OPENVINO if openvino else FIXED))
+    workers = (options.workers or int(cpu_count())) if openvino else 0
+    return len(options.canvases(package.card)) * int(FACTOR * largest + FIXED + workers * OPENVINO_WORKER)
 
 
 def _mebibytes(size: int) -> str:

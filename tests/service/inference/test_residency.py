@@ -16,7 +16,7 @@ from service.inference.batcher import BatchingOptions
 from service.inference.errors import LoadQueueFull, NotReady
 from service.inference.model_store import ModelStore
 from service.inference.request import RequestContext
-from service.inference.residency import FIXED, FIXED_OPENVINO, model_bytes
+from service.inference.residency import FIXED, OPENVINO_WORKER, model_bytes
 from tests.service.conftest import Publish
 from tests.service.store_engines import PATIENCE, Engines, engines, run, version
 
@@ -50,9 +50,10 @@ def test_size_depends_on_the_largest_file(publish: Publish) -> None:
 
 def test_every_canvas_takes_memory_on_other_providers_than_the_cpu(publish: Publish) -> None:
     package = publish(contents=bytes(2_000_000))
-    square, buckets = (EngineOptions(provider="openvino", shapes=shapes) for shapes in ("square", "buckets"))
-    assert model_bytes(package, square) == 5_000_000 + FIXED_OPENVINO
-    assert model_bytes(package, buckets) == len(buckets.canvases(package.card)) * (5_000_000 + FIXED_OPENVINO)
+    square, buckets = (EngineOptions(provider="openvino", shapes=shapes, workers=2) for shapes in ("square", "buckets"))
+    canvas = 5_000_000 + FIXED + 2 * OPENVINO_WORKER
+    assert model_bytes(package, square) == canvas
+    assert model_bytes(package, buckets) == len(buckets.canvases(package.card)) * canvas
     cuda = replace(buckets, provider="cuda")
     assert model_bytes(package, cuda) == len(buckets.canvases(package.card)) * (5_000_000 + FIXED)
 
@@ -61,7 +62,7 @@ def test_provider_that_may_be_chosen_counts(publish: Publish, monkeypatch: pytes
     package = publish(contents=bytes(2_000_000))
     monkeypatch.setattr(select, "has_openvino", lambda: True)
     monkeypatch.setenv("LINEAGE_MEASURE", "1")
-    assert model_bytes(package, EngineOptions()) == 5_000_000 + FIXED_OPENVINO
+    assert model_bytes(package, EngineOptions(workers=1)) == 5_000_000 + FIXED + OPENVINO_WORKER
     monkeypatch.setenv("LINEAGE_MEASURE", "0")
     assert model_bytes(package, EngineOptions()) == 5_000_000 + FIXED
 
