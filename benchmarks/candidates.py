@@ -15,10 +15,10 @@ import numpy as np
 import tyro
 
 from benchmarks.cpu import describe_cpu
-from benchmarks.int8_speed import CONFIGURATIONS, timed
+from benchmarks.int8_speed import open_run, timed
 from model_zoo.contract import pipeline
 from model_zoo.contract.images import decode_image
-from model_zoo.runtime.sessions import make_session, read_card
+from model_zoo.runtime.sessions import read_card
 
 RESULTS = Path(__file__).parent / "results" / "candidates.csv"
 COLUMNS = ("cpu", "configuration", "canvas", "before_ms", "after_ms", "ratio", "equal")
@@ -39,17 +39,11 @@ def main(before: Path, after: Path, image: Path, rounds: int = 40) -> None:
         out = csv.writer(file)
         out.writerow(COLUMNS)
         for size in ((384, 640), (640, 640)):
-            feeds = dict(pipeline.collate([pipeline.preprocess(card, pixels, size)], [pipeline.make_query(card)]))
+            feeds = pipeline.collate([pipeline.preprocess(card, pixels, size)], [pipeline.make_query(card)])
             for name in NAMES:
-                _, provider, compute = CONFIGURATIONS[name]
-                old, new = (
-                    make_session(path, provider=provider, compute=compute, size=size, max_batch=1)
-                    for path in (before, after)
-                )
+                old, new = (open_run(name, path, size) for path in (before, after))
                 times = timed({"old": old, "new": new}, feeds, rounds)
-                equal = all(
-                    np.array_equal(*pair) for pair in zip(old.run(None, feeds), new.run(None, feeds), strict=True)
-                )
+                equal = all(np.array_equal(*pair) for pair in zip(old(feeds), new(feeds), strict=True))
                 values = [f"{times['old']:.1f}", f"{times['new']:.1f}", f"{times['new'] / times['old']:.2f}"]
                 out.writerow([cpu, name, f"{size[1]}x{size[0]}", *values, equal])
 

@@ -20,12 +20,15 @@ import torch
 import tyro
 
 from benchmarks.precision import as_truth, exported
+from model_zoo.contract.card import ModelCard, Precision
 from model_zoo.contract.files import file_sha256
+from model_zoo.contract.letterbox import Size
 from model_zoo.contract.pipeline import Feeds, Run
 from model_zoo.export.sessions import open_model, open_reference
-from model_zoo.runtime.base import Outputs
+from model_zoo.runtime import openvino
+from model_zoo.runtime.base import Compute, Outputs
 from model_zoo.runtime.int8 import to_uint8_activations
-from model_zoo.runtime.sessions import make_session, session_card
+from model_zoo.runtime.sessions import read_card
 from model_zoo.weights.importers import load_checkpoint
 from training.data.dataset import Dataset, Record
 from training.data.open import open_dataset
@@ -53,36 +56,32 @@ def main(weights: Path, data: Path, calibration: str, split: str, kernels: str) 
         fp32, int8 = Path(folder) / "fp32.onnx", Path(folder) / "int8.onnx"
         exported(detector, weights.name, "fp32", fp32, records)
         layers = exported(detector, weights.name, "int8", int8, records).int8_layers
-        signed, digest = int8.read_bytes(), file_sha256(int8)
+        signed, digest, card = int8.read_bytes(), file_sha256(int8), read_card(int8)
         forms = {
-            "fp32": open_model(fp32.read_bytes()),
-            "exact": open_reference(signed),
-            "signed": open_model(signed),
-            "unsigned": open_model(to_uint8_activations(signed)),
+            "fp32": run_of(open_model(fp32.read_bytes())),
+            "exact": run_of(open_reference(signed)),
+            "signed": run_of(open_model(signed)),
+            "unsigned": run_of(open_model(to_uint8_activations(signed))),
+            "openvino": open_openvino(int8, card.input_size, precision="int8"),
         }
-        size = session_card(forms["exact"]).input_size
-        forms["openvino"] = make_session(signed, provider="openvino", size=size, max_batch=1, precision="int8")
     is_new = not RESULTS.is_file()
     with RESULTS.open("a", newline="") as file:
         out = csv.writer(file)
         if is_new:
             out.writerow(COLUMNS)
-        for form, values in measure(forms, dataset, dataset.split(split).records).items():
+        for form, values in measure(forms, card, dataset, dataset.split(split).records).items():
             cells = ("", "") if form == "fp32" else (layers, digest[:16])
             out.writerow([detector.variant, kernels, form, cells[0], *(f"{value:.4f}" for value in values), cells[1]])
 
 
 def measure(
-    forms: Mapping[str, ort.InferenceSession], dataset: Dataset, records: tuple[Record, ...]
+    forms: Mapping[str, Run], card: ModelCard, dataset: Dataset, records: tuple[Record, ...]
 ) -> dict[str, tuple[float, float, float]]:
     """Return AP, AP50 and agreement of each form. The first form is the one to agree with."""
     results: dict[str, tuple[float, float, float]] = {}
     truth: list[Record] = []
-    for form, session in forms.items():
-        card = session_card(session)
-        evaluation = evaluate(
-            card, run_of(session), dataset, EvaluationImages(records, card, batch=1, canvases=[card.input_size])
-        )
+    for form, run in forms.items():
+        evaluation = evaluate(card, run, dataset, EvaluationImages(records, card, batch=1, canvases=[card.input_size]))
         truth = truth or [as_truth(r, found) for r, found in zip(records, evaluation.detections, strict=True)]
         agreement = coco.score(dataset, truth, evaluation.detections).metrics.ap
         results[form] = (evaluation.metrics.ap, evaluation.metrics.ap50, agreement)
@@ -98,6 +97,12 @@ def run_of(session: ort.InferenceSession) -> Run:
         return rows, counts
 
     return run
+
+
+def open_openvino(model: Path, size: Size, *, precision: Precision = "fp32", compute: Compute = "fp32") -> Run:
+    """Return the function that runs feeds of one canvas through OpenVINO."""
+    compiled = openvino.compile_model(openvino.read_model(model, precision=precision), size=size, compute=compute)
+    return openvino.Network(compiled).run
 
 
 if __name__ == "__main__":

@@ -14,16 +14,16 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-import onnxruntime as ort
 import torch
 import tyro
 
 from benchmarks.cpu import describe_cpu
-from benchmarks.int8_forms import measure
+from benchmarks.int8_forms import measure, open_openvino, run_of
 from model_zoo.contract import pipeline
+from model_zoo.contract.card import Precision
 from model_zoo.contract.images import decode_image
 from model_zoo.contract.letterbox import Size
+from model_zoo.contract.pipeline import Feeds, Run
 from model_zoo.runtime.base import Compute, Provider
 from model_zoo.runtime.sessions import make_session, read_card
 from training.data.open import open_dataset
@@ -31,7 +31,7 @@ from training.data.open import open_dataset
 RESULTS = Path(__file__).parent / "results" / "int8_speed.csv"
 COLUMNS = ("cpu", "configuration", "canvas", "ms", "speedup", "ap", "agreement")
 SIZES: tuple[Size, ...] = ((384, 640), (480, 640), (640, 640))
-CONFIGURATIONS: Mapping[str, tuple[str, Provider, Compute]] = {
+CONFIGURATIONS: Mapping[str, tuple[Precision, Provider, Compute]] = {
     "onnxruntime fp32": ("fp32", "cpu", "fp32"),
     "onnxruntime int8": ("int8", "cpu", "fp32"),
     "openvino fp32": ("fp32", "openvino", "fp32"),
@@ -57,33 +57,32 @@ def main(fp32: Path, int8: Path, data: Path, split: str, rounds: int = 15) -> No
         out = csv.writer(file)
         out.writerow(COLUMNS)
         for size in SIZES:
-            sessions = {
-                name: make_session(
-                    {"fp32": fp32, "int8": int8}[precision],
-                    provider=provider,
-                    compute=compute,
-                    size=size,
-                    max_batch=1,
-                    precision="int8" if precision == "int8" else "fp32",
-                )
-                for name, (precision, provider, compute) in CONFIGURATIONS.items()
-            }
+            files = {"fp32": fp32, "int8": int8}
+            runs = {name: open_run(name, files[precision], size) for name, (precision, _, _) in CONFIGURATIONS.items()}
             feeds = pipeline.collate([pipeline.preprocess(card, image, size)], [pipeline.make_query(card)])
-            times = timed(sessions, dict(feeds), rounds)
-            accuracy = measure(sessions, dataset, records) if size == card.input_size else {}
+            times = timed(runs, feeds, rounds)
+            accuracy = measure(runs, card, dataset, records) if size == card.input_size else {}
             for name, ms in times.items():
                 ap, _, agreement = (f"{value:.4f}" for value in accuracy[name]) if accuracy else ("", "", "")
                 row = (cpu, name, f"{size[1]}x{size[0]}", f"{ms:.1f}", f"{times['onnxruntime fp32'] / ms:.2f}")
                 out.writerow([*row, ap, agreement])
 
 
-def timed(sessions: Mapping[str, ort.InferenceSession], feeds: dict[str, np.ndarray], rounds: int) -> dict[str, float]:
-    """Return the median CPU milliseconds of each session, measured in turns."""
-    times: dict[str, list[float]] = {name: [] for name in sessions}
+def open_run(name: str, model: Path, size: Size) -> Run:
+    """Return the function that runs feeds of one canvas through a model in a configuration."""
+    precision, provider, compute = CONFIGURATIONS[name]
+    if provider == "openvino":
+        return open_openvino(model, size, precision=precision, compute=compute)
+    return run_of(make_session(model, size=size, max_batch=1, precision=precision))
+
+
+def timed(runs: Mapping[str, Run], feeds: Feeds, rounds: int) -> dict[str, float]:
+    """Return the median CPU milliseconds of each function, measured in turns."""
+    times: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(rounds + 1):
-        for name, session in sessions.items():
+        for name, run in runs.items():
             start = time.process_time()
-            session.run(None, feeds)
+            run(feeds)
             times[name].append((time.process_time() - start) * 1000)
     return {name: statistics.median(own[1:]) for name, own in times.items()}  # the first run allocates
 

@@ -67,7 +67,7 @@ def tune(
     package, options = find_model(model, repository), EngineOptions(shapes=shapes)
     if write and not package.files:
         raise LineageError(f"--write: expected a model of a repository, which has a service.json; got {model}")
-    tried = configurations(package.card, options)
+    tried = configurations(package.card, options, thorough=True)
     if tried[0].provider == "auto":
         raise LineageError("this machine has a GPU, which is used without measuring; nothing to choose")
     with (

@@ -40,7 +40,7 @@ class EngineOptions:
     runtime: Runtime = "onnxruntime"
     """Library that runs the model. tensorrt runs a serialized plan."""
     provider: Provider = "auto"
-    """Execution provider of ONNX Runtime. auto uses CUDA where it works, and otherwise what is fastest on this CPU."""
+    """Provider of ONNX Runtime, or openvino. auto uses CUDA where it works, otherwise what is fastest on this CPU."""
     workers: int | None = None
     """Number of batches that run at the same time."""
     max_batch: int | None = None

@@ -15,7 +15,7 @@ class Configuration(NamedTuple):
     """Provider and precision, which are chosen by measuring."""
 
     provider: Provider
-    """Execution provider of ONNX Runtime."""
+    """Execution provider of ONNX Runtime, or openvino."""
     compute: Compute
     """Precision of float32 layers."""
 

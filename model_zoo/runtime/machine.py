@@ -11,8 +11,8 @@ from loky import cpu_count
 from model_zoo.contract.versions import installed_version
 
 CPU_INFO: Final = Path("/proc/cpuinfo")
-FAST_BF16: Final = "amx_bf16"
-RUNTIMES: Final = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-ep-openvino")
+BF16_FLAGS: Final = {"amx_bf16", "avx512_bf16"}
+RUNTIMES: Final = ("onnxruntime", "onnxruntime-gpu", "openvino")
 
 
 def cpu_flags() -> frozenset[str]:
@@ -21,8 +21,8 @@ def cpu_flags() -> frozenset[str]:
 
 
 def computes_bf16() -> bool:
-    """Return True if bfloat16 can be faster than float32: with AMX. With AVX512-BF16 alone, OpenVINO is slower."""
-    return FAST_BF16 in cpu_flags()
+    """Return True if bfloat16 can be faster than float32: with AMX or AVX512-BF16."""
+    return not BF16_FLAGS.isdisjoint(cpu_flags())
 
 
 def describe_machine() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""ONNX Runtime engine: CPU, CUDA, TensorRT and OpenVINO behind one code path with IO binding.
+"""ONNX Runtime engine: CPU, CUDA and TensorRT behind one code path with IO binding.
 
 On CPU, a single in-flight run uses all cores where that is faster; concurrent runs use one thread each
 (docs/adr/0006-cores.md). Engines with a given number of threads do not count as concurrent. A session has a fixed
@@ -33,26 +33,24 @@ from model_zoo.runtime.base import (
     check_card,
 )
 from model_zoo.runtime.choice import Choice
-from model_zoo.runtime.thread_budget import ThreadBudget, ThreadChoice, all_cores
+from model_zoo.runtime.thread_budget import THREAD_BUDGET, ThreadChoice, all_cores
 
 GPU_BATCH: Final = 8
 LOG = logging.getLogger(__name__)
-THREAD_BUDGET: Final = ThreadBudget()  # all models share the cores
 
 
 class OnnxRuntimeEngine:
     """One model on one device. On the CPU, two sessions: one thread, or `threads` for runs without overlap."""
 
     def __init__(self, package: Package, options: EngineOptions, provider: Provider) -> None:
-        on_cpu = provider in ("cpu", "openvino")
+        on_cpu = provider == "cpu"
         self.card = options.resize(package.card)
-        self.choice = Choice(provider, "bf16" if options.compute == "bf16" else "fp32")
-        self.device = f"{provider} bf16" if self.choice.compute == "bf16" else str(provider)
+        self.choice, self.device = Choice(provider), str(provider)
         self.workers = options.workers or (cpu_count() if on_cpu else GPU_WORKERS)
         self.max_batch = options.max_batch or (1 if on_cpu else GPU_BATCH)
-        self.canvases = options.canvases(self.card, few=provider != "cpu")
-        self._any_size = provider == "cpu" and len(self.canvases) > 1
-        self.threads = options.threads or (all_cores() if provider == "cpu" else 1)
+        self.canvases = options.canvases(self.card, few=not on_cpu)
+        self._any_size = on_cpu and len(self.canvases) > 1
+        self.threads = options.threads or (all_cores() if on_cpu else 1)
         self._shared_threads, self._fixed_threads = options.threads or 1, options.threads is not None
         self._thread_choice = ThreadChoice()
         self._package = package
@@ -103,11 +101,9 @@ class OnnxRuntimeEngine:
             label=self._package.reference,
             provider=self.choice.provider,
             threads=threads,
-            streams=self.workers,
             size=size,
             max_batch=self.max_batch,
             precision=self._package.card.precision,
-            compute=self.choice.compute,
         )
         check_card(self._package, sessions.session_card(session))
         if session.get_inputs()[0].shape[0] == 1:  # a network that was exported with a fixed batch
@@ -116,7 +112,7 @@ class OnnxRuntimeEngine:
 
 
 def load(package: Package, options: EngineOptions) -> Engine:
-    """Load a package. Provider `auto` uses CUDA where it works and the CPU otherwise.
+    """Load a package. Provider `auto` uses CUDA where it works and the CPU otherwise. OpenVINO has its own engine.
 
     `auto` never selects TensorRT, which takes minutes to build its engines.
 
@@ -124,6 +120,10 @@ def load(package: Package, options: EngineOptions) -> Engine:
         EngineUnavailable: the requested provider does not work on this machine.
         PackageError: ONNX Runtime cannot load the file, or it does not belong to the package's card.
     """
+    if options.provider == "openvino":
+        from model_zoo.runtime import openvino  # it may not be installed
+
+        return openvino.load(package, options)
     if options.provider != "auto":
         return OnnxRuntimeEngine(package, options, options.provider)
     if sessions.is_available("cuda"):

@@ -1,8 +1,9 @@
 """Choose the fastest configuration of a package on this machine by measuring it, once.
 
-The configurations are the providers of ONNX Runtime that work here, in float32 and, on CPUs that compute it, bfloat16.
-One whose detections on the golden images differ beyond the tolerance of its precision is never chosen. The result is
-kept in the cache folder as `choices/<digest>.json`, for the package, its canvases, the machine and the runtimes.
+The configurations are ONNX Runtime in float32, and OpenVINO, if it is installed, in float32 and, on CPUs that compute
+it, bfloat16. One whose detections on the golden images differ beyond the tolerance of its precision is never chosen.
+The result is kept in the cache folder as `choices/<digest>.json`, for the package, its canvases, the machine and the
+runtimes.
 
 LINEAGE_MEASURE=0 switches measuring off.
 """
@@ -35,7 +36,7 @@ from model_zoo.runtime.machine import computes_bf16, describe_machine
 from model_zoo.runtime.trials import measure
 
 SCHEMA_VERSION: Final = 1
-ROUNDS, SECONDS = 5, 3.0  # limits of the measurement, once per machine and package
+ROUNDS, SECONDS = 5, 2.0  # limits of the measurement, once per machine and package
 MIN_GAIN: Final = 1.1  # times the throughput of the default, below which it stays
 LOG = logging.getLogger(__name__)
 _lock = threading.Lock()  # one measurement at a time
@@ -60,10 +61,11 @@ def choose(package: Package, options: EngineOptions) -> Choice:
         return _choices[key]
 
 
-def configurations(card: ModelCard, options: EngineOptions) -> list[Configuration]:
+def configurations(card: ModelCard, options: EngineOptions, *, thorough: bool = False) -> list[Configuration]:
     """List what the options and this machine allow, the default first.
 
     A GPU is used wherever it works, without measuring. Provider `auto` then remains, which falls back to the CPU.
+    OpenVINO in float32 is left out where it computes bfloat16, which is faster, unless the list is to be `thorough`.
 
     Raises:
         LineageError: bfloat16 is requested from another provider than OpenVINO.
@@ -78,7 +80,8 @@ def configurations(card: ModelCard, options: EngineOptions) -> list[Configuratio
     if not has_openvino():
         return [DEFAULT]
     bf16 = options.compute == "auto" and card.precision == "fp32" and computes_bf16()
-    return [DEFAULT, Configuration("openvino", "fp32"), *([Configuration("openvino", "bf16")] if bf16 else [])]
+    fp32 = [Configuration("openvino", "fp32")] if thorough or not bf16 else []
+    return [DEFAULT, *fp32, *([Configuration("openvino", "bf16")] if bf16 else [])]
 
 
 def remember(package: Package, options: EngineOptions, choice: Choice) -> None:
@@ -95,8 +98,8 @@ def may_use_openvino(options: EngineOptions) -> bool:
 
 
 def has_openvino() -> bool:
-    """Return True if OpenVINO's provider is installed."""
-    return importlib.util.find_spec("onnxruntime_ep_openvino") is not None
+    """Return True if OpenVINO is installed."""
+    return importlib.util.find_spec("openvino") is not None
 
 
 def pick(trials: Sequence[Trial]) -> Choice:

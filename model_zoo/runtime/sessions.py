@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
-import json
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +14,7 @@ import onnxruntime as ort
 from model_zoo.contract.card import ModelCard, Precision
 from model_zoo.contract.errors import PackageError
 from model_zoo.contract.letterbox import Size
-from model_zoo.runtime.base import Compute, EngineUnavailable, Provider
+from model_zoo.runtime.base import EngineUnavailable, Provider
 from model_zoo.runtime.int8 import adapt_int8
 from model_zoo.runtime.tensorrt_cache import cache_options
 
@@ -24,7 +22,6 @@ PROVIDER_NAMES: Final = {
     "cpu": "CPUExecutionProvider",
     "cuda": "CUDAExecutionProvider",
     "tensorrt": "TensorrtExecutionProvider",
-    "openvino": "OpenVINOExecutionProvider",
 }
 CPU_OPTIONS: Final = {
     "session.force_spinning_stop": "1",  # threads do not spin between runs
@@ -32,7 +29,6 @@ CPU_OPTIONS: Final = {
     "session.use_env_allocators": "1",  # all sessions share one arena for activations
     "session.use_device_allocator_for_initializers": "1",  # weights stay outside the arena, which never shrinks
 }
-OPENVINO_HINTS: Final[Mapping[Compute, str]] = {"auto": "f32", "fp32": "f32", "bf16": "bf16"}
 
 
 def make_session(
@@ -41,11 +37,9 @@ def make_session(
     label: str = "model",
     provider: Provider = "cpu",
     threads: int = 1,
-    streams: int = 1,
     size: Size | None = None,
     max_batch: int | None = None,
     precision: Precision = "fp32",
-    compute: Compute = "auto",
     optimize: bool = True,
 ) -> ort.InferenceSession:
     """Create a session for a model file or its bytes.
@@ -53,14 +47,11 @@ def make_session(
     Args:
         model: Path of an ONNX file, or its contents.
         label: Name of the model in error messages.
-        provider: Execution provider, not "auto".
+        provider: Execution provider of `PROVIDER_NAMES`.
         threads: Threads of one run on the CPU.
-        streams: Runs at the same time on OpenVINO, which otherwise runs one after the other.
-        size: Canvas (height, width) to fix; by default the size stays dynamic. Fixed shapes are as fast on ONNX
-            Runtime's CPU provider, and 30 % faster on OpenVINO.
+        size: Canvas (height, width) to fix; by default the size stays dynamic. Fixed shapes are no faster on the CPU.
         max_batch: Max batch size; 1 fixes the batch. By default it stays dynamic.
         precision: Precision of the file; activations of int8 files are adapted to the provider.
-        compute: Precision of float32 layers on OpenVINO. Its own default is bfloat16 on CPUs with AMX.
         optimize: Whether to optimize the graph. Without, int8 layers are computed in float32.
 
     Raises:
@@ -68,7 +59,7 @@ def make_session(
         PackageError: ONNX Runtime cannot load the model.
     """
     _load_libraries(provider)
-    options = _session_options(provider, threads, streams, compute)
+    options = _session_options(provider, threads)
     if not optimize:
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     fixed = {"height": size[0], "width": size[1]} if size else {}
@@ -115,21 +106,13 @@ def is_available(provider: Provider) -> bool:
     return PROVIDER_NAMES[provider] in ort.get_available_providers()
 
 
-def _session_options(provider: Provider, threads: int, streams: int, compute: Compute) -> ort.SessionOptions:
+def _session_options(provider: Provider, threads: int) -> ort.SessionOptions:
     options = ort.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     if provider == "cpu":
         _share_arena()
         for option, value in CPU_OPTIONS.items():
             options.add_session_config_entry(option, value)
-    if provider == "openvino":
-        config = {
-            "INFERENCE_NUM_THREADS": str(threads * streams),
-            "NUM_STREAMS": str(streams),
-            "ENABLE_CPU_PINNING": "NO",  # the first streams of all sessions would share a core
-            "INFERENCE_PRECISION_HINT": OPENVINO_HINTS[compute],
-        }
-        options.add_provider_for_devices(_openvino_cpus(), {"load_config": json.dumps({"CPU": config})})
     return options
 
 
@@ -154,8 +137,6 @@ def _providers(provider: Provider, model: Path | bytes, size: Size | None, max_b
     cuda = (PROVIDER_NAMES["cuda"], {"cudnn_conv_algo_search": "HEURISTIC"})  # a search would stall every new batch
     cpu: tuple[str, dict[str, str]] = (PROVIDER_NAMES["cpu"], {})
     chains: dict[str, list[tuple[str, dict[str, str]]]] = {"cpu": [cpu], "cuda": [cuda, cpu], "tensorrt": [cuda, cpu]}
-    if provider not in chains:
-        return {}  # a plugin, selected by the session options
     if not is_available(provider):
         raise _unavailable(provider)
     if provider == "tensorrt":
@@ -173,21 +154,6 @@ def _tensorrt_profile(size: Size, max_batch: int) -> dict[str, str]:
 
     batches = {"min": 1, "opt": max_batch, "max": max_batch}
     return {f"trt_profile_{bound}_shapes": shapes(batch) for bound, batch in batches.items()}
-
-
-def _openvino_cpus() -> list[Any]:
-    try:
-        import onnxruntime_ep_openvino as plugin
-    except ModuleNotFoundError as error:
-        raise EngineUnavailable("provider openvino: run pip install 'yolo-lineage[openvino]'") from error
-    name = PROVIDER_NAMES["openvino"]
-    if not any(device.ep_name == name for device in ort.get_ep_devices()):
-        ort.register_execution_provider_library("openvino", plugin.get_library_path())
-    devices = [device for device in ort.get_ep_devices() if device.ep_name == name]
-    cpus = [device for device in devices if device.ep_metadata.get("ov_device") == "CPU"]
-    if not cpus:
-        raise _unavailable("openvino")
-    return cpus
 
 
 def _unavailable(provider: Provider) -> EngineUnavailable:

@@ -49,6 +49,9 @@ class ThreadBudget:
                 self._in_flight -= 1
 
 
+THREAD_BUDGET: Final = ThreadBudget()  # all models share the cores
+
+
 class ThreadChoice:
     """Chooses between all cores and one thread for runs that may use all, by their measured times.
 

@@ -54,9 +54,9 @@ def measure(
     """
     with ExitStack() as stack:
         runners = [stack.enter_context(Runner(package, options, each)) for each in configurations]
-        for runner in runners:
-            runner.open()
-            progress()
+        with ThreadPoolExecutor(len(runners)) as pool:  # compiling takes seconds, and not all cores
+            for _ in pool.map(Runner.open, runners):
+                progress()
         deadline = time.monotonic() + seconds
         for done in range(rounds):
             if done >= MIN_ROUNDS and time.monotonic() > deadline:
@@ -128,7 +128,9 @@ _opened: _Opened | None = None  # of this process, which a runner has started
 def _open(package: Package, options: EngineOptions) -> tuple[float, str | None]:
     global _opened
     _opened = _Opened(package, options)
-    return measure_agreement(package, _opened.engine)
+    result = measure_agreement(package, _opened.engine)
+    _run_round()  # allocates the memory of all workers: loky replaces a process that grows between tasks
+    return result
 
 
 def _run_round() -> tuple[float, float]:

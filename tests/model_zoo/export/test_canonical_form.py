@@ -13,7 +13,7 @@ from onnx.helper import printable_type
 from model_zoo.export.canonical_form import canonical_form
 from model_zoo.export.nms_graph import COUNTERS, greedy_nms
 from model_zoo.export.synthetic_images import synthetic_images
-from model_zoo.runtime.sessions import make_session
+from model_zoo.runtime.select import has_openvino
 from tests.exports import ExportedModel, feeds
 
 COUNTER, MASK = "INT64, scalar", "FLOAT, ?x?"
@@ -64,12 +64,14 @@ def test_loops_of_an_export_declare_what_they_carry(tiny: ExportedModel) -> None
     assert kinds == [[MASK, COUNTER], [COUNTER, MASK], [MASK]]  # keep and start, before and free, keep
 
 
+@pytest.mark.skipif(not has_openvino(), reason="OpenVINO is not installed")
 def test_openvino_runs_the_loops_of_an_export(tiny: ExportedModel) -> None:
-    pytest.importorskip("onnxruntime_ep_openvino", reason="OpenVINO is published for x86-64 Linux and Windows only")
-    session = make_session(tiny.path, provider="openvino", size=(128, 160), max_batch=1)
+    from model_zoo.runtime import openvino
+
+    network = openvino.Network(openvino.compile_model(openvino.read_model(tiny.path), size=(128, 160)))
     noise = synthetic_images((128, 160), 3)[2:]  # without the equal scores of flat areas
     inputs = feeds(noise, score=0.4)
-    (expected, count), (rows, openvino_count) = tiny.session().run(None, inputs), session.run(None, inputs)
+    (expected, count), (rows, openvino_count) = tiny.session().run(None, inputs), network.run(inputs)
     assert count[0] > 10
     assert openvino_count == count
     np.testing.assert_allclose(rows, expected, atol=1e-2)

@@ -10,7 +10,7 @@ from model_zoo.runtime import machine
 
 
 @pytest.mark.parametrize(
-    ("flags", "expected"), [("avx2 amx_bf16", True), ("avx512_bf16", False), ("avx2 avx512_vnni amx_int8", False)]
+    ("flags", "expected"), [("avx2 amx_bf16", True), ("avx512_bf16", True), ("avx2 avx512_vnni amx_int8", False)]
 )
 def test_bf16_depends_on_the_flags(flags: str, expected: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "cpuinfo").write_text(f"processor\t: 0\nmodel name\t: A CPU\nflags\t\t: {flags}\nflags\t\t: other\n")

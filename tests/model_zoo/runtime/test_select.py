@@ -57,7 +57,7 @@ def restart(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("given", "expected"),
     [
-        ({}, [DEFAULT, OPENVINO, BF16]),
+        ({}, [DEFAULT, BF16]),
         ({"compute": "fp32"}, [DEFAULT, OPENVINO]),
         ({"compute": "bf16"}, [BF16]),
         ({"provider": "cpu"}, [DEFAULT]),
@@ -71,6 +71,7 @@ def test_options_limit_the_configurations(machine: Machine, given: dict[str, str
 
 
 def test_machine_limits_the_configurations(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert configurations(toy_card(), EngineOptions(), thorough=True) == [DEFAULT, OPENVINO, BF16]
     assert configurations(toy_card(precision="int8"), EngineOptions()) == [DEFAULT, OPENVINO]
     monkeypatch.setattr(select, "computes_bf16", lambda: False)
     assert configurations(toy_card(), EngineOptions()) == [DEFAULT, OPENVINO]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
 from pathlib import Path
 
@@ -40,10 +39,9 @@ def test_read_card_returns_the_card_in_the_file(toy: Package) -> None:
     assert read_card(toy.model_path) == toy.card
 
 
-@pytest.mark.parametrize("provider", ["cuda", "tensorrt", "openvino"])
-def test_missing_provider_is_reported(toy: Package, provider: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "onnxruntime_ep_openvino", None)
-    if provider != "openvino" and PROVIDER_NAMES[provider] in ort.get_available_providers():
+@pytest.mark.parametrize("provider", ["cuda", "tensorrt"])
+def test_missing_provider_is_reported(toy: Package, provider: str) -> None:
+    if PROVIDER_NAMES[provider] in ort.get_available_providers():
         pytest.skip(f"{provider} is available")
     with pytest.raises(EngineUnavailable, match=f"provider {provider}"):
         make_session(toy.model_path, provider=provider)
@@ -93,25 +91,3 @@ def test_tensorrt_is_followed_by_providers_for_other_nodes(toy: Package, monkeyp
     vectors = ",".join(f"{name}:8" for name in ("score_threshold", "iou_threshold", "distance_weight"))
     assert tensorrt[1]["trt_profile_max_shapes"] == f"images:8x64x96x3,{vectors}"
     assert tensorrt[1]["cache"] == str(toy.model_path)
-
-
-def test_openvino_gets_a_stream_for_each_worker(toy: Package, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One stream runs requests one after the other, and pinned streams of several sessions share a core."""
-    configs: list[dict[str, str]] = []
-
-    class Options(ort.SessionOptions):
-        def add_provider_for_devices(self, devices: list[object], options: dict[str, str]) -> None:
-            configs.append(json.loads(options["load_config"])["CPU"])
-
-    monkeypatch.setattr(sessions, "_openvino_cpus", lambda: ["cpu"])
-    monkeypatch.setattr(ort, "SessionOptions", Options)
-    with contextlib.suppress(EngineUnavailable):  # the session runs on the CPU provider
-        make_session(toy.model_path, provider="openvino", streams=4, compute="bf16")
-    assert configs == [
-        {
-            "INFERENCE_NUM_THREADS": "4",
-            "NUM_STREAMS": "4",
-            "ENABLE_CPU_PINNING": "NO",
-            "INFERENCE_PRECISION_HINT": "bf16",
-        }
-    ]
