@@ -137,7 +137,7 @@ def alternate(subjects: Mapping[str, Subject], rounds: int) -> dict[str, list[di
 
 
 def report(measured: Mapping[str, Sequence[Mapping[str, float]]], workload: Workload, instructions: str) -> None:
-    """Print speed and shares, and replace the rows of these instructions in the file."""
+    """Print speed and shares, and replace the rows of this CPU and these instructions in the file."""
     from benchmarks.cpu import describe_cpu
 
     setting = [describe_cpu(), instructions, workload.model, workload.precision]
@@ -159,7 +159,7 @@ def report(measured: Mapping[str, Sequence[Mapping[str, float]]], workload: Work
     header = ["cpu", "instructions", "model", "precision", "subject", "measure", "value"]
     with RESULTS.open("a+", newline="", encoding="utf-8") as file:
         file.seek(0)
-        others = [row for row in csv.reader(file) if row[1:2] not in ([instructions], header[1:2])]
+        others = [row for row in csv.reader(file) if row[:2] not in (setting[:2], header[:2])]
         file.truncate(0)
         csv.writer(file, lineterminator="\n").writerows([header, *others, *rows])
 
