@@ -1,9 +1,11 @@
-"""Name of the CPU that a measurement ran on."""
+"""Name of the CPU that a measurement ran on, and results of several CPUs in one file."""
 
 from __future__ import annotations
 
+import csv
 import os
 import platform
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -29,3 +31,12 @@ def describe_cpu() -> str:
     features = dict.fromkeys(name for flag, name in FEATURES.items() if flag in flags) or ["AVX2"] * ("avx2" in flags)
     extensions = f" ({', '.join(features)})" if features else ""
     return f"{fields.get('model name', platform.machine())}{extensions}, {os.cpu_count()} cores"
+
+
+def replace_rows(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write rows to a CSV file, instead of those of the same CPU. The first column names the CPU."""
+    new = [[str(value) for value in row] for row in rows]
+    with path.open(newline="", encoding="utf-8") as file:
+        others = [row for row in list(csv.reader(file))[1:] if row[0] not in {row[0] for row in new}]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows([columns, *others, *new])

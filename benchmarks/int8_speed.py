@@ -3,27 +3,29 @@
     python -m benchmarks.int8_speed --fp32 yolov5n.onnx --int8 yolov5n-int8.onnx --data coco_mini --split val2017
 
 Times are CPU milliseconds of one image: medians of rounds in which the configurations alternate. The first is ONNX
-Runtime in fp32, and the others are compared with it. Writes benchmarks/results/int8_speed.csv.
+Runtime in fp32, and the others are compared with it. Replaces the rows of this CPU in
+benchmarks/results/int8_speed.csv.
 """
 
 from __future__ import annotations
 
-import csv
 import statistics
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import torch
 import tyro
+from numpy.typing import NDArray
 
-from benchmarks.cpu import describe_cpu
+from benchmarks.cpu import describe_cpu, replace_rows
 from benchmarks.int8_forms import measure, open_openvino, run_of
-from model_zoo.contract import pipeline
-from model_zoo.contract.card import Precision
+from model_zoo.contract import letterbox, pipeline
+from model_zoo.contract.card import ModelCard, Precision
 from model_zoo.contract.images import decode_image
 from model_zoo.contract.letterbox import Size
-from model_zoo.contract.pipeline import Feeds, Run
+from model_zoo.contract.pipeline import Feeds, ModelInput, Run
 from model_zoo.runtime.base import Compute, Provider
 from model_zoo.runtime.sessions import make_session, read_card
 from training.data.open import open_dataset
@@ -53,19 +55,24 @@ def main(fp32: Path, int8: Path, data: Path, split: str, rounds: int = 15) -> No
     dataset, card, cpu = open_dataset(data), read_card(fp32), describe_cpu()
     records = dataset.split(split).records
     image = decode_image(records[0].path.read_bytes())
-    with RESULTS.open("w", newline="") as file:
-        out = csv.writer(file)
-        out.writerow(COLUMNS)
-        for size in SIZES:
-            files = {"fp32": fp32, "int8": int8}
-            runs = {name: open_run(name, files[precision], size) for name, (precision, _, _) in CONFIGURATIONS.items()}
-            feeds = pipeline.collate([pipeline.preprocess(card, image, size)], [pipeline.make_query(card)])
-            times = timed(runs, feeds, rounds)
-            accuracy = measure(runs, card, dataset, records) if size == card.input_size else {}
-            for name, ms in times.items():
-                ap, _, agreement = (f"{value:.4f}" for value in accuracy[name]) if accuracy else ("", "", "")
-                row = (cpu, name, f"{size[1]}x{size[0]}", f"{ms:.1f}", f"{times['onnxruntime fp32'] / ms:.2f}")
-                out.writerow([*row, ap, agreement])
+    rows = []
+    for size in SIZES:
+        files = {"fp32": fp32, "int8": int8}
+        runs = {name: open_run(name, files[precision], size) for name, (precision, _, _) in CONFIGURATIONS.items()}
+        feeds = pipeline.collate([on_canvas(card, image, size)], [pipeline.make_query(card)])
+        times = timed(runs, feeds, rounds)
+        accuracy = measure(runs, card, dataset, records) if size == card.input_size else {}
+        for name, ms in times.items():
+            ap, _, agreement = (f"{value:.4f}" for value in accuracy[name]) if accuracy else ("", "", "")
+            row = (cpu, name, f"{size[1]}x{size[0]}", f"{ms:.1f}", f"{times['onnxruntime fp32'] / ms:.2f}")
+            rows.append([*row, ap, agreement])
+    replace_rows(RESULTS, COLUMNS, rows)
+
+
+def on_canvas(card: ModelCard, image: NDArray[np.uint8], size: Size) -> ModelInput:
+    """Letterbox an image onto any canvas. The one that its model would choose may have another size."""
+    geometry = letterbox.plan(card.letterbox, (image.shape[0], image.shape[1]), size)
+    return ModelInput(letterbox.apply(image, geometry, card.letterbox.fill), geometry)
 
 
 def open_run(name: str, model: Path, size: Size) -> Run:

@@ -8,21 +8,23 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 
 import onnx
 from onnx import TensorProto
 from onnx.helper import make_tensor_value_info
 
+CarriedTypes = Mapping[str, tuple[int, Sequence[int | None]]]  # element type and shape, by variable
 
-def canonical_form(function: onnx.FunctionProto, counters: Collection[str]) -> onnx.FunctionProto:
+
+def canonical_form(function: onnx.FunctionProto, carried_types: CarriedTypes) -> onnx.FunctionProto:
     """Return the function with the values that its loops carry in order, numbered and declared.
 
-    `counters` names the variables that are int64 scalars. The others are float32 masks (B, n).
+    Variables without a type in `carried_types` are float32 masks (B, n).
     """
     result = onnx.FunctionProto()
     result.CopyFrom(function)
-    _order_loops(result.node, counters)
+    _order_loops(result.node, carried_types)
     unique = _UniqueNames()
     result.input[:] = map(unique, result.input)
     _rename(result.node, unique)
@@ -52,11 +54,11 @@ def _rename(nodes: Sequence[onnx.NodeProto], unique: _UniqueNames) -> None:
         node.output[:] = map(unique, node.output)
 
 
-def _order_loops(nodes: Sequence[onnx.NodeProto], counters: Collection[str]) -> None:
+def _order_loops(nodes: Sequence[onnx.NodeProto], carried_types: CarriedTypes) -> None:
     """Order the values that loops carry by name, and declare their types."""
     for node in nodes:
         for body in _bodies(node):
-            _order_loops(body.node, counters)
+            _order_loops(body.node, carried_types)
             if node.op_type != "Loop":
                 continue
             order = sorted(range(len(node.output)), key=lambda i: _variable(body.input[2 + i].name))
@@ -65,8 +67,7 @@ def _order_loops(nodes: Sequence[onnx.NodeProto], counters: Collection[str]) -> 
                 del values[first:]
                 values.extend(carried)
             for value in body.input[2:]:
-                is_counter = _variable(value.name) in counters
-                declared = (TensorProto.INT64, []) if is_counter else (TensorProto.FLOAT, [None, None])
+                declared = carried_types.get(_variable(value.name), (TensorProto.FLOAT, (None, None)))
                 value.CopyFrom(make_tensor_value_info(value.name, *declared))
 
 

@@ -1,45 +1,49 @@
 """Append exact greedy NMS to a graph, with operators that every runtime supports.
 
-The definition is that of `model_zoo.contract.nms`, to the last bit of the float32 arithmetic. A greedy pass over
-candidates sorted by score is the only solution of
+The definition is that of `model_zoo.contract.nms`, in its float32 arithmetic. A greedy pass over candidates sorted by
+score is the only solution of
 
     keep_j = alive_j and not any_{i < j} (keep_i and suppresses_ij)
 
 Iterating the right side from keep = alive converges to it: n iterations resolve all chains of up to n suppressions. One
 iteration is a product and a maximum, so NMS is a Loop until nothing changes.
 
-Candidates are processed in blocks of 128, best first. Each block is suppressed by the kept candidates of earlier
-blocks, then within itself. The Loop over blocks ends when no image has further candidates above its threshold. An
-image with 100 of them costs one 128 x 128 matrix, whatever the candidate limit. No shape depends on data, because
-TensorRT supports that only with plugins.
+Candidates are processed in blocks of 64, best first. Each block is suppressed by the rows kept so far, then within
+itself, and its survivors are appended to the rows kept. The Loop over blocks ends when no image has further candidates
+above its threshold. An image with 60 of them costs one 64 x 64 matrix, whatever the candidate limit. No shape depends
+on data, because TensorRT supports that only with plugins.
 
 The functions below are ONNX Script: Python syntax for an ONNX graph, compiled when this module is imported. Candidates
-are rows (B, n, 6) = x1, y1, x2, y2, score, class. A class as float32 is exact below 2**24.
+are rows (B, n, 6) = x1, y1, x2, y2, score, class. A class as float32 is exact below 2**24. Pairs of candidates are
+computed without `Where`, which takes ONNX Runtime 6 to 18 times as long as a product. Rows are replaced by zeros with
+it, because 0 times infinity is NaN, and NaN exceeds every threshold in OpenVINO. Constants are `op.Constant`, because a
+plain number is cast again in each iteration.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
+from onnx import TensorProto
 from onnx_ir.passes import common as passes
 from onnxscript import BOOL, FLOAT, INT32, OnnxFunction, script
 from onnxscript import opset20 as op
 
-from model_zoo.export.canonical_form import canonical_form
+from model_zoo.export.canonical_form import CarriedTypes, canonical_form
 from model_zoo.export.options import BLOCK
 
-COUNTERS = ("before", "start")  # what loops carry, besides masks
+TINY = 1e-38  # least divisor, so that empty boxes give 0 instead of NaN
+CARRIED: Final[CarriedTypes] = {
+    "before": (TensorProto.INT64, ()),
+    "start": (TensorProto.INT64, ()),
+    "kept": (TensorProto.FLOAT, (None, None, 6)),
+}
+"""Types and shapes of what loops carry, besides masks."""
 THRESHOLD_INPUTS = ("score_threshold", "iou_threshold", "distance_weight")  # per image, (B,)
-
-
-@script()
-def safe_divide(top: FLOAT[...], bottom: FLOAT[...]) -> FLOAT[...]:
-    """Return top / bottom, or 0 where bottom is not positive."""
-    return op.Where(bottom > 0.0, top / bottom, 0.0)
 
 
 @script()
@@ -47,24 +51,33 @@ def diou(a: FLOAT[...], b: FLOAT[...], distance_weight: FLOAT[...]) -> FLOAT[...
     """Return IoU - distance_weight * rho^2 / c^2 of all pairs, computed in the order of `contract.boxes.aligned_diou`.
 
     Coordinates are separate, (B, n, 1) against (B, 1, m), because broadcasting a last axis of two is slow on a CPU.
+    Halves of distances are factored out as a quarter of the weight, which is exact.
     """
     ax1, ay1, ax2, ay2, _, _ = op.Split(a, axis=2, num_outputs=6)
     bx1, by1, bx2, by2, _, _ = op.Split(op.Transpose(b, perm=[0, 2, 1]), axis=1, num_outputs=6)
-    inter_width = op.Max(op.Min(ax2, bx2) - op.Max(ax1, bx1), 0.0)
-    inter_height = op.Max(op.Min(ay2, by2) - op.Max(ay1, by1), 0.0)
+    inter_width = op.Relu(op.Min(ax2, bx2) - op.Max(ax1, bx1))
+    inter_height = op.Relu(op.Min(ay2, by2) - op.Max(ay1, by1))
     inter = inter_width * inter_height
     union = (ax2 - ax1) * (ay2 - ay1) + (bx2 - bx1) * (by2 - by1) - inter
-    width = op.Max(ax2, bx2) - op.Min(ax1, bx1)
-    height = op.Max(ay2, by2) - op.Min(ay1, by1)
-    dx = (ax1 + ax2 - bx1 - bx2) / 2.0
-    dy = (ay1 + ay2 - by1 - by2) / 2.0
-    penalty = safe_divide(dx * dx + dy * dy, width * width + height * height)
-    return safe_divide(inter, union) - op.Unsqueeze(distance_weight, [1, 2]) * penalty
+    iou = inter / op.Max(union, op.Constant(value_float=TINY))
+    if op.ReduceMax(distance_weight, keepdims=0) > op.Constant(value_float=0.0):
+        width = op.Max(ax2, bx2) - op.Min(ax1, bx1)
+        height = op.Max(ay2, by2) - op.Min(ay1, by1)
+        dx = (ax1 - bx1) + (ax2 - bx2)
+        dy = (ay1 - by1) + (ay2 - by2)
+        penalty = (dx * dx + dy * dy) / op.Max(width * width + height * height, op.Constant(value_float=TINY))
+        measure = iou - op.Unsqueeze(distance_weight * op.Constant(value_float=0.25), [1, 2]) * penalty
+    else:
+        measure = op.Identity(iou)
+    return measure
 
 
 @script()
 def suppresses(a: FLOAT[...], b: FLOAT[...], iou_threshold: FLOAT[...], distance_weight: FLOAT[...]) -> FLOAT[...]:
-    """Return 1 where a kept row of `a` (B, n, 6) suppresses a row of `b` (B, m, 6), as (B, n, m)."""
+    """Return 1 where a row of `a` (B, n, 6), if kept, suppresses one of `b` (B, m, 6): (B, n, m).
+
+    A row of zeros suppresses none, because IoU thresholds are not negative.
+    """
     close = diou(a, b, distance_weight) > op.Unsqueeze(iou_threshold, [1, 2])
     a_class = op.Slice(a, [5], [6], [2])
     b_class = op.Transpose(op.Slice(b, [5], [6], [2]), perm=[0, 2, 1])
@@ -72,60 +85,76 @@ def suppresses(a: FLOAT[...], b: FLOAT[...], iou_threshold: FLOAT[...], distance
 
 
 @script()
-def not_suppressed(keep: FLOAT[...], suppression: FLOAT[...]) -> FLOAT[...]:
-    """Return 1 for candidates that no kept one suppresses: keep (B, n), suppression (B, n, m) -> (B, m).
+def any_of(suppression: FLOAT[...]) -> FLOAT[...]:
+    """Return 1 for candidates that any row suppresses: (B, n, m) -> (B, m).
 
     This is a maximum and not a MatMul, because TensorRT-RTX has no float32 MatMul for compute capability 7.5.
     """
-    hit = op.ReduceMax(op.Unsqueeze(keep, [2]) * suppression, [1], keepdims=0)
-    return op.Cast(hit == 0.0, to=1)
+    return op.ReduceMax(suppression, [1], keepdims=0)
 
 
 @script()
-def fixed_point(alive: FLOAT[...], suppression: FLOAT[...]) -> FLOAT[...]:
-    """Solve keep = alive and not_suppressed(keep), with the upper triangle of `suppression` (B, n, n)."""
+def fixed_point(free: FLOAT[...], suppression: FLOAT[...]) -> FLOAT[...]:
+    """Solve keep = free and not any_of(keep and suppression), with the upper triangle of `suppression` (B, n, n)."""
     upper_triangle = op.Trilu(suppression, 1, upper=1)
-    keep = op.Identity(alive)
-    changing = op.ReduceSum(alive, keepdims=0) > 0.0
+    keep = op.Identity(free)
+    changing = op.ReduceSum(free, keepdims=0) > op.Constant(value_float=0.0)
     while changing:
-        new = alive * not_suppressed(keep, upper_triangle)
-        changing = op.ReduceSum(op.Abs(new - keep), keepdims=0) > 0.0
+        new = op.Relu(free - any_of(op.Unsqueeze(keep, [2]) * upper_triangle))
+        changing = op.ReduceSum(op.Abs(new - keep), keepdims=0) > op.Constant(value_float=0.0)
         keep = op.Identity(new)
     return keep
 
 
 @script()
+def pack(rows: FLOAT[...], keep: FLOAT[...]) -> FLOAT[...]:
+    """Move the rows of a block to keep (B, BLOCK) to its start, in their order, and replace the others by zeros.
+
+    All keys of rows to keep differ, so the order does not depend on how a runtime sorts equal values.
+    """
+    size = op.Constant(value_int=BLOCK)
+    key, order = op.TopK(keep * op.Cast(op.Range(size, 0, -1), to=1), op.Unsqueeze(size, [0]))
+    packed = op.GatherND(rows, op.Unsqueeze(order, [2]), batch_dims=1)
+    return op.Where(op.Unsqueeze(key, [2]) > op.Constant(value_float=0.0), packed, op.Constant(value_float=0.0))
+
+
+@script()
 def greedy_nms(
-    rows: FLOAT[...], alive: FLOAT[...], iou_threshold: FLOAT[...], distance_weight: FLOAT[...]
-) -> FLOAT[...]:
-    """Return which sorted candidates greedy NMS keeps, as 1 and 0 (B, n). Those alive are a prefix.
+    ranked: FLOAT[...], alive: FLOAT[...], iou_threshold: FLOAT[...], distance_weight: FLOAT[...]
+) -> tuple[FLOAT[...], FLOAT[...]]:
+    """Return the rows that greedy NMS keeps, of those that `rank` returns, and their number (B, 1).
 
     No measure exceeds 1, so images with such an IoU threshold keep all of them without a comparison.
     """
     size = op.Constant(value_int=BLOCK)
     within = op.Range(0, size, 1)
-    contested = alive * op.Cast(op.Unsqueeze(iou_threshold, [1]) < 1.0, to=1)
-    end = op.Cast(op.ReduceMax(op.ReduceSum(contested, [1], keepdims=0), keepdims=0), to=7)
-    keep = alive - contested
+    contested = op.Cast(op.Unsqueeze(iou_threshold, [1]) < op.Constant(value_float=1.0), to=1)
+    uncontested = op.Constant(value_float=1.0) - contested
+    kept = op.Where(op.Unsqueeze(uncontested, [2]) > op.Constant(value_float=0.0), ranked, op.Constant(value_float=0.0))
+    count = alive * uncontested
+    end = op.Cast(op.ReduceMax(alive * contested, keepdims=0), to=7)
     start = op.Constant(value_int=0)
     more = start < end
     while more:
-        block = start + within
-        current = op.Gather(rows, block, axis=1)
-        free = op.Gather(alive, block, axis=1)
+        block = op.Gather(ranked, start + within, axis=1)
+        scores = op.Squeeze(op.Slice(block, [4], [5], [2]), [2])
+        free = contested * op.Cast(scores > op.Constant(value_float=0.0), to=1)
         before = op.Constant(value_int=0)
-        pending = before < start
+        last = op.Cast(op.ReduceMax(count * contested, keepdims=0), to=7)
+        pending = before < last
         while pending:
-            earlier = op.Gather(rows, before + within, axis=1)
-            kept = op.Gather(keep, before + within, axis=1)
-            free = free * not_suppressed(kept, suppresses(earlier, current, iou_threshold, distance_weight))
+            better = op.Gather(kept, before + within, axis=1)
+            free = op.Relu(free - any_of(suppresses(better, block, iou_threshold, distance_weight)))
             before = before + size
-            pending = before < start
-        settled = fixed_point(free, suppresses(current, current, iou_threshold, distance_weight))
-        keep = op.ScatterElements(keep, op.Expand(op.Unsqueeze(block, [0]), op.Shape(settled)), settled, axis=1)
+            pending = before < last
+        settled = fixed_point(free, suppresses(block, block, iou_threshold, distance_weight))
+        packed = pack(block, settled)
+        places = op.Unsqueeze(op.Cast(count, to=7) + within, [2])
+        kept = op.ScatterElements(kept, op.Expand(places, op.Shape(packed)), packed, axis=1)
+        count = count + op.ReduceSum(settled, [1])
         start = start + size
         more = start < end
-    return keep
+    return kept, count
 
 
 @script()
@@ -175,29 +204,38 @@ def suffices(rows: FLOAT[...], bound: FLOAT[...], score_threshold: FLOAT[...]) -
 
 
 @script()
-def detect(
-    rows: FLOAT[...], score_threshold: FLOAT[...], iou_threshold: FLOAT[...], distance_weight: FLOAT[...]
-) -> tuple[FLOAT[...], INT32[...]]:
-    """Sort and suppress candidates (B, n, 6). Return detections (B, n, 6), zero beyond the count, and count (B,).
+def rank(rows: FLOAT[...], score_threshold: FLOAT[...]) -> tuple[FLOAT[...], FLOAT[...]]:
+    """Sort candidates (B, n, 6) by score. Return them, zero at and below the threshold, and the number above (B, 1).
 
     TopK returns equal values in order of their indices, so ties keep the order of predictions.
     """
     n = op.Slice(op.Shape(rows), [1], [2])
     scores, order = op.TopK(op.Squeeze(op.Slice(rows, [4], [5], [2]), [2]), n)
+    alive = scores > op.Unsqueeze(score_threshold, [1])
     ranked = op.GatherND(rows, op.Unsqueeze(order, [2]), batch_dims=1)
-    alive = op.Cast(scores > op.Unsqueeze(score_threshold, [1]), to=1)
-    keep = greedy_nms(ranked, alive, iou_threshold, distance_weight)
-    kept, position = op.TopK(keep * scores, n)
-    selected = op.GatherND(ranked, op.Unsqueeze(position, [2]), batch_dims=1)
-    detections = selected * op.Cast(op.Unsqueeze(kept, [2]) > 0.0, to=1)
-    return detections, op.Cast(op.ReduceSum(keep, [1], keepdims=0), to=6)
+    ranked = op.Where(op.Unsqueeze(alive, [2]), ranked, op.Constant(value_float=0.0))
+    return ranked, op.ReduceSum(op.Cast(alive, to=1), [1])
+
+
+@script()
+def detect(
+    ranked: FLOAT[...], alive: FLOAT[...], iou_threshold: FLOAT[...], distance_weight: FLOAT[...]
+) -> tuple[FLOAT[...], INT32[...]]:
+    """Suppress the candidates that `rank` returns, padded by a block.
+
+    Return detections (B, n, 6), zero beyond the count, and count (B,).
+    """
+    kept, count = greedy_nms(ranked, alive, iou_threshold, distance_weight)
+    end = op.Unsqueeze(-op.Constant(value_int=BLOCK), [0])
+    return op.Slice(kept, [0], end, [1]), op.Cast(op.Squeeze(count, [1]), to=6)
 
 
 def append_nms(model: ir.Model, boxes: ir.Value, scores: ir.Value, multi_label_below: float) -> None:
     """Append NMS of candidate boxes (B, n, 4) and scores (B, n, C), with its thresholds as inputs."""
     thresholds = add_thresholds(model.graph)
     rows = append_labels(model, model.graph, boxes, scores, thresholds[0], multi_label_below)
-    finish(model, boxes, call(model, model.graph, detect, rows, *thresholds))
+    ranked = append_rank(model, model.graph, rows, thresholds[0], BLOCK)
+    finish(model, boxes, call(model, model.graph, detect, *ranked, *thresholds[1:]))
 
 
 def add_thresholds(graph: ir.Graph) -> list[ir.Value]:
@@ -220,6 +258,16 @@ def append_labels(
         below = constant(model, "multi_label_below", np.float32(multi_label_below))
         return call(model, graph, label_boxes, boxes, scores, score_threshold, below)[0]
     return call(model, graph, single_label, boxes, scores)[0]
+
+
+def append_rank(
+    model: ir.Model, graph: ir.Graph, rows: ir.Value, score_threshold: ir.Value, padding: int
+) -> list[ir.Value]:
+    """Append the ranking of rows (B, n, 6), and `padding` rows of zeros. Return both outputs of `rank`."""
+    ranked, alive = call(model, graph, rank, rows, score_threshold)
+    missing = constant(model, f"padding_{padding}", np.asarray([0, 0, 0, 0, padding, 0]))
+    graph.append(ir.Node("", "Pad", [ranked, missing], outputs=[ir.Value(name=f"{graph.name}_padded_rows")]))
+    return [*graph[-1].outputs, alive]
 
 
 def finish(model: ir.Model, boxes: ir.Value, outputs: Sequence[ir.Value]) -> None:
@@ -249,7 +297,7 @@ def call(model: ir.Model, graph: ir.Graph, function: OnnxFunction, *inputs: ir.V
     node = ir.Node(function.opset.domain, function.name, inputs, outputs=[ir.Value(name=name) for name in names])
     graph.append(node)
     for proto in (function.to_function_proto(), *function.to_model_proto().functions):
-        callee = ir.from_proto(canonical_form(proto, COUNTERS))
+        callee = ir.from_proto(canonical_form(proto, CARRIED))
         callee.opset_imports[""] = model.opset_imports[""]  # the operators used here are the same from 18 on
         model.functions[callee.identifier()] = callee
     model.opset_imports[function.opset.domain] = 1

@@ -10,7 +10,7 @@ from typing import Final, Literal
 from model_zoo.contract.image_size import parse_size
 from model_zoo.export.errors import ExportError
 
-BLOCK: Final = 128  # candidates that one step of NMS compares
+BLOCK: Final = 64  # candidates that one step of NMS compares
 SHORTLIST: Final = 256  # candidates that suffice for most images
 MAX_CANDIDATES: Final = 3840  # limit of TensorRT's TopK
 MAX_CALIBRATION_IMAGES: Final = 128
@@ -30,7 +30,7 @@ class ExportOptions:
     """Canvases recorded in the model card. buckets: smaller ones for wide and tall images, square: one for all images.
     auto: as the original program."""
     candidates: int = MAX_CANDIDATES
-    """Max predictions per image that enter NMS, a multiple of 128."""
+    """Max predictions per image that enter NMS, a multiple of 64."""
     calibration: Path | None = None
     """Folder of images for --precision int8, similar to those the model will see. Some hundred are enough."""
     calibration_images: int = MAX_CALIBRATION_IMAGES

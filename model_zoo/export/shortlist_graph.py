@@ -1,10 +1,11 @@
 """Append NMS of a shortlist to a graph, and of all candidates where the shortlist is too short.
 
-    maps ─┬─ rank ─ shortlist ─ decode ─ labels ─ pad ─┬─ If ─ NMS ─ detections, count
-          └─ rows ─ top k ───── decode ─ labels ───────┘
+    maps ─┬─ rank ─ shortlist ─ decode ─ labels ─ sort ─┬─ If ─ NMS ─ detections, count
+          └─ rows ─ top k ───── decode ─ labels ─ sort ─┘
 
-Both give the same detections. The `If` takes the second only if a prediction outside the shortlist may exceed the
-threshold. Its branch contains the nodes that no other output needs, so the rows of all predictions exist only there.
+Both give the same detections, padded to one size before NMS. The `If` takes the second only if a prediction outside the
+shortlist may exceed the threshold. Its branch contains the nodes that no other output needs, so the rows of all
+predictions exist only there.
 """
 
 from __future__ import annotations
@@ -12,10 +13,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
 import onnx_ir as ir
 
-from model_zoo.export.nms_graph import add_thresholds, append_labels, call, constant, detect, finish, suffices
+from model_zoo.export.nms_graph import (
+    add_thresholds,
+    append_labels,
+    append_rank,
+    call,
+    detect,
+    finish,
+    suffices,
+)
+from model_zoo.export.options import BLOCK
 
 
 class Shortlist(NamedTuple):
@@ -35,19 +44,21 @@ def append_shortlist_nms(
     """Append NMS of candidate boxes (B, n, 4) and scores (B, n, C) that a shortlist replaces where it suffices."""
     assert boxes.shape is not None
     assert few.boxes.shape is not None
+    all_rows, few_rows = boxes.shape[1], few.boxes.shape[1]
+    assert isinstance(all_rows, int)
+    assert isinstance(few_rows, int)
     graph, thresholds = model.graph, add_thresholds(model.graph)
     rows = append_labels(model, graph, few.boxes, few.scores, thresholds[0], multi_label_below)
     (enough,) = call(model, graph, suffices, rows, few.bound, thresholds[0])
     short = ir.Graph([], [], nodes=[], name="shortlist")
-    missing = constant(model, "padding", np.asarray([0, 0, 0, 0, boxes.shape[1] - few.boxes.shape[1], 0]))
-    short.append(ir.Node("", "Pad", [rows, missing], outputs=[ir.Value(name="padded_rows")]))
-    short.outputs.extend(short[0].outputs)
+    short.outputs.extend(append_rank(model, short, rows, thresholds[0], all_rows - few_rows + BLOCK))
     full = _move(graph, [boxes, scores], enough)
-    full.outputs.append(append_labels(model, full, boxes, scores, thresholds[0], multi_label_below))
+    everything = append_labels(model, full, boxes, scores, thresholds[0], multi_label_below)
+    full.outputs.extend(append_rank(model, full, everything, thresholds[0], BLOCK))
     branches = [ir.AttrGraph("then_branch", short), ir.AttrGraph("else_branch", full)]
-    choice = ir.Node("", "If", [enough], branches, outputs=[ir.Value(name="chosen_rows")])
+    choice = ir.Node("", "If", [enough], branches, outputs=[ir.Value(name="ranked_rows"), ir.Value(name="alive_rows")])
     graph.append(choice)
-    finish(model, boxes, call(model, graph, detect, choice.outputs[0], *thresholds))
+    finish(model, boxes, call(model, graph, detect, *choice.outputs, *thresholds[1:]))
 
 
 def _move(graph: ir.Graph, values: Sequence[ir.Value], other: ir.Value) -> ir.Graph:

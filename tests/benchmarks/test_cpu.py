@@ -1,4 +1,4 @@
-"""The name of a CPU has the features that identify the generation of a virtual CPU."""
+"""The name of a CPU has the features that identify the generation of a virtual CPU. Its rows replace older ones."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import cpu
+from benchmarks.cpu import replace_rows
 
 
 @pytest.mark.parametrize(
@@ -24,3 +25,10 @@ def test_the_name_has_the_features(flags: str, features: str, tmp_path: Path, mo
     info.write_text(f"processor\t: 0\nmodel name\t: AMD EPYC\nflags\t\t: {flags}\n")
     monkeypatch.setattr(cpu, "CPU_INFO", info)
     assert cpu.describe_cpu() == f"AMD EPYC{features}, {os.cpu_count()} cores"
+
+
+def test_rows_of_other_cpus_stay(tmp_path: Path) -> None:
+    path = tmp_path / "speed.csv"
+    path.write_text('cpu,ms\n"Xeon, 2 cores",5\n"EPYC, 2 cores",7\n')
+    replace_rows(path, ["cpu", "ms"], [["EPYC, 2 cores", 6]])
+    assert path.read_text() == 'cpu,ms\n"Xeon, 2 cores",5\n"EPYC, 2 cores",6\n'

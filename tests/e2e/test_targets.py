@@ -83,7 +83,7 @@ def test_unsafe_names_are_refused_first(
         (["--precision", "int8", "--calibration", "none"], "none is not a folder"),
         (["--image-size", "999999"], "at most 8192 pixels"),
         (["--image-size", "0"], "expected one positive number"),
-        (["--candidates", "0"], "multiple of 128"),
+        (["--candidates", "0"], "multiple of 64"),
         (["--min-sqnr", "nan"], "--min-sqnr: expected a number"),
         (["--license", " "], "--license: expected an SPDX identifier"),
     ],

@@ -60,7 +60,7 @@ def publish_run(
         repository: Repository to publish in. Its folder is created if needed.
         name: Name of the model. If omitted, the folder's name.
         precision: Precision of the network inside the file.
-        candidates: Max predictions per image that enter NMS, a multiple of 128.
+        candidates: Max predictions per image that enter NMS, a multiple of 64.
         largest_drop: Max difference by which the file's AP may be lower than the model's.
         data: Dataset to evaluate on. If omitted, the run's.
         license: License of the weights (SPDX), recorded in the model card. If omitted, that of its parents.

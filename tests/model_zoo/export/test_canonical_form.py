@@ -11,12 +11,12 @@ import pytest
 from onnx.helper import printable_type
 
 from model_zoo.export.canonical_form import canonical_form
-from model_zoo.export.nms_graph import COUNTERS, greedy_nms
+from model_zoo.export.nms_graph import CARRIED, greedy_nms
 from model_zoo.export.synthetic_images import synthetic_images
 from model_zoo.runtime.select import has_openvino
 from tests.exports import ExportedModel, feeds
 
-COUNTER, MASK = "INT64, scalar", "FLOAT, ?x?"
+COUNTER, MASK, ROWS = "INT64, scalar", "FLOAT, ?x?", "FLOAT, ?x?x6"
 
 
 def loops(nodes: list[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
@@ -53,15 +53,15 @@ def parsed(function: onnx.FunctionProto, suffix: str = "") -> onnx.FunctionProto
 
 def test_order_of_carried_values_does_not_matter() -> None:
     compiled = greedy_nms.to_function_proto()
-    first = canonical_form(parsed(compiled), COUNTERS)
-    second = canonical_form(parsed(reversed_loops(compiled), "9"), COUNTERS)
+    first = canonical_form(parsed(compiled), CARRIED)
+    second = canonical_form(parsed(reversed_loops(compiled), "9"), CARRIED)
     assert first.node == second.node
 
 
 def test_loops_of_an_export_declare_what_they_carry(tiny: ExportedModel) -> None:
     """OpenVINO takes undeclared values for scalars."""
     kinds = [[kind for _, kind in carried(loop)] for loop in loops(list(tiny.end_to_end.graph.node))]
-    assert kinds == [[MASK, COUNTER], [COUNTER, MASK], [MASK]]  # keep and start, before and free, keep
+    assert kinds == [[MASK, ROWS, COUNTER], [COUNTER, MASK], [MASK]]  # count, kept, start; before, free; keep
 
 
 @pytest.mark.skipif(not has_openvino(), reason="OpenVINO is not installed")

@@ -109,6 +109,21 @@ def test_image_without_candidates_in_a_batch(empty: int) -> None:
     assert_matches_contract(nms_session(), boxes, scores, thresholds, 0.0)
 
 
+def test_infinite_boxes_below_the_threshold_leave_no_trace() -> None:
+    """Their product with 0 is NaN, which exceeds every threshold in OpenVINO."""
+    boxes, scores = scene(5, 60.0, 3)
+    dead = scores.max(2) <= 0.9
+    boxes[dead] = np.inf
+    expected = boxes.copy()
+    expected[dead] = 0
+    inputs = dict(
+        zip(THRESHOLD_INPUTS, np.asarray([[0.9, 0.5, 1.0], [0.9, 1.0, 0.0]], dtype=np.float32).T, strict=True)
+    )
+    runs = [nms_session().run(None, {"boxes": one, "scores": scores, **inputs}) for one in (boxes, expected)]
+    for found, same in zip(*runs, strict=True):
+        np.testing.assert_array_equal(found, same)
+
+
 def test_boxes_without_area_give_no_nan() -> None:
     boxes, scores = scene(3, 0.0, 0)
     boxes[:, ::2, 2] += 5  # lines instead of points

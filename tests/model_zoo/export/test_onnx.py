@@ -125,7 +125,7 @@ def test_bgr_network_with_fixed_size_and_unscaled_pixels(tmp_path: Path) -> None
 @pytest.mark.parametrize("candidates", [100, 3968])
 def test_invalid_candidate_limits_are_refused(candidates: int) -> None:
     detector = tiny_detector()
-    with pytest.raises(ExportError, match=f"multiple of 128 up to 3840; got {candidates}"):
+    with pytest.raises(ExportError, match=f"multiple of 64 up to 3840; got {candidates}"):
         trace(detector, build_export_card(detector, "tiny", candidates=candidates))
 
 
