@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 import onnx
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 from onnx.external_data_helper import load_external_data_for_tensor, uses_external_data
 
@@ -47,6 +47,7 @@ def read_model(path: Path) -> ModelProto:
         model = _parse(path)
         _check_header(model)
         _check_nodes(model.graph)
+        _check_names(model)
         _load_tensors(model, path.parent)
         onnx.checker.check_model(model)
     except LineageError as error:
@@ -94,9 +95,6 @@ def _check_header(model: ModelProto) -> None:
         )
     if model.training_info:
         raise LineageError("expected a graph for inference; got training information")
-    for value in (*model.graph.input, *model.graph.output):
-        if not value.name.isprintable():
-            raise LineageError(f"expected printable names of inputs and outputs; got {value.name[:40]!r}")
 
 
 def _check_nodes(graph: GraphProto) -> None:
@@ -115,6 +113,29 @@ def _check_nodes(graph: GraphProto) -> None:
             raise LineageError(f"expected standard ONNX operators; got the unknown operator {node.op_type[:80]!r}")
     if not count:
         raise LineageError("expected a network; got a graph without nodes")
+
+
+def _check_names(model: ModelProto) -> None:
+    if broken := next((text for text in _texts(model) if isinstance(text, bytes)), None):
+        raise LineageError(f"expected names in UTF-8; got {broken[:40]!r}; the file is damaged")
+    for value in (*model.graph.input, *model.graph.output):
+        if not value.name.isprintable():
+            raise LineageError(f"expected printable names of inputs and outputs; got {value.name[:40]!r}")
+
+
+def _texts(message: Message) -> Iterator[str | bytes]:
+    """Yield all texts in a message, as bytes where they are not in UTF-8."""
+    for field in message.DESCRIPTOR.fields:
+        if field.type not in (field.TYPE_STRING, field.TYPE_MESSAGE):
+            continue
+        value = getattr(message, field.name)
+        if isinstance(value, Message):
+            yield from _texts(value) if message.HasField(field.name) else ()
+        elif field.type == field.TYPE_MESSAGE:
+            for each in value:
+                yield from _texts(each)
+        else:
+            yield from (value,) if isinstance(value, str | bytes) else value
 
 
 def _load_tensors(model: ModelProto, folder: Path) -> None:

@@ -8,7 +8,7 @@ import onnx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from onnx import numpy_helper
+from onnx import ModelProto, numpy_helper
 from onnx.external_data_helper import convert_model_to_external_data
 
 from model_zoo.contract.errors import LineageError
@@ -59,6 +59,13 @@ def test_values_in_typed_fields_are_counted(tmp_path: Path) -> None:
     tensor.float_data.pop()
     with pytest.raises(LineageError, match="bytes; got"):
         read_model(save(model, tmp_path / "net.onnx"))
+
+
+def test_names_without_utf_8_are_refused(tmp_path: Path) -> None:
+    name = ModelProto.FromString(VALID).graph.input[0].name.encode()
+    (tmp_path / "net.onnx").write_bytes(VALID.replace(name, b"\x80" + name[1:]))
+    with pytest.raises(LineageError, match=r"net.onnx: expected names in UTF-8; got b'\\x80"):
+        read_model(tmp_path / "net.onnx")
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
