@@ -89,7 +89,7 @@ class Settings(BaseSettings):
     engine: Runtime = "onnxruntime"
     """Runtime of the models. tensorrt runs serialized plans."""
     provider: Provider = "auto"
-    """Execution provider of ONNX Runtime. auto uses CUDA where it works, else what is fastest on this CPU."""
+    """Provider of ONNX Runtime, or openvino. auto uses CUDA where it works, else what is fastest on this CPU."""
     workers: PositiveInt | None = None
     """Concurrent inferences per model. Default: one per core on CPU, two on GPU."""
     max_batch: PositiveInt | None = None
