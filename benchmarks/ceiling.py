@@ -251,11 +251,14 @@ KINDS: Final = {"raw": raw_request, "form": form_request}
 
 
 def write(rows: Sequence[Mapping[str, object]], output: Path, model: str, connections: int) -> None:
-    """Print the rows and write them as CSV, with the processor."""
+    """Print the rows and write them as CSV, with the processor. Rows of other processors stay in the file."""
     common = {"model": model, "connections": connections, "cpu": describe_cpu()}
+    others = csv.DictReader(output.read_text(encoding="utf-8").splitlines()) if output.is_file() else ()
+    kept = [row for row in others if row["cpu"] != common["cpu"]]
     with output.open("w", newline="", encoding="utf-8") as file:
         table = csv.DictWriter(file, [*rows[0], *common], lineterminator="\n")
         table.writeheader()
+        table.writerows(kept)
         for row in rows:
             print("  ".join(f"{name} {value}" for name, value in row.items()))
             table.writerow({**row, **common})
