@@ -31,8 +31,7 @@ from benchmarks.open_loop import Load, quantile, request_bytes
 from benchmarks.running_server import serving
 from model_zoo.contract.detection_diff import Difference, count_differences, pair_detections
 from model_zoo.contract.detections import Detections
-from model_zoo.contract.images import decode_image
-from model_zoo.contract.pipeline import detect, make_query
+from model_zoo.contract.pipeline import detect_inputs, make_query, read_input
 from model_zoo.contract.repository import Repository
 from model_zoo.contract.rollout import Rollout, Shadow
 from model_zoo.contract.set_rollout import set_rollout
@@ -143,7 +142,9 @@ def offline_counts(models: Repository, files: Sequence[Path]) -> Counts:
         engine, query = open_engine(package, EngineOptions(threads=1)), make_query(package.card)
         detections: list[Detections] = []
         for file in files:
-            detections += detect(package.card, engine.run, [decode_image(file.read_bytes())], query)
+            detections += detect_inputs(
+                engine.run, [read_input(engine.card, file.read_bytes(), engine.canvases)], query
+            )
         names.append(package.card.class_names)
         found.append(detections)
     counts: Counts = Counter()

@@ -12,10 +12,8 @@ from typing import Any, Final
 
 import httpx2 as httpx
 
-from model_zoo.contract import pipeline
-from model_zoo.contract.images import decode_image
 from model_zoo.contract.package import Package
-from model_zoo.contract.pipeline import make_query
+from model_zoo.contract.pipeline import detect_inputs, make_query, read_input
 from model_zoo.runtime.base import EngineOptions
 from model_zoo.runtime.open import open_engine
 
@@ -33,7 +31,7 @@ def expect(packages: Sequence[Package], images: Mapping[str, bytes]) -> dict[tup
         engine = open_engine(package, EngineOptions(provider="cpu"))
         query = make_query(package.card)
         for name, data in images.items():
-            [found] = pipeline.detect(engine.card, engine.run, [decode_image(data)], query)
+            [found] = detect_inputs(engine.run, [read_input(engine.card, data, engine.canvases)], query)
             expected[package.name, package.version % 2, name] = found.to_dict(package.card.class_names)
         engine.close()
     return expected
