@@ -14,7 +14,6 @@ same stages in this process, one thread per worker. Rounds alternate. The genera
 from __future__ import annotations
 
 import asyncio
-import csv
 import json
 import os
 import statistics
@@ -30,7 +29,7 @@ import cv2
 import numpy as np
 import tyro
 
-from benchmarks.cpu import describe_cpu
+from benchmarks.cpu import describe_cpu, replace_rows
 from benchmarks.open_loop import Load
 from benchmarks.running_server import serving
 from model_zoo.contract.pipeline import collate, make_query, postprocess, read_input
@@ -253,15 +252,9 @@ KINDS: Final = {"raw": raw_request, "form": form_request}
 def write(rows: Sequence[Mapping[str, object]], output: Path, model: str, connections: int) -> None:
     """Print the rows and write them as CSV, with the processor. Rows of other processors stay in the file."""
     common = {"model": model, "connections": connections, "cpu": describe_cpu()}
-    others = csv.DictReader(output.read_text(encoding="utf-8").splitlines()) if output.is_file() else ()
-    kept = [row for row in others if row["cpu"] != common["cpu"]]
-    with output.open("w", newline="", encoding="utf-8") as file:
-        table = csv.DictWriter(file, [*rows[0], *common], lineterminator="\n")
-        table.writeheader()
-        table.writerows(kept)
-        for row in rows:
-            print("  ".join(f"{name} {value}" for name, value in row.items()))
-            table.writerow({**row, **common})
+    for row in rows:
+        print("  ".join(f"{name} {value}" for name, value in row.items()))
+    replace_rows(output, [*rows[0], *common], [[*row.values(), *common.values()] for row in rows])
 
 
 if __name__ == "__main__":

@@ -34,9 +34,9 @@ def describe_cpu() -> str:
 
 
 def replace_rows(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write rows to a CSV file, instead of those of the same CPU. The first column names the CPU."""
-    new = [[str(value) for value in row] for row in rows]
-    with path.open(newline="", encoding="utf-8") as file:
-        others = [row for row in list(csv.reader(file))[1:] if row[0] not in {row[0] for row in new}]
+    """Write rows to a CSV file, instead of those of the same CPU, which the column `cpu` names."""
+    new, place = [[str(value) for value in row] for row in rows], columns.index("cpu")
+    before = path.read_text(encoding="utf-8").splitlines()[1:] if path.is_file() else []
+    others = [row for row in csv.reader(before) if row[place] not in {row[place] for row in new}]
     with path.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file, lineterminator="\n").writerows([columns, *others, *new])
